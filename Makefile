@@ -1,0 +1,57 @@
+# Everything a developer or CI runs. `make run` and `make test` do their own set-up on a machine with Python and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+RUN_STAMP := $(VENV)/.run-$(shell cksum < requirements/run.lock | cut -d' ' -f1)
+DEV_STAMP := $(VENV)/.dev-$(shell cksum < requirements/dev.lock | cut -d' ' -f1)
+
+.PHONY: setup run test check fmt bench soak agents lock clean
+.DEFAULT_GOAL := run
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Sekisho needs Python 3.11 or later: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): $(BIN)/python
+	@echo "Installing Sekisho into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements/run.lock
+	@$(PIP) install --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP)
+	@$(PIP) install --require-hashes -r requirements/dev.lock
+	@touch $@
+
+setup: $(RUN_STAMP)          ## make .venv with .venv/bin/sekisho
+
+run: setup                   ## start Sekisho on http://127.0.0.1:4000
+	@$(BIN)/sekisho serve
+
+check: $(DEV_STAMP)          ## style, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: check                  ## everything that CI runs
+	$(BIN)/pytest -n auto --dist loadgroup
+
+fmt: $(DEV_STAMP)            ## put the code in shape
+	$(BIN)/ruff check --fix -q .
+	$(BIN)/ruff format -q .
+
+soak: $(DEV_STAMP)           ## long runs: kill -9 under load, cancels, faults
+	$(BIN)/pytest -m soak tests/soak
+
+bench: $(DEV_STAMP)          ## CPU per call beside nginx, in one run
+	$(BIN)/python -m bench
+
+agents: setup                ## real coding agents against this gateway (needs npm)
+	bash tests/agents/run.sh
+
+lock: $(DEV_STAMP)           ## refresh requirements/*.lock (needs uv)
+	bash requirements/lock.sh
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache build dist

@@ -1,0 +1,1 @@
+"""Puts the call plane together: the parts, the path, the sockets."""

@@ -1,0 +1,94 @@
+"""The journal's records: what the call plane says happened, and the control plane books.
+
+A call that costs money is opened before it is sent upstream and settled before its client sees the end; both are
+idempotent by call id. A call refused before that is one `Refused` record. Times are microseconds since the epoch.
+"""
+
+import msgspec
+
+from sekisho.values import CallStatus, Door, StopReason, Usage
+
+
+class Caller(msgspec.Struct, frozen=True, array_like=True):
+    """Who called, and with what. `agent`, `agent_version`, `session` are the client's own claims: for grouping only."""
+
+    org_id: str
+    key_id: str
+    user_id: str = ""
+    team_id: str = ""
+    tags: tuple[str, ...] = ()
+    agent: str = ""
+    agent_version: str = ""
+    session: str = ""
+
+
+class Opened(msgspec.Struct, frozen=True, array_like=True, tag="o"):
+    """A call passed the gate and is about to be sent. `reserved_nanousd` bounds what it can cost."""
+
+    call_id: bytes
+    started_at: int
+    caller: Caller
+    door: Door
+    model: str
+    stream: bool
+    request_bytes: int
+    reserved_nanousd: int
+
+
+class Attempt(msgspec.Struct, frozen=True, array_like=True):
+    """One try at one deployment. `error`: a code of the error tree, empty if it answered; status 0: no answer came."""
+
+    deployment: str
+    started_at: int
+    duration_us: int
+    status: int
+    error: str
+    usage: Usage
+    list_cost_nanousd: int
+    cost_nanousd: int
+    price_version: str
+    price_scope: str
+    upstream_request_id: str = ""
+
+
+class Settled(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+    """An opened call has ended and this is its exact cost. `usage` and costs are sums over the attempts.
+
+    `is_metered` False: the upstream gave no usage, so the cost is the reserved bound, to be corrected later.
+    `first_byte_us` from the start of the call to the first byte for the client, 0 if none. `upstream_us`: time inside
+    attempts. `stages_us`: time in our own stages before send, in the order of STAGES.
+    """
+
+    call_id: bytes
+    ended_at: int
+    status: CallStatus
+    stop_reason: StopReason | None
+    error: str
+    message: str
+    is_metered: bool
+    client_left: bool
+    usage: Usage
+    list_cost_nanousd: int
+    cost_nanousd: int
+    attempts: tuple[Attempt, ...]
+    first_byte_us: int
+    upstream_us: int
+    stages_us: tuple[int, ...]
+
+
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+    """A call that never passed the gate. `stage` refused it. `caller.key_id` is empty for an unknown key."""
+
+    call_id: bytes
+    started_at: int
+    ended_at: int
+    caller: Caller
+    door: Door
+    model: str
+    stage: str
+    error: str
+    message: str
+    stages_us: tuple[int, ...]
+
+
+Record = Opened | Settled | Refused

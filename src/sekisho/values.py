@@ -1,0 +1,168 @@
+"""The value types that rooms share. Frozen, no behaviour beyond arithmetic on themselves.
+
+Money: prices are integer pico-USD per token; costs are integer nano-USD. Times: microseconds since the epoch, UTC.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Provider = Literal["bedrock", "anthropic", "openai"]
+Wire = Literal["bedrock_invoke", "bedrock_converse", "anthropic_messages", "openai_chat"]
+Door = Literal["anthropic_messages", "openai_chat", "openai_responses", "bedrock_converse", "bedrock_invoke"]
+StopReason = Literal[
+    "end_turn",
+    "tool_use",
+    "max_tokens",
+    "stop_sequence",
+    "guardrail_intervened",
+    "content_filtered",
+    "malformed_model_output",
+    "malformed_tool_use",
+    "model_context_window_exceeded",
+]
+CallStatus = Literal["ok", "refused", "failed", "interrupted"]
+
+
+class Usage(msgspec.Struct, frozen=True, array_like=True):
+    """Token counts of one answer. Disjoint classes, except `reasoning_tokens`, which is a part of `output_tokens`."""
+
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Everything the model read, cached or not."""
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.output_tokens
+
+
+class TokenPrices(msgspec.Struct, frozen=True, array_like=True):
+    """Pico-USD per token of each class."""
+
+    input: int
+    output: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+
+
+class PriceStep(msgspec.Struct, frozen=True, array_like=True):
+    """The prices of the whole call once its prompt has more than `above_tokens` tokens."""
+
+    above_tokens: int
+    prices: TokenPrices
+
+
+class Price(msgspec.Struct, frozen=True, array_like=True):
+    """What a deployment charges. `steps` rise by `above_tokens`."""
+
+    version: str
+    scope: str
+    base: TokenPrices
+    steps: tuple[PriceStep, ...] = ()
+
+
+class Quirks(msgspec.Struct, frozen=True):
+    """How a model family deviates on the wire; data of the catalog, read by codecs and the simulator.
+
+    `thinking`: the accepted forms. `sampling`: whether temperature, top_p, top_k are taken.
+    `cache_min_tokens` 0 means no explicit prompt caching.
+    """
+
+    thinking: tuple[Literal["enabled", "adaptive", "disabled"], ...] = ()
+    thinking_always_on: bool = False
+    effort: bool = False
+    sampling: bool = True
+    prefill: bool = True
+    forced_tool_choice: bool = True
+    tools: bool = True
+    system: bool = True
+    images: bool = False
+    documents: bool = False
+    json_schema: bool = False
+    cache_min_tokens: int = 0
+    cache_ttl_1h: bool = False
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """One model at one provider endpoint. `credential` names how to authenticate; it is a reference, never a secret."""
+
+    id: str
+    provider: Provider
+    wire: Wire
+    endpoint: str
+    upstream_model: str
+    region: str = ""
+    account: str = ""
+    credential: str = ""
+    price: Price | None = None
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A public model name and the deployments that can serve it, in order of preference."""
+
+    name: str
+    family: str
+    context_tokens: int
+    max_output_tokens: int
+    quirks: Quirks
+    deployments: tuple[Deployment, ...]
+    aliases: tuple[str, ...] = ()
+
+
+class VirtualKey(msgspec.Struct, frozen=True):
+    """What the call plane knows of a key. `digest`: HMAC-SHA-256 of the key under the pepper; empty `models`: all."""
+
+    id: str
+    org_id: str
+    digest: bytes
+    alias: str = ""
+    user_id: str = ""
+    team_id: str = ""
+    models: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    expires_at: int | None = None
+    blocked: bool = False
+    is_master: bool = False
+
+
+class AwsCredential(msgspec.Struct, frozen=True, tag="aws"):
+    """Keys to sign with. `expires_at` in microseconds, None for keys that do not expire."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str = ""
+    expires_at: int | None = None
+
+    def __repr__(self) -> str:
+        return f"AwsCredential({self.access_key_id[:4]}…, ***)"
+
+
+class BearerCredential(msgspec.Struct, frozen=True, tag="bearer"):
+    """A secret sent as it is: a Bedrock API key, an Anthropic or OpenAI key."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "BearerCredential(***)"
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """All that the call plane needs to decide, as of `epoch`. Made by the control plane, replaced whole."""
+
+    epoch: int
+    org_id: str
+    keys: tuple[VirtualKey, ...]
+    models: tuple[Model, ...]
+    simulated: bool = False
+
+
+Credential = AwsCredential | BearerCredential
