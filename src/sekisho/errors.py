@@ -37,6 +37,8 @@ class SekishoError(Exception):
         self.message = message or str(type(self).__doc__)
         self.param = param
         self.retry_after_s: int | None = None
+        self.upstream_status = 0
+        self.upstream_request_id = ""
         super().__init__(self.message)
 
 

@@ -166,3 +166,10 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 Credential = AwsCredential | BearerCredential
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """What the control plane hands to a call process: the snapshot, and the credentials by name. Never written to disk."""
+
+    snapshot: Snapshot
+    credentials: dict[str, Credential]

@@ -1,1 +1,68 @@
 """Puts the call plane together: the parts, the path, the sockets."""
+
+import asyncio
+import functools
+import gc
+import logging
+import os
+import socket
+from pathlib import Path
+
+from sekisho.access.keys import digest, load_or_create_pepper
+from sekisho.app.follow import SnapshotFollower, load_snapshot
+from sekisho.calls.gate import Gate, Limits, Registry
+from sekisho.clock import SystemClock
+from sekisho.ledger.journal_files import JournalWriter
+from sekisho.settings import Settings
+from sekisho.upstream.http1 import Http1Client
+from sekisho.upstream.providers import Providers
+from sekisho.web.doors.app import DoorApp
+from sekisho.web.doors.forward import ForwardDoor
+from sekisho.web.doors.server import DoorServer, tune_allocator
+
+log = logging.getLogger(__name__)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The settings that the path works with."""
+    return Limits(
+        body_timeout_s=settings.body_timeout_s,
+        max_body_bytes=settings.max_body_bytes,
+        first_byte_timeout_s=settings.first_byte_timeout_s,
+        idle_timeout_s=settings.idle_timeout_s,
+        drain_timeout_s=settings.drain_timeout_s,
+        client_send_timeout_s=settings.client_send_timeout_s,
+        keepalive_s=settings.keepalive_s,
+    )
+
+
+async def run_call_plane(settings: Settings, listener: socket.socket, process_id: str) -> None:
+    """Serve calls on an open socket until told to stop."""
+    tune_allocator()
+    home = Path(settings.home)
+    socket_path = home / "run" / "control.sock"
+    clock = SystemClock()
+    registry = Registry()
+    load_snapshot(home / "snapshot", registry)
+    http = Http1Client(connect_timeout_s=settings.connect_timeout_s)
+    local = Http1Client(connect_timeout_s=settings.connect_timeout_s)
+    gate = Gate(
+        clock=clock,
+        registry=registry,
+        digest=functools.partial(digest, load_or_create_pepper(home)),
+        journal=JournalWriter(home / "journal", process_id, durability=settings.journal_durability),
+        upstreams=Providers(http, clock, first_byte_timeout_s=settings.first_byte_timeout_s),
+        limits=limits_of(settings),
+    )
+    app = DoorApp(gate, ForwardDoor(local, socket_path, max_body_bytes=settings.max_body_bytes))
+    server = DoorServer(app, shutdown_grace_s=int(settings.shutdown_grace_s))
+    gc.collect()
+    gc.freeze()  # what lives as long as the process is not walked again at each collection
+    following = asyncio.create_task(SnapshotFollower(local, socket_path, process_id, registry).run())
+    try:
+        await server.serve(listener)
+    finally:
+        following.cancel()
+        await http.close()
+        await local.close()
+    log.info("call process %s (%d) stopped", process_id, os.getpid())

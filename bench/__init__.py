@@ -1,0 +1,1 @@
+"""Measurements beside a peer in one run: ratios count, absolute figures belong to one machine."""

@@ -1,0 +1,68 @@
+"""Follow the control plane's snapshot: from the file at start, then by asking over its socket.
+
+The call process goes on with the snapshot it has while the control plane is away: nothing can be changed in that time.
+"""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import msgspec
+
+from sekisho.calls.gate import Registry
+from sekisho.errors import SekishoError, UpstreamUnavailable
+from sekisho.upstream.http1 import Http1Client, Origin
+from sekisho.values import Delivery, Snapshot
+
+log = logging.getLogger(__name__)
+_LONG_POLL_S = 30.0
+_MAX_DELIVERY_BYTES = 256 * 1024 * 1024
+_decode_snapshot = msgspec.msgpack.Decoder(Snapshot).decode
+_decode_delivery = msgspec.msgpack.Decoder(Delivery).decode
+
+
+def load_snapshot(path: Path, registry: Registry) -> bool:
+    """Put the snapshot on disk in force, if there is one that this version can read."""
+    try:
+        registry.load(_decode_snapshot(path.read_bytes()))
+    except FileNotFoundError:
+        return False
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        log.info("the snapshot on disk is of another version; waiting for the control plane's")
+        return False
+    return True
+
+
+class SnapshotFollower:
+    """Keeps a registry up to date for as long as `run` runs."""
+
+    def __init__(self, http: Http1Client, socket_path: Path, process_id: str, registry: Registry) -> None:
+        self._http = http
+        self._origin = Origin("unix", str(socket_path), 0)
+        self._process_id = process_id
+        self._registry = registry
+        self._version = ""
+
+    async def run(self) -> None:
+        """Ask, put in force, ask again; asking confirms what is in force."""
+        pause_s = 0.02
+        while True:
+            try:
+                await self._ask()
+                pause_s = 0.02
+            except (SekishoError, msgspec.DecodeError) as error:
+                log.debug("the control plane does not answer: %s", error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 1.5, 1.0)
+
+    async def _ask(self) -> None:
+        epoch = self._registry.epoch if self._version else -1
+        target = f"/internal/snapshot?after={epoch}&version={self._version}&process={self._process_id}"
+        response = await self._http.send(self._origin, b"GET", target.encode(), [], first_byte_timeout_s=_LONG_POLL_S)
+        body = await response.read(_MAX_DELIVERY_BYTES, _LONG_POLL_S)
+        response.close()
+        if response.status == 200:
+            self._registry.deliver(_decode_delivery(body))
+            self._version = response.headers.get(b"etag", b"-").decode("latin-1")
+        elif response.status != 204:
+            raise UpstreamUnavailable(f"the control plane answered {response.status}")

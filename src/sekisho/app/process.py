@@ -1,0 +1,74 @@
+"""The entry of each child process of `sekisho serve`: `python -m sekisho.app.process`.
+
+What it is to do comes as JSON in the environment variable SEKISHO_PROCESS; its sockets come as open descriptors.
+"""
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import Literal
+
+import msgspec
+import uvloop
+
+from sekisho.settings import Settings
+
+ENVIRONMENT = "SEKISHO_PROCESS"
+_PR_SET_PDEATHSIG = 1
+
+
+class ProcessSpec(msgspec.Struct, frozen=True):
+    """What one child process is and needs. `listen_fd` is an open, bound, listening socket."""
+
+    role: Literal["call", "control", "simulator"]
+    name: str
+    settings: Settings
+    listen_fd: int = -1
+    config_path: str = ""
+    simulator_url: str = ""
+
+
+def main() -> None:
+    spec = msgspec.json.decode(os.environ[ENVIRONMENT], type=ProcessSpec)
+    logging.basicConfig(
+        level=spec.settings.log_level.upper(),
+        format=f"%(asctime)s {spec.name} %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    _die_with_parent()
+    uvloop.run(_run(spec))
+
+
+async def _run(spec: ProcessSpec) -> None:
+    # each role imports only what it runs: the call process must start fast and stay small
+    listener = socket.socket(fileno=spec.listen_fd) if spec.listen_fd >= 0 else None
+    if spec.role == "call":
+        from sekisho.app.call_plane import run_call_plane  # noqa: PLC0415
+
+        assert listener is not None
+        await run_call_plane(spec.settings, listener, spec.name)
+    elif spec.role == "simulator":
+        from sekisho.app.simulated import run_simulator  # noqa: PLC0415
+
+        assert listener is not None
+        await run_simulator(listener)
+    else:
+        from sekisho.app.control_process import run_control_process  # noqa: PLC0415
+
+        await run_control_process(spec.settings, spec.config_path, spec.simulator_url)
+
+
+def _die_with_parent() -> None:
+    """Stop in good order when the supervisor dies, however it dies. Linux tells us; elsewhere we look."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Which coding agent is calling, as far as its headers and prompt say.
+
+Source: requests recorded from the real agents. All of it is the client's own claim.
+"""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from sekisho.calls.call import Agent
+
+_SESSION_HEADERS = (
+    b"x-claude-code-session-id",
+    b"session-id",
+    b"x-session-id",
+    b"x-session-affinity",
+    b"x-litellm-session-id",
+    b"x-litellm-trace-id",
+)
+_USER_AGENTS = (
+    ("claude-cli/", "claude-code"),
+    ("claude-code/", "claude-code"),
+    ("codex_", "codex"),
+    ("opencode/", "opencode"),
+    ("Kilo-Code/", "kilo"),
+    ("Cline/", "cline"),
+    ("litellm/", "aider"),
+    ("aider/", "aider"),
+    ("OpenAI/Python", "openai-sdk"),
+    ("OpenAI/JS", "openai-sdk"),
+    ("AsyncOpenAI/Python", "openai-sdk"),
+    ("Anthropic/Python", "anthropic-sdk"),
+    ("AsyncAnthropic/Python", "anthropic-sdk"),
+    ("ls/JS", "continue"),
+    ("curl/", "curl"),
+)
+_PROMPTS = (
+    (b"You are Cline", "cline"),
+    (b"You are Kilo", "kilo"),
+    (b"SEARCH/REPLACE block", "aider"),
+    (b"Continue CLI", "continue"),
+)
+_VERSION = re.compile(r"/(\d[\w.\-]*)")
+_NAME = re.compile(r"^[A-Za-z0-9][\w.\-]{0,39}$")
+_PROMPT_BYTES = 6000
+
+
+def identify(headers: Mapping[bytes, bytes]) -> Agent:
+    """The agent named by the request's headers; an own `x-sekisho-agent` header wins over the user agent."""
+    user_agent = headers.get(b"user-agent", b"").decode("latin-1")
+    name = _declared(headers)
+    if not name:
+        name = next((name for prefix, name in _USER_AGENTS if user_agent.startswith(prefix)), "")
+    version = _VERSION.search(user_agent)
+    session = next((headers[header] for header in _SESSION_HEADERS if header in headers), b"")
+    return Agent(
+        name=name,
+        version=version[1][:24] if version and name and not user_agent.startswith("ai-sdk") else "",
+        session=session.decode("latin-1")[:128],
+    )
+
+
+def _declared(headers: Mapping[bytes, bytes]) -> str:
+    declared = headers.get(b"x-sekisho-agent") or headers.get(b"x-gw-agent") or b""
+    text = declared.decode("latin-1")
+    return text if _NAME.match(text) else ""
+
+
+class _Metadata(msgspec.Struct):
+    user_id: str = ""
+    session_id: str = ""
+
+
+class _ClaudeUser(msgspec.Struct):
+    session_id: str = ""
+
+
+_metadata = msgspec.json.Decoder(_Metadata)
+_claude_user = msgspec.json.Decoder(_ClaudeUser)
+
+
+def identify_by_body(agent: Agent, body: bytes, fields: Mapping[str, msgspec.Raw]) -> Agent:
+    """The agent completed by what its prompt and body fields say; what headers said stays."""
+    name, session = agent.name, agent.session
+    if not name or name == "openai-sdk":
+        head, tail = body[:_PROMPT_BYTES], body[-_PROMPT_BYTES:]
+        name = next((known for words, known in _PROMPTS if words in head or words in tail), name)
+    if not session:
+        session = _session_of(fields)
+    if (name, session) == (agent.name, agent.session):
+        return agent
+    return Agent(name=name, version=agent.version, session=session)
+
+
+def _session_of(fields: Mapping[str, msgspec.Raw]) -> str:
+    for key in ("litellm_session_id", "prompt_cache_key"):
+        if key in fields:
+            try:
+                return msgspec.json.decode(fields[key], type=str)[:128]
+            except msgspec.DecodeError:
+                continue
+    if "metadata" not in fields:
+        return ""
+    try:
+        metadata = _metadata.decode(fields["metadata"])
+        if metadata.user_id.startswith("{"):
+            return _claude_user.decode(metadata.user_id).session_id[:128]
+        return metadata.session_id[:128]
+    except msgspec.DecodeError:
+        return ""

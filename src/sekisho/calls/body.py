@@ -1,0 +1,56 @@
+"""The top level of a JSON body, read without decoding what is below it."""
+
+import json
+from typing import Any
+
+import msgspec
+
+from sekisho.errors import BadRequest
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def parse_fields(body: bytes) -> dict[str, msgspec.Raw]:
+    """The top-level values of a JSON object, undecoded. Raises BadRequest, also for a key that stands twice."""
+    if not body:
+        raise BadRequest("The request has no body.")
+    try:
+        if not body.isascii():
+            body.decode()  # what is not decoded below would otherwise pass unchecked
+        fields = _fields.decode(body)
+    except msgspec.ValidationError as error:
+        raise BadRequest("The request body must be a JSON object.") from error
+    except UnicodeDecodeError as error:
+        raise BadRequest("The request body is not valid UTF-8.") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadRequest(f"The request body is not valid JSON: {_reason(error)}.") from error
+    if not _is_compact(body, fields):
+        _check_unique(body)
+    return fields
+
+
+def _reason(error: Exception) -> str:
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def _is_compact(body: bytes, fields: dict[str, msgspec.Raw]) -> bool:
+    """Whether the body is just these fields with no byte between them, which leaves no room for a second of a key."""
+    named = sum(len(key.encode()) + len(memoryview(value)) for key, value in fields.items())
+    return named + 4 * len(fields) + 1 == len(body)  # two quotes, colon, comma each; braces, less one comma
+
+
+def _check_unique(body: bytes) -> None:
+    """Decode with every key seen. Slower, so only for bodies that are not compact."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            seen: set[str] = set()
+            twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            raise BadRequest(f"The key '{twice[:60]}' stands twice in one object.", param=twice[:60])
+        return found
+
+    try:
+        json.loads(body, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The request body is not valid JSON.") from error

@@ -1,0 +1,103 @@
+"""A call on its way, and the trail it leaves."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from sekisho.dialects.exchange import Request
+from sekisho.values import Deployment, Door, Model, Usage, VirtualKey
+
+Operation = Literal["generate", "count_tokens"]
+
+
+@dataclass(slots=True)
+class AttemptNote:
+    """One try at one deployment, filled in as it goes."""
+
+    deployment: Deployment
+    started_at: int
+    started_us: int
+    ended_us: int = 0
+    status: int = 0
+    error: str = ""
+    usage: Usage = field(default_factory=Usage)
+    is_metered: bool = True
+    upstream_request_id: str = ""
+
+
+@dataclass(slots=True)
+class Trail:
+    """What happened to the call so far; the one part of a call that changes. Times are monotonic microseconds.
+
+    `seen` is the call as far as it was understood once its key was known: what a refusal is recorded with.
+    """
+
+    started_us: int
+    stage: str = ""
+    entered_us: list[int] = field(default_factory=list)
+    attempts: list[AttemptNote] = field(default_factory=list)
+    seen: "Call | None" = None
+    is_opened: bool = False
+    first_byte_us: int = 0
+
+    def stages_us(self) -> tuple[int, ...]:
+        """Time spent in each stage before it passed the call on, in the order of the path."""
+        marks = self.entered_us
+        return tuple(after - before for before, after in zip(marks, marks[1:], strict=False))
+
+
+class Agent(msgspec.Struct, frozen=True):
+    """What the client says it is. Good for grouping, never for permission."""
+
+    name: str = ""
+    version: str = ""
+    session: str = ""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One call. Stages pass on changed copies; fields are filled in the order of the path.
+
+    `path_model` is the model named by the URL (Bedrock doors). `fields` are the top-level values of the body, undecoded.
+    """
+
+    id: bytes
+    id_text: str
+    door: Door
+    operation: Operation
+    started_at: int
+    headers: Mapping[bytes, bytes]
+    read_body: Callable[[], Awaitable[bytes]]
+    trail: Trail
+    path_model: str = ""
+    path_stream: bool = False
+    agent: Agent = Agent()
+    key: VirtualKey | None = None
+    body: bytes = b""
+    fields: dict[str, msgspec.Raw] = {}
+    request: Request | None = None
+    model_name: str = ""
+    stream: bool = False
+    model: Model | None = None
+    max_output_tokens: int = 0
+    bound_nanousd: int = 0
+    deployment: Deployment | None = None
+
+    @property
+    def known_key(self) -> VirtualKey:
+        """The key, for stages behind `authenticate`."""
+        assert self.key is not None
+        return self.key
+
+    @property
+    def known_model(self) -> Model:
+        """The model, for stages behind `resolve`."""
+        assert self.model is not None
+        return self.model
+
+    @property
+    def chosen_deployment(self) -> Deployment:
+        """The deployment, for stages behind `place`."""
+        assert self.deployment is not None
+        return self.deployment

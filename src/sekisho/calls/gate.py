@@ -1,0 +1,132 @@
+"""The parts that stages work with, put together once by `app`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from sekisho.access.keys import KeyRing
+from sekisho.clock import Clock
+from sekisho.dialects.translation import Translation
+from sekisho.errors import StoreUnavailable
+from sekisho.ledger.journal import Record
+from sekisho.upstream.http1 import Http1Response
+from sekisho.values import Credential, Deployment, Delivery, Model, Snapshot, Wire
+
+
+class Journal(Protocol):
+    """Where records become durable. `append` returns once the record survives this process."""
+
+    def append(self, record: Record) -> None: ...
+
+
+class Upstreams(Protocol):
+    """Opens a call at a provider. Raises UpstreamRejected, RateLimited, ContextTooLong, UpstreamUnavailable."""
+
+    async def open(
+        self,
+        deployment: Deployment,
+        wire: Wire,
+        credential: Credential | None,
+        body: bytes,
+        *,
+        stream: bool,
+        betas: tuple[str, ...],
+    ) -> Http1Response: ...
+
+    async def count_tokens(
+        self, deployment: Deployment, wire: Wire, credential: Credential | None, body: bytes
+    ) -> int | None:
+        """The upstream's own count of the prompt, or None where it offers none."""
+        ...
+
+
+class Registry:
+    """The snapshot in force, indexed. Replaced whole; readers never see half of one."""
+
+    def __init__(self) -> None:
+        self.keys = KeyRing(())
+        self.models: dict[str, Model] = {}
+        self.names: dict[str, str] = {}
+        self.credentials: Mapping[str, Credential] = {}
+        self.snapshot: Snapshot | None = None
+        self._ready = asyncio.Event()
+
+    @property
+    def epoch(self) -> int:
+        return self.snapshot.epoch if self.snapshot else -1
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Put a snapshot in force."""
+        names: dict[str, str] = {}
+        for model in snapshot.models:
+            for alias in model.aliases:
+                names.setdefault(alias, model.name)
+        names.update({model.name: model.name for model in snapshot.models})
+        self.keys = KeyRing(snapshot.keys)
+        self.models = {model.name: model for model in snapshot.models}
+        self.names = names
+        self.snapshot = snapshot
+        self._ready.set()
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Put a snapshot in force together with the credentials its deployments need."""
+        self.credentials = delivery.credentials
+        self.load(delivery.snapshot)
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Wait for the first snapshot. Raises StoreUnavailable."""
+        if self.snapshot is not None:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._ready.wait()
+        except TimeoutError:
+            raise StoreUnavailable("Sekisho is starting and does not know its keys yet. Try again.") from None
+
+    def find_model(self, name: str) -> Model | None:
+        """The model of a public name or alias."""
+        public = self.names.get(name)
+        return self.models[public] if public else None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long and how large, in seconds and bytes."""
+
+    start_timeout_s: float = 10.0
+    body_timeout_s: float = 60.0
+    max_body_bytes: int = 25_000_000
+    max_reply_bytes: int = 64_000_000
+    first_byte_timeout_s: float = 600.0
+    idle_timeout_s: float = 300.0
+    drain_timeout_s: float = 120.0
+    client_send_timeout_s: float = 120.0
+    keepalive_s: float = 15.0
+    max_attempts: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Everything a stage may use."""
+
+    clock: Clock
+    registry: Registry
+    digest: Callable[[str], bytes]
+    journal: Journal
+    upstreams: Upstreams
+    limits: Limits
+
+
+Settle = Callable[["Outcome"], Awaitable[int]]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How an answer ended. `error` and `message` are empty if it ended well."""
+
+    translation: Translation | None
+    error: str = ""
+    message: str = ""
+    client_left: bool = False
+    is_abandoned: bool = False

@@ -1,0 +1,139 @@
+"""What goes upstream for a call, and what turns the answer back: the table of doors and wires.
+
+The same wire in and out passes as bytes; everything else meets in the neutral exchange.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from sekisho.calls.call import Call
+from sekisho.dialects import anthropic_messages, openai_chat, openai_responses, passing
+from sekisho.dialects.bedrock import converse, invoke
+from sekisho.dialects.exchange import ReplyParser, ReplyRenderer, Request
+from sekisho.dialects.translation import Translated, Translation
+from sekisho.errors import BadRequest
+from sekisho.values import Deployment, Door, Wire
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """A request ready to be sent. `betas` go to upstreams that take them as a header."""
+
+    body: bytes
+    translation: Translation
+    betas: tuple[str, ...] = ()
+
+
+def wire_of(door: Door, deployment: Deployment, family: str) -> Wire:
+    """The wire for this door: Claude stays in its own dialect, everything else on Bedrock speaks Converse."""
+    if deployment.provider != "bedrock":
+        return deployment.wire
+    if family == "claude" and door in ("anthropic_messages", "bedrock_invoke"):
+        return "bedrock_invoke"
+    return "bedrock_converse"
+
+
+def shape(call: Call, wire: Wire) -> Shaped:
+    """Write the call for this wire. Raises BadRequest where the wire or the model has no place for what is asked."""
+    passes = _PASSING.get((call.door, wire))
+    try:
+        return passes(call) if passes else _translate(call, wire)
+    except RecursionError as error:
+        raise BadRequest("The request body is nested too deeply.") from error
+
+
+def parse_request(call: Call) -> Request:
+    """The call in neutral form. Raises BadRequest."""
+    if call.door == "bedrock_invoke":
+        raise BadRequest(
+            f"The model '{call.model_name}' is not served through InvokeModel here. Use Converse.", param="model"
+        )
+    return _PARSERS[call.door](call)
+
+
+def _translate(call: Call, wire: Wire) -> Shaped:
+    request = msgspec.structs.replace(parse_request(call), stream=call.stream)
+    return Shaped(
+        body=_REQUESTS[wire](request, call),
+        translation=Translated(_REPLY_PARSERS[wire](call), _RENDERERS[call.door](request, call)),
+    )
+
+
+_PARSERS: dict[Door, Callable[[Call], Request]] = {
+    "openai_chat": lambda call: openai_chat.parse_request(call.body),
+    "openai_responses": lambda call: openai_responses.parse_request(call.body),
+    "anthropic_messages": lambda call: anthropic_messages.parse_request(call.body),
+    "bedrock_converse": lambda call: converse.parse_request(call.body, call.model_name),
+}
+_REQUESTS: dict[Wire, Callable[[Request, Call], bytes]] = {
+    "bedrock_converse": lambda request, call: converse.render_request(request, call.known_model)[0],
+    "anthropic_messages": lambda request, call: anthropic_messages.render_request(
+        request, call.chosen_deployment.upstream_model, call.known_model.quirks
+    ),
+    "openai_chat": lambda request, call: openai_chat.render_request(request, call.chosen_deployment.upstream_model),
+}
+_REPLY_PARSERS: dict[Wire, Callable[[Call], ReplyParser]] = {
+    "bedrock_converse": lambda call: converse.ReplyParser(),
+    "anthropic_messages": lambda call: anthropic_messages.ReplyParser(),
+    "openai_chat": lambda call: openai_chat.ReplyParser(),
+}
+_RENDERERS: dict[Door, Callable[[Request, Call], ReplyRenderer]] = {
+    "openai_chat": lambda request, call: openai_chat.ReplyRenderer(
+        call_id=call.id_text,
+        model=call.model_name,
+        created=call.started_at // 1_000_000,
+        wants_usage=request.wants_usage,
+    ),
+    "openai_responses": lambda request, call: openai_responses.ReplyRenderer(
+        call_id=call.id_text, model=call.model_name, created=call.started_at // 1_000_000, request=request
+    ),
+    "anthropic_messages": lambda request, call: anthropic_messages.ReplyRenderer(call.id_text, call.model_name),
+    "bedrock_converse": lambda request, call: converse.ReplyRenderer(),
+}
+
+
+def _betas(call: Call) -> tuple[str, ...]:
+    value = call.headers.get(b"anthropic-beta", b"").decode("latin-1")
+    return tuple(beta.strip() for beta in value.split(",") if beta.strip())
+
+
+def _invoke_body(call: Call) -> bytes:
+    model = call.known_model
+    return invoke.to_invoke(call.body, model.quirks, max_output_tokens=model.max_output_tokens, betas=_betas(call)).body
+
+
+def _messages_by_invoke(call: Call) -> Shaped:
+    return Shaped(_invoke_body(call), passing.InvokeToMessages())
+
+
+def _invoke_by_invoke(call: Call) -> Shaped:
+    return Shaped(_invoke_body(call), passing.InvokeToInvoke())
+
+
+def _converse_by_converse(call: Call) -> Shaped:
+    return Shaped(call.body, passing.ConverseToConverse())
+
+
+def _messages_by_messages(call: Call) -> Shaped:
+    fields = dict(call.fields)
+    fields["model"] = msgspec.Raw(msgspec.json.encode(call.chosen_deployment.upstream_model))
+    return Shaped(msgspec.json.encode(fields), passing.MessagesToMessages(), _betas(call))
+
+
+def _chat_by_chat(call: Call) -> Shaped:
+    wants_usage = not call.stream or openai_chat.wants_usage(call.fields)
+    return Shaped(
+        openai_chat.pass_request(call.body, call.chosen_deployment.upstream_model),
+        openai_chat.ChatPassing(wants_usage=wants_usage),
+    )
+
+
+_PASSING: dict[tuple[Door, Wire], Callable[[Call], Shaped]] = {
+    ("anthropic_messages", "bedrock_invoke"): _messages_by_invoke,
+    ("bedrock_invoke", "bedrock_invoke"): _invoke_by_invoke,
+    ("bedrock_converse", "bedrock_converse"): _converse_by_converse,
+    ("anthropic_messages", "anthropic_messages"): _messages_by_messages,
+    ("openai_chat", "openai_chat"): _chat_by_chat,
+}

@@ -1,0 +1,131 @@
+"""Open the call in the journal at its highest possible cost; settle it at its exact cost when it ends.
+
+Nothing is sent upstream before the open record is durable, and no client sees the end of its answer before the settled
+record is. A call whose end is never booked here (the process was killed) is settled from the journal as interrupted.
+"""
+
+from functools import partial
+
+from msgspec.structs import replace
+
+from sekisho.calls.answer import Answer
+from sekisho.calls.call import AttemptNote, Call
+from sekisho.calls.gate import Gate, Outcome
+from sekisho.calls.reply import Next, Reply
+from sekisho.calls.stages.trace import caller_of
+from sekisho.errors import NotAllowed, SekishoError
+from sekisho.ledger.bound import bound_nanousd, prompt_tokens_bound
+from sekisho.ledger.cost import list_cost_nanousd
+from sekisho.ledger.journal import Attempt, Opened, Settled
+from sekisho.values import CallStatus, Usage
+
+
+async def admit(gate: Gate, call: Call, next: Next) -> Reply:
+    bound = _bound(gate, call)
+    gate.journal.append(
+        Opened(
+            call_id=call.id,
+            started_at=call.started_at,
+            caller=caller_of(call),
+            door=call.door,
+            model=call.known_model.name,
+            stream=call.stream,
+            request_bytes=len(call.body),
+            reserved_nanousd=bound,
+        )
+    )
+    call.trail.is_opened = True
+    admitted = replace(call, bound_nanousd=bound)
+    try:
+        reply = await next(admitted)
+    except SekishoError as error:
+        await _settle(gate, admitted, Outcome(None, error.code, error.message))
+        raise
+    if isinstance(reply, Answer):
+        reply.settle_with(partial(_settle, gate, admitted))
+    return reply
+
+
+def _bound(gate: Gate, call: Call) -> int:
+    """The most this call can cost at the dearest deployment that may serve it."""
+    prompt_tokens = prompt_tokens_bound(len(call.body))
+    bounds = [
+        bound_nanousd(prompt_tokens, call.max_output_tokens, deployment.price, gate.limits.max_attempts)
+        for deployment in call.known_model.deployments
+        if deployment.price is not None
+    ]
+    if not bounds:
+        raise NotAllowed(
+            f"The price of the model '{call.known_model.name}' is not known, so calls to it cannot be accounted for. "
+            "Ask the administrator to set its price.",
+            param="model",
+        )
+    return max(bounds)
+
+
+async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
+    """Book the call. Unit: nano-USD, the effective cost. Raises StoreUnavailable: nothing is booked."""
+    attempts = tuple(_priced(call, note) for note in call.trail.attempts)
+    usage = _sum(tuple(attempt.usage for attempt in attempts))
+    translation = outcome.translation
+    settled = Settled(
+        call_id=call.id,
+        ended_at=gate.clock.now_us(),
+        status=_status(outcome),
+        stop_reason=translation.stop_reason if translation else None,
+        error=outcome.error,
+        message=outcome.message[:500],
+        is_metered=all(note.is_metered for note in call.trail.attempts),
+        client_left=outcome.client_left,
+        usage=usage,
+        list_cost_nanousd=sum(attempt.list_cost_nanousd for attempt in attempts),
+        cost_nanousd=sum(attempt.cost_nanousd for attempt in attempts),
+        attempts=attempts,
+        first_byte_us=call.trail.first_byte_us,
+        upstream_us=sum(attempt.duration_us for attempt in attempts),
+        stages_us=call.trail.stages_us(),
+    )
+    gate.journal.append(settled)
+    return settled.cost_nanousd
+
+
+def _status(outcome: Outcome) -> CallStatus:
+    if not outcome.error:
+        return "ok"
+    return "interrupted" if outcome.is_abandoned else "failed"
+
+
+def _priced(call: Call, note: AttemptNote) -> Attempt:
+    """An attempt with its cost: by its usage; by the bound of one attempt if it began to answer and gave no usage."""
+    price = note.deployment.price
+    assert price is not None  # place only offers priced deployments
+    if note.is_metered:
+        cost = list_cost_nanousd(note.usage, price)
+    else:
+        cost = bound_nanousd(prompt_tokens_bound(len(call.body)), call.max_output_tokens, price)
+    return Attempt(
+        deployment=note.deployment.id,
+        started_at=note.started_at,
+        duration_us=max(note.ended_us - note.started_us, 0),
+        status=note.status,
+        error=note.error,
+        usage=note.usage,
+        list_cost_nanousd=cost,
+        cost_nanousd=cost,
+        price_version=price.version,
+        price_scope=price.scope,
+        upstream_request_id=note.upstream_request_id,
+    )
+
+
+def _sum(usages: tuple[Usage, ...]) -> Usage:
+    if len(usages) == 1:
+        return usages[0]
+    return Usage(
+        input_tokens=sum(usage.input_tokens for usage in usages),
+        cache_read_tokens=sum(usage.cache_read_tokens for usage in usages),
+        cache_write_5m_tokens=sum(usage.cache_write_5m_tokens for usage in usages),
+        cache_write_1h_tokens=sum(usage.cache_write_1h_tokens for usage in usages),
+        output_tokens=sum(usage.output_tokens for usage in usages),
+        reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
+    )

@@ -1,0 +1,43 @@
+"""Find the virtual key behind the call."""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from sekisho.access.keys import check
+from sekisho.calls.call import Call
+from sekisho.calls.gate import Gate
+from sekisho.calls.reply import Next, Reply
+from sekisho.errors import NotAuthenticated
+
+_MAX_KEY_BYTES = 512
+
+
+async def authenticate(gate: Gate, call: Call, next: Next) -> Reply:
+    await gate.registry.wait_ready(gate.limits.start_timeout_s)
+    key = gate.registry.keys.find(gate.digest(presented_key(call.headers)))
+    if key is None:
+        raise NotAuthenticated("This key is not known here. Check the virtual key in your agent's settings.")
+    known = replace(call, key=key)
+    call.trail.seen = known
+    check(key, gate.clock.now_us())
+    return await next(known)
+
+
+def presented_key(headers: Mapping[bytes, bytes]) -> str:
+    """The key a request carries, in any of the places that clients put it. Raises NotAuthenticated."""
+    for name in (b"x-litellm-api-key", b"authorization", b"x-api-key", b"api-key"):
+        value = headers.get(name)
+        if not value:
+            continue
+        scheme, _, rest = value.partition(b" ")
+        if scheme.lower() == b"bearer":
+            value = rest.strip()
+        elif name == b"authorization":
+            raise NotAuthenticated(
+                "Send the virtual key as 'Authorization: Bearer KEY'; signed requests are not taken."
+            )
+        if not value or len(value) > _MAX_KEY_BYTES:
+            break
+        return value.decode("latin-1")
+    raise NotAuthenticated("No key was sent. Send the virtual key as 'Authorization: Bearer KEY'.")

@@ -1,0 +1,70 @@
+"""Write the request in the upstream's dialect, open the call there, and hand back its answer."""
+
+from sekisho.calls.answer import Answer
+from sekisho.calls.call import AttemptNote, Call
+from sekisho.calls.gate import Gate
+from sekisho.calls.reply import Next, Reply
+from sekisho.calls.shaping import Shaped, shape, wire_of
+from sekisho.errors import SekishoError, StoreUnavailable
+from sekisho.values import Credential, Deployment, Wire
+
+
+async def send(gate: Gate, call: Call, next: Next) -> Reply:
+    """The last stage: `next` is never called."""
+    deployment = call.chosen_deployment
+    wire = wire_of(call.door, deployment, call.known_model.family)
+    shaped = shape(call, wire)
+    note = AttemptNote(deployment, gate.clock.now_us(), gate.clock.monotonic_us())
+    call.trail.attempts.append(note)
+    try:
+        return await _open(gate, call, wire, shaped, note)
+    except SekishoError as error:
+        note.error = error.code
+        note.ended_us = gate.clock.monotonic_us()
+        note.status = note.status or error.upstream_status
+        note.upstream_request_id = note.upstream_request_id or error.upstream_request_id
+        raise
+
+
+async def _open(gate: Gate, call: Call, wire: Wire, shaped: Shaped, note: AttemptNote) -> Answer:
+    limits = gate.limits
+    response = await gate.upstreams.open(
+        note.deployment,
+        wire,
+        find_credential(gate, note.deployment),
+        shaped.body,
+        stream=call.stream,
+        betas=shaped.betas,
+    )
+    note.status = response.status
+    note.upstream_request_id = (
+        response.headers.get(b"x-amzn-requestid") or response.headers.get(b"request-id") or b""
+    ).decode("latin-1")
+    answer = Answer(
+        response,
+        shaped.translation,
+        note,
+        call.trail,
+        gate.clock,
+        is_stream=call.stream,
+        idle_timeout_s=limits.idle_timeout_s,
+    )
+    try:
+        if call.stream:
+            await answer.begin(limits.first_byte_timeout_s)
+        else:
+            await answer.read(limits.max_reply_bytes, limits.first_byte_timeout_s)
+    except BaseException:
+        response.close()
+        raise
+    return answer
+
+
+def find_credential(gate: Gate, deployment: Deployment) -> Credential | None:
+    """The credential a deployment names. Raises StoreUnavailable while it is not there."""
+    if not deployment.credential:
+        return None
+    credential = gate.registry.credentials.get(deployment.credential)
+    if credential is None:
+        raise StoreUnavailable("Sekisho has no credentials for the model provider yet. Try again.")
+    return credential

@@ -1,0 +1,88 @@
+"""Everything that is not a call goes to the control plane over its Unix socket, streamed both ways."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from sekisho.errors import SekishoError
+from sekisho.upstream.http1 import Http1Client, Http1Response, Origin
+from sekisho.web.doors.asgi import HeaderList, Receive, Scope, Send, send_whole
+
+log = logging.getLogger(__name__)
+
+FORWARDED = b"x-sekisho-forwarded"
+_HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer")
+    + (b"transfer-encoding", b"upgrade", b"content-length", b"date", b"server", FORWARDED)
+)
+_FIRST_BYTE_TIMEOUT_S = 60.0
+_IDLE_TIMEOUT_S = 300.0
+
+
+class ForwardDoor:
+    """Hands a request on, marked as having come over the public port."""
+
+    def __init__(self, http: Http1Client, socket_path: Path, *, max_body_bytes: int) -> None:
+        self._http = http
+        self._origin = Origin("unix", str(socket_path), 0)
+        self._max_body_bytes = max_body_bytes
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await self._read(receive)
+        if body is None:
+            await send_whole(send, 413, b'{"error":{"message":"The request body is too large."}}')
+            return
+        target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+        try:
+            response = await self._http.send(
+                self._origin,
+                scope["method"].encode(),
+                target,
+                _request_headers(scope),
+                body,
+                first_byte_timeout_s=_FIRST_BYTE_TIMEOUT_S,
+            )
+        except SekishoError:
+            text = "Sekisho's control plane is not answering; calls go on. Try again in a few seconds."
+            await send_whole(send, 503, text.encode() + b"\n", b"text/plain; charset=utf-8", [(b"retry-after", b"2")])
+            return
+        await _pass_back(response, receive, send)
+
+    async def _read(self, receive: Receive) -> bytes | None:
+        parts = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return b"".join(parts)
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._max_body_bytes:
+                return None
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+
+def _request_headers(scope: Scope) -> HeaderList:
+    headers = [(name, value) for name, value in scope["headers"] if name not in _HOP_BY_HOP and name != b"host"]
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    client = scope.get("client")
+    headers.append((FORWARDED, (client[0] if client else "").encode() or b"-"))
+    headers.append((b"x-sekisho-host", host))
+    return headers
+
+
+async def _pass_back(response: Http1Response, receive: Receive, send: Send) -> None:
+    headers = [(name, value) for name, value in response.raw_headers if name.lower() not in _HOP_BY_HOP]
+    leaving = asyncio.ensure_future(receive())
+    try:
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        while not leaving.done() and (data := await response.next(_IDLE_TIMEOUT_S)):
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    except SekishoError as error:
+        log.warning("the control plane broke off its answer: %s", error.code)
+        raise ConnectionError("the control plane broke off its answer") from error
+    finally:
+        leaving.cancel()
+        response.close()
