@@ -1,0 +1,424 @@
+"""Makes an Anthropic Messages body fit for Bedrock's InvokeModel, as bytes.
+
+Only top-level members are looked at; tools, system and messages are copied as they came unless something in them must
+change, since an agent's body is large and its prefix must stay the same for the prompt cache.
+Above: the doors for Messages and Invoke. Below: the quirks of the model. Answers: dialects.passing.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from sekisho.dialects.anthropic_messages.request import BILLING_HEADER, decode
+from sekisho.dialects.exchange import Reasoning
+from sekisho.dialects.fitting import fit_max_tokens, fit_reasoning
+from sekisho.dialects.folding import MAX_CACHE_POINTS, system_as_user
+from sekisho.errors import BadRequest
+from sekisho.values import Quirks
+
+ANTHROPIC_VERSION = "bedrock-2023-05-31"
+
+KNOWN_BETAS = frozenset(
+    {
+        "computer-use-2025-01-24",
+        "computer-use-2025-11-24",
+        "context-1m-2025-08-07",
+        "dev-full-thinking-2025-05-14",
+        "effort-2025-11-24",
+        "fine-grained-tool-streaming-2025-05-14",
+        "interleaved-thinking-2025-05-14",
+        "output-128k-2025-02-19",
+        "token-efficient-tools-2025-02-19",
+        "tool-examples-2025-10-29",
+        "tool-search-tool-2025-10-19",
+    }
+)
+"""Betas that Bedrock takes; an unknown one is refused there with 400, so all others are left out."""
+
+CONTEXT_MANAGEMENT_BETA = "context-management-2025-06-27"
+
+_FIELDS = (
+    "max_tokens",
+    "metadata",
+    "output_config",
+    "stop_sequences",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "top_k",
+    "top_p",
+)
+_FIRST = ("tools", "system", "messages")  # the order of prompt caching
+_SAID_OTHERWISE = ("model", "stream", "anthropic_version", "anthropic_beta")  # in the path, or replaced
+
+_SERVER_TOOLS = ("web_search_", "web_fetch_", "code_execution_", "advisor_", "mcp_toolset")
+_SERVER_TOOL = re.compile(rb'"(?:' + b"|".join(name.encode() for name in _SERVER_TOOLS) + rb')\w*"')
+# what a tool definition may hold only under a beta, or not at all on Bedrock
+_TOOL_EXTRAS: dict[str, str] = {
+    "allowed_callers": "",
+    "defer_loading": "tool-search-tool-2025-10-19",
+    "eager_input_streaming": "",
+    "input_examples": "tool-examples-2025-10-29",
+}
+_SYSTEM_ROLE = re.compile(rb'"role"\s*:\s*"system"')
+_CACHE_CONTROL = re.compile(rb'"cache_control"\s*:\s*\{')
+_CACHE_SCOPE = re.compile(rb'"cache_control"\s*:\s*\{[^{}]*"scope"')
+_CACHE_1H = re.compile(rb'"cache_control"\s*:\s*\{[^{}]*"1h"')
+
+Members = dict[str, msgspec.Raw]
+
+
+class InvokeBody(NamedTuple):
+    """A body for InvokeModel, and the names of what the client sent that is not in it."""
+
+    body: bytes
+    unused: tuple[str, ...]
+
+
+class _Typed(msgspec.Struct):
+    type: str | None = None
+    name: str | None = None
+    text: str | None = None
+
+
+class _Turn(msgspec.Struct):
+    role: Literal["user", "assistant", "system"]
+    content: msgspec.Raw
+
+
+class _Thinking(msgspec.Struct):
+    type: Literal["enabled", "adaptive", "disabled"]
+    budget_tokens: int = 0
+
+
+def to_invoke(
+    body: bytes,
+    quirks: Quirks,
+    *,
+    max_output_tokens: int,
+    betas: Sequence[str] = (),
+    known_betas: frozenset[str] = KNOWN_BETAS,
+) -> InvokeBody:
+    """The same request for InvokeModel of a Claude model with these quirks.
+
+    `body`: Anthropic Messages, with or without `model`, or already Claude's invoke form. `betas`: from the
+    anthropic-beta header, already split. Raises BadRequest for what cannot be read.
+    """
+    given = decode(body, Members, "body")
+    if not bytes(given.get("messages", msgspec.Raw())).startswith(b"["):
+        raise BadRequest("messages: a list is required", param="messages")
+    return _Fitting(given, quirks, max_output_tokens).run(betas, known_betas)
+
+
+class _Fitting:
+    """The steps over one body: `given` becomes `out`, what is left out is named in `unused`."""
+
+    def __init__(self, given: Members, quirks: Quirks, max_output_tokens: int) -> None:
+        self._quirks = quirks
+        self._max_output_tokens = max_output_tokens
+        self._unused: list[str] = []
+        self._out: Members = {
+            name: given[name] for name in (*_FIRST, *given) if name in given and bytes(given[name]) != b"null"
+        }
+
+    def run(self, betas: Sequence[str], known_betas: frozenset[str]) -> InvokeBody:
+        kept_betas = self._betas(betas, known_betas)
+        self._fields(kept_betas)
+        self._billing_header()
+        self._system_turns()
+        self._tools(kept_betas)
+        self._cache_points()
+        self._thinking(self._max_tokens())
+        self._output_config()
+        self._sampling_and_choice()
+        self._out["anthropic_version"] = _raw(ANTHROPIC_VERSION)
+        if kept_betas:
+            self._out["anthropic_beta"] = _raw(kept_betas)
+        return InvokeBody(msgspec.json.encode(self._out), tuple(dict.fromkeys(self._unused)))
+
+    def _betas(self, header: Sequence[str], known: frozenset[str]) -> list[str]:
+        raw = self._out.get("anthropic_beta")
+        asked = dict.fromkeys((*(decode(raw, list[str], "anthropic_beta") if raw else ()), *header))
+        kept = []
+        for beta in asked:
+            fits = (self._quirks.effort or not beta.startswith("effort-")) and (
+                bool(self._quirks.thinking) or not beta.startswith("interleaved-thinking-")
+            )
+            if beta in known and fits:
+                kept.append(beta)
+            elif beta:
+                self._unused.append(f"anthropic_beta.{beta}")
+        return kept
+
+    def _fields(self, betas: list[str]) -> None:
+        allowed = {*_FIRST, *_FIELDS}
+        if CONTEXT_MANAGEMENT_BETA in betas:
+            allowed.add("context_management")
+        for name in list(self._out):
+            if name not in allowed:
+                del self._out[name]
+                if name not in _SAID_OTHERWISE:
+                    self._unused.append(name)
+
+    def _billing_header(self) -> None:
+        system = bytes(self._out.get("system", b""))
+        if BILLING_HEADER.encode() not in system or not system.startswith(b"["):
+            return
+        blocks = decode(system, list[msgspec.Raw], "system")
+        kept = [
+            block for block in blocks if not (decode(block, _Typed, "system").text or "").startswith(BILLING_HEADER)
+        ]
+        if len(kept) == len(blocks):
+            return
+        self._unused.append("system." + BILLING_HEADER.rstrip(":"))
+        if kept:
+            self._out["system"] = _raw(kept)
+        else:
+            del self._out["system"]
+
+    def _system_turns(self) -> None:
+        raw = bytes(self._out["messages"])
+        # the second search is slower and hardly ever needed
+        if b'"system"' not in raw or not _SYSTEM_ROLE.search(raw):
+            return
+        turns = decode(raw, list[_Turn], "messages")
+        if all(turn.role != "system" for turn in turns):
+            return
+        leading, turns = _fold_system_turns(turns)
+        if leading:
+            self._out["system"] = _raw([*_blocks(self._out.get("system")), *leading])
+            self._order()
+        self._out["messages"] = _raw([{"role": turn.role, "content": turn.content} for turn in turns])
+
+    def _order(self) -> None:
+        names = (*_FIRST, *self._out)
+        self._out = {name: self._out[name] for name in names if name in self._out}
+
+    def _tools(self, betas: list[str]) -> None:
+        raw = bytes(self._out.get("tools", b""))
+        banned = {name for name, beta in _TOOL_EXTRAS.items() if beta not in betas}
+        if not self._quirks.json_schema:
+            banned.add("strict")
+        if not _SERVER_TOOL.search(raw) and not any(f'"{name}"'.encode() in raw for name in banned):
+            return
+        tools = decode(raw, list[Members], "tools")
+        kept: list[Members] = []
+        changed = False
+        for tool in tools:
+            kind = decode(tool["type"], str | None, "tools") if "type" in tool else None  # type: ignore[arg-type]
+            if kind and kind.startswith(_SERVER_TOOLS):
+                self._unused.append(f"tools.{kind}")
+                changed = True
+                continue
+            extras = banned & tool.keys()
+            self._unused += (f"tools.{name}" for name in sorted(extras))
+            changed = changed or bool(extras)
+            kept.append({name: value for name, value in tool.items() if name not in extras})
+        if changed:
+            self._replace_tools(kept)
+
+    def _replace_tools(self, kept: list[Members]) -> None:
+        names = {bytes(tool.get("name", msgspec.Raw())) for tool in kept}
+        choice = decode(self._out.get("tool_choice", b"{}"), Members, "tool_choice")
+        if not kept or ("name" in choice and bytes(choice["name"]) not in names):
+            self._out.pop("tool_choice", None)
+        if kept:
+            self._out["tools"] = _raw(kept)
+        else:
+            del self._out["tools"]
+
+    def _cache_points(self) -> None:
+        limit = MAX_CACHE_POINTS if self._quirks.cache_min_tokens else 0
+        places = [name for name in _FIRST if name in self._out]
+        raws = [bytes(self._out[name]) for name in places]
+        marks = sum(raw.count(b'"cache_control"') for raw in raws)
+        if not marks:
+            return
+        surplus = marks > limit and sum(len(_CACHE_CONTROL.findall(raw)) for raw in raws) > limit
+        odd = any(_CACHE_SCOPE.search(raw) or (not self._quirks.cache_ttl_1h and _CACHE_1H.search(raw)) for raw in raws)
+        if not surplus and not odd:
+            return
+        found = 0
+
+        def count(mark: msgspec.Raw) -> msgspec.Raw:
+            nonlocal found
+            found += 1
+            return mark
+
+        for name in places:
+            _each_mark(self._out[name], count)
+        skip = max(found - limit, 0)
+
+        def fit(mark: msgspec.Raw) -> msgspec.Raw | None:
+            nonlocal skip
+            skip -= 1
+            return None if skip >= 0 else self._cache_control(mark)
+
+        if skip:
+            self._unused.append("cache_control")
+        for name in places:
+            self._out[name] = _each_mark(self._out[name], fit)
+
+    def _cache_control(self, given: msgspec.Raw) -> msgspec.Raw:
+        long = self._quirks.cache_ttl_1h and decode(given, Members, "cache_control").get("ttl")
+        is_long = bool(long) and bytes(long) == b'"1h"'
+        return _raw({"type": "ephemeral", "ttl": "1h"} if is_long else {"type": "ephemeral"})
+
+    def _max_tokens(self) -> int:
+        raw = self._out.get("max_tokens")
+        asked = decode(raw, int, "max_tokens") if raw else None
+        if asked is not None and asked < 1:
+            raise BadRequest("max_tokens: must be at least 1", param="max_tokens")
+        max_tokens = fit_max_tokens(asked, self._max_output_tokens)
+        if max_tokens != asked:
+            self._out["max_tokens"] = _raw(max_tokens)
+        return max_tokens
+
+    def _thinking(self, max_tokens: int) -> None:
+        raw = self._out.get("thinking")
+        if raw is None:
+            return
+        asked = decode(raw, _Thinking, "thinking")
+        effort = self._effort()
+        fitted = fit_reasoning(Reasoning(asked.type, asked.budget_tokens, effort), self._quirks, max_tokens)
+        if asked.type == "adaptive" and fitted.mode == "enabled" and self._loop_without_thinking():
+            fitted = Reasoning()
+        if fitted.mode == "unset":
+            del self._out["thinking"]
+            self._unused.append("thinking")
+        elif fitted.mode == "enabled" and (asked.type, asked.budget_tokens) != ("enabled", fitted.budget_tokens):
+            self._out["thinking"] = _raw({"type": "enabled", "budget_tokens": fitted.budget_tokens})
+        elif fitted.mode != asked.type:
+            self._out["thinking"] = _raw({"type": fitted.mode})
+
+    def _loop_without_thinking(self) -> bool:
+        """Whether Claude could refuse a thinking budget: calls in the history that were made without thinking."""
+        raw = bytes(self._out["messages"])
+        return b'"tool_use"' in raw and b'"signature"' not in raw and b'"redacted_thinking"' not in raw
+
+    def _effort(self) -> str:
+        raw = self._out.get("output_config")
+        effort = decode(raw, Members, "output_config").get("effort") if raw else None
+        return (decode(effort, str | None, "output_config.effort") or "") if effort else ""  # type: ignore[arg-type]
+
+    def _output_config(self) -> None:
+        raw = self._out.get("output_config")
+        if raw is None:
+            return
+        config = decode(raw, Members, "output_config")
+        allowed = {"effort": self._quirks.effort, "format": self._quirks.json_schema}
+        kept = {name: value for name, value in config.items() if allowed.get(name)}
+        if len(kept) == len(config):
+            return
+        self._unused += (f"output_config.{name}" for name in config if name not in kept)
+        if kept:
+            self._out["output_config"] = _raw(kept)
+        else:
+            del self._out["output_config"]
+
+    def _sampling_and_choice(self) -> None:
+        if not self._quirks.sampling:
+            for name in ("temperature", "top_p", "top_k"):
+                if self._out.pop(name, None) is not None:
+                    self._unused.append(name)
+        raw = self._out.get("tool_choice")
+        if raw is None or self._quirks.forced_tool_choice:
+            return
+        choice = decode(raw, Members, "tool_choice")
+        if bytes(choice.get("type", msgspec.Raw())) in (b'"any"', b'"tool"'):
+            choice["type"] = _raw("auto")
+            choice.pop("name", None)
+            self._out["tool_choice"] = _raw(choice)
+            self._unused.append("tool_choice")
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    try:
+        return msgspec.Raw(msgspec.json.encode(value))
+    except RecursionError as error:
+        raise BadRequest("body: nested too deeply") from error
+
+
+def _blocks(content: msgspec.Raw | None) -> list[msgspec.Raw]:
+    """The blocks of a content that may be a string or missing."""
+    if content is None:
+        return []
+    if bytes(content).startswith(b'"'):
+        return [_raw({"type": "text", "text": msgspec.Raw(content)})]
+    return decode(content, list[msgspec.Raw], "messages")
+
+
+def _fold_system_turns(turns: Iterable[_Turn]) -> tuple[list[msgspec.Raw], list[_Turn]]:
+    """System turns at the top as system blocks; later ones as marked user text, where tool results stay first."""
+    leading: list[msgspec.Raw] = []
+    folded: list[_Turn] = []
+    carried: list[msgspec.Raw] = []  # text that joins the user turn it belongs to
+    for turn in turns:
+        if turn.role == "system" and not folded and not carried:
+            leading += _blocks(turn.content)
+        elif turn.role == "system":
+            carried += map(_as_user_text, _blocks(turn.content))
+        elif turn.role == "user" and carried:
+            blocks = _blocks(turn.content)
+            split = _end_of_results(blocks)
+            _add_user(folded, [*blocks[:split], *carried, *blocks[split:]])
+            carried = []
+        else:
+            if carried:
+                _add_user(folded, carried)
+                carried = []
+            folded.append(turn)
+    if carried:
+        _add_user(folded, carried)
+    return leading, folded
+
+
+def _add_user(folded: list[_Turn], blocks: list[msgspec.Raw]) -> None:
+    if folded and folded[-1].role == "user":
+        folded[-1] = _Turn("user", _raw([*_blocks(folded[-1].content), *blocks]))
+    else:
+        folded.append(_Turn("user", _raw(blocks)))
+
+
+def _end_of_results(blocks: list[msgspec.Raw]) -> int:
+    for at in range(len(blocks), 0, -1):
+        if decode(blocks[at - 1], _Typed, "messages").type == "tool_result":
+            return at
+    return 0
+
+
+def _as_user_text(block: msgspec.Raw) -> msgspec.Raw:
+    members = decode(block, Members, "messages")
+    if "text" not in members:
+        raise BadRequest("messages: a system message holds text only", param="messages")
+    members["text"] = _raw(system_as_user(decode(members["text"], str, "messages")))
+    return _raw(members)
+
+
+def _each_mark(raw: msgspec.Raw, change: Callable[[msgspec.Raw], msgspec.Raw | None], depth: int = 3) -> msgspec.Raw:
+    """The list with `change` made to each cache_control of its blocks and of their content; None removes it.
+
+    What carries no mark stays the same bytes. `depth`: messages, their blocks, the blocks of a tool result."""
+    text = bytes(raw)
+    if depth == 0 or not text.startswith(b"[") or b'"cache_control"' not in text:
+        return raw
+    edited: list[msgspec.Raw] = []
+    for item in decode(raw, list[msgspec.Raw], "body"):
+        text = bytes(item)
+        if not text.startswith(b"{") or b'"cache_control"' not in text:
+            edited.append(item)
+            continue
+        members = decode(item, Members, "body")
+        if "content" in members:
+            members["content"] = _each_mark(members["content"], change, depth - 1)
+        mark = members.get("cache_control")
+        if mark is not None and bytes(mark).startswith(b"{"):
+            changed = change(mark)
+            if changed is None:
+                del members["cache_control"]
+            else:
+                members["cache_control"] = changed
+        edited.append(_raw(members))
+    return _raw(edited)
