@@ -166,3 +166,10 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 Credential = AwsCredential | BearerCredential
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """What a call process receives: the snapshot and the secrets its deployments name. Never written to disk."""
+
+    snapshot: Snapshot
+    credentials: dict[str, Credential] = {}
