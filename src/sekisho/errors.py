@@ -14,6 +14,7 @@ SekishoError
   UpstreamUnavailable    the model provider failed, broke the connection or its own format
     UpstreamTimeout      the model provider did not answer in time
   StoreUnavailable       keys or money cannot be checked or recorded: nothing passes
+    JournalCorrupt       a journal segment is damaged in its middle: an operator must look
   Internal               a fault of ours; the caller sees only the id
 
 Each class says the HTTP status on model routes, the code a program reads, and whether trying again may help.
@@ -179,6 +180,12 @@ class StoreUnavailable(SekishoError):
     anthropic_type = "overloaded_error"
     openai_type = "server_error"
     aws_exception = "ServiceUnavailableException"
+
+
+class JournalCorrupt(StoreUnavailable):
+    """A journal segment is damaged. Nothing of it is skipped; an operator must look at the file."""
+
+    retryable = False
 
 
 class Internal(SekishoError):

@@ -169,7 +169,7 @@ Credential = AwsCredential | BearerCredential
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """What the control plane hands to a call process: the snapshot, and the credentials by name. Never written to disk."""
+    """What a call process receives: the snapshot and the secrets its deployments name. Never written to disk."""
 
     snapshot: Snapshot
-    credentials: dict[str, Credential]
+    credentials: dict[str, Credential] = {}

@@ -1,0 +1,93 @@
+"""Virtual keys: how they are made, recognised and judged.
+
+A raw key exists in the hands of its owner only. Everything here works on its digest: HMAC-SHA-256 under a pepper that
+lies beside the database, never in it, so that a stolen database opens nothing and a digest is not itself a key.
+"""
+
+import hmac
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from sekisho.errors import NotAuthenticated, StoreUnavailable
+from sekisho.values import VirtualKey
+
+KEY_PREFIX = "sk-"
+PEPPER_BYTES = 32
+
+
+def generate_key() -> str:
+    """A new raw key: `sk-` and 43 URL-safe characters that carry 256 random bits."""
+    return KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+def digest(pepper: bytes, key: str) -> bytes:
+    """The 32 bytes by which a raw key is known here."""
+    return hmac.digest(pepper, key.encode(), "sha256")
+
+
+class KeyRing:
+    """The keys of one snapshot, found by digest."""
+
+    def __init__(self, keys: Iterable[VirtualKey]) -> None:
+        self._by_digest = {key.digest: key for key in keys}
+
+    def find(self, digest: bytes) -> VirtualKey | None:
+        """The key with this digest, also when it is blocked or expired: `check` judges that."""
+        return self._by_digest.get(digest)
+
+
+def check(key: VirtualKey, now_us: int) -> None:
+    """Let a usable key pass. Raises NotAuthenticated, saying why, for a blocked or an expired key."""
+    if key.blocked:
+        raise NotAuthenticated("This key is blocked. Ask your administrator.")
+    if key.expires_at is not None and now_us >= key.expires_at:
+        raise NotAuthenticated("This key has expired. Ask your administrator for a new one.")
+
+
+def may_use(key: VirtualKey, model_name: str, aliases: Iterable[str] = ()) -> bool:
+    """Whether the key's model list names the model, by its public name or by one of its aliases. No list: all."""
+    if not key.models:
+        return True
+    return model_name in key.models or any(alias in key.models for alias in aliases)
+
+
+def pepper_path(home: Path) -> Path:
+    """Where the pepper lies."""
+    return home / "secrets" / "pepper"
+
+
+def load_or_create_pepper(home: Path) -> bytes:
+    """The pepper of this home, made on first use; readable by its owner only.
+
+    Of two processes that start at once both get the one that was written first. Raises StoreUnavailable when the file
+    cannot be read or is too short: with another pepper no key would be recognised.
+    """
+    path = pepper_path(home)
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _create_once(path, secrets.token_bytes(PEPPER_BYTES))
+        pepper = path.read_bytes()
+    except OSError as error:
+        raise StoreUnavailable(f"The pepper file {path} cannot be read or made.") from error
+    if len(pepper) < PEPPER_BYTES:
+        raise StoreUnavailable(f"The pepper file {path} is damaged. Restore it from your backup.")
+    return pepper
+
+
+def _create_once(path: Path, content: bytes) -> None:
+    """Make the file with its whole content, or leave the one that is there."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)  # fails where `rename` would replace
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

@@ -1,0 +1,275 @@
+"""The register of virtual keys: who may create, change, block and delete them is decided above; what that does, here.
+
+Every write that changes what a call process may decide ends with `publish`: it returns when the change is in force.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from sekisho.access.keys import KEY_PREFIX, digest, generate_key
+from sekisho.clock import Clock, id_text, new_id
+from sekisho.errors import BadRequest, NotFound, StoreUnavailable
+from sekisho.values import VirtualKey
+
+MINIMUM_KEY_CHARACTERS = 20
+ALIAS_CHARACTERS = 200
+TAGS_CHARACTERS = 800
+METADATA_BYTES = 16_384
+HINT_CHARACTERS = 4
+
+_DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d|w)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class StoredKey(msgspec.Struct, frozen=True):
+    """A virtual key as its administrator sees it. `hint`: the last characters of the raw key, to tell keys apart."""
+
+    id: str
+    org_id: str
+    digest: bytes
+    hint: str
+    created_at: int
+    created_by: str
+    updated_at: int
+    alias: str = ""
+    user_id: str = ""
+    team_id: str = ""
+    models: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, Any] = {}
+    expires_at: int | None = None
+    blocked: bool = False
+
+    def virtual_key(self) -> VirtualKey:
+        """What a call process needs of it."""
+        return VirtualKey(
+            id=self.id,
+            org_id=self.org_id,
+            digest=self.digest,
+            alias=self.alias,
+            user_id=self.user_id,
+            team_id=self.team_id,
+            models=self.models,
+            tags=self.tags,
+            expires_at=self.expires_at,
+            blocked=self.blocked,
+        )
+
+
+class KeyDraft(msgspec.Struct, frozen=True):
+    """A key to be made. `key`: a raw key brought along from elsewhere; empty: a new one is generated."""
+
+    key: str = ""
+    alias: str = ""
+    user_id: str = ""
+    team_id: str = ""
+    models: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, Any] = {}
+    expires_at: int | None = None
+    blocked: bool = False
+
+
+class KeyChange(msgspec.Struct, frozen=True):
+    """What to change; what is UNSET stays. `expires_at` None: never expires."""
+
+    alias: str | UnsetType = UNSET
+    user_id: str | UnsetType = UNSET
+    team_id: str | UnsetType = UNSET
+    models: tuple[str, ...] | UnsetType = UNSET
+    tags: tuple[str, ...] | UnsetType = UNSET
+    metadata: dict[str, Any] | UnsetType = UNSET
+    expires_at: int | UnsetType | None = UNSET
+    blocked: bool | UnsetType = UNSET
+
+
+class KeyFilter(msgspec.Struct, frozen=True):
+    """Which keys; an empty field means any."""
+
+    alias: str = ""
+    user_id: str = ""
+    team_id: str = ""
+    digest: bytes = b""
+
+
+ANY_KEY = KeyFilter()
+
+
+class IssuedKey(msgspec.Struct, frozen=True):
+    """A new key and its raw form, which exists nowhere else and is shown once."""
+
+    stored: StoredKey
+    key: str
+
+    def __repr__(self) -> str:
+        return f"IssuedKey({self.stored.id}, ***)"
+
+
+class KeyStore(Protocol):
+    """Where keys are kept. Every write raises the epoch in the same transaction. Raises StoreUnavailable."""
+
+    async def add(self, key: StoredKey) -> None:
+        """Keep a new key. Raises BadRequest when its alias or its digest is taken."""
+        ...
+
+    async def change(self, org_id: str, key_id: str, change: KeyChange, now_us: int) -> StoredKey:
+        """Change a key. Raises NotFound, or BadRequest when the alias is taken."""
+        ...
+
+    async def delete(self, org_id: str, key_id: str, now_us: int) -> None:
+        """Take a key out of use for good; its name stays for the history. Raises NotFound."""
+        ...
+
+    async def erase(self, org_id: str, key_id: str) -> None:
+        """Undo `add`, as if the key had never been."""
+        ...
+
+    async def find(self, org_id: str, *, key_id: str = "", digest: bytes = b"", alias: str = "") -> StoredKey | None:
+        """The key in use that has all the given properties."""
+        ...
+
+    async def list(
+        self, org_id: str, where: KeyFilter, *, limit: int, after: str = "", offset: int = 0
+    ) -> list[StoredKey]:
+        """Keys in use, newest first, behind the key id `after` or behind `offset` keys."""
+        ...
+
+    async def count(self, org_id: str, where: KeyFilter) -> int:
+        """How many keys in use there are."""
+        ...
+
+    async def aliases(self, org_id: str) -> dict[str, str]:
+        """The alias of each key id, also of keys no longer in use."""
+        ...
+
+
+Publish = Callable[[], Awaitable[None]]
+
+
+class KeyRegister:
+    """Creates, finds and changes the keys of one organisation."""
+
+    def __init__(self, store: KeyStore, pepper: bytes, org_id: str, clock: Clock, publish: Publish) -> None:
+        self._store = store
+        self._pepper = pepper
+        self._org_id = org_id
+        self._clock = clock
+        self._publish = publish
+
+    async def create(self, draft: KeyDraft, created_by: str) -> IssuedKey:
+        """Make a key and put it in force.
+
+        Raises BadRequest. Raises StoreUnavailable when not every call process confirmed the key: then it is taken
+        back, because nobody has seen it yet.
+        """
+        raw = draft.key or generate_key()
+        if not raw.startswith(KEY_PREFIX) or len(raw) < MINIMUM_KEY_CHARACTERS or not raw.isascii():
+            needed = f"A key begins with {KEY_PREFIX} and has at least {MINIMUM_KEY_CHARACTERS} ASCII characters."
+            raise BadRequest(needed, param="key")
+        now_us = self._clock.now_us()
+        _validate(draft.alias, draft.tags, draft.metadata)
+        stored = StoredKey(
+            id=id_text(new_id(now_us)),
+            org_id=self._org_id,
+            digest=self.digest(raw),
+            hint=raw[-HINT_CHARACTERS:],
+            created_at=now_us,
+            created_by=created_by,
+            updated_at=now_us,
+            alias=draft.alias,
+            user_id=draft.user_id,
+            team_id=draft.team_id,
+            models=draft.models,
+            tags=draft.tags,
+            metadata=draft.metadata,
+            expires_at=draft.expires_at,
+            blocked=draft.blocked,
+        )
+        await self._store.add(stored)
+        try:
+            await self._publish()
+        except StoreUnavailable:
+            await self._store.erase(self._org_id, stored.id)
+            raise
+        return IssuedKey(stored, raw)
+
+    async def update(self, key_id: str, change: KeyChange) -> StoredKey:
+        """Change a key and put the change in force. Raises NotFound, BadRequest, StoreUnavailable."""
+        _validate(
+            "" if change.alias is UNSET else change.alias,
+            () if change.tags is UNSET else change.tags,
+            {} if change.metadata is UNSET else change.metadata,
+        )
+        changed = await self._store.change(self._org_id, key_id, change, self._clock.now_us())
+        await self._publish()
+        return changed
+
+    async def delete(self, key_id: str) -> None:
+        """Take a key out of use for good. Raises NotFound, StoreUnavailable."""
+        await self._store.delete(self._org_id, key_id, self._clock.now_us())
+        await self._publish()
+
+    async def get(self, key_id: str) -> StoredKey:
+        """One key in use, by id. Raises NotFound."""
+        return _known(await self._store.find(self._org_id, key_id=key_id))
+
+    async def identify(self, reference: str) -> StoredKey:
+        """The key in use that is meant: its raw form, its digest in hexadecimal, or its id. Raises NotFound."""
+        if reference.startswith(KEY_PREFIX):
+            return _known(await self._store.find(self._org_id, digest=self.digest(reference)))
+        if re.fullmatch(r"[0-9a-f]{64}", reference):
+            return _known(await self._store.find(self._org_id, digest=bytes.fromhex(reference)))
+        return _known(await self._store.find(self._org_id, key_id=reference)) if reference else _known(None)
+
+    async def by_alias(self, alias: str) -> StoredKey:
+        """The key in use with this alias. Raises NotFound."""
+        return _known(await self._store.find(self._org_id, alias=alias) if alias else None)
+
+    async def find_raw(self, key: str) -> StoredKey | None:
+        """The key in use behind a raw key that a caller presents."""
+        return await self._store.find(self._org_id, digest=self.digest(key))
+
+    async def list(
+        self, where: KeyFilter = ANY_KEY, *, limit: int = 50, after: str = "", offset: int = 0
+    ) -> list[StoredKey]:
+        """Keys in use, newest first."""
+        return await self._store.list(self._org_id, where, limit=limit, after=after, offset=offset)
+
+    async def count(self, where: KeyFilter = ANY_KEY) -> int:
+        """How many keys in use there are."""
+        return await self._store.count(self._org_id, where)
+
+    async def aliases(self) -> dict[str, str]:
+        """The alias of each key id, also of deleted keys: names for the history."""
+        return await self._store.aliases(self._org_id)
+
+    def digest(self, key: str) -> bytes:
+        """The digest of a raw key under this home's pepper."""
+        return digest(self._pepper, key)
+
+
+def expiry(duration: str, now_us: int) -> int:
+    """When a key made now for "30s", "15m", "1h", "30d" or "4w" expires. Raises BadRequest."""
+    match = _DURATION.fullmatch(duration)
+    if not match or not int(match[1]):
+        raise BadRequest('A duration is a number and one of s, m, h, d, w, such as "30d".', param="duration")
+    return now_us + int(match[1]) * _SECONDS[match[2]] * 1_000_000
+
+
+def _validate(alias: str, tags: tuple[str, ...], metadata: dict[str, Any]) -> None:
+    if len(alias) > ALIAS_CHARACTERS:
+        raise BadRequest(f"An alias has at most {ALIAS_CHARACTERS} characters.", param="key_alias")
+    if sum(len(tag) + 3 for tag in tags) > TAGS_CHARACTERS:
+        raise BadRequest(f"The tags of a key have at most {TAGS_CHARACTERS} characters in all.", param="tags")
+    if len(msgspec.json.encode(metadata)) > METADATA_BYTES:
+        raise BadRequest(f"The metadata of a key has at most {METADATA_BYTES} bytes as JSON.", param="metadata")
+
+
+def _known(key: StoredKey | None) -> StoredKey:
+    if key is None:
+        raise NotFound("There is no such key.")
+    return key

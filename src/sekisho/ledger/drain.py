@@ -1,0 +1,93 @@
+"""The drain: carries what the journal says into the ledger, in order, exactly once.
+
+Above: the control process, which calls `drain_once` again and again. Below: segment files and a `Ledger`.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from sekisho.clock import Clock
+from sekisho.errors import JournalCorrupt
+from sekisho.ledger.journal_files import Batch, JournalReader
+
+log = logging.getLogger(__name__)
+
+
+class Ledger(Protocol):
+    """Where records are booked."""
+
+    async def offsets(self) -> dict[str, int]:
+        """How far each segment, by name, has been booked."""
+        ...
+
+    async def apply(self, batch: Batch) -> None:
+        """Book the records and the new offset in one transaction; booking them again changes nothing."""
+        ...
+
+    async def interrupt(self, process: str, now_us: int) -> int:
+        """Settle the open calls of a dead process at their reserved bound; how many there were."""
+        ...
+
+    async def forget(self, segments: Sequence[str]) -> None:
+        """Drop the offsets of segments that no longer exist."""
+        ...
+
+
+class Drain:
+    """Moves records from a journal directory to a ledger. One at a time for a directory."""
+
+    def __init__(self, reader: JournalReader, ledger: Ledger, clock: Clock) -> None:
+        self._reader = reader
+        self._ledger = ledger
+        self._clock = clock
+        self._offsets: dict[str, int] | None = None
+        self.damaged: dict[str, str] = {}
+
+    async def drain_once(self) -> int:
+        """Book everything that is there, settle what dead processes left open, remove finished segments.
+
+        Returns the number of records. A damaged segment stops its own process only and is kept in `damaged`.
+        Raises StoreUnavailable; the next call goes on where the ledger stands.
+        """
+        if self._offsets is None:
+            self._offsets = await self._ledger.offsets()
+        booked = 0
+        for process in dict.fromkeys(segment.process for segment in self._reader.segments()):
+            try:
+                booked += await self._drain_process(process, self._offsets)
+            except JournalCorrupt as error:
+                if self.damaged.get(process) != error.message:
+                    log.error("journal: %s Calls of this process are not booked any further.", error.message)
+                self.damaged[process] = error.message
+        await self._forget_removed(self._offsets)
+        return booked
+
+    def lag_bytes(self) -> int:
+        """Bytes in the journal that are not booked yet."""
+        offsets = self._offsets or {}
+        return sum(max(0, self._reader.size(s) - offsets.get(s.name, 0)) for s in self._reader.segments())
+
+    async def _drain_process(self, process: str, offsets: dict[str, int]) -> int:
+        booked = 0
+        for segment in [s for s in self._reader.segments() if s.process == process]:
+            while batch := self._reader.read(segment, offsets.get(segment.name, 0)):
+                await self._ledger.apply(batch)
+                offsets[segment.name] = batch.end_offset
+                booked += len(batch.records)
+        if self._reader.has_ended(process, offsets):
+            orphans = await self._ledger.interrupt(process, self._clock.now_us())
+            if orphans:
+                log.warning("journal: process %s ended with %d open calls; booked at their bound", process, orphans)
+            self._reader.remove(process, offsets)
+        else:
+            self._reader.remove_drained(process, offsets)
+        return booked
+
+    async def _forget_removed(self, offsets: dict[str, int]) -> None:
+        present = {segment.name for segment in self._reader.segments()}
+        gone = [name for name in offsets if name not in present]
+        if gone:
+            await self._ledger.forget(gone)
+            for name in gone:
+                del offsets[name]

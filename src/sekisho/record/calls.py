@@ -1,0 +1,139 @@
+"""Calls as people look at them: rows, sums, and the questions that the console and the admin API may ask.
+
+Implemented by the store. Times are microseconds since the epoch, money is integer nano-USD.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from sekisho.values import CallStatus, Usage
+
+Dimension = Literal["day", "key", "user", "team", "model"]
+
+
+class CallRow(msgspec.Struct, frozen=True):
+    """One call. `change` grows with every change of any call, so that a page can ask what is new.
+
+    A running call has no `ended_at`, no usage and no cost yet. Caller, `door` and `model` are empty where they are not
+    known: a settlement whose opening was lost. `agent`, `agent_version` and `session` are the client's own claims.
+    """
+
+    id: bytes
+    change: int
+    status: CallStatus | Literal["running"]
+    org_id: str
+    key_id: str
+    user_id: str
+    team_id: str
+    tags: tuple[str, ...]
+    agent: str
+    agent_version: str
+    session: str
+    door: str
+    model: str
+    stream: bool
+    request_bytes: int
+    reserved_nanousd: int
+    started_at: int
+    ended_at: int | None = None
+    stage: str = ""
+    stop_reason: str = ""
+    error: str = ""
+    message: str = ""
+    is_metered: bool = True
+    client_left: bool = False
+    usage: Usage = Usage()
+    list_cost_nanousd: int = 0
+    cost_nanousd: int = 0
+    price_version: str = ""
+    price_scope: str = ""
+    first_byte_us: int = 0
+    upstream_us: int = 0
+    stages_us: tuple[int, ...] = ()
+
+
+class AttemptRow(msgspec.Struct, frozen=True):
+    """One try of a call at one deployment. `error` is empty if it answered; status 0: no answer came."""
+
+    deployment: str
+    started_at: int
+    duration_us: int
+    status: int
+    error: str
+    usage: Usage
+    list_cost_nanousd: int
+    cost_nanousd: int
+    price_version: str
+    price_scope: str
+    upstream_request_id: str
+
+
+class CallFilter(msgspec.Struct, frozen=True):
+    """Which calls; an empty field means any. `since` <= start of the call < `until`."""
+
+    key_id: str = ""
+    user_id: str = ""
+    team_id: str = ""
+    model: str = ""
+    status: str = ""
+    since: int | None = None
+    until: int | None = None
+
+
+ANY_CALL = CallFilter()
+
+
+class Spend(msgspec.Struct, frozen=True):
+    """A sum over ended calls. The fields it is not grouped by are empty. `day` counts UTC days since the epoch.
+
+    `calls` are those that passed the gate, `refused` those that did not; `failed` is a part of `calls`.
+    """
+
+    day: int | None = None
+    key_id: str = ""
+    user_id: str = ""
+    team_id: str = ""
+    model: str = ""
+    calls: int = 0
+    failed: int = 0
+    refused: int = 0
+    usage: Usage = Usage()
+    list_cost_nanousd: int = 0
+    cost_nanousd: int = 0
+
+
+class CallQueries(Protocol):
+    """What may be asked about calls. Everything is within one organisation."""
+
+    async def find(self, org_id: str, call_id: bytes) -> CallRow | None:
+        """One call, by its id."""
+        ...
+
+    async def attempts(self, call_id: bytes) -> list[AttemptRow]:
+        """The tries of one call at its deployments, in order."""
+        ...
+
+    async def recent(
+        self, org_id: str, *, limit: int, before: bytes | None = None, where: CallFilter = ANY_CALL
+    ) -> list[CallRow]:
+        """Calls, newest first, that began before the call `before`."""
+        ...
+
+    async def changed(self, org_id: str, *, after: int, limit: int) -> list[CallRow]:
+        """Calls that changed after change number `after`, in the order of their last change."""
+        ...
+
+    async def last_change(self) -> int:
+        """The newest change number: where a live page begins."""
+        ...
+
+    async def spend(self, org_id: str, *, by: Sequence[Dimension] = (), where: CallFilter = ANY_CALL) -> list[Spend]:
+        """Sums from the daily roll-up, dearest first. `since` and `until` count by whole UTC days; no `status`."""
+        ...
+
+
+def utc_day(at_us: int) -> int:
+    """The UTC day of a time, as days since the epoch."""
+    return at_us // 86_400_000_000

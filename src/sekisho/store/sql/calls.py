@@ -1,0 +1,201 @@
+"""Answers questions about calls from the ledger's tables."""
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow, Dimension, Spend, utc_day
+from sekisho.store.sql.engine import Database
+from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
+from sekisho.store.sql.names import Names
+from sekisho.store.sql.tables import attempt, call, call_message, counter, spend_day
+from sekisho.values import Usage
+
+_WITH_MESSAGE = sa.select(call, call_message.c.text.label("message")).outerjoin(
+    call_message, call_message.c.call_id == call.c.id
+)
+_SUMS = ("calls", "failed", "refused", *USAGE_COLUMNS, "list_cost_nanousd", "cost_nanousd")
+
+
+class SqlCalls:
+    """`record.calls.CallQueries` over SQL."""
+
+    def __init__(self, database: Database, names: Names) -> None:
+        self._database = database
+        self._names = names
+
+    async def find(self, org_id: str, call_id: bytes) -> CallRow | None:
+        """One call, by its id."""
+        async with self._database.read() as connection:
+            rows = await self._select(connection, org_id, _WITH_MESSAGE.where(call.c.id == call_id))
+            return rows[0] if rows else None
+
+    async def attempts(self, call_id: bytes) -> list[AttemptRow]:
+        """The tries of one call, in order."""
+        query = sa.select(attempt).where(attempt.c.call_id == call_id).order_by(attempt.c.number)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+            named = ("deployment", "error", "price_version", "price_scope")
+            texts = await self._names.texts(connection, {row[column] for row in rows for column in named})
+        return [
+            AttemptRow(
+                deployment=texts[row["deployment"]],
+                started_at=row["started_at"],
+                duration_us=row["duration_us"],
+                status=row["status"],
+                error=texts[row["error"]],
+                usage=_usage(row),
+                list_cost_nanousd=row["list_cost_nanousd"],
+                cost_nanousd=row["cost_nanousd"],
+                price_version=texts[row["price_version"]],
+                price_scope=texts[row["price_scope"]],
+                upstream_request_id=row["upstream_request_id"],
+            )
+            for row in rows
+        ]
+
+    async def recent(
+        self, org_id: str, *, limit: int, before: bytes | None = None, where: CallFilter = ANY_CALL
+    ) -> list[CallRow]:
+        """Calls, newest first."""
+        query = _WITH_MESSAGE.order_by(call.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(call.c.id < before)
+        if where.since is not None:
+            # An id begins with its millisecond, so the primary key bounds the search.
+            query = query.where(call.c.started_at >= where.since, call.c.id >= _first_id(where.since))
+        if where.until is not None:
+            query = query.where(call.c.started_at < where.until)
+        async with self._database.read() as connection:
+            return await self._select(connection, org_id, query, where)
+
+    async def changed(self, org_id: str, *, after: int, limit: int) -> list[CallRow]:
+        """Calls that changed after a change number, in that order."""
+        query = _WITH_MESSAGE.where(call.c.change > after).order_by(call.c.change).limit(limit)
+        async with self._database.read() as connection:
+            return await self._select(connection, org_id, query)
+
+    async def last_change(self) -> int:
+        """The newest change number."""
+        query = sa.select(counter.c.value).where(counter.c.name == "change")
+        async with self._database.read() as connection:
+            value: int = (await connection.execute(query)).scalar_one()
+            return value
+
+    async def spend(self, org_id: str, *, by: Sequence[Dimension] = (), where: CallFilter = ANY_CALL) -> list[Spend]:
+        """Sums from the daily roll-up, dearest first."""
+        groups = [spend_day.c[dimension] for dimension in get_args(Dimension) if dimension in by]
+        sums = [
+            sa.cast(sa.func.coalesce(sa.func.sum(spend_day.c[name]), 0), sa.BigInteger).label(name) for name in _SUMS
+        ]
+        query = sa.select(*groups, *sums).group_by(*groups).order_by(sa.desc("cost_nanousd"))
+        if where.since is not None:
+            query = query.where(spend_day.c.day >= utc_day(where.since))
+        if where.until is not None:
+            query = query.where(spend_day.c.day <= utc_day(where.until - 1))
+        async with self._database.read() as connection:
+            wanted = {
+                "org": org_id,
+                "key": where.key_id,
+                "user": where.user_id,
+                "team": where.team_id,
+                "model": where.model,
+            }
+            conditions = await self._conditions(connection, spend_day, wanted)
+            rows = (await connection.execute(query.where(*conditions))).mappings().all()
+            named = [dimension for dimension in by if dimension != "day"]
+            texts = await self._names.texts(connection, {row[dimension] for row in rows for dimension in named})
+        return [_spend(row, by, texts) for row in rows if not by or row["calls"] or row["refused"]]
+
+    async def _select(
+        self, connection: AsyncConnection, org_id: str, query: sa.Select[Any], where: CallFilter = ANY_CALL
+    ) -> list[CallRow]:
+        wanted = {
+            "org": org_id,
+            "key": where.key_id,
+            "user": where.user_id,
+            "team": where.team_id,
+            "model": where.model,
+            "status": where.status,
+        }
+        conditions = await self._conditions(connection, call, wanted)
+        rows = (await connection.execute(query.where(*conditions))).mappings().all()
+        texts = await self._names.texts(connection, {row[column] for row in rows for column in NAMED})
+        return [_call_row(row, texts) for row in rows]
+
+    async def _conditions(
+        self, connection: AsyncConnection, table: sa.Table, wanted: dict[str, str]
+    ) -> list[sa.ColumnElement[bool]]:
+        """Equality on named columns; a name that was never seen matches nothing."""
+        conditions: list[sa.ColumnElement[bool]] = []
+        for column, text in wanted.items():
+            if text:
+                number = await self._names.find(connection, text)
+                conditions.append(sa.false() if number is None else table.c[column] == number)
+        return conditions
+
+
+def _first_id(at_us: int) -> bytes:
+    return (at_us // 1000).to_bytes(6, "big") + bytes(10)
+
+
+def _usage(row: sa.RowMapping) -> Usage:
+    return Usage(*(row[column] for column in USAGE_COLUMNS))
+
+
+def _spend(row: sa.RowMapping, by: Sequence[Dimension], texts: dict[int, str]) -> Spend:
+    return Spend(
+        day=row["day"] if "day" in by else None,
+        key_id=texts[row["key"]] if "key" in by else "",
+        user_id=texts[row["user"]] if "user" in by else "",
+        team_id=texts[row["team"]] if "team" in by else "",
+        model=texts[row["model"]] if "model" in by else "",
+        calls=row["calls"],
+        failed=row["failed"],
+        refused=row["refused"],
+        usage=_usage(row),
+        list_cost_nanousd=row["list_cost_nanousd"],
+        cost_nanousd=row["cost_nanousd"],
+    )
+
+
+def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
+    named = {column: texts[row[column]] for column in NAMED}
+    duration_us = row["duration_us"]
+    return CallRow(
+        id=row["id"],
+        change=row["change"],
+        status=named["status"],  # type: ignore[arg-type]  # written by the ledger from the same literals
+        org_id=named["org"],
+        key_id=named["key"],
+        user_id=named["user"],
+        team_id=named["team"],
+        tags=tuple(msgspec.json.decode(named["tags"], type=list[str])) if named["tags"] else (),
+        agent=named["agent"],
+        agent_version=named["agent_version"],
+        session=named["session"],
+        door=named["door"],
+        model=named["model"],
+        stream=row["stream"],
+        request_bytes=row["request_bytes"],
+        reserved_nanousd=row["reserved_nanousd"],
+        started_at=row["started_at"],
+        ended_at=None if duration_us is None else row["started_at"] + duration_us,
+        stage=named["stage"],
+        stop_reason=named["stop_reason"],
+        error=named["error"],
+        message=row["message"] or "",
+        is_metered=row["is_metered"],
+        client_left=row["client_left"],
+        usage=_usage(row),
+        list_cost_nanousd=row["list_cost_nanousd"],
+        cost_nanousd=row["cost_nanousd"],
+        price_version=named["price_version"],
+        price_scope=named["price_scope"],
+        first_byte_us=row["first_byte_us"],
+        upstream_us=row["upstream_us"],
+        stages_us=tuple(msgspec.msgpack.decode(row["stages_us"], type=list[int])) if row["stages_us"] else (),
+    )

@@ -1,0 +1,144 @@
+"""Virtual keys in the database, and the epoch of what call processes must know."""
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import UNSET
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sekisho.access.register import KeyChange, KeyFilter, StoredKey
+from sekisho.errors import BadRequest, NotFound
+from sekisho.store.sql.engine import Database
+from sekisho.store.sql.tables import counter, org, virtual_key
+from sekisho.values import VirtualKey
+
+_COLUMNS = [column for column in virtual_key.c if column.name != "deleted_at"]
+
+
+class SqlKeys:
+    """The keys, as `access.register` wants them, and what a snapshot is made of."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ensure_org(self, org_id: str, name: str, now_us: int) -> None:
+        """Make the organisation when it is not there yet."""
+        async with self._database.write() as connection:
+            row = {"id": org_id, "name": name, "created_at": now_us}
+            await connection.execute(self._database.insert(org).values(row).on_conflict_do_nothing())
+
+    async def raise_epoch(self) -> None:
+        """Say that something outside the database changed: models, credentials, the master key."""
+        async with self._database.write() as connection:
+            await _raise_epoch(connection)
+
+    async def current(self, org_id: str) -> tuple[int, tuple[VirtualKey, ...]]:
+        """The epoch and all keys in use as of it."""
+        async with self._database.read() as connection:
+            epoch = (await connection.execute(sa.select(counter.c.value).where(counter.c.name == "epoch"))).scalar_one()
+            rows = (await connection.execute(_live(org_id).order_by(virtual_key.c.id))).mappings()
+            return epoch, tuple(_stored(row).virtual_key() for row in rows)
+
+    async def add(self, key: StoredKey) -> None:
+        """Keep a new key. Raises BadRequest when its alias or its digest is taken."""
+        row = msgspec.structs.asdict(key) | {"alias": key.alias or None, "models": key.models, "tags": key.tags}
+        try:
+            async with self._database.write() as connection:
+                await connection.execute(virtual_key.insert().values(row))
+                await _raise_epoch(connection)
+        except IntegrityError as error:
+            raise await self._taken(key.org_id, key.alias) from error
+
+    async def change(self, org_id: str, key_id: str, change: KeyChange, now_us: int) -> StoredKey:
+        """Change a key. Raises NotFound, or BadRequest when the alias is taken."""
+        values = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not UNSET}
+        if "alias" in values:
+            values["alias"] = values["alias"] or None
+        try:
+            async with self._database.write() as connection:
+                await connection.execute(_update(org_id, key_id).values(values | {"updated_at": now_us}))
+                await _raise_epoch(connection)
+                query = _live(org_id).where(virtual_key.c.id == key_id)
+                row = (await connection.execute(query)).mappings().one_or_none()
+                if row is None:
+                    raise NotFound("There is no such key.")
+                return _stored(row)
+        except IntegrityError as error:
+            raise await self._taken(org_id, values.get("alias") or "") from error
+
+    async def delete(self, org_id: str, key_id: str, now_us: int) -> None:
+        """Take a key out of use; the row stays for the history. Raises NotFound."""
+        async with self._database.write() as connection:
+            result = await connection.execute(_update(org_id, key_id).values(deleted_at=now_us))
+            if result.rowcount == 0:
+                raise NotFound("There is no such key.")
+            await _raise_epoch(connection)
+
+    async def erase(self, org_id: str, key_id: str) -> None:
+        """Remove the row of a key that nobody has seen."""
+        async with self._database.write() as connection:
+            ours = (virtual_key.c.org_id == org_id) & (virtual_key.c.id == key_id)
+            await connection.execute(virtual_key.delete().where(ours))
+            await _raise_epoch(connection)
+
+    async def find(self, org_id: str, *, key_id: str = "", digest: bytes = b"", alias: str = "") -> StoredKey | None:
+        """The key in use that has all the given properties; None when none are given."""
+        wanted = {"id": key_id, "digest": digest, "alias": alias}
+        conditions = [virtual_key.c[column] == value for column, value in wanted.items() if value]
+        if not conditions:
+            return None
+        async with self._database.read() as connection:
+            row = (await connection.execute(_live(org_id).where(*conditions))).mappings().one_or_none()
+            return None if row is None else _stored(row)
+
+    async def list(
+        self, org_id: str, where: KeyFilter, *, limit: int, after: str = "", offset: int = 0
+    ) -> list[StoredKey]:
+        """Keys in use, newest first."""
+        query = _filtered(_live(org_id), where).order_by(virtual_key.c.id.desc()).limit(limit).offset(offset)
+        if after:
+            query = query.where(virtual_key.c.id < after)
+        async with self._database.read() as connection:
+            return [_stored(row) for row in (await connection.execute(query)).mappings()]
+
+    async def count(self, org_id: str, where: KeyFilter) -> int:
+        """How many keys in use there are."""
+        query = sa.select(sa.func.count()).select_from(_filtered(_live(org_id), where).subquery())
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).scalar_one()
+
+    async def aliases(self, org_id: str) -> dict[str, str]:
+        """The alias of each key id, also of keys no longer in use."""
+        query = sa.select(virtual_key.c.id, virtual_key.c.alias).where(virtual_key.c.org_id == org_id)
+        async with self._database.read() as connection:
+            return {key_id: alias or "" for key_id, alias in await connection.execute(query)}
+
+    async def _taken(self, org_id: str, alias: str) -> BadRequest:
+        if alias and await self.find(org_id, alias=alias):
+            return BadRequest("Another key already has this alias.", param="key_alias")
+        return BadRequest("This key cannot be used.", param="key")  # say nothing about keys that exist
+
+
+def _live(org_id: str) -> sa.Select[Any]:
+    return sa.select(*_COLUMNS).where(virtual_key.c.org_id == org_id, virtual_key.c.deleted_at.is_(None))
+
+
+def _update(org_id: str, key_id: str) -> sa.Update:
+    return virtual_key.update().where(
+        virtual_key.c.org_id == org_id, virtual_key.c.id == key_id, virtual_key.c.deleted_at.is_(None)
+    )
+
+
+def _filtered(query: sa.Select[Any], where: KeyFilter) -> sa.Select[Any]:
+    wanted = msgspec.structs.asdict(where)
+    return query.where(*(virtual_key.c[column] == value for column, value in wanted.items() if value))
+
+
+def _stored(row: sa.RowMapping) -> StoredKey:
+    return StoredKey(**{**row, "alias": row["alias"] or "", "models": tuple(row["models"]), "tags": tuple(row["tags"])})
+
+
+async def _raise_epoch(connection: AsyncConnection) -> None:
+    await connection.execute(counter.update().where(counter.c.name == "epoch").values(value=counter.c.value + 1))

@@ -1,0 +1,390 @@
+"""Books what the journal says: one row per call, one per attempt, and the daily sums.
+
+Booking is idempotent by call id. A call's share in the daily sums is a function of its row; a batch adds the difference
+between the rows after and before it. So the sums equal the rows whatever is repeated, and whatever order it comes in.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled
+from sekisho.ledger.journal_files import Batch
+from sekisho.record.calls import utc_day
+from sekisho.store.sql.engine import Database
+from sekisho.store.sql.names import QUERY_SIZE, Names, clean
+from sekisho.store.sql.tables import attempt, call, call_message, counter, journal_offset, running_call, spend_day
+from sekisho.values import Usage
+
+RUNNING: Final = "running"
+PROCESS_ENDED: Final = "process_ended"  # the error of a call whose process died before it settled
+TAGS_CHARACTERS = 900
+
+USAGE_COLUMNS = Usage.__struct_fields__
+# The columns of `call` and `attempt` that hold the number of a name.
+NAMED = (
+    *("org", "key", "user", "team", "tags", "agent", "agent_version", "session", "door", "model"),
+    *("status", "stage", "stop_reason", "error", "price_version", "price_scope"),
+)
+_NAMED_IN_ATTEMPT = ("deployment", "error", "price_version", "price_scope")
+_MEASURES = ("calls", "failed", "refused", *USAGE_COLUMNS, "list_cost_nanousd", "cost_nanousd")
+_CELL = ("org", "day", "key", "user", "team", "model")
+
+Row = dict[str, Any]  # columns of `call`, names still as strings
+
+
+class Cell(NamedTuple):
+    """The key of one row of `spend_day`, names still as strings."""
+
+    org: str
+    day: int
+    key: str
+    user: str
+    team: str
+    model: str
+
+
+class SqlLedger:
+    """The ledger in a database; what `ledger.drain` fills. One drain at a time."""
+
+    def __init__(self, database: Database, names: Names) -> None:
+        self._database = database
+        self._names = names
+
+    async def offsets(self) -> dict[str, int]:
+        """How far each segment has been booked."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(journal_offset.c.segment, journal_offset.c.end_offset))
+            return dict(rows.tuples().all())
+
+    async def apply(self, batch: Batch) -> None:
+        """Book the records and the segment's new offset, all or nothing."""
+        async with self._database.write() as connection:
+            before = await self._rows(connection, {record.call_id for record in batch.records})
+            after = dict(before)
+            attempts: dict[bytes, tuple[Attempt, ...]] = {}
+            for record in batch.records:
+                row = after.get(record.call_id)
+                after[record.call_id] = changed = _fold(row, record)
+                if isinstance(record, Settled) and changed is not row:
+                    attempts[record.call_id] = record.attempts
+            numbers = await self._book(connection, before, after, attempts)
+            await self._track_running(connection, after, batch.segment.process)
+            await self._keep_offset(connection, batch.segment.name, batch.end_offset)
+        self._names.remember(numbers)
+
+    async def interrupt(self, process: str, now_us: int) -> int:
+        """Settle the calls that a dead process left open at their reserved bound; how many there were."""
+        async with self._database.write() as connection:
+            query = sa.select(running_call.c.call_id).where(running_call.c.process == process)
+            ids = set((await connection.execute(query)).scalars())
+            before = await self._rows(connection, ids)
+            after = {call_id: _interrupted(row, now_us) for call_id, row in before.items()}
+            numbers = await self._book(connection, before, after, {})
+            await connection.execute(running_call.delete().where(running_call.c.process == process))
+        self._names.remember(numbers)
+        return len(ids)
+
+    async def forget(self, segments: Sequence[str]) -> None:
+        """Drop the offsets of segments that no longer exist."""
+        async with self._database.write() as connection:
+            for segment in segments:
+                await connection.execute(journal_offset.delete().where(journal_offset.c.segment == segment))
+
+    async def _rows(self, connection: AsyncConnection, call_ids: set[bytes]) -> dict[bytes, Row]:
+        rows: dict[bytes, Row] = {}
+        for chunk in _chunks(sorted(call_ids)):
+            for found in (await connection.execute(sa.select(call).where(call.c.id.in_(chunk)))).mappings():
+                rows[found["id"]] = dict(found)
+        texts = await self._names.texts(connection, {row[column] for row in rows.values() for column in NAMED})
+        for row in rows.values():
+            row.update({column: texts[row[column]] for column in NAMED})
+        return rows
+
+    async def _book(
+        self,
+        connection: AsyncConnection,
+        before: dict[bytes, Row],
+        after: dict[bytes, Row],
+        attempts: dict[bytes, tuple[Attempt, ...]],
+    ) -> dict[str, int]:
+        """Write the rows that changed and the difference they make; the numbers of the names they use."""
+        changed = [row for call_id, row in after.items() if row is not before.get(call_id)]
+        if not changed:
+            return {}
+        shares = _difference(before, after)
+        tries = [
+            _attempt_row(call_id, number, one) for call_id, all_ in attempts.items() for number, one in enumerate(all_)
+        ]
+        texts = {row[column] for row in changed for column in NAMED}
+        texts.update(one[column] for one in tries for column in _NAMED_IN_ATTEMPT)
+        texts.update(text for cell in shares for text in (cell.org, cell.key, cell.user, cell.team, cell.model))
+        numbers = await self._names.numbers(connection, texts)
+        await self._write_rows(connection, before, changed, numbers)
+        if tries:
+            rows = [one | {column: numbers[one[column]] for column in _NAMED_IN_ATTEMPT} for one in tries]
+            await connection.execute(self._database.insert(attempt).on_conflict_do_nothing(), rows)
+        await self._add_shares(connection, shares, numbers)
+        return numbers
+
+    async def _write_rows(
+        self, connection: AsyncConnection, before: dict[bytes, Row], changed: list[Row], numbers: dict[str, int]
+    ) -> None:
+        change = await _advance(connection, "change", len(changed)) - len(changed)
+        new: list[Row] = []
+        known: list[Row] = []
+        messages: list[Row] = []
+        for position, row in enumerate(changed, start=1):
+            stored = row | {column: numbers[row[column]] for column in NAMED}
+            message = stored.pop("message", "")
+            stored["change"] = change + position
+            if message:
+                messages.append({"call_id": row["id"], "text": message})
+            if row["id"] in before:
+                known.append({f"new_{column}": value for column, value in stored.items()})
+            else:
+                new.append(stored)
+        if new:
+            await connection.execute(call.insert(), new)
+        if known:
+            columns: dict[str, Any] = {
+                column.name: sa.bindparam(f"new_{column.name}") for column in call.c if column.name != "id"
+            }
+            await connection.execute(call.update().where(call.c.id == sa.bindparam("new_id")).values(columns), known)
+        if messages:
+            insert = self._database.insert(call_message)
+            update = insert.on_conflict_do_update(index_elements=["call_id"], set_={"text": insert.excluded.text})
+            await connection.execute(update, messages)
+
+    async def _add_shares(
+        self, connection: AsyncConnection, shares: dict[Cell, Counter[str]], numbers: dict[str, int]
+    ) -> None:
+        rows = []
+        for cell, share in shares.items():
+            named = {column: numbers[getattr(cell, column)] for column in _CELL if column != "day"}
+            rows.append(named | {"day": cell.day} | {measure: share[measure] for measure in _MEASURES})
+        if rows:
+            insert = self._database.insert(spend_day)
+            sums = {measure: spend_day.c[measure] + insert.excluded[measure] for measure in _MEASURES}
+            await connection.execute(insert.on_conflict_do_update(index_elements=list(_CELL), set_=sums), rows)
+
+    async def _track_running(self, connection: AsyncConnection, rows: dict[bytes, Row], process: str) -> None:
+        running = [call_id for call_id, row in rows.items() if row["status"] == RUNNING]
+        if running:
+            insert = self._database.insert(running_call).on_conflict_do_nothing(index_elements=["call_id"])
+            await connection.execute(insert, [{"call_id": call_id, "process": process} for call_id in running])
+        for chunk in _chunks([call_id for call_id, row in rows.items() if row["status"] != RUNNING]):
+            await connection.execute(running_call.delete().where(running_call.c.call_id.in_(chunk)))
+
+    async def _keep_offset(self, connection: AsyncConnection, segment: str, end_offset: int) -> None:
+        insert = self._database.insert(journal_offset).values(segment=segment, end_offset=end_offset)
+        await connection.execute(
+            insert.on_conflict_do_update(index_elements=["segment"], set_={"end_offset": insert.excluded.end_offset})
+        )
+
+
+async def _advance(connection: AsyncConnection, name: str, by: int) -> int:
+    """Add to a counter; its new value. Concurrent transactions wait for each other here."""
+    await connection.execute(counter.update().where(counter.c.name == name).values(value=counter.c.value + by))
+    value: int = (await connection.execute(sa.select(counter.c.value).where(counter.c.name == name))).scalar_one()
+    return value
+
+
+def _fold(row: Row | None, record: Record) -> Row:
+    """The call's row once this record is known; the same object when it says nothing new."""
+    match record:
+        case Opened():
+            if row is None:
+                return _opening(record) | _NOT_SETTLED
+            if row["has_caller"]:
+                return row
+            return _reopened(row, record)
+        case Settled():
+            if row is None:
+                return _UNKNOWN_OPENING | {"id": record.call_id, "started_at": record.ended_at} | _settlement(record, 0)
+            if row["status"] == RUNNING or row["error"] == PROCESS_ENDED:
+                return row | _settlement(record, max(0, record.ended_at - row["started_at"]))
+            return row
+        case Refused():
+            return _refusal(record) if row is None else row
+
+
+def _opening(record: Opened) -> Row:
+    return _caller(record.caller) | {
+        "id": record.call_id,
+        "has_caller": True,
+        "door": record.door,
+        "model": clean(record.model),
+        "stream": record.stream,
+        "request_bytes": record.request_bytes,
+        "reserved_nanousd": record.reserved_nanousd,
+        "started_at": record.started_at,
+    }
+
+
+def _reopened(row: Row, record: Opened) -> Row:
+    """The opening came after the settlement: fill in who called."""
+    ended_at = row["started_at"] + row["duration_us"]
+    return row | _opening(record) | {"duration_us": max(0, ended_at - record.started_at)}
+
+
+def _settlement(record: Settled, duration_us: int) -> Row:
+    priced = record.attempts[-1] if record.attempts else None
+    return {
+        "status": record.status,
+        "stop_reason": record.stop_reason or "",
+        "stage": "",
+        "error": clean(record.error),
+        "message": record.message.replace("\0", "\ufffd"),
+        "duration_us": duration_us,
+        "first_byte_us": record.first_byte_us,
+        "upstream_us": record.upstream_us,
+        "stages_us": msgspec.msgpack.encode(record.stages_us),
+        "is_metered": record.is_metered,
+        "client_left": record.client_left,
+        **msgspec.structs.asdict(record.usage),
+        "list_cost_nanousd": record.list_cost_nanousd,
+        "cost_nanousd": record.cost_nanousd,
+        "price_version": clean(priced.price_version) if priced else "",
+        "price_scope": clean(priced.price_scope) if priced else "",
+    }
+
+
+def _refusal(record: Refused) -> Row:
+    return (
+        _NOT_SETTLED
+        | _UNKNOWN_OPENING
+        | _caller(record.caller)
+        | {
+            "id": record.call_id,
+            "has_caller": True,
+            "door": record.door,
+            "model": clean(record.model),
+            "started_at": record.started_at,
+            "duration_us": max(0, record.ended_at - record.started_at),
+            "status": "refused",
+            "stage": clean(record.stage),
+            "error": clean(record.error),
+            "message": record.message.replace("\0", "\ufffd"),
+            "stages_us": msgspec.msgpack.encode(record.stages_us),
+        }
+    )
+
+
+def _interrupted(row: Row, now_us: int) -> Row:
+    return row | {
+        "status": "interrupted",
+        "error": PROCESS_ENDED,
+        "is_metered": False,
+        "duration_us": max(0, now_us - row["started_at"]),
+        "list_cost_nanousd": row["reserved_nanousd"],
+        "cost_nanousd": row["reserved_nanousd"],
+    }
+
+
+def _caller(caller: Caller) -> Row:
+    return {
+        "org": clean(caller.org_id),
+        "key": clean(caller.key_id),
+        "user": clean(caller.user_id),
+        "team": clean(caller.team_id),
+        "tags": _tags_text(caller.tags),
+        "agent": clean(caller.agent),
+        "agent_version": clean(caller.agent_version),
+        "session": clean(caller.session),
+    }
+
+
+def _tags_text(tags: tuple[str, ...]) -> str:
+    """A tag set as one name: a JSON list. Tags that no longer fit are left out."""
+    kept: list[str] = []
+    text = ""
+    for tag in tags:
+        longer = msgspec.json.encode([*kept, clean(tag)]).decode()
+        if len(longer) <= TAGS_CHARACTERS:
+            kept.append(clean(tag))
+            text = longer
+    return text
+
+
+_UNKNOWN_OPENING: Final[Row] = _caller(Caller("", "")) | {
+    "has_caller": False,
+    "door": "",
+    "model": "",
+    "stream": False,
+    "request_bytes": 0,
+    "reserved_nanousd": 0,
+}
+_NOT_SETTLED: Final[Row] = {
+    "status": RUNNING,
+    "stop_reason": "",
+    "stage": "",
+    "error": "",
+    "duration_us": None,
+    "first_byte_us": 0,
+    "upstream_us": 0,
+    "stages_us": b"",
+    "is_metered": True,
+    "client_left": False,
+    **msgspec.structs.asdict(Usage()),
+    "list_cost_nanousd": 0,
+    "cost_nanousd": 0,
+    "price_version": "",
+    "price_scope": "",
+}
+
+
+def _attempt_row(call_id: bytes, number: int, one: Attempt) -> Row:
+    return {
+        "call_id": call_id,
+        "number": number,
+        "deployment": clean(one.deployment),
+        "started_at": one.started_at,
+        "duration_us": one.duration_us,
+        "status": one.status,
+        "error": clean(one.error),
+        **msgspec.structs.asdict(one.usage),
+        "list_cost_nanousd": one.list_cost_nanousd,
+        "cost_nanousd": one.cost_nanousd,
+        "price_version": clean(one.price_version),
+        "price_scope": clean(one.price_scope),
+        "upstream_request_id": clean(one.upstream_request_id)[:200],
+    }
+
+
+def _difference(before: dict[bytes, Row], after: dict[bytes, Row]) -> dict[Cell, Counter[str]]:
+    """What the daily sums must gain, cell by cell; negative where a call moves to another cell."""
+    shares: dict[Cell, Counter[str]] = {}
+    for call_id, row in after.items():
+        old = before.get(call_id)
+        if row is old:
+            continue
+        if old is not None and old["status"] != RUNNING:
+            shares.setdefault(_cell(old), Counter()).subtract(_share(old))
+        if row["status"] != RUNNING:
+            shares.setdefault(_cell(row), Counter()).update(_share(row))
+    return {cell: share for cell, share in shares.items() if any(share.values())}
+
+
+def _cell(row: Row) -> Cell:
+    return Cell(row["org"], utc_day(row["started_at"]), row["key"], row["user"], row["team"], row["model"])
+
+
+def _share(row: Row) -> dict[str, int]:
+    is_refused = row["status"] == "refused"
+    return {
+        "calls": int(not is_refused),
+        "failed": int(row["status"] in ("failed", "interrupted")),
+        "refused": int(is_refused),
+        **{column: row[column] for column in USAGE_COLUMNS},
+        "list_cost_nanousd": row["list_cost_nanousd"],
+        "cost_nanousd": row["cost_nanousd"],
+    }
+
+
+def _chunks(ids: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
+    return (ids[start : start + QUERY_SIZE] for start in range(0, len(ids), QUERY_SIZE))

@@ -1,0 +1,45 @@
+"""Console sessions and one-time codes in the database, as digests."""
+
+import sqlalchemy as sa
+
+from sekisho.store.sql.engine import Database
+from sekisho.store.sql.tables import console_session, login_code
+
+
+class SqlSessions:
+    """What `access.sessions` keeps."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add_code(self, org_id: str, digest: bytes, expires_at: int) -> None:
+        """Keep a code."""
+        async with self._database.write() as connection:
+            await connection.execute(login_code.insert().values(digest=digest, org_id=org_id, expires_at=expires_at))
+
+    async def redeem(self, org_id: str, code: bytes, session: bytes, now_us: int, expires_at: int) -> bool:
+        """Swap a code for a session, once; clears out what has expired."""
+        async with self._database.write() as connection:
+            await connection.execute(login_code.delete().where(login_code.c.expires_at <= now_us))
+            await connection.execute(console_session.delete().where(console_session.c.expires_at <= now_us))
+            ours = (login_code.c.digest == code) & (login_code.c.org_id == org_id)
+            if (await connection.execute(login_code.delete().where(ours))).rowcount == 0:
+                return False
+            row = {"digest": session, "org_id": org_id, "created_at": now_us, "expires_at": expires_at}
+            await connection.execute(console_session.insert().values(row))
+            return True
+
+    async def is_live(self, org_id: str, session: bytes, now_us: int) -> bool:
+        """Whether the session exists and has not expired."""
+        query = sa.select(console_session.c.expires_at).where(
+            console_session.c.digest == session, console_session.c.org_id == org_id
+        )
+        async with self._database.read() as connection:
+            expires_at = (await connection.execute(query)).scalar()
+            return expires_at is not None and expires_at > now_us
+
+    async def end(self, org_id: str, session: bytes) -> None:
+        """Forget a session."""
+        async with self._database.write() as connection:
+            ours = (console_session.c.digest == session) & (console_session.c.org_id == org_id)
+            await connection.execute(console_session.delete().where(ours))

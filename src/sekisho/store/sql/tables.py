@@ -1,0 +1,200 @@
+"""The tables, as SQLAlchemy Core. Migrations build them; a test proves that both say the same.
+
+Only what SQLite and PostgreSQL both know. Times: BIGINT microseconds. Money: BIGINT nano-USD. Strings that repeat
+(keys, users, models, agents ...) are rows of `name`, and the busy tables hold their small numbers.
+"""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "ix": "%(table_name)s_%(column_0_N_name)s_ix",
+        "uq": "%(table_name)s_%(column_0_N_name)s_uq",
+        "fk": "%(table_name)s_%(column_0_name)s_fk",
+    }
+)
+
+counter = sa.Table(
+    "counter",
+    metadata,
+    sa.Column("name", sa.String(40), primary_key=True),  # "epoch" of the snapshot, "change" of the calls
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+org = sa.Table(
+    "org",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+)
+
+virtual_key = sa.Table(
+    "virtual_key",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), nullable=False),
+    sa.Column("digest", sa.LargeBinary(32), nullable=False, unique=True),
+    sa.Column("hint", sa.String(4), nullable=False),
+    sa.Column("alias", sa.String(200)),
+    sa.Column("user_id", sa.String(200), nullable=False),
+    sa.Column("team_id", sa.String(200), nullable=False),
+    sa.Column("models", sa.JSON, nullable=False),
+    sa.Column("tags", sa.JSON, nullable=False),
+    sa.Column("metadata", sa.JSON, nullable=False),
+    sa.Column("expires_at", sa.BigInteger),
+    sa.Column("blocked", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("created_by", sa.String(200), nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Column("deleted_at", sa.BigInteger),
+)
+sa.Index(
+    "virtual_key_live_alias_uq",
+    virtual_key.c.org_id,
+    virtual_key.c.alias,
+    unique=True,
+    sqlite_where=sa.text("deleted_at IS NULL"),
+    postgresql_where=sa.text("deleted_at IS NULL"),
+)
+
+name = sa.Table(
+    "name",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("text", sa.String(1000), nullable=False, unique=True),
+)
+
+call = sa.Table(
+    "call",
+    metadata,
+    sa.Column("id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("change", sa.BigInteger, nullable=False),
+    sa.Column("org", sa.Integer, nullable=False),
+    sa.Column("key", sa.Integer, nullable=False),
+    sa.Column("user", sa.Integer, nullable=False),
+    sa.Column("team", sa.Integer, nullable=False),
+    sa.Column("tags", sa.Integer, nullable=False),
+    sa.Column("agent", sa.Integer, nullable=False),
+    sa.Column("agent_version", sa.Integer, nullable=False),
+    sa.Column("session", sa.Integer, nullable=False),
+    sa.Column("door", sa.Integer, nullable=False),
+    sa.Column("model", sa.Integer, nullable=False),
+    sa.Column("stream", sa.Boolean, nullable=False),
+    sa.Column("request_bytes", sa.Integer, nullable=False),
+    sa.Column("reserved_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("has_caller", sa.Boolean, nullable=False),  # False until its opening is known
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("stage", sa.Integer, nullable=False),
+    sa.Column("stop_reason", sa.Integer, nullable=False),
+    sa.Column("error", sa.Integer, nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("duration_us", sa.BigInteger),  # NULL: running
+    sa.Column("first_byte_us", sa.BigInteger, nullable=False),
+    sa.Column("upstream_us", sa.BigInteger, nullable=False),
+    sa.Column("stages_us", sa.LargeBinary, nullable=False),  # msgpack list of integers
+    sa.Column("is_metered", sa.Boolean, nullable=False),
+    sa.Column("client_left", sa.Boolean, nullable=False),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_write_5m_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_write_1h_tokens", sa.BigInteger, nullable=False),
+    sa.Column("output_tokens", sa.BigInteger, nullable=False),
+    sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
+    sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("price_version", sa.Integer, nullable=False),
+    sa.Column("price_scope", sa.Integer, nullable=False),
+    sa.Index("call_org_change_ix", "org", "change"),
+    sa.Index("call_key_id_ix", "key", "id"),
+    sa.Index("call_user_id_ix", "user", "id"),
+    sqlite_with_rowid=False,
+)
+
+call_message = sa.Table(
+    "call_message",
+    metadata,
+    sa.Column("call_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+running_call = sa.Table(
+    "running_call",
+    metadata,
+    sa.Column("call_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("process", sa.String(64), nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+attempt = sa.Table(
+    "attempt",
+    metadata,
+    sa.Column("call_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("deployment", sa.Integer, nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("duration_us", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("error", sa.Integer, nullable=False),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_write_5m_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_write_1h_tokens", sa.BigInteger, nullable=False),
+    sa.Column("output_tokens", sa.BigInteger, nullable=False),
+    sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
+    sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("price_version", sa.Integer, nullable=False),
+    sa.Column("price_scope", sa.Integer, nullable=False),
+    sa.Column("upstream_request_id", sa.String(200), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+spend_day = sa.Table(
+    "spend_day",
+    metadata,
+    sa.Column("org", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("user", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("team", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("model", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("calls", sa.BigInteger, nullable=False),
+    sa.Column("failed", sa.BigInteger, nullable=False),
+    sa.Column("refused", sa.BigInteger, nullable=False),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_write_5m_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_write_1h_tokens", sa.BigInteger, nullable=False),
+    sa.Column("output_tokens", sa.BigInteger, nullable=False),
+    sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
+    sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+journal_offset = sa.Table(
+    "journal_offset",
+    metadata,
+    sa.Column("segment", sa.String(80), primary_key=True),
+    sa.Column("end_offset", sa.BigInteger, nullable=False),
+)
+
+login_code = sa.Table(
+    "login_code",
+    metadata,
+    sa.Column("digest", sa.LargeBinary(32), primary_key=True),
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+)
+
+console_session = sa.Table(
+    "console_session",
+    metadata,
+    sa.Column("digest", sa.LargeBinary(32), primary_key=True),
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+)
