@@ -1,0 +1,51 @@
+"""The most a call can cost, known before it is sent: what a hard budget must be able to hold.
+
+It rests on one assumption: a prompt has no more tokens than its body has bytes, plus what the provider adds. The
+exceptions are named in `prompt_tokens_bound`. An answer that costs more than its bound is a fault to be reported, not
+clipped.
+"""
+
+from typing import Literal
+
+from sekisho.ledger.cost import PICO_PER_NANO
+from sekisho.values import Price, TokenPrices
+
+# What the provider adds to a prompt: its own tool instructions (up to about 700 tokens on Claude), role marks.
+OVERHEAD_TOKENS = 1000
+# A picture that compresses well has fewer bytes than tokens. No current model counts more for one picture.
+IMAGE_TOKENS = 5000
+
+
+def prompt_tokens_bound(
+    body_bytes: int, images: int = 0, compressed_documents: int = 0, context_tokens: int = 0
+) -> int:
+    """The most tokens that a prompt of this size can have.
+
+    `images`: pictures in it. `compressed_documents` (PDF, DOCX, XLSX) may unpack to any size, so with one of them the
+    bound is at least `context_tokens`, the largest prompt that the model takes."""
+    bound = body_bytes + OVERHEAD_TOKENS + images * IMAGE_TOKENS
+    return max(bound, context_tokens) if compressed_documents else bound
+
+
+def bound_nanousd(
+    prompt_tokens_max: int,
+    max_output_tokens: int,
+    price: Price,
+    attempts: int = 1,
+    longest_ttl: Literal["5m", "1h"] = "1h",
+) -> int:
+    """The most that `attempts` tries can cost at this price, each with a prompt of at most `prompt_tokens_max` tokens.
+
+    Every prompt token is priced as its dearest class; `longest_ttl` "5m" says that nothing in the body asks for an hour
+    of caching. Every price step that the prompt may reach counts. Unit: nano-USD."""
+    reachable = [price.base, *(step.prices for step in price.steps if prompt_tokens_max > step.above_tokens)]
+    dearest = max(
+        prompt_tokens_max * _dearest_prompt_price(prices, longest_ttl) + max_output_tokens * prices.output
+        for prices in reachable
+    )
+    return attempts * -(-dearest // PICO_PER_NANO)
+
+
+def _dearest_prompt_price(prices: TokenPrices, longest_ttl: Literal["5m", "1h"]) -> int:
+    dearest = max(prices.input, prices.cache_read, prices.cache_write_5m)
+    return max(dearest, prices.cache_write_1h) if longest_ttl == "1h" else dearest

@@ -1,0 +1,27 @@
+"""What an answer costs, exactly: whole pico-USD summed over the classes of tokens, rounded up once to nano-USD."""
+
+from sekisho.values import Price, TokenPrices, Usage
+
+PICO_PER_NANO = 1000
+
+
+def prices_at(price: Price, prompt_tokens: int) -> TokenPrices:
+    """The prices of a call whose prompt has this many tokens, cached ones included. A step prices the whole call."""
+    prices = price.base
+    for step in price.steps:
+        if prompt_tokens > step.above_tokens:
+            prices = step.prices
+    return prices
+
+
+def list_cost_nanousd(usage: Usage, price: Price) -> int:
+    """The list price of one answer. Unit: nano-USD, rounded up. Reasoning is a part of the output."""
+    prices = prices_at(price, usage.prompt_tokens)
+    pico_usd = (
+        usage.input_tokens * prices.input
+        + usage.cache_read_tokens * prices.cache_read
+        + usage.cache_write_5m_tokens * prices.cache_write_5m
+        + usage.cache_write_1h_tokens * prices.cache_write_1h
+        + usage.output_tokens * prices.output
+    )
+    return -(-pico_usd // PICO_PER_NANO)
