@@ -17,7 +17,7 @@ from sekisho.errors import NotAllowed, SekishoError
 from sekisho.ledger.bound import bound_nanousd, prompt_tokens_bound
 from sekisho.ledger.cost import list_cost_nanousd
 from sekisho.ledger.journal import Attempt, Opened, Settled
-from sekisho.values import CallStatus, Usage
+from sekisho.values import CallStatus, Price, Usage
 
 
 async def admit(gate: Gate, call: Call, next: Next) -> Reply:
@@ -48,9 +48,8 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
 
 def _bound(gate: Gate, call: Call) -> int:
     """The most this call can cost at the dearest deployment that may serve it."""
-    prompt_tokens = prompt_tokens_bound(len(call.body))
     bounds = [
-        bound_nanousd(prompt_tokens, call.max_output_tokens, deployment.price, gate.limits.max_attempts)
+        _attempt_bound(call, deployment.price) * gate.limits.max_attempts
         for deployment in call.known_model.deployments
         if deployment.price is not None
     ]
@@ -61,6 +60,19 @@ def _bound(gate: Gate, call: Call) -> int:
             param="model",
         )
     return max(bounds)
+
+
+def _attempt_bound(call: Call, price: Price) -> int:
+    """The most one attempt can cost. Pictures and documents are counted generously, by the words that announce them."""
+    body = call.body
+    documents = any(word in body for word in (b'"application/pdf"', b"data:application/", b'"document"'))
+    prompt_tokens = prompt_tokens_bound(
+        len(body),
+        images=body.count(b'"image'),
+        compressed_documents=int(documents),
+        context_tokens=call.known_model.context_tokens,
+    )
+    return bound_nanousd(prompt_tokens, call.max_output_tokens, price)
 
 
 async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
@@ -102,7 +114,7 @@ def _priced(call: Call, note: AttemptNote) -> Attempt:
     if note.is_metered:
         cost = list_cost_nanousd(note.usage, price)
     else:
-        cost = bound_nanousd(prompt_tokens_bound(len(call.body)), call.max_output_tokens, price)
+        cost = _attempt_bound(call, price)
     return Attempt(
         deployment=note.deployment.id,
         started_at=note.started_at,

@@ -8,9 +8,10 @@ from sekisho.errors import NotAllowed
 
 
 async def authorize(gate: Gate, call: Call, next: Next) -> Reply:
-    if not may_use(call.known_key, call.known_model):
+    model = call.known_model
+    if not may_use(call.known_key, model.name, model.aliases):
         raise NotAllowed(
-            f"This key may not use the model '{call.known_model.name}'. GET /v1/models lists those it may use.",
+            f"This key may not use the model '{model.name}'. GET /v1/models lists those it may use.",
             param="model",
         )
     return await next(call)

@@ -44,7 +44,7 @@ class ListingDoor:
             if key is None:
                 raise NotAuthenticated("This key is not known here.")
             check(key, gate.clock.now_us())
-            body = render([model for model in gate.registry.models.values() if may_use(key, model)])
+            body = render([model for model in gate.registry.models.values() if may_use(key, model.name, model.aliases)])
         except SekishoError as error:
             door = "anthropic_messages" if b"anthropic-version" in headers else "openai_chat"
             await send_error(send, door, error, call_id)

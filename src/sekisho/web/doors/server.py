@@ -5,6 +5,8 @@ import ctypes
 import ctypes.util
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
@@ -110,6 +112,18 @@ class DoorServer:
         try:
             await self._server.serve(sockets=[listener])
         finally:
+            ticker.cancel()
+
+    @asynccontextmanager
+    async def running(self, listener: socket.socket) -> AsyncIterator[None]:
+        """Serve for the time of a `with` block, in the block's own event loop and without touching signals."""
+        ticker = asyncio.create_task(self._tick())
+        serving = asyncio.create_task(self._server._serve([listener]))
+        try:
+            yield
+        finally:
+            self._server.should_exit = True
+            await serving
             ticker.cancel()
 
     async def _tick(self) -> None:

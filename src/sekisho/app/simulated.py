@@ -1,0 +1,29 @@
+"""The Bedrock simulator as a process of its own, and the models that point at it."""
+
+import socket
+
+from sekisho.clock import SystemClock
+from sekisho.ledger.catalog import Catalog, load_catalog
+from sekisho.simulator.server import SIMULATOR_CREDENTIAL, Simulator
+from sekisho.values import Credential, Model
+
+CREDENTIAL_NAME = "simulator"
+REGION = "us-east-1"
+
+
+def simulated_models(catalog: Catalog, url: str) -> tuple[Model, ...]:
+    """Every model that Bedrock offers in the simulator's Region, served by the simulator at `url`."""
+    return catalog.bedrock_models(REGION, url, CREDENTIAL_NAME)
+
+
+def simulator_credentials() -> dict[str, Credential]:
+    """What to sign with. These keys open nothing but the simulator."""
+    return {CREDENTIAL_NAME: SIMULATOR_CREDENTIAL}
+
+
+async def run_simulator(listener: socket.socket) -> None:
+    """Serve Bedrock's wire on an open socket until told to stop."""
+    simulator = Simulator(
+        simulated_models(load_catalog(), "http://127.0.0.1"), credential=SIMULATOR_CREDENTIAL, clock=SystemClock()
+    )
+    await simulator.serve(listener)

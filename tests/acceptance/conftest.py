@@ -1,0 +1,113 @@
+"""A whole call plane over the Bedrock simulator, in one process: real sockets, real frames, a journal in memory."""
+
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from sekisho.access.keys import digest
+from sekisho.calls.gate import Gate, Limits, Registry
+from sekisho.clock import SystemClock
+from sekisho.errors import StoreUnavailable
+from sekisho.ledger.catalog import load_catalog
+from sekisho.ledger.journal import Opened, Record, Refused, Settled
+from sekisho.simulator.server import SIMULATOR_CREDENTIAL, Simulator
+from sekisho.upstream.http1 import Http1Client
+from sekisho.upstream.providers import Providers
+from sekisho.values import Delivery, Snapshot, VirtualKey
+from sekisho.web.doors.app import DoorApp
+from sekisho.web.doors.forward import ForwardDoor
+from sekisho.web.doors.server import DoorServer
+
+PEPPER = b"p" * 32
+REGION = "us-east-1"
+ALICE = "sk-alice-0000000000000000000000000000"
+BOB = "sk-bob-000000000000000000000000000000"
+CHARLIE = "sk-charlie-00000000000000000000000000"
+DANA = "sk-dana-00000000000000000000000000000"
+
+
+@dataclass
+class MemoryJournal:
+    """Keeps records; refuses them while `is_full`."""
+
+    records: list[Record] = field(default_factory=list)
+    is_full: bool = False
+
+    def append(self, record: Record) -> None:
+        if self.is_full:
+            raise StoreUnavailable("The journal cannot be written.")
+        self.records.append(record)
+
+    def of(self, kind: type[Record]) -> list[Record]:
+        return [record for record in self.records if isinstance(record, kind)]
+
+    @property
+    def settled(self) -> list[Settled]:
+        return [record for record in self.records if isinstance(record, Settled)]
+
+    @property
+    def opened(self) -> list[Opened]:
+        return [record for record in self.records if isinstance(record, Opened)]
+
+    @property
+    def refused(self) -> list[Refused]:
+        return [record for record in self.records if isinstance(record, Refused)]
+
+
+@dataclass
+class Gateway:
+    """A running call plane and all that a test may look at."""
+
+    url: str
+    port: int
+    journal: MemoryJournal
+    registry: Registry
+    simulator: Simulator
+
+
+def keys() -> tuple[VirtualKey, ...]:
+    """Alice may use everything; Bob only Nova Pro; Charlie's key has expired; Dana's is blocked."""
+    return (
+        VirtualKey("alice", "org", digest(PEPPER, ALICE), alias="alice", user_id="alice", team_id="red"),
+        VirtualKey("bob", "org", digest(PEPPER, BOB), alias="bob", models=("nova-pro",)),
+        VirtualKey("charlie", "org", digest(PEPPER, CHARLIE), alias="charlie", expires_at=1),
+        VirtualKey("dana", "org", digest(PEPPER, DANA), alias="dana", blocked=True),
+    )
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return Limits(idle_timeout_s=20, first_byte_timeout_s=20, drain_timeout_s=20, body_timeout_s=20)
+
+
+@pytest.fixture
+async def gateway(limits: Limits, tmp_path) -> AsyncIterator[Gateway]:
+    clock = SystemClock()
+    catalog = load_catalog()
+    offered = catalog.bedrock_models(REGION, "http://unused", "simulator")
+    simulator = Simulator(offered, credential=SIMULATOR_CREDENTIAL, clock=clock)
+    upstream = await simulator.start()
+    models = catalog.bedrock_models(REGION, upstream, "simulator")
+    registry = Registry()
+    registry.deliver(Delivery(Snapshot(1, "org", keys(), models, simulated=True), {"simulator": SIMULATOR_CREDENTIAL}))
+    journal = MemoryJournal()
+    http = Http1Client()
+    gate = Gate(
+        clock=clock,
+        registry=registry,
+        digest=lambda key: digest(PEPPER, key),
+        journal=journal,
+        upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
+        limits=limits,
+    )
+    forward = ForwardDoor(http, tmp_path / "nobody.sock", max_body_bytes=1_000_000)
+    server = DoorServer(DoorApp(gate, forward), shutdown_grace_s=1)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    async with server.running(listener):
+        yield Gateway(f"http://127.0.0.1:{port}", port, journal, registry, simulator)
+    await http.close()
+    await simulator.stop()
