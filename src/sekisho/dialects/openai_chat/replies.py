@@ -72,6 +72,7 @@ class ReplyRenderer:
         self._tool_numbers: dict[int, int] = {}
         self._without_input: set[int] = set()
         self._thinking: dict[int, list[str]] = {}
+        self._thinking_blocks = 0
         self._stop_reason: StopReason = "end_turn"
         self._usage: Usage | None = None
 
@@ -148,7 +149,10 @@ class ReplyRenderer:
         return self._role() + self._before_delta + delta + b',"finish_reason":null}]}\n\n'
 
     def _thinking_block(self, block: dict[str, str]) -> bytes:
-        return self._chunk(msgspec.json.encode({"thinking_blocks": [block]}))
+        """The official SDK's accumulator joins list entries by their `index` and fails without one."""
+        entry = {"index": self._thinking_blocks, **block}
+        self._thinking_blocks += 1
+        return self._chunk(msgspec.json.encode({"thinking_blocks": [entry]}))
 
     def _tool_start(self, event: ToolStarted) -> bytes:
         number = self._tool_numbers.setdefault(event.index, len(self._tool_numbers))
