@@ -79,14 +79,27 @@ class Message(msgspec.Struct, frozen=True):
     parts: tuple[Part, ...]
 
 
+class ToolOrigin(msgspec.Struct, frozen=True):
+    """How the client knows a tool that the neutral form had to rename or reshape.
+
+    `namespace`: the group it stands in. `is_free_text`: its input is text, carried here as the property "input"."""
+
+    name: str
+    namespace: str = ""
+    is_free_text: bool = False
+
+
 class Tool(msgspec.Struct, frozen=True):
-    """A function the model may call. `input_schema` is a JSON schema, decoded. `cache_ttl` marks a point after it."""
+    """A function the model may call. `input_schema` is a JSON schema, decoded. `cache_ttl` marks a point after it.
+
+    `origin` only for tools that are not plain functions for the client."""
 
     name: str
     description: str
     input_schema: dict[str, Any]
     strict: bool | None = None
     cache_ttl: Ttl | None = None
+    origin: ToolOrigin | None = None
 
 
 class ToolChoice(msgspec.Struct, frozen=True):

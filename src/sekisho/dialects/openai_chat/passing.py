@@ -1,0 +1,143 @@
+"""OpenAI chat completions on both sides: bytes pass, and only what governs the call is read or written.
+
+Changed on the way: the model's name and `stream_options` of the request; in the answer, usage that the client did not
+ask for (taken out) and `cost` (ours put in). Everything else reaches the other side as it was written.
+"""
+
+import re
+
+import msgspec
+
+from sekisho.dialects.exchange import Metered, Started, Stopped
+from sekisho.dialects.openai_chat.parsing import DONE, ReplyParser, decode_chunk, read_finish_reason, reported_error
+from sekisho.dialects.openai_chat.replies import MEDIA_TYPE, TERMINATOR, render_failure
+from sekisho.dialects.openai_chat.usage import parse_usage, with_cost
+from sekisho.dialects.reading import UNREADABLE, mend_surrogates
+from sekisho.dialects.sse import KEEPALIVE, SseParser, render_event
+from sekisho.errors import BadRequest, SekishoError, UpstreamUnavailable
+from sekisho.values import StopReason, Usage
+
+_decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+# Inside a JSON string these quotes would be escaped, so only real keys match. Without a match a chunk passes unread.
+_NOTEWORTHY = re.compile(rb'"(?:usage|error)"\s*:\s*[^\sn]|"finish_reason"\s*:\s*"')
+
+
+def pass_request(body: bytes, upstream_model: str, *, include_usage: bool) -> bytes:
+    """The client's body with the upstream's model name and, for a stream with `include_usage`, usage asked for.
+
+    Raises BadRequest for a body that is no JSON object; all other checking is the upstream's."""
+    try:
+        fields = _raw_object(body)
+        if include_usage and fields.get("stream") == msgspec.Raw(b"true"):
+            options = _raw_object(fields.get("stream_options", b"null")) if _has(fields, "stream_options") else {}
+            options["include_usage"] = msgspec.Raw(b"true")
+            fields["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
+    except UNREADABLE as error:
+        raise BadRequest("The body must be a JSON object, and stream_options too.") from error
+    fields["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
+    return msgspec.json.encode(fields)
+
+
+class ChatPassing:
+    """A translation.Translation for equal wires. `wants_usage`: the client asked for it (always, without a stream).
+
+    Held back for `finish`: everything from the chunk with the finish reason on."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, *, call_id: str, wants_usage: bool) -> None:
+        self._call_id = call_id
+        self._wants_usage = wants_usage
+        self._sse = SseParser()
+        self._held: list[bytes] = []
+        self._body = b""
+        self.usage: Usage | None = None
+        self.stop_reason: StopReason | None = None
+        self.has_started = False
+        self.is_complete = False
+
+    def feed(self, data: bytes) -> bytes:
+        passed: list[bytes] = []
+        for event in self._sse.feed(data):
+            if self.is_complete:
+                break
+            if event.data == DONE:
+                self.is_complete = True
+            elif self._held or _NOTEWORTHY.search(event.data):
+                passed.append(self._inspect(event.data))
+            else:
+                self.has_started = True
+                passed.append(render_event(event.data, event.name))
+        return b"".join(passed)
+
+    def finish(self, cost_nanousd: int | None) -> bytes:
+        return b"".join([*(self._metered(data, cost_nanousd) for data in self._held), TERMINATOR])
+
+    def read(self, body: bytes, headers: dict[bytes, bytes]) -> None:
+        for event in ReplyParser().whole(body):
+            if isinstance(event, Metered):
+                self.usage = event.usage
+            elif isinstance(event, Stopped):
+                self.stop_reason = event.reason
+            elif not isinstance(event, Started):
+                self.has_started = True
+        self._body = body
+
+    def body(self, cost_nanousd: int | None) -> bytes:
+        fields = _readable(self._body)
+        if _has(fields, "usage"):
+            fields["usage"] = with_cost(fields["usage"], cost_nanousd)
+        return msgspec.json.encode(fields)
+
+    def failure(self, error: SekishoError) -> bytes:
+        return render_failure(error, self._call_id)
+
+    def keepalive(self) -> bytes:
+        return KEEPALIVE
+
+    def _inspect(self, data: bytes) -> bytes:
+        """Note what a chunk says of the call; gives what of it may go on now."""
+        chunk = decode_chunk(data)
+        if chunk.error:
+            raise reported_error(chunk.error)
+        if chunk.usage:
+            self.usage = parse_usage(chunk.usage)
+        finish_reason = next((choice.finish_reason for choice in chunk.choices or () if choice.finish_reason), None)
+        if finish_reason is not None:
+            self.stop_reason = read_finish_reason(finish_reason)
+        if finish_reason is not None or not chunk.choices or self._held:
+            self._held.append(data)
+            return b""
+        self.has_started = True
+        return self._metered(data, None)
+
+    def _metered(self, data: bytes, cost_nanousd: int | None) -> bytes:
+        """A chunk with its usage as the client may see it; nothing when it held only unwanted usage."""
+        fields = _readable(data)
+        if not _has(fields, "usage"):
+            return render_event(data)
+        if self._wants_usage:
+            fields["usage"] = with_cost(fields["usage"], cost_nanousd)
+            return render_event(msgspec.json.encode(fields))
+        del fields["usage"]
+        is_empty = msgspec.json.decode(fields.get("choices", b"[]")) == []
+        return b"" if is_empty else render_event(msgspec.json.encode(fields))
+
+
+def _has(fields: dict[str, msgspec.Raw], name: str) -> bool:
+    return name in fields and fields[name] != msgspec.Raw(b"null")
+
+
+def _raw_object(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+    try:
+        return _decode_raw(data)
+    except msgspec.DecodeError:
+        return _decode_raw(mend_surrogates(bytes(data)))
+
+
+def _readable(data: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _raw_object(data)
+    except UNREADABLE as error:
+        raise UpstreamUnavailable("The model provider sent an answer that cannot be read.") from error
