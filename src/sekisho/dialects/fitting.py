@@ -149,7 +149,7 @@ def _excludes_thinking(
 def _fit_sampling(
     request: Request, quirks: Quirks, thinks: bool, claude: bool, unused: list[str]
 ) -> tuple[float | None, float | None, int | None]:
-    """Temperature, top_p, top_k as the model takes them. Claude refuses all while it thinks, and the first two together."""
+    """Temperature, top_p, top_k as the model takes them. Claude refuses all while it thinks, the first two together."""
     asked = {"temperature": request.temperature, "top_p": request.top_p, "top_k": request.top_k}
     if not quirks.sampling or thinks:
         unused.extend(name for name, value in asked.items() if value is not None)

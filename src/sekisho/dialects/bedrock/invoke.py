@@ -262,8 +262,8 @@ class _Fitting:
             self._out[name] = _each_mark(self._out[name], fit)
 
     def _cache_control(self, given: msgspec.Raw) -> msgspec.Raw:
-        long = self._quirks.cache_ttl_1h and decode(given, Members, "cache_control").get("ttl")
-        is_long = bool(long) and bytes(long) == b'"1h"'
+        ttl = decode(given, Members, "cache_control").get("ttl", msgspec.Raw())
+        is_long = self._quirks.cache_ttl_1h and bytes(ttl) == b'"1h"'
         return _raw({"type": "ephemeral", "ttl": "1h"} if is_long else {"type": "ephemeral"})
 
     def _max_tokens(self) -> int:

@@ -1,0 +1,17 @@
+"""Bedrock's Converse dialect: one request and answer shape for every model.
+
+`request` reads and writes requests, `reply` answers, `metering` counts tokens out of both.
+"""
+
+from sekisho.dialects.bedrock.converse.reply import ReplyParser, ReplyRenderer, error_headers, render_error
+from sekisho.dialects.bedrock.converse.request import parse_request, render_request, tool_names
+
+__all__ = [
+    "ReplyParser",
+    "ReplyRenderer",
+    "error_headers",
+    "parse_request",
+    "render_error",
+    "render_request",
+    "tool_names",
+]

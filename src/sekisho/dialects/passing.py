@@ -1,0 +1,358 @@
+"""Answers that pass as bytes because client and upstream speak the same dialect.
+
+Nothing is parsed that need not be: a content delta is recognised by its first bytes. Read are token counts, stop
+reasons and errors. The first event waits for content, so that an attempt that fails before it leaves nothing on the
+wire; the last ones wait for `finish`. All classes are Translations (dialects.translation).
+"""
+
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+
+import msgspec
+
+from sekisho.dialects.anthropic_messages.metering import Count, UsageCounts, parse_stop_reason
+from sekisho.dialects.anthropic_messages.reply import PING, SseParser, broken, fault, render_error
+from sekisho.dialects.bedrock.converse import metering as converse_metering
+from sekisho.dialects.bedrock.converse.reply import (
+    MEDIA_TYPE,
+    STREAM_EXCEPTIONS,
+    Answer,
+    MessageStop,
+    Metadata,
+    failure_frame,
+    read,
+)
+from sekisho.dialects.bedrock.event_stream import FrameDecoder
+from sekisho.dialects.bedrock.faults import raise_if_fault
+from sekisho.errors import SekishoError, UpstreamUnavailable
+from sekisho.values import StopReason, Usage
+
+METRICS = "amazon-bedrock-invocationMetrics"
+INVOKE_STREAM_EXCEPTIONS = {**STREAM_EXCEPTIONS, "ModelTimeoutException": "modelTimeoutException"}
+
+_TYPE_FIRST = b'{"type":"'
+_BYTES_FIRST = b'{"bytes":"'
+_CONTENT = frozenset({b"content_block_delta", b"content_block_start", b"content_block_stop"})
+
+Members = dict[str, msgspec.Raw]
+
+
+class _Chunk(msgspec.Struct):
+    bytes: bytes
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+class _Error(msgspec.Struct):
+    type: str = ""
+    message: str = ""
+
+
+class _Start(msgspec.Struct):
+    usage: UsageCounts = UsageCounts()
+
+
+class _Delta(msgspec.Struct):
+    stop_reason: str | None = None
+
+
+class _Metrics(msgspec.Struct, rename="camel"):
+    input_token_count: Count | None = None
+    output_token_count: Count | None = None
+    cache_read_input_token_count: Count | None = None
+    cache_write_input_token_count: Count | None = None
+
+
+class _Event(msgspec.Struct):
+    """What is read of an event that is not content."""
+
+    message: _Start = _Start()
+    delta: _Delta = _Delta()
+    usage: UsageCounts = UsageCounts()
+    error: _Error = _Error()
+    metrics: _Metrics | None = msgspec.field(name=METRICS, default=None)
+
+
+class _Whole(msgspec.Struct):
+    stop_reason: str
+    usage: UsageCounts = UsageCounts()
+
+
+class _ClaudePassing:
+    """What the three ways of Claude's events have in common: what is read, and what is held."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.stop_reason: StopReason | None = None
+        self.has_started = False
+        self.is_complete = False
+        self._counts = UsageCounts()
+        self._start = b""
+        self._terminal: list[bytes] = []
+        self._whole = b""
+
+    def finish(self, cost_nanousd: int | None) -> bytes:
+        return b"".join((self._start, *self._terminal))
+
+    def read(self, body: bytes, headers: dict[bytes, bytes]) -> None:
+        whole = read(body, _Whole)
+        self.stop_reason = parse_stop_reason(whole.stop_reason)
+        self._meter(_counts_of_headers(headers).updated(whole.usage))
+        self.has_started = self.is_complete = True
+        self._whole = body
+
+    def body(self, cost_nanousd: int | None) -> bytes:
+        return self._whole
+
+    def _pass_content(self, wire: bytes) -> bytes:
+        self.has_started = True
+        if self._start:
+            wire, self._start = self._start + wire, b""
+        return wire
+
+    def _pass_other(self, kind: bytes, event: bytes, wire: bytes) -> bytes:
+        """What to send at once of an event that is not content; `wire` is the event as the client gets it."""
+        if kind == b"ping":
+            return wire if self.has_started and not self._terminal else b""
+        said = read(event, _Event)
+        if kind == b"message_start":
+            self._meter(said.message.usage)
+            self._start = wire
+            return b""
+        if kind == b"message_delta":
+            self._meter(said.usage)
+            if said.delta.stop_reason is None:
+                return self._pass_content(wire)
+            self.stop_reason = parse_stop_reason(said.delta.stop_reason)
+        elif kind == b"message_stop":
+            if said.metrics:
+                self._meter(_counts_of_metrics(said.metrics).updated(self._counts))
+            self.is_complete = True
+        elif kind == b"error":
+            raise fault(said.error.type, said.error.message)
+        else:
+            return self._pass_content(wire)
+        self._terminal.append(wire)
+        return b""
+
+    def _meter(self, counts: UsageCounts) -> None:
+        self._counts = self._counts.updated(counts)
+        if self._counts.input_tokens is not None and self._counts.output_tokens is not None:
+            self.usage = self._counts.usage()
+
+
+class _ToMessages(_ClaudePassing):
+    """Claude's events to a client of the Messages dialect. `model`: the name to show instead of the upstream's."""
+
+    media_type = b"text/event-stream"
+
+    def __init__(self, call_id: str, model: str = "") -> None:
+        super().__init__()
+        self._call_id = call_id
+        self._model = model
+
+    def body(self, cost_nanousd: int | None) -> bytes:
+        return self._renamed(self._whole)
+
+    def failure(self, error: SekishoError) -> bytes:
+        return b"event: error\ndata: " + render_error(error, self._call_id) + b"\n\n"
+
+    def keepalive(self) -> bytes:
+        return PING
+
+    def _pass(self, event: bytes) -> bytes:
+        kind = _kind(event)
+        if kind in _CONTENT:
+            return self._pass_content(_sse(kind, event))
+        return self._pass_other(kind, event, _sse(kind, self._edited(kind, event)))
+
+    def _edited(self, kind: bytes, event: bytes) -> bytes:
+        if kind == b"message_start" and self._model:
+            start = read(event, Members)
+            if "message" in start:
+                start["message"] = msgspec.Raw(self._renamed(bytes(start["message"])))
+            return msgspec.json.encode(start)
+        if kind == b"message_stop" and METRICS.encode() in event:
+            stop = read(event, Members)
+            stop.pop(METRICS, None)
+            return msgspec.json.encode(stop)
+        return event
+
+    def _renamed(self, message: bytes) -> bytes:
+        if not self._model:
+            return message
+        members = read(message, Members)
+        members["model"] = msgspec.Raw(msgspec.json.encode(self._model))
+        return msgspec.json.encode(members)
+
+
+class InvokeToMessages(_ToMessages):
+    """Bedrock's InvokeModelWithResponseStream of Claude to a client of the Messages dialect."""
+
+    def __init__(self, call_id: str, model: str = "") -> None:
+        super().__init__(call_id, model)
+        self._decoder = FrameDecoder()
+
+    def feed(self, data: bytes) -> bytes:
+        out: list[bytes] = []
+        for frame in self._decoder.feed(data):
+            raise_if_fault(frame)
+            if frame.headers.get(":event-type") == "chunk":
+                out.append(self._pass(_chunk(frame.payload)))
+        return b"".join(out)
+
+
+class MessagesToMessages(_ToMessages):
+    """The Anthropic API to a client of the Messages dialect."""
+
+    def __init__(self, call_id: str, model: str = "") -> None:
+        super().__init__(call_id, model)
+        self._parser = SseParser()
+
+    def feed(self, data: bytes) -> bytes:
+        return b"".join(self._pass(event.data) for event in self._parser.feed(data))
+
+
+class InvokeToInvoke(_ClaudePassing):
+    """Bedrock's InvokeModelWithResponseStream of Claude to a client of the same: the frames as they came."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._decoder = FrameDecoder()
+
+    def feed(self, data: bytes) -> bytes:
+        out: list[bytes] = []
+        for frame, raw in self._decoder.feed_raw(data):
+            raise_if_fault(frame)
+            if frame.headers.get(":event-type") != "chunk":
+                out.append(self._pass_content(raw))
+                continue
+            event = _chunk(frame.payload)
+            kind = _kind(event)
+            out.append(self._pass_content(raw) if kind in _CONTENT else self._pass_other(kind, event, raw))
+        return b"".join(out)
+
+    def failure(self, error: SekishoError) -> bytes:
+        return failure_frame(error, INVOKE_STREAM_EXCEPTIONS)
+
+    def keepalive(self) -> bytes:
+        return b""  # every frame means something to an SDK
+
+
+class ConverseToConverse:
+    """Bedrock's Converse to a client of the same: the frames as they came."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self) -> None:
+        self._decoder = FrameDecoder()
+        self.usage: Usage | None = None
+        self.stop_reason: StopReason | None = None
+        self.has_started = False
+        self._start = b""
+        self._terminal: list[bytes] = []
+        self._whole = b""
+
+    @property
+    def is_complete(self) -> bool:
+        return self.usage is not None and self.stop_reason is not None
+
+    def feed(self, data: bytes) -> bytes:
+        out: list[bytes] = []
+        for frame, raw in self._decoder.feed_raw(data):
+            raise_if_fault(frame)
+            match frame.headers.get(":event-type"):
+                case "messageStart":
+                    self._start = raw
+                case "messageStop":
+                    stop = read(frame.payload, MessageStop)
+                    self.stop_reason = converse_metering.parse_stop_reason(stop.stop_reason)
+                    self._terminal.append(raw)
+                case "metadata":
+                    self.usage = read(frame.payload, Metadata).usage.usage()
+                    self._terminal.append(raw)
+                case _:
+                    self.has_started = True
+                    out += (self._start, raw)
+                    self._start = b""
+        return b"".join(out)
+
+    def finish(self, cost_nanousd: int | None) -> bytes:
+        return b"".join((self._start, *self._terminal))
+
+    def read(self, body: bytes, headers: dict[bytes, bytes]) -> None:
+        answer = read(body, Answer)
+        self.usage = answer.usage.usage()
+        self.stop_reason = converse_metering.parse_stop_reason(answer.stop_reason)
+        self.has_started = True
+        self._whole = body
+
+    def body(self, cost_nanousd: int | None) -> bytes:
+        return self._whole
+
+    def failure(self, error: SekishoError) -> bytes:
+        return failure_frame(error)
+
+    def keepalive(self) -> bytes:
+        return b""  # every frame means something to an SDK
+
+
+def _chunk(payload: bytes) -> bytes:
+    """The event inside {"bytes": base64, "p": padding}; the usual order of members is cut out without parsing."""
+    if payload.startswith(_BYTES_FIRST):
+        end = payload.find(b'"', len(_BYTES_FIRST))
+        try:
+            return a2b_base64(memoryview(payload)[len(_BYTES_FIRST) : end], strict_mode=True)
+        except Base64Error:
+            pass  # escapes in the text: the parser below knows them
+    return read(payload, _Chunk).bytes
+
+
+def _kind(event: bytes) -> bytes:
+    """The `type` of an event; parsed only when it is not the first member."""
+    if event.startswith(_TYPE_FIRST):
+        end = event.find(b'"', len(_TYPE_FIRST))
+        if end > 0:
+            return event[len(_TYPE_FIRST) : end]
+    return read(event, _Typed).type.encode()
+
+
+def _sse(kind: bytes, event: bytes) -> bytes:
+    if b"\n" in event or b"\r" in event:  # white space between members; inside strings JSON has none
+        try:
+            event = msgspec.json.format(event, indent=-1)
+        except msgspec.DecodeError as error:
+            raise broken(error) from error
+    return b"event: %b\ndata: %b\n\n" % (kind, event)
+
+
+def _counts_of_headers(headers: dict[bytes, bytes]) -> UsageCounts:
+    """The counts InvokeModel sends beside the body. Raises UpstreamUnavailable if one is not a number."""
+
+    def count(name: bytes) -> int | None:
+        value = headers.get(b"x-amzn-bedrock-" + name + b"-token-count")
+        if value is None:
+            return None
+        if not value.isdigit() or len(value) > 15:
+            raise UpstreamUnavailable("The provider's answer cannot be read: a token count is not a number.")
+        return int(value)
+
+    return UsageCounts(
+        input_tokens=count(b"input"),
+        output_tokens=count(b"output"),
+        cache_read_input_tokens=count(b"cache-read-input"),
+        cache_creation_input_tokens=count(b"cache-write-input"),
+    )
+
+
+def _counts_of_metrics(metrics: _Metrics) -> UsageCounts:
+    return UsageCounts(
+        input_tokens=metrics.input_token_count,
+        output_tokens=metrics.output_token_count,
+        cache_read_input_tokens=metrics.cache_read_input_token_count,
+        cache_creation_input_tokens=metrics.cache_write_input_token_count,
+    )
