@@ -8,9 +8,10 @@ import asyncio
 import configparser
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
@@ -20,8 +21,18 @@ from sekisho.clock import Clock
 from sekisho.errors import UpstreamAccessDenied, UpstreamUnavailable
 from sekisho.values import AwsCredential, BearerCredential, Credential, CredentialSource
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 _BEARER_VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
+_CREDENTIAL_OPTIONS = (
+    "aws_access_key_id",
+    "role_arn",
+    "credential_process",
+    "sso_session",
+    "sso_start_url",
+    "login_session",
+)
 _STS = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
 
 
@@ -49,8 +60,8 @@ def _names_a_default_credential(path: str, home: Path) -> bool:
         parser.read(home / path[2:] if path.startswith("~/") else path, encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError):  # the AWS tools would not read it either
         return False
-    wanted = ("aws_access_key_id", "role_arn", "credential_process", "sso_session", "sso_start_url", "login_session")
-    return parser.has_section("default") and any(parser.has_option("default", name) for name in wanted)
+    sections = [name for name in ("default", "profile default") if parser.has_section(name)]
+    return any(parser.has_option(section, option) for section in sections for option in _CREDENTIAL_OPTIONS)
 
 
 class AwsCredentials:
@@ -66,26 +77,19 @@ class AwsCredentials:
         self._locks: dict[CredentialSource, asyncio.Lock] = {}
 
     async def resolve(self, source: CredentialSource) -> Credential:
-        """The credential of a source, valid for at least a quarter of its session (15 minutes of an hour).
+        """The credential of a source; a role's is good for another quarter of its session (15 minutes of an hour).
 
         Cheap when nothing is due: ask often. Concurrent callers cause one STS call. Raises UpstreamAccessDenied when
-        there is no such credential or AWS refuses, UpstreamUnavailable when STS or a token service cannot be reached."""
+        there is no such credential or AWS refuses it (`upstream_message` says why), UpstreamUnavailable when STS or
+        another source of keys cannot be reached."""
         async with self._locks.setdefault(source, asyncio.Lock()):
-            return await asyncio.to_thread(self._resolve, source)
+            if source.kind == "assume_role":
+                return await self._assume_role(source)
+            return await asyncio.to_thread(_mapped, self._resolve, source)
 
     def _resolve(self, source: CredentialSource) -> Credential:
         if source.kind == "bearer":
             return BearerCredential(self._secret(source.token))
-        try:
-            return self._resolve_aws(source)
-        except (ConnectionError, HTTPClientError) as error:
-            raise UpstreamUnavailable("AWS could not be reached for credentials.") from error
-        except (BotoCoreError, ClientError) as error:
-            raise UpstreamAccessDenied(f"No AWS credential from source {source.kind}: {error}") from error
-
-    def _resolve_aws(self, source: CredentialSource) -> Credential:
-        if source.kind == "assume_role":
-            return self._assume_role(source)
         if source.kind == "static":
             return AwsCredential(
                 self._secret(source.access_key_id),
@@ -94,7 +98,7 @@ class AwsCredentials:
             )
         if source.kind == "default" and (token := os.environ.get(_BEARER_VARIABLE)):
             return BearerCredential(token)  # as in botocore, it goes before everything that signs
-        return self._from_chain(source.profile if source.kind == "profile" else "")
+        return self._from_chain(source.profile)
 
     def _from_chain(self, profile: str) -> AwsCredential:
         session = self._sessions.get(profile)
@@ -113,25 +117,33 @@ class AwsCredentials:
             None if expiry is None else int(expiry.timestamp() * 1_000_000),
         )
 
-    def _assume_role(self, source: CredentialSource) -> AwsCredential:
+    async def _assume_role(self, source: CredentialSource) -> AwsCredential:
         held = self._roles.get(source)
-        now_us = self._clock.now_us()
-        if held is not None and held.expires_at is not None:
-            if held.expires_at - now_us > source.session_s * 1_000_000 // 4:
-                return held
+        left_us = 0 if held is None or held.expires_at is None else held.expires_at - self._clock.now_us()
+        if held is not None and left_us > source.session_s * 1_000_000 // 4:
+            return held
         try:
-            made = self._roles[source] = self._ask_sts(source)
-        except (BotoCoreError, ClientError):
-            if held is None or held.expires_at is None or held.expires_at <= now_us:
+            base = await self.resolve(source.base or CredentialSource("default"))
+            if isinstance(base, BearerCredential):
+                raise UpstreamAccessDenied(
+                    "A bearer token cannot assume a role: its base must be a source of AWS keys."
+                )
+            made = self._roles[source] = await asyncio.to_thread(_mapped, self._ask_sts, source, base)
+        except UpstreamUnavailable:
+            if held is None or left_us <= 0:
                 raise
-            _log.warning("STS did not renew the session of a role; the present one is still valid", exc_info=True)
+            _log.warning("A role's session was not renewed; the present one is still valid.", exc_info=True)
             return held
         return made
 
-    def _ask_sts(self, source: CredentialSource) -> AwsCredential:
-        base = self._resolve(source.base or CredentialSource("default"))
-        if isinstance(base, BearerCredential):
-            raise UpstreamAccessDenied("A bearer token cannot assume a role: name a source of AWS keys as its base.")
+    def _ask_sts(self, source: CredentialSource, base: AwsCredential) -> AwsCredential:
+        asked = {
+            "RoleArn": source.role_arn,
+            "RoleSessionName": source.session_name,
+            "DurationSeconds": source.session_s,
+        }
+        if source.external_id:
+            asked["ExternalId"] = self._secret(source.external_id)
         client = Session().create_client(
             "sts",
             region_name=source.region or "us-east-1",
@@ -142,13 +154,6 @@ class AwsCredentials:
             config=_STS,
         )
         try:
-            asked = {
-                "RoleArn": source.role_arn,
-                "RoleSessionName": source.session_name,
-                "DurationSeconds": source.session_s,
-            }
-            if source.external_id:
-                asked["ExternalId"] = self._secret(source.external_id)
             given = client.assume_role(**asked)["Credentials"]
         finally:
             client.close()
@@ -160,7 +165,7 @@ class AwsCredentials:
         )
 
     def _secret(self, reference: str) -> str:
-        """What `env:NAME` or `file:PATH` refers to, or the text itself. Raises UpstreamAccessDenied naming the reference."""
+        """What `env:NAME` or `file:PATH` refers to, or the text itself; errors name the reference."""
         if reference.startswith("env:"):
             value = self._env.get(reference[4:], "")
         elif reference.startswith("file:"):
@@ -173,3 +178,15 @@ class AwsCredentials:
         if not value:
             raise UpstreamAccessDenied(f"The secret {reference or 'of a credential source'} is empty.")
         return value
+
+
+def _mapped(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Call into botocore with its errors turned into ours."""
+    try:
+        return function(*args, **kwargs)
+    except (ConnectionError, HTTPClientError) as error:
+        raise UpstreamUnavailable("AWS could not be reached for credentials.") from error
+    except (BotoCoreError, ClientError) as error:
+        denied = UpstreamAccessDenied("AWS gave no credentials for a source.")
+        denied.upstream_message = str(error)
+        raise denied from error
