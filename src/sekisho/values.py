@@ -159,9 +159,9 @@ class CredentialSource(msgspec.Struct, frozen=True):
     """Where a named credential comes from; read by the control plane only.
 
     `default`: the AWS chain (environment, shared files, web identity, container, instance). `profile`: one of the
-    shared files. `static`: `access_key_id`, `secret_access_key`, `session_token`. `assume_role`: `role_arn` by way of `base`
-    (default chain when None), through STS in `region` or at `sts_endpoint`. `bearer`: `token`, a Bedrock API key or
-    another provider's key. Secrets are references (`env:NAME`, `file:PATH`) or the secret itself."""
+    shared files. `static`: `access_key_id`, `secret_access_key`, `session_token`. `assume_role`: `role_arn` by way of
+    `base` (default chain when None), through STS in `region` or at `sts_endpoint`. `bearer`: `token`, a Bedrock API key
+    or another provider's key. Secrets are references (`env:NAME`, `file:PATH`) or the secret itself."""
 
     kind: Literal["default", "profile", "static", "assume_role", "bearer"]
     profile: str = ""
