@@ -39,6 +39,15 @@ async def read(response: Http1Response) -> bytes:
         response.close()
 
 
+async def without_connections(client: Http1Client) -> None:
+    """Let the loop run until the client has noticed that its connections are closed."""
+    for _ in range(10_000):
+        if not client.connections:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("a connection is still open")
+
+
 def speaking(*pieces: bytes, stays_open: bool = False):
     """A script that answers every request with `pieces`, then closes unless it `stays_open`."""
 
@@ -97,7 +106,10 @@ async def test_a_head_that_is_not_one_request_is_never_sent(target: bytes, heade
 
 
 async def test_repeated_headers_are_joined_and_kept_as_they_came() -> None:
-    async with serving(speaking(answer(b"", b"X-A: 1 ", b"x-a:  2", b"Set-Cookie: c"))) as server, client_of() as client:
+    async with (
+        serving(speaking(answer(b"", b"X-A: 1 ", b"x-a:  2", b"Set-Cookie: c"))) as server,
+        client_of() as client,
+    ):
         response = await post(client, server)
         assert response.status == 200
         assert response.headers == {b"x-a": b"1, 2", b"set-cookie": b"c", b"content-length": b"0"}
@@ -184,7 +196,8 @@ BROKEN = {
     "no last chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
     "one header too large": HEAD + b"X: " + b"a" * 70_000 + b"\r\nContent-Length: 2\r\n\r\nab",
     "too many headers": HEAD + b"X: aaaaaaaaaa\r\n" * 7_000 + b"Content-Length: 2\r\n\r\nab",
-    "endless interim answers": b"HTTP/1.1 103 E\r\nLink: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n" * 2_000 + answer(b"ab"),
+    "endless interim answers": b"HTTP/1.1 103 E\r\nLink: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n" * 2_000
+    + answer(b"ab"),
     "endless trailer": HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nX: " + b"a" * 70_000,
     "endless chunk extension": HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n2;" + b"a" * 70_000,
 }
@@ -215,7 +228,9 @@ async def test_what_came_before_a_break_is_given_before_the_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "head", [b"HTTP/1.0 200 OK\r\n\r\n", HEAD + b"Connection: close\r\n\r\n", HEAD + b"\r\n"], ids=["1.0", "close", "1.1"]
+    "head",
+    [b"HTTP/1.0 200 OK\r\n\r\n", HEAD + b"Connection: close\r\n\r\n", HEAD + b"\r\n"],
+    ids=["1.0", "close", "1.1"],
 )
 async def test_without_a_length_the_end_of_the_connection_ends_the_body(head: bytes) -> None:
     async with serving(speaking(head + b"ab", b"cd")) as server, client_of() as client:
@@ -291,8 +306,7 @@ async def test_a_connection_that_the_provider_closed_is_not_used_again() -> None
     async with serving(speaking(answer(b"ok"))) as server, client_of() as client:
         for _ in range(3):
             assert await read(await post(client, server)) == b"ok"
-            while client.connections:
-                await asyncio.sleep(0)
+            await without_connections(client)
         assert len(server.wires) == 3
 
 
@@ -310,8 +324,7 @@ async def test_bytes_nobody_asked_for_never_become_an_answer() -> None:
     async with serving(script) as server, client_of() as client:
         assert await read(await post(client, server)) == b"ok"
         speak_up.set()
-        while client.connections:
-            await asyncio.sleep(0)
+        await without_connections(client)
         assert await read(await post(client, server)) == b"ok"
 
 
