@@ -13,12 +13,14 @@ SekishoError
   UpstreamRejected       the model provider refused the call (its status, its words)
   UpstreamUnavailable    the model provider failed, broke the connection or its own format
     UpstreamTimeout      the model provider did not answer in time
+    UpstreamAccessDenied the model provider refused the gateway's own credentials (for the operator to mend)
   StoreUnavailable       keys or money cannot be checked or recorded: nothing passes
     JournalCorrupt       a journal segment is damaged in its middle: an operator must look
   Internal               a fault of ours; the caller sees only the id
 
 Each class says the HTTP status on model routes, the code a program reads, and whether trying again may help.
-`message` is safe to show to the caller; the cause stays in `__cause__`.
+`message` is safe to show to the caller; the cause stays in `__cause__`. When a provider answered, `upstream_status`,
+`upstream_request_id` and `upstream_message` say what, for the journal and the operator only.
 """
 
 from typing import ClassVar
@@ -40,6 +42,7 @@ class SekishoError(Exception):
         self.retry_after_s: int | None = None
         self.upstream_status = 0
         self.upstream_request_id = ""
+        self.upstream_message = ""
         super().__init__(self.message)
 
 
@@ -169,6 +172,13 @@ class UpstreamTimeout(UpstreamUnavailable):
     status = 504
     code = "upstream_timeout"
     aws_exception = "ModelTimeoutException"
+
+
+class UpstreamAccessDenied(UpstreamUnavailable):
+    """The gateway's credentials were refused by the model provider."""
+
+    code = "upstream_access_denied"
+    retryable = False
 
 
 class StoreUnavailable(SekishoError):

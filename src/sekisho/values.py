@@ -155,6 +155,36 @@ class BearerCredential(msgspec.Struct, frozen=True, tag="bearer"):
         return "BearerCredential(***)"
 
 
+class CredentialSource(msgspec.Struct, frozen=True):
+    """Where a named credential comes from; read by the control plane only.
+
+    `default`: the AWS chain (environment, shared files, web identity, container, instance). `profile`: one of the
+    shared files. `static`: `access_key_id`, `secret_access_key`, `session_token`. `assume_role`: `role_arn` by way of
+    `base` (default chain when None), through STS in `region` or at `sts_endpoint`. `bearer`: `token`, a Bedrock API key
+    or another provider's key. Secrets are references (`env:NAME`, `file:PATH`) or the secret itself."""
+
+    kind: Literal["default", "profile", "static", "assume_role", "bearer"]
+    profile: str = ""
+    access_key_id: str = ""
+    secret_access_key: str = ""
+    session_token: str = ""
+    token: str = ""
+    role_arn: str = ""
+    session_name: str = "sekisho"
+    external_id: str = ""
+    session_s: int = 3600
+    region: str = ""
+    sts_endpoint: str = ""
+    base: "CredentialSource | None" = None
+
+    def __repr__(self) -> str:
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        for name in ("secret_access_key", "session_token", "token", "external_id"):
+            if not str(shown[name]).startswith(("env:", "file:")):
+                shown[name] = "***" if shown[name] else ""
+        return f"CredentialSource({', '.join(f'{name}={value!r}' for name, value in shown.items() if value)})"
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """All that the call plane needs to decide, as of `epoch`. Made by the control plane, replaced whole."""
 

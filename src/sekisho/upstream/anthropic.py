@@ -1,0 +1,110 @@
+"""Anthropic's own Messages API, and what speaks it. Source: Anthropic API reference, version 2023-06-01."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import msgspec
+
+from sekisho.errors import SekishoError
+from sekisho.upstream.faults import read_fault, render_fault
+from sekisho.upstream.http1 import Http1Client, Http1Response
+from sekisho.upstream.origin import Origin, parse_origin
+from sekisho.values import BearerCredential, Deployment
+
+MEANINGS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+_HEADERS = [(b"content-type", b"application/json"), (b"anthropic-version", b"2023-06-01")]
+_ACCEPT_JSON = (b"accept", b"application/json")
+_ACCEPT_EVENTS = (b"accept", b"text/event-stream")
+
+
+class _Error(msgspec.Struct):
+    type: str = ""
+    message: str = ""
+
+
+class _Body(msgspec.Struct):
+    error: _Error = msgspec.field(default_factory=_Error)
+
+
+class AnthropicClient:
+    """Calls models at `{endpoint}/v1/messages`; an endpoint may end with /v1 already."""
+
+    def __init__(self, http: Http1Client) -> None:
+        self._http = http
+
+    async def open(
+        self,
+        deployment: Deployment,
+        credential: BearerCredential,
+        body: bytes,
+        *,
+        stream: bool,
+        betas: Sequence[str] = (),
+        first_byte_timeout_s: float,
+    ) -> Http1Response:
+        """Send a Messages call; the answer has status 200 and must be closed by the caller.
+
+        `stream` must agree with the body. `betas`: values of anthropic-beta. Raises as `BedrockClient.open`."""
+        accept = _ACCEPT_EVENTS if stream else _ACCEPT_JSON
+        return await self._post(deployment, credential, "messages", body, accept, betas, first_byte_timeout_s)
+
+    async def count_tokens(
+        self,
+        deployment: Deployment,
+        credential: BearerCredential,
+        body: bytes,
+        *,
+        betas: Sequence[str] = (),
+        first_byte_timeout_s: float,
+    ) -> Http1Response:
+        """Ask for the size of a prompt. As `open`."""
+        path = "messages/count_tokens"
+        return await self._post(deployment, credential, path, body, _ACCEPT_JSON, betas, first_byte_timeout_s)
+
+    async def _post(
+        self,
+        deployment: Deployment,
+        credential: BearerCredential,
+        path: str,
+        body: bytes,
+        accept: tuple[bytes, bytes],
+        betas: Sequence[str],
+        first_byte_timeout_s: float,
+    ) -> Http1Response:
+        origin, target = _route(deployment.endpoint, path)
+        headers = [*_HEADERS, accept, (b"x-api-key", credential.token.encode("latin-1"))]
+        if betas:
+            headers.append((b"anthropic-beta", ",".join(betas).encode("latin-1")))
+        response = await self._http.send(
+            origin, b"POST", target, headers, body, first_byte_timeout_s=first_byte_timeout_s
+        )
+        if response.status == 200:
+            return response
+        raise await _fault(response)
+
+
+@lru_cache(maxsize=256)
+def _route(endpoint: str, path: str) -> tuple[Origin, bytes]:
+    origin, base = parse_origin(endpoint)
+    return origin, f"{base.removesuffix('/v1')}/v1/{path}".encode("ascii")
+
+
+async def _fault(response: Http1Response) -> SekishoError:
+    data = await read_fault(response)
+    try:
+        error = msgspec.json.decode(data, type=_Body).error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # a load balancer's page, or cut off
+        error = _Error()
+    meaning = MEANINGS.get(error.type, response.status)
+    return render_fault("Anthropic", response, meaning, error.message, response.headers.get(b"request-id", b""))
