@@ -4,7 +4,7 @@ Every write that changes what a call process may decide ends with `publish`: it 
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Protocol
 
 import msgspec
@@ -109,6 +109,14 @@ class IssuedKey(msgspec.Struct, frozen=True):
         return f"IssuedKey({self.stored.id}, ***)"
 
 
+class KeyLabel(msgspec.Struct, frozen=True):
+    """How a key is named where calls and sums are shown."""
+
+    alias: str
+    hint: str
+    digest: bytes
+
+
 class KeyStore(Protocol):
     """Where keys are kept. Every write raises the epoch in the same transaction. Raises StoreUnavailable."""
 
@@ -142,8 +150,8 @@ class KeyStore(Protocol):
         """How many keys in use there are."""
         ...
 
-    async def aliases(self, org_id: str) -> dict[str, str]:
-        """The alias of each key id, also of keys no longer in use."""
+    async def labels(self, org_id: str, key_ids: Collection[str]) -> dict[str, KeyLabel]:
+        """What to call these keys, also those no longer in use."""
         ...
 
 
@@ -243,9 +251,9 @@ class KeyRegister:
         """How many keys in use there are."""
         return await self._store.count(self._org_id, where)
 
-    async def aliases(self) -> dict[str, str]:
-        """The alias of each key id, also of deleted keys: names for the history."""
-        return await self._store.aliases(self._org_id)
+    async def labels(self, key_ids: Collection[str]) -> dict[str, KeyLabel]:
+        """What to call these keys, also deleted ones: names for the history."""
+        return await self._store.labels(self._org_id, key_ids)
 
     def digest(self, key: str) -> bytes:
         """The digest of a raw key under this home's pepper."""

@@ -4,7 +4,7 @@ Above: the control process, which calls `drain_once` again and again. Below: seg
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sekisho.clock import Clock
@@ -37,10 +37,14 @@ class Ledger(Protocol):
 class Drain:
     """Moves records from a journal directory to a ledger. One at a time for a directory."""
 
-    def __init__(self, reader: JournalReader, ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self, reader: JournalReader, ledger: Ledger, clock: Clock, on_ended: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`on_ended` hears the id of each process that turns out to be dead."""
         self._reader = reader
         self._ledger = ledger
         self._clock = clock
+        self._on_ended = on_ended
         self._offsets: dict[str, int] | None = None
         self.damaged: dict[str, str] = {}
 
@@ -79,6 +83,7 @@ class Drain:
             orphans = await self._ledger.interrupt(process, self._clock.now_us())
             if orphans:
                 log.warning("journal: process %s ended with %d open calls; booked at their bound", process, orphans)
+            self._on_ended(process)
             self._reader.remove(process, offsets)
         else:
             self._reader.remove_drained(process, offsets)

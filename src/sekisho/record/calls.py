@@ -3,7 +3,7 @@
 Implemented by the store. Times are microseconds since the epoch, money is integer nano-USD.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -71,7 +71,7 @@ class AttemptRow(msgspec.Struct, frozen=True):
 
 
 class CallFilter(msgspec.Struct, frozen=True):
-    """Which calls; an empty field means any. `since` <= start of the call < `until`."""
+    """Which calls; an empty field means any. `since` <= start of the call < `until`. `is_ended`: not those running."""
 
     key_id: str = ""
     user_id: str = ""
@@ -80,6 +80,7 @@ class CallFilter(msgspec.Struct, frozen=True):
     status: str = ""
     since: int | None = None
     until: int | None = None
+    is_ended: bool = False
 
 
 ANY_CALL = CallFilter()
@@ -111,8 +112,8 @@ class CallQueries(Protocol):
         """One call, by its id."""
         ...
 
-    async def attempts(self, call_id: bytes) -> list[AttemptRow]:
-        """The tries of one call at its deployments, in order."""
+    async def attempts(self, call_ids: Collection[bytes]) -> dict[bytes, list[AttemptRow]]:
+        """The tries of each call at its deployments, in order; a call without any is left out."""
         ...
 
     async def recent(

@@ -1,6 +1,6 @@
 """Answers questions about calls from the ledger's tables."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, get_args
 
 import msgspec
@@ -33,29 +33,17 @@ class SqlCalls:
             rows = await self._select(connection, org_id, _WITH_MESSAGE.where(call.c.id == call_id))
             return rows[0] if rows else None
 
-    async def attempts(self, call_id: bytes) -> list[AttemptRow]:
-        """The tries of one call, in order."""
-        query = sa.select(attempt).where(attempt.c.call_id == call_id).order_by(attempt.c.number)
+    async def attempts(self, call_ids: Collection[bytes]) -> dict[bytes, list[AttemptRow]]:
+        """The tries of each call, in order."""
+        query = sa.select(attempt).where(attempt.c.call_id.in_(call_ids)).order_by(attempt.c.call_id, attempt.c.number)
+        found: dict[bytes, list[AttemptRow]] = {}
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
             named = ("deployment", "error", "price_version", "price_scope")
             texts = await self._names.texts(connection, {row[column] for row in rows for column in named})
-        return [
-            AttemptRow(
-                deployment=texts[row["deployment"]],
-                started_at=row["started_at"],
-                duration_us=row["duration_us"],
-                status=row["status"],
-                error=texts[row["error"]],
-                usage=_usage(row),
-                list_cost_nanousd=row["list_cost_nanousd"],
-                cost_nanousd=row["cost_nanousd"],
-                price_version=texts[row["price_version"]],
-                price_scope=texts[row["price_scope"]],
-                upstream_request_id=row["upstream_request_id"],
-            )
-            for row in rows
-        ]
+        for row in rows:
+            found.setdefault(row["call_id"], []).append(_attempt_row(row, texts))
+        return found
 
     async def recent(
         self, org_id: str, *, limit: int, before: bytes | None = None, where: CallFilter = ANY_CALL
@@ -69,6 +57,8 @@ class SqlCalls:
             query = query.where(call.c.started_at >= where.since, call.c.id >= _first_id(where.since))
         if where.until is not None:
             query = query.where(call.c.started_at < where.until)
+        if where.is_ended:
+            query = query.where(call.c.duration_us.is_not(None))
         async with self._database.read() as connection:
             return await self._select(connection, org_id, query, where)
 
@@ -159,6 +149,22 @@ def _spend(row: sa.RowMapping, by: Sequence[Dimension], texts: dict[int, str]) -
         usage=_usage(row),
         list_cost_nanousd=row["list_cost_nanousd"],
         cost_nanousd=row["cost_nanousd"],
+    )
+
+
+def _attempt_row(row: sa.RowMapping, texts: dict[int, str]) -> AttemptRow:
+    return AttemptRow(
+        deployment=texts[row["deployment"]],
+        started_at=row["started_at"],
+        duration_us=row["duration_us"],
+        status=row["status"],
+        error=texts[row["error"]],
+        usage=_usage(row),
+        list_cost_nanousd=row["list_cost_nanousd"],
+        cost_nanousd=row["cost_nanousd"],
+        price_version=texts[row["price_version"]],
+        price_scope=texts[row["price_scope"]],
+        upstream_request_id=row["upstream_request_id"],
     )
 
 

@@ -1,5 +1,6 @@
 """Virtual keys in the database, and the epoch of what call processes must know."""
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ from msgspec import UNSET
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.access.register import KeyChange, KeyFilter, StoredKey
+from sekisho.access.register import KeyChange, KeyFilter, KeyLabel, StoredKey
 from sekisho.errors import BadRequest, NotFound
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.tables import counter, org, virtual_key
@@ -109,11 +110,13 @@ class SqlKeys:
         async with self._database.read() as connection:
             return (await connection.execute(query)).scalar_one()
 
-    async def aliases(self, org_id: str) -> dict[str, str]:
-        """The alias of each key id, also of keys no longer in use."""
-        query = sa.select(virtual_key.c.id, virtual_key.c.alias).where(virtual_key.c.org_id == org_id)
+    async def labels(self, org_id: str, key_ids: Collection[str]) -> dict[str, KeyLabel]:
+        """What to call these keys, also those no longer in use."""
+        columns = (virtual_key.c.id, virtual_key.c.alias, virtual_key.c.hint, virtual_key.c.digest)
+        query = sa.select(*columns).where(virtual_key.c.org_id == org_id, virtual_key.c.id.in_(key_ids))
         async with self._database.read() as connection:
-            return {key_id: alias or "" for key_id, alias in await connection.execute(query)}
+            rows = await connection.execute(query)
+            return {key_id: KeyLabel(alias or "", hint, digest) for key_id, alias, hint, digest in rows}
 
     async def _taken(self, org_id: str, alias: str) -> BadRequest:
         if alias and await self.find(org_id, alias=alias):

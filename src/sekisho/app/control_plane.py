@@ -1,0 +1,336 @@
+"""Puts the control plane together: database, keys, snapshot, drain, and the application on the Unix socket.
+
+Start-up order matters: a call process begins to serve from the snapshot on disk, so that is written before anything
+slow is imported. That is why SQLAlchemy and FastAPI are imported inside functions here.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sekisho.access.distribution import Distribution, write_snapshot
+from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
+from sekisho.access.register import KeyRegister
+from sekisho.access.sessions import Sessions
+from sekisho.clock import Clock, SystemClock
+from sekisho.errors import BadRequest, SekishoError, StoreUnavailable
+from sekisho.ledger.drain import Drain
+from sekisho.ledger.journal_files import JournalReader
+from sekisho.values import Credential, Delivery, Model, Snapshot, VirtualKey
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter, FastAPI
+
+    from sekisho.store.sql.engine import Database
+    from sekisho.web.admin.services import Health, Services
+
+log = logging.getLogger(__name__)
+
+ORG_ID = "default"
+MASTER_KEY_ID = "master"
+DRAIN_S = 0.1
+DRAIN_BACKOFF_S = 5.0
+CREDENTIALS_S = 10.0
+
+Credentials = Callable[[], Awaitable[Mapping[str, Credential]]]
+Console = Callable[["Services"], "APIRouter"]
+
+
+async def no_credentials() -> Mapping[str, Credential]:
+    """For a control plane whose deployments need none, such as those of the simulator."""
+    return {}
+
+
+@dataclass(frozen=True)
+class ControlPlaneSettings:
+    """What the operator says. `master_key` may be a reference: `os.environ/NAME` or `env:NAME`; empty: none.
+
+    `models` and `credentials` are asked again on `reload` and every ten seconds. An empty `database_url` means
+    HOME/sekisho.db.
+    """
+
+    models: Callable[[], tuple[Model, ...]]
+    simulated: bool = False
+    master_key: str = ""
+    credentials: Credentials = no_credentials
+    database_url: str = ""
+
+    def __repr__(self) -> str:
+        return f"ControlPlaneSettings(simulated={self.simulated}, master_key=***, database_url=***)"
+
+
+class ControlPlane:
+    """The parts of a control process and its loops, without the web. Made by `open_control_plane`."""
+
+    def __init__(
+        self, home: Path, settings: ControlPlaneSettings, clock: Clock, pepper: bytes, database: "Database"
+    ) -> None:
+        from sekisho.store.sql.calls import SqlCalls  # noqa: PLC0415  slow to import: see the module
+        from sekisho.store.sql.keys import SqlKeys  # noqa: PLC0415
+        from sekisho.store.sql.ledger import SqlLedger  # noqa: PLC0415
+        from sekisho.store.sql.names import Names  # noqa: PLC0415
+        from sekisho.store.sql.sessions import SqlSessions  # noqa: PLC0415
+
+        names = Names(database)
+        self._database = database
+        self._keys = SqlKeys(database)
+        self._sessions = SqlSessions(database)
+        self._calls = SqlCalls(database, names)
+        self._snapshot_path = snapshot_path(home)
+        self._settings = settings
+        self._clock = clock
+        self._pepper = pepper
+        self._master = _master_key(settings, pepper)
+        self._models: tuple[Model, ...] = ()
+        self._credentials: Mapping[str, Credential] = {}
+        self._publishing = asyncio.Lock()
+        self._journal_error = ""
+        self.distribution = Distribution(clock)
+        reader = JournalReader(home / "journal")
+        self._drain = Drain(reader, SqlLedger(database, names), clock, on_ended=self.distribution.forget)
+
+    async def prepare_org(self) -> None:
+        """Make the organisation of this home when it is not there yet."""
+        await self._keys.ensure_org(ORG_ID, ORG_ID, self._clock.now_us())
+
+    async def reload(self) -> None:
+        """Ask for models and credentials again and offer a new snapshot; does not wait for confirmations."""
+        self._models = self._settings.models()
+        self._credentials = dict(await self._settings.credentials())
+        await self._keys.raise_epoch()
+        await self._offer()
+
+    async def publish(self) -> None:
+        """Put what the database says in force. Raises StoreUnavailable when a call process does not confirm it."""
+        await self.distribution.confirmed(await self._offer())
+
+    async def drain_once(self) -> int:
+        """Book what the journal holds; the number of records."""
+        return await self._drain.drain_once()
+
+    async def drain_forever(self) -> None:
+        """Book what comes, ten times a second; more slowly while it fails."""
+        wait_s = DRAIN_S
+        while True:
+            try:
+                await self.drain_once()
+                self._journal_error, wait_s = "", DRAIN_S
+            except Exception as error:  # a background loop: it says so, loudly, and goes on trying
+                self._journal_error = error.message if isinstance(error, SekishoError) else "internal error"
+                log.error("the journal cannot be booked; trying again", exc_info=error)
+                wait_s = min(wait_s * 2, DRAIN_BACKOFF_S)
+            await asyncio.sleep(wait_s)
+
+    async def refresh_credentials_forever(self) -> None:
+        """Hand on upstream credentials when they change."""
+        while True:
+            await asyncio.sleep(CREDENTIALS_S)
+            try:
+                await self.refresh_credentials()
+            except Exception as error:  # a background loop: the old credentials stay in force
+                log.error("the upstream credentials cannot be refreshed", exc_info=error)
+
+    async def refresh_credentials(self) -> None:
+        """Offer a new delivery if the upstream credentials are no longer the same."""
+        credentials = dict(await self._settings.credentials())
+        if credentials != self._credentials:
+            self._credentials = credentials
+            await self._keys.raise_epoch()
+            await self._offer()
+
+    def health(self) -> "Health":
+        """How the control plane is."""
+        from sekisho.web.admin.services import Health  # noqa: PLC0415  the web is imported after the snapshot
+
+        return Health(
+            epoch=self.distribution.epoch,
+            processes=self.distribution.processes(),
+            journal_lag_bytes=self._drain.lag_bytes(),
+            journal_error=self._journal_error,
+            damaged=dict(self._drain.damaged),
+        )
+
+    def services(self) -> "Services":
+        """What the routes work with."""
+        from sekisho.web.admin.services import Services  # noqa: PLC0415  the web is imported after the snapshot
+
+        return Services(
+            org_id=ORG_ID,
+            keys=KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self.publish),
+            calls=self._calls,
+            sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
+            distribution=self.distribution,
+            models=lambda: self._models,
+            health=self.health,
+            clock=self._clock,
+            master_digest=self._master[0].digest if self._master else None,
+            simulated=self._settings.simulated,
+        )
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        await self._database.close()
+
+    async def _offer(self) -> int:
+        """Build the snapshot from the database, write it, hand it out; its epoch."""
+        async with self._publishing:
+            epoch, keys = await self._keys.current(ORG_ID)
+            snapshot = Snapshot(epoch, ORG_ID, self._master + keys, self._models, self._settings.simulated)
+            write_snapshot(self._snapshot_path, snapshot)
+            self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
+            return epoch
+
+
+async def open_control_plane(home: Path, settings: ControlPlaneSettings, clock: Clock) -> ControlPlane:
+    """Bring the database up to date, write the snapshot, offer the first delivery.
+
+    Raises StoreUnavailable, also when there is a database whose pepper is gone: no key would work any more.
+    """
+    pepper = _prepare_home(home, settings)
+
+    from sekisho.store.sql.engine import Database, sqlite_url  # noqa: PLC0415  slow to import: see the module
+    from sekisho.store.sql.migrate import migrate  # noqa: PLC0415
+
+    database = Database(settings.database_url or sqlite_url(_database_path(home)))
+    await migrate(database)
+    plane = ControlPlane(home, settings, clock, pepper, database)
+    await plane.prepare_org()
+    await plane.reload()
+    return plane
+
+
+def _prepare_home(home: Path, settings: ControlPlaneSettings) -> bytes:
+    """Make the folder and the pepper, which is the result; on the very first start the snapshot too."""
+    is_fresh = not settings.database_url and not _database_path(home).exists()
+    if not is_fresh and not pepper_path(home).exists():
+        raise StoreUnavailable(f"There is a database but no pepper: restore {pepper_path(home)} from your backup.")
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pepper = load_or_create_pepper(home)
+    if is_fresh:  # nobody has a key yet: this snapshot needs no database
+        keys = _master_key(settings, pepper)
+        write_snapshot(snapshot_path(home), Snapshot(1, ORG_ID, keys, settings.models(), settings.simulated))
+    return pepper
+
+
+def create_control_app(plane: ControlPlane, console: Console | None = None) -> "FastAPI":
+    """The web application of the control plane; `console` makes the router of the pages."""
+    from sekisho.web.admin.app import create_admin_app  # noqa: PLC0415  slow to import: see the module
+
+    services = plane.services()
+    return create_admin_app(services, (console(services),) if console else ())
+
+
+async def run_control_plane(
+    home: Path,
+    settings: ControlPlaneSettings,
+    *,
+    console: Console | None = None,
+    socket_path: Path | None = None,
+    clock: Clock | None = None,
+) -> None:
+    """Be the control process of this home until SIGTERM, SIGINT or cancellation.
+
+    Raises StoreUnavailable when it cannot start, also when another control process has this home.
+    """
+    path = socket_path or home / "run" / "control.sock"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _only_one(path.with_name("control.lock")):
+        plane = await open_control_plane(home, settings, clock or SystemClock())
+        try:
+            with bind_control_socket(path) as listener:
+                await serve_control_plane(plane, create_control_app(plane, console), listener)
+        finally:
+            await plane.close()
+
+
+async def serve_control_plane(plane: ControlPlane, app: "FastAPI", listener: socket.socket) -> None:
+    """Serve the application and run the loops until a signal or cancellation."""
+    import uvicorn  # noqa: PLC0415  slow to import: see the module
+
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        access_log=False,  # addresses of pages may hold what is secret
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=1,  # a long poll need not end by itself
+    )
+    server = uvicorn.Server(config)
+    async with asyncio.TaskGroup() as group:
+        loops = [
+            group.create_task(plane.drain_forever()),
+            group.create_task(plane.refresh_credentials_forever()),
+        ]
+        serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+        try:
+            await asyncio.shield(serving)
+        finally:
+            server.should_exit = True
+            await serving
+            for loop in loops:
+                loop.cancel()
+
+
+def bind_control_socket(path: Path) -> socket.socket:
+    """A listening Unix socket that only the owner of its folder reaches. Raises StoreUnavailable."""
+    path.parent.chmod(0o700)  # before the socket exists, so that nobody else ever reaches it
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen(128)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise StoreUnavailable(f"The socket {path} cannot be opened: {error.strerror or error}.") from error
+    return listener
+
+
+def _database_path(home: Path) -> Path:
+    return home / "sekisho.db"
+
+
+def snapshot_path(home: Path) -> Path:
+    """Where call processes find the snapshot."""
+    return home / "snapshot"
+
+
+def resolve_secret(value: str, environ: Mapping[str, str]) -> str:
+    """The secret behind `os.environ/NAME` or `env:NAME`; any other value is the secret. Raises BadRequest."""
+    for prefix in ("os.environ/", "env:"):
+        if value.startswith(prefix):
+            name = value.removeprefix(prefix)
+            if not environ.get(name):
+                raise BadRequest(f"The environment variable {name} is not set.")
+            return environ[name]
+    return value
+
+
+def _master_key(settings: ControlPlaneSettings, pepper: bytes) -> tuple[VirtualKey, ...]:
+    """The master key as a key that may use every model; nothing when none is configured."""
+    raw = resolve_secret(settings.master_key, os.environ)
+    if not raw:
+        return ()
+    key = VirtualKey(MASTER_KEY_ID, ORG_ID, digest(pepper, raw), alias="master key", is_master=True)
+    return (key,)
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Hold a lock file. Raises StoreUnavailable when another process does."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise StoreUnavailable(f"Another control process runs here: {path} is locked.") from error
+    finally:
+        os.close(descriptor)

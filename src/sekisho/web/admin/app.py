@@ -1,0 +1,41 @@
+"""The control plane's web application: every router, one shape of errors."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, FastAPI
+
+from sekisho import __version__
+from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.calls import calls_router
+from sekisho.web.admin.errors import handle_errors
+from sekisho.web.admin.internal import internal_router
+from sekisho.web.admin.keys import keys_router
+from sekisho.web.admin.litellm_keys import litellm_keys_router
+from sekisho.web.admin.litellm_spend import litellm_spend_router
+from sekisho.web.admin.services import Services
+from sekisho.web.admin.status import status_router
+
+
+def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> FastAPI:
+    """The application over these services; `routers` are those of other rooms, such as the console."""
+    app = FastAPI(
+        title="Sekisho",
+        version=__version__,
+        openapi_url="/admin/openapi.json",
+        docs_url=None,  # its pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    authority = Authority(services)
+    handle_errors(app, services.clock)
+    for make in (
+        internal_router,
+        keys_router,
+        calls_router,
+        status_router,
+        litellm_keys_router,
+        litellm_spend_router,
+    ):
+        app.include_router(make(services, authority))
+    for router in routers:
+        app.include_router(router)
+    return app

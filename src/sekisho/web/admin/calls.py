@@ -1,0 +1,218 @@
+"""Calls and usage in Sekisho's own admin API, under /admin/v1."""
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel
+
+from sekisho.clock import id_text, parse_id
+from sekisho.errors import BadRequest, NotFound
+from sekisho.record.calls import AttemptRow, CallFilter, CallRow, Dimension, Spend
+from sekisho.values import Usage
+from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.services import Services
+from sekisho.web.admin.times import iso, iso_day, parse_since, parse_until
+
+
+class TokenCounts(BaseModel):
+    """Disjoint counts, except `reasoning_tokens`, which is a part of `output_tokens`."""
+
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_5m_tokens: int
+    cache_write_1h_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+
+
+class Attempt(BaseModel):
+    """One try at one deployment. Costs are nano-USD. `status` 0: no answer came."""
+
+    deployment: str
+    started_at: str | None
+    duration_us: int
+    status: int
+    error: str
+    usage: TokenCounts
+    list_cost_nanousd: int
+    cost_nanousd: int
+    price_version: str
+    price_scope: str
+    upstream_request_id: str
+
+
+class Call(BaseModel):
+    """One call. Costs are nano-USD. A running call has no `ended_at` and no cost yet."""
+
+    id: str
+    change: int
+    status: str
+    key_id: str
+    user_id: str
+    team_id: str
+    tags: list[str]
+    agent: str
+    agent_version: str
+    session: str
+    door: str
+    model: str
+    stream: bool
+    request_bytes: int
+    reserved_nanousd: int
+    started_at: str | None
+    ended_at: str | None
+    stage: str
+    stop_reason: str
+    error: str
+    message: str
+    is_metered: bool
+    client_left: bool
+    usage: TokenCounts
+    list_cost_nanousd: int
+    cost_nanousd: int
+    price_version: str
+    price_scope: str
+    first_byte_us: int
+    upstream_us: int
+    stages_us: list[int]
+
+
+class CallDetail(Call):
+    """One call with its tries."""
+
+    attempts: list[Attempt]
+
+
+class CallPage(BaseModel):
+    """Calls, newest first. `next`: pass it as `before` for the following page; null at the end."""
+
+    calls: list[Call]
+    next: str | None
+
+
+class UsageRow(BaseModel):
+    """A sum over ended calls. Costs are nano-USD. Fields that are not grouped by are null."""
+
+    day: str | None = None
+    key_id: str | None = None
+    user_id: str | None = None
+    team_id: str | None = None
+    model: str | None = None
+    calls: int
+    failed: int
+    refused: int
+    usage: TokenCounts
+    list_cost_nanousd: int
+    cost_nanousd: int
+
+
+class UsageReport(BaseModel):
+    """Sums, dearest first, and the sum of all."""
+
+    rows: list[UsageRow]
+    total: UsageRow
+
+
+def calls_router(services: Services, authority: Authority) -> APIRouter:
+    """Routes for administrators."""
+    router = APIRouter(prefix="/admin/v1", tags=["calls"], dependencies=[Depends(authority.administrator)])
+
+    @router.get("/calls")
+    async def list_calls(
+        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+        before: str = "",
+        key_id: str = "",
+        user_id: str = "",
+        team_id: str = "",
+        model: str = "",
+        status: str = "",
+        since: str | None = None,
+        until: str | None = None,
+    ) -> CallPage:
+        """Calls, newest first. `since` and `until` are dates (whole days, UTC) or times."""
+        where = CallFilter(
+            key_id=key_id,
+            user_id=user_id,
+            team_id=team_id,
+            model=model,
+            status=status,
+            since=parse_since(since, "since"),
+            until=parse_until(until, "until"),
+        )
+        cursor = parse_call_id(before, "before") if before else None
+        rows = await services.calls.recent(services.org_id, limit=limit + 1, before=cursor, where=where)
+        calls = [Call(**_call_fields(row)) for row in rows[:limit]]
+        return CallPage(calls=calls, next=calls[-1].id if len(rows) > limit else None)
+
+    @router.get("/calls/{call_id}")
+    async def get_call(call_id: str) -> CallDetail:
+        """One call with its tries."""
+        raw = parse_call_id(call_id, "call_id")
+        row = await services.calls.find(services.org_id, raw)
+        if row is None:
+            raise NotFound("There is no such call.")
+        attempts = (await services.calls.attempts([raw])).get(raw, [])
+        return CallDetail(attempts=[_attempt(one) for one in attempts], **_call_fields(row))
+
+    @router.get("/usage")
+    async def usage(
+        by: Annotated[list[Dimension] | None, Query()] = None,
+        since: str | None = None,
+        until: str | None = None,
+        key_id: str = "",
+        user_id: str = "",
+        team_id: str = "",
+        model: str = "",
+    ) -> UsageReport:
+        """Sums over whole UTC days, grouped by any of day, key, user, team, model (`by=day&by=key`)."""
+        where = CallFilter(
+            key_id=key_id,
+            user_id=user_id,
+            team_id=team_id,
+            model=model,
+            since=parse_since(since, "since"),
+            until=parse_until(until, "until"),
+        )
+        (total,) = await services.calls.spend(services.org_id, where=where)
+        rows = await services.calls.spend(services.org_id, by=by, where=where) if by else []
+        return UsageReport(rows=[_usage_row(row, by or []) for row in rows], total=_usage_row(total, []))
+
+    return router
+
+
+def parse_call_id(text: str, param: str) -> bytes:
+    """The call id behind its text. Raises BadRequest."""
+    try:
+        return parse_id(text)
+    except ValueError as error:
+        raise BadRequest("This is not the id of a call.", param=param) from error
+
+
+def _tokens(usage: Usage) -> TokenCounts:
+    return TokenCounts(**msgspec.structs.asdict(usage))
+
+
+def _attempt(one: AttemptRow) -> Attempt:
+    fields = msgspec.structs.asdict(one)
+    return Attempt(**fields | {"started_at": iso(one.started_at), "usage": _tokens(one.usage)})
+
+
+def _call_fields(row: CallRow) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(row)
+    del fields["org_id"]
+    return fields | {
+        "id": id_text(row.id),
+        "started_at": iso(row.started_at),
+        "ended_at": iso(row.ended_at),
+        "usage": _tokens(row.usage),
+    }
+
+
+def _usage_row(row: Spend, by: list[Dimension]) -> UsageRow:
+    fields = msgspec.structs.asdict(row) | {"usage": _tokens(row.usage)}
+    fields["day"] = None if row.day is None else iso_day(row.day)
+    for dimension in ("key", "user", "team", "model"):
+        if dimension not in by:
+            fields["model" if dimension == "model" else f"{dimension}_id"] = None
+    return UsageRow(**fields)

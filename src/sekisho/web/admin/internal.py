@@ -1,0 +1,30 @@
+"""What our own processes ask over the Unix socket: the snapshot, and how the control plane is."""
+
+import dataclasses
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.services import Services
+
+
+def internal_router(services: Services, authority: Authority) -> APIRouter:
+    """Routes under /internal; invisible to everybody else."""
+    router = APIRouter(prefix="/internal", dependencies=[Depends(authority.local)], include_in_schema=False)
+
+    @router.get("/snapshot")
+    async def snapshot(after: Annotated[int, Query(ge=0)], process: Annotated[str, Query(max_length=64)]) -> Response:
+        """The msgpack `Delivery` once its epoch differs from `after`, else 204 after 20 s."""
+        delivery = await services.distribution.ask(process, after)
+        if delivery is None:
+            return Response(status_code=204)
+        return Response(delivery, media_type="application/msgpack")
+
+    @router.get("/health")
+    async def health() -> dict[str, Any]:
+        """Epoch, call processes, how far the ledger is behind the journal."""
+        return dataclasses.asdict(services.health())
+
+    return router

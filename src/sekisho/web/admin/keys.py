@@ -1,0 +1,172 @@
+"""Virtual keys in Sekisho's own admin API, under /admin/v1/keys."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from msgspec import UNSET
+from pydantic import BaseModel, ConfigDict, Field
+
+from sekisho.access.register import KeyChange, KeyDraft, KeyFilter, StoredKey, expiry
+from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.services import Services
+from sekisho.web.admin.times import iso
+
+Text = Annotated[str, Field(max_length=200)]
+Names = Annotated[list[Text], Field(max_length=500)]
+
+
+class KeyUpdate(BaseModel):
+    """What to change; what is left out stays. `expires_in`: "30d" from now, null for never."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    alias: Text = ""
+    user_id: Text = ""
+    team_id: Text = ""
+    models: Names = []
+    tags: Names = []
+    metadata: dict[str, Any] = {}
+    expires_in: str | None = None
+
+    def change(self, now_us: int) -> KeyChange:
+        """The change that was asked for."""
+        given = self.model_fields_set
+
+        def new(field: str, value: Any) -> Any:
+            return value if field in given else UNSET
+
+        expires_at = None if self.expires_in is None else expiry(self.expires_in, now_us)
+        return KeyChange(
+            alias=new("alias", self.alias),
+            user_id=new("user_id", self.user_id),
+            team_id=new("team_id", self.team_id),
+            models=new("models", tuple(self.models)),
+            tags=new("tags", tuple(self.tags)),
+            metadata=new("metadata", self.metadata),
+            expires_at=new("expires_in", expires_at),
+        )
+
+
+class KeyCreation(KeyUpdate):
+    """A key to be made. No models: all models. `expires_in`: "30d" from now; never if left out."""
+
+    def draft(self, now_us: int) -> KeyDraft:
+        """The key that was asked for."""
+        return KeyDraft(
+            alias=self.alias,
+            user_id=self.user_id,
+            team_id=self.team_id,
+            models=tuple(self.models),
+            tags=tuple(self.tags),
+            metadata=self.metadata,
+            expires_at=None if self.expires_in is None else expiry(self.expires_in, now_us),
+        )
+
+
+class Key(BaseModel):
+    """A virtual key. `hint`: how its raw form ends. Times are ISO 8601, UTC."""
+
+    id: str
+    hint: str
+    alias: str
+    user_id: str
+    team_id: str
+    models: list[str]
+    tags: list[str]
+    metadata: dict[str, Any]
+    expires_at: str | None
+    blocked: bool
+    created_at: str | None
+    created_by: str
+    updated_at: str | None
+
+
+class NewKey(Key):
+    """A key just made. `key` is shown this once."""
+
+    key: str
+
+
+class KeyPage(BaseModel):
+    """Keys, newest first. `next`: pass it as `after` for the following page; null at the end."""
+
+    keys: list[Key]
+    next: str | None
+
+
+def keys_router(services: Services, authority: Authority) -> APIRouter:
+    """Routes for administrators."""
+    router = APIRouter(prefix="/admin/v1/keys", tags=["keys"])
+    administrator = Annotated[str, Depends(authority.administrator)]
+    register = services.keys
+
+    @router.post("", status_code=201)
+    async def create_key(body: KeyCreation, who: administrator) -> NewKey:
+        """Make a key. The answer is the only place where its raw form appears."""
+        issued = await register.create(body.draft(services.clock.now_us()), created_by=who)
+        return NewKey(key=issued.key, **_fields(issued.stored))
+
+    @router.get("")
+    async def list_keys(
+        _who: administrator,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        after: str = "",
+        alias: str = "",
+        user_id: str = "",
+        team_id: str = "",
+    ) -> KeyPage:
+        """Keys in use, newest first."""
+        where = KeyFilter(alias=alias, user_id=user_id, team_id=team_id)
+        found = await register.list(where, limit=limit + 1, after=after)
+        keys = [render_key(key) for key in found[:limit]]
+        return KeyPage(keys=keys, next=keys[-1].id if len(found) > limit else None)
+
+    @router.get("/{key_id}")
+    async def get_key(key_id: str, _who: administrator) -> Key:
+        """One key, by its id."""
+        return render_key(await register.get(key_id))
+
+    @router.patch("/{key_id}")
+    async def update_key(key_id: str, body: KeyUpdate, _who: administrator) -> Key:
+        """Change a key; in force in every call process when this answers."""
+        return render_key(await register.update(key_id, body.change(services.clock.now_us())))
+
+    @router.post("/{key_id}/block")
+    async def block_key(key_id: str, _who: administrator) -> Key:
+        """Refuse all calls with this key from now on."""
+        return render_key(await register.update(key_id, KeyChange(blocked=True)))
+
+    @router.post("/{key_id}/unblock")
+    async def unblock_key(key_id: str, _who: administrator) -> Key:
+        """Let this key call again."""
+        return render_key(await register.update(key_id, KeyChange(blocked=False)))
+
+    @router.delete("/{key_id}", status_code=204)
+    async def delete_key(key_id: str, _who: administrator) -> None:
+        """Take a key out of use for good. Its calls stay in the record."""
+        await register.delete(key_id)
+
+    return router
+
+
+def render_key(key: StoredKey) -> Key:
+    """The key as this API shows it."""
+    return Key(**_fields(key))
+
+
+def _fields(key: StoredKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "hint": key.hint,
+        "alias": key.alias,
+        "user_id": key.user_id,
+        "team_id": key.team_id,
+        "models": list(key.models),
+        "tags": list(key.tags),
+        "metadata": key.metadata,
+        "expires_at": iso(key.expires_at),
+        "blocked": key.blocked,
+        "created_at": iso(key.created_at),
+        "created_by": key.created_by,
+        "updated_at": iso(key.updated_at),
+    }

@@ -1,0 +1,38 @@
+"""What the pages and the admin API work with: one bundle, made by the app, passed to every router."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sekisho.access.distribution import Distribution
+from sekisho.access.register import KeyRegister
+from sekisho.access.sessions import Sessions
+from sekisho.clock import Clock
+from sekisho.record.calls import CallQueries
+from sekisho.values import Model
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the control plane is. `journal_error` and `damaged` (by process) are empty when all is well."""
+
+    epoch: int
+    processes: dict[str, int]
+    journal_lag_bytes: int
+    journal_error: str
+    damaged: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts behind the routes. `master_digest` is None when no master key is configured."""
+
+    org_id: str
+    keys: KeyRegister
+    calls: CallQueries
+    sessions: Sessions
+    distribution: Distribution
+    models: Callable[[], tuple[Model, ...]]
+    health: Callable[[], Health]
+    clock: Clock
+    master_digest: bytes | None = None
+    simulated: bool = False
