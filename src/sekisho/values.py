@@ -166,3 +166,23 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 Credential = AwsCredential | BearerCredential
+
+
+class CredentialSource(msgspec.Struct, frozen=True):
+    """How the control plane gets a credential. "assume_role" starts from the keys or the profile given here, else from
+    AWS's default chain. Holds secrets, so it prints none."""
+
+    kind: Literal["default", "static", "profile", "assume_role", "bearer"]
+    access_key_id: str = ""
+    secret_access_key: str = ""
+    session_token: str = ""
+    profile: str = ""
+    role_arn: str = ""
+    session_name: str = "sekisho"
+    external_id: str = ""
+    sts_endpoint: str = ""
+    region: str = ""
+    token: str = ""
+
+    def __repr__(self) -> str:
+        return f"CredentialSource({self.kind}, {self.role_arn or self.profile or self.access_key_id[:4]}, ***)"
