@@ -105,7 +105,11 @@ class ListedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def bedrock_ids(self) -> tuple[str, ...]:
         """Everything that Bedrock takes as this model's id."""
-        return (self.id, *(f"{profile}.{self.id}" for profile in self.profiles))
+        return (self.id, *(self.bedrock_id(profile) for profile in self.profiles))
+
+    def bedrock_id(self, scope: str) -> str:
+        """The id under which Bedrock serves this model in this price scope."""
+        return self.id if scope == IN_REGION else f"{scope}.{self.id}"
 
     @property
     def all_aliases(self) -> tuple[str, ...]:
@@ -147,7 +151,7 @@ class Catalog:
         for listed in self.models:
             self._index[listed.id] = Found(listed, IN_REGION)
             for profile in listed.profiles:
-                self._index[f"{profile}.{listed.id}"] = Found(listed, profile)
+                self._index[listed.bedrock_id(profile)] = Found(listed, profile)
         for listed in self.models:
             for alias in (listed.name, *listed.all_aliases):
                 self._index.setdefault(alias, Found(listed, ""))
@@ -185,8 +189,7 @@ class Catalog:
                 continue
             deployments = tuple(
                 self.bedrock_deployment(listed, scope, region, endpoint, credential, account)
-                for scope in _scopes(listed, region, allow_global)
-                if scope in listed.prices
+                for scope in offered_scopes(listed, region, allow_global)
             )
             if deployments:
                 models.append(public_model(listed, deployments))
@@ -196,7 +199,7 @@ class Catalog:
         self, listed: ListedModel, scope: str, region: str, endpoint: str | None, credential: str, account: str = ""
     ) -> Deployment:
         """The row at one Region's Bedrock endpoint, under its in-Region id or one of its profiles."""
-        upstream_model = listed.id if scope == IN_REGION else f"{scope}.{listed.id}"
+        upstream_model = listed.bedrock_id(scope)
         return Deployment(
             id="/".join(part for part in ("bedrock", account, region, upstream_model) if part),
             provider="bedrock",
@@ -285,7 +288,8 @@ def _pico(usd_per_million: Decimal) -> int:
     return int(pico)
 
 
-def _scopes(listed: ListedModel, region: str, allow_global: bool) -> Iterator[str]:
+def offered_scopes(listed: ListedModel, region: str, allow_global: bool = True) -> Iterator[str]:
+    """The price scopes under which a Region offers the model, in order of preference."""
     is_commercial = not region.startswith(_SEPARATE_PARTITIONS)
     if region in listed.in_region or ("*" in listed.in_region and is_commercial):
         yield IN_REGION

@@ -1,0 +1,195 @@
+"""What the operator may set, read once at start: environment (SEKISHO_*), then configuration file, then default.
+
+Above: `app` and `cli`, which hand single values to the parts. Below: nothing. A name that is not known or a value that
+is not valid stops the start and is named; all problems are reported together. Keys, models, budgets and rules are data,
+not settings. Each setting has a heading in docs/en/settings.md and docs/ja/settings.md.
+"""
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+
+PREFIX = "SEKISHO_"
+MAX_SECRET_BYTES = 65_536
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+
+_REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}")
+# Names that other tools on the same machine already use, tried after our own.
+_FALLBACKS = {
+    "aws_region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+    "bedrock_endpoint": ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_BEDROCK_RUNTIME_ENDPOINT"),
+}
+
+
+class SettingsError(Exception):
+    """The operator's settings or configuration cannot be used. `problems`: one sentence each, all of them."""
+
+    def __init__(self, problems: Collection[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class SecretRef(msgspec.Struct, frozen=True):
+    """Where a secret is. `value` is a variable's name, a path, or, for "literal", the secret itself; never printed."""
+
+    kind: Literal["env", "file", "literal"]
+    value: str
+
+    def __repr__(self) -> str:
+        return "SecretRef(***)" if self.kind == "literal" else f"SecretRef({self.kind}:{self.value})"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The effective settings. Times in seconds, sizes in bytes."""
+
+    home: Path = Path("~/.sekisho")
+    config_file: Path | None = None
+    org_name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "default"
+    master_key: SecretRef | None = None
+    host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 4000
+    trusted_proxies: tuple[str, ...] = ()
+    call_processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    aws_region: str = "us-east-1"
+    bedrock_endpoint: str = ""
+    allow_global_profiles: bool = True
+    simulator: Literal["auto", "on", "off"] = "auto"
+    max_body_bytes: Annotated[int, msgspec.Meta(ge=1_000, le=1_000_000_000)] = 25_000_000
+    json_max_depth: Annotated[int, msgspec.Meta(ge=8, le=900)] = 256
+    connect_timeout_s: Seconds = 10.0
+    first_byte_timeout_s: Seconds = 600.0
+    idle_timeout_s: Seconds = 300.0
+    call_timeout_s: Seconds = 3600.0
+    drain_timeout_s: Seconds = 120.0
+    client_send_timeout_s: Seconds = 120.0
+    keepalive_s: Seconds = 15.0
+    shutdown_grace_s: Seconds = 30.0
+    journal_durability: Literal["process", "power"] = "process"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
+
+
+def load_settings(
+    env: Mapping[str, str], file: Mapping[str, Any] | None = None, other_names: Collection[str] = ()
+) -> Settings:
+    """The effective settings. `file`: the `sekisho:` section of the configuration file.
+
+    `other_names`: variables that begin with SEKISHO_ and belong to other parts. Raises SettingsError."""
+    values: dict[str, Any] = {}
+    problems = [
+        *(
+            _unknown("environment variable", name, [PREFIX + field.upper() for field in FIELDS])
+            for name in env
+            if name.startswith(PREFIX) and name not in other_names and name.removeprefix(PREFIX).lower() not in FIELDS
+        ),
+        *(_unknown("setting", str(name), list(FIELDS)) for name in file or {} if name not in FIELDS),
+    ]
+    for name in FIELDS:
+        found = _find(name, env, file or {})
+        if found is None:
+            continue
+        source, raw = found
+        try:
+            values[name] = _parse(name, raw, source if raw is env.get(source) else "")
+        except (msgspec.ValidationError, ValueError) as error:
+            problems.append(f"{source}: {error}")
+    if problems:
+        raise SettingsError(problems)
+    settings = Settings(**values)
+    return msgspec.structs.replace(settings, home=settings.home.expanduser())
+
+
+def parse_secret(text: str) -> SecretRef:
+    """Read `env:NAME`, `os.environ/NAME` or `file:PATH`; anything else is the secret itself."""
+    for prefix, kind in (("env:", "env"), ("os.environ/", "env"), ("file:", "file")):
+        if text.startswith(prefix):
+            return SecretRef("env" if kind == "env" else "file", text.removeprefix(prefix))
+    return SecretRef("literal", text)
+
+
+def resolve_secret(ref: SecretRef, env: Mapping[str, str]) -> str:
+    """The secret itself. Raises SettingsError, which names the place and never the secret."""
+    if ref.kind == "literal":
+        return ref.value
+    if ref.kind == "env":
+        if not env.get(ref.value):
+            raise SettingsError([f"The environment variable {ref.value} is not set or is empty."])
+        return env[ref.value]
+    try:
+        with Path(ref.value).expanduser().open("rb") as file:
+            secret = file.read(MAX_SECRET_BYTES + 1).decode().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"The secret file {ref.value} cannot be read: {error}."]) from error
+    if not 0 < len(secret) <= MAX_SECRET_BYTES:
+        raise SettingsError([f"The secret file {ref.value} is empty or too large."])
+    return secret
+
+
+def is_region(text: str) -> bool:
+    """Whether the text has the form of an AWS Region's name."""
+    return _REGION.fullmatch(text) is not None
+
+
+def parse_region(text: str) -> str:
+    """An AWS Region's name. It becomes a part of host names, so nothing else may pass. Raises ValueError."""
+    if not is_region(text):
+        raise ValueError(f"'{text}' is not the name of an AWS Region")
+    return text
+
+
+def parse_endpoint(text: str) -> str:
+    """The address of an upstream, without a slash at its end. Raises ValueError."""
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", text):
+        raise ValueError(f"'{text}' is not an http or https address without user, query and fragment")
+    return text.rstrip("/")
+
+
+def _find(name: str, env: Mapping[str, str], file: Mapping[str, Any]) -> tuple[str, Any] | None:
+    variable = PREFIX + name.upper()
+    if variable in env:
+        return variable, env[variable]
+    if file.get(name) is not None:
+        return f"sekisho.{name}", file[name]
+    return next(((other, env[other]) for other in _FALLBACKS.get(name, ()) if env.get(other)), None)
+
+
+def _parse(name: str, raw: Any, variable: str) -> Any:
+    """The value of one setting. `variable`: the environment variable that holds `raw`, empty if it is from the file."""
+    if name == "master_key":
+        ref = parse_secret(_text(raw))
+        return SecretRef("env", variable) if variable and ref.kind == "literal" else ref
+    if name == "trusted_proxies":
+        return tuple(str(ipaddress.ip_network(network, strict=False)) for network in _texts(raw))
+    if name == "aws_region":
+        return parse_region(_text(raw))
+    if name == "bedrock_endpoint":
+        return parse_endpoint(_text(raw)) if raw else ""
+    kind = FIELDS[name].type
+    if Path in (kind, *get_args(kind)):
+        return Path(_text(raw)).expanduser()
+    return msgspec.convert(raw, kind, strict=False)
+
+
+def _text(raw: Any) -> str:
+    if not isinstance(raw, str) or not raw:
+        raise ValueError("a text is expected")
+    return raw
+
+
+def _texts(raw: Any) -> list[str]:
+    if isinstance(raw, str):
+        return [part.strip() for part in raw.split(",") if part.strip()]
+    return msgspec.convert(raw, list[str])
+
+
+def _unknown(what: str, name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"There is no {what} {name}." + (f" Did you mean {close[0]}?" if close else "")
