@@ -168,7 +168,7 @@ def _mode_of(path: Path) -> int:
 
 
 def _replace(path: Path, content: bytes, mode: int) -> None:
-    """Write a whole file in one step: a reader sees the old bytes or the new, and the key is never readable by others."""
+    """Write a whole file in one step: a reader sees the old bytes or the new, and others never see the key."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
     try:
         with os.fdopen(handle, "wb") as file:

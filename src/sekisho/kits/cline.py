@@ -15,14 +15,14 @@ def plan(target: Target) -> tuple[FileEdit, ...]:
     """Make LiteLLM the provider in use, with this gateway behind it; other providers stay."""
 
     def change(old: str) -> str:
-        settings = {
+        settings: jsonc.Json = {
             "provider": "litellm",
             "apiKey": target.key,
             "model": target.model,
             "baseUrl": f"{target.url}/v1",
             "headers": {AGENT_HEADER: "cline"},
         }
-        provider = {"tokenSource": "manual", "updatedAt": _UPDATED_AT, "settings": settings}
+        provider: jsonc.Json = {"tokenSource": "manual", "updatedAt": _UPDATED_AT, "settings": settings}
         text = jsonc.set_default(old, ("version",), 1)
         text = jsonc.set_value(text, ("lastUsedProvider",), "litellm")
         text = jsonc.set_default(text, ("modes",), {})
@@ -38,11 +38,16 @@ def notes(target: Target) -> tuple[Text, ...]:
             'Cline のコマンドラインは使えます： cline "say hello"',
         ),
         Text(
-            "In VS Code, open Cline's settings and type:\n"
-            f"  API Provider  LiteLLM\n  Base URL      {target.url}\n  API Key       the same key\n  Model         {target.model}",
-            "VS Code では Cline の設定を開き、次のように入れてください。\n"
-            f"  API Provider  LiteLLM\n  Base URL      {target.url}\n  API Key       同じキー\n  Model         {target.model}",
+            f"In VS Code, open Cline's settings and type:\n{_panel(target, 'the same key')}",
+            f"VS Code では Cline の設定を開き、次のように入れてください。\n{_panel(target, '同じキー')}",
         ),
+    )
+
+
+def _panel(target: Target, key: str) -> str:
+    """The fields of the settings panel; the extension adds /v1 to a bare address."""
+    return (
+        f"  API Provider  LiteLLM\n  Base URL      {target.url}\n  API Key       {key}\n  Model         {target.model}"
     )
 
 

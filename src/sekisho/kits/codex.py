@@ -17,7 +17,8 @@ def plan(target: Target) -> tuple[FileEdit, ...]:
         text = toml_lines.set_values(
             old, "", {"model": target.model, "model_provider": PROVIDER_ID, "web_search": "disabled"}
         )
-        text = toml_lines.set_values(text, "features", {"multi_agent": False, "goals": False})
+        text = toml_lines.set_values(text, "features", {"goals": False})
+        text = toml_lines.set_values(text, "agents", {"enabled": False})
         text = toml_lines.set_values(text, "analytics", {"enabled": False})
         return toml_lines.set_values(
             text,

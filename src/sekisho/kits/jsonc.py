@@ -22,7 +22,7 @@ _INDENT = re.compile(r"\n([ \t]+)\S")
 
 @dataclass(slots=True)
 class _Node:
-    """A value and where it stands in the text. `members` only of objects; `comma` is the end of a trailing comma, or 0."""
+    """A value and where it stands. `members`: only of objects; `comma`: the end of a trailing comma, or 0."""
 
     start: int
     end: int

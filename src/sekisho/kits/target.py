@@ -29,7 +29,7 @@ class CannotEdit(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A model the gateway offers to this key. 0 tokens: not said; prices are US dollars per million tokens, None: not said."""
+    """A model the gateway offers to this key. Prices: US dollars per million tokens. 0 tokens or None: not said."""
 
     name: str
     context_tokens: int = 0
@@ -96,6 +96,6 @@ def default_model(offers: tuple[Offer, ...]) -> str | None:
 
 
 def _version(name: str) -> tuple[tuple[int, ...], int]:
-    """Version numbers in a name, and shorter names first: claude-sonnet-4-6 is newer than claude-sonnet-4-5-20250929."""
+    """The numbers in a name, then shorter names first: claude-sonnet-4-6 beats claude-sonnet-4-5-20250929."""
     digits = "".join(char if char.isdigit() else " " for char in name)
     return tuple(int(number) for number in digits.split()), -len(name)
