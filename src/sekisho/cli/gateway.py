@@ -1,0 +1,146 @@
+"""What the command line asks a running gateway, over plain HTTP with a virtual key.
+
+Redirects are refused, so that a key never goes to another host.
+"""
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from email.message import Message
+from typing import IO, Any, NoReturn
+from urllib.parse import urlsplit
+
+import typer
+from rich.console import Console
+
+from sekisho.cli.messages import say
+from sekisho.kits.target import Offer
+
+DEFAULT_URL = "http://127.0.0.1:4000"
+_TIMEOUT_S = 10
+_ANSWER_BYTES = 8_000_000
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class GatewayError(Exception):
+    """The gateway cannot be asked, or refuses. The message is in the person's language."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> None:
+        return None
+
+
+def root_url(text: str) -> str:
+    """The gateway's root as a person may write it: no trailing slash, no /v1. Raises GatewayError."""
+    url = text.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise GatewayError(
+            say(
+                f"{text} is not an address such as https://gateway.example.com or {DEFAULT_URL}.",
+                f"{text} はアドレスではありません。{DEFAULT_URL} のように書いてください。",
+            )
+        )
+    return url
+
+
+def read_key(given: str | None, *, may_ask: bool = True) -> str:
+    """The virtual key: the option, SEKISHO_KEY, a hidden prompt, or the first line of a pipe; "" if there is none."""
+    key = given or os.environ.get("SEKISHO_KEY", "")
+    if not key and may_ask:
+        if sys.stdin.isatty():
+            key = typer.prompt(say("Your Sekisho key", "Sekisho のキー"), hide_input=True)
+        else:
+            key = sys.stdin.readline()
+    return key.strip()
+
+
+def get_json(url: str, path: str, key: str) -> Any:
+    """The JSON answer of GET url+path. Raises GatewayError for anything but 200 and JSON."""
+    request = urllib.request.Request(
+        url + path, headers={"Authorization": f"Bearer {key}", "Accept": "application/json"}
+    )
+    handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
+    if urlsplit(url).hostname in _LOOPBACK:
+        handlers.append(urllib.request.ProxyHandler({}))
+    try:
+        with urllib.request.build_opener(*handlers).open(request, timeout=_TIMEOUT_S) as answer:
+            return json.loads(answer.read(_ANSWER_BYTES))
+    except urllib.error.HTTPError as error:
+        raise GatewayError(_refusal(url, error)) from error
+    except (OSError, ValueError) as error:
+        raise GatewayError(
+            say(
+                f"No Sekisho answers at {url} ({_reason(error)}). Is it running? Is the address right?",
+                f"{url} から Sekisho の答えがありません（{_reason(error)}）。起動とアドレスを確かめてください。",
+            )
+        ) from error
+
+
+def list_offers(url: str, key: str) -> tuple[Offer, ...]:
+    """The chat models this key may use, with sizes and prices. Raises GatewayError."""
+    answer = get_json(url, "/v1/model/info", key)
+    rows = answer.get("data") if isinstance(answer, Mapping) else None
+    if not isinstance(rows, list):
+        raise GatewayError(
+            say(f"{url} answers, but not with a list of models.", f"{url} は答えますが、モデルの一覧ではありません。")
+        )
+    offers = [_offer(row) for row in rows if isinstance(row, Mapping)]
+    return tuple({offer.name: offer for offer in offers if offer}.values())
+
+
+def _offer(row: Mapping[str, Any]) -> Offer | None:
+    facts = row.get("model_info")
+    facts = facts if isinstance(facts, Mapping) else {}
+    name = row.get("model_name")
+    if not isinstance(name, str) or not name or facts.get("mode") not in (None, "chat", "responses"):
+        return None
+    return Offer(
+        name,
+        context_tokens=_count(facts.get("max_input_tokens")),
+        max_output_tokens=_count(facts.get("max_output_tokens")),
+        input_usd=_usd_per_million(facts.get("input_cost_per_token")),
+        output_usd=_usd_per_million(facts.get("output_cost_per_token")),
+        cache_read_usd=_usd_per_million(facts.get("cache_read_input_token_cost")),
+        cache_write_usd=_usd_per_million(facts.get("cache_creation_input_token_cost")),
+    )
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _usd_per_million(value: object) -> float | None:
+    """A price for an agent's own display; the ledger never sees it."""
+    return round(value * 1_000_000, 6) if isinstance(value, int | float) else None
+
+
+def _refusal(url: str, error: urllib.error.HTTPError) -> str:
+    if error.code == 401:
+        return say(
+            f"{url} does not know this key. Ask for a new one, or check that you copied all of it.",
+            f"{url} はこのキーを知りません。全部写せているか確かめるか、新しいキーを頼んでください。",
+        )
+    try:
+        body = json.loads(error.read(_ANSWER_BYTES))
+        message = str(body["error"]["message"])
+    except (OSError, ValueError, KeyError, TypeError):
+        message = str(error.reason)
+    return say(f"{url} answers {error.code}: {message}", f"{url} の答えは {error.code} です：{message}")
+
+
+def _reason(error: Exception) -> str:
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    return str(cause) or type(cause).__name__
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong on standard error and end with code 1."""
+    Console(stderr=True).print(message, style="red", markup=False, highlight=False)
+    raise typer.Exit(1)

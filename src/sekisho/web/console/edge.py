@@ -1,0 +1,165 @@
+"""The console's outer edge: who is visiting, what a browser may do with a page, and what a failure looks like.
+
+A form is accepted only with a token bound to a secret cookie, and only from our own pages.
+"""
+
+import hashlib
+import hmac
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sekisho.errors import BodyTooLarge, SekishoError
+from sekisho.web.console.language import Words, choose
+from sekisho.web.console.views import ConsoleInfo, ConsoleSession, ConsoleSessions
+
+ROOT = "/console"
+SESSION_COOKIE = "sekisho_session"
+VISIT_COOKIE = "sekisho_visit"
+LANGUAGE_COOKIE = "sekisho_language"
+THEME_COOKIE = "sekisho_theme"
+THEMES = ("light", "dark")
+
+_CSP = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+}
+_FORM_BYTES = 4096
+_YEAR_S = 31_536_000
+_log = logging.getLogger("sekisho.console")
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request as the pages see it. `secret`: what its form token is bound to; never rendered."""
+
+    request: Request
+    words: Words
+    theme: str
+    token: str
+    secret: str
+    session: ConsoleSession | None = None
+
+    @property
+    def csrf(self) -> str:
+        """The token of this visit's forms."""
+        return hmac.new(self.secret.encode(), b"console form", hashlib.sha256).hexdigest()
+
+    @property
+    def here(self) -> str:
+        """This page's address, to come back to after a form."""
+        url = self.request.url
+        return url.path + (f"?{url.query}" if url.query else "")
+
+
+Handler = Callable[[Visit], Awaitable[Response]]
+ErrorPage = Callable[[Visit, int, str], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Turns page functions into endpoints: finds the session, guards forms, renders failures, sets headers."""
+
+    sessions: ConsoleSessions
+    info: ConsoleInfo
+    error_page: ErrorPage
+
+    def page(self, handler: Handler, *, is_public: bool = False) -> Callable[[Request], Awaitable[Response]]:
+        """An endpoint for `handler`. Without a session it leads to the sign-in page, unless it is public."""
+
+        async def serve(request: Request) -> Response:
+            visit = _visit(request, self.info)
+            try:
+                response = await self._answer(visit, handler, is_public=is_public)
+            except SekishoError as error:
+                response = self._failure(visit, error, error.status if error.status in (403, 404, 413, 503) else 500)
+            except Exception as error:  # noqa: BLE001 - the edge: whatever fails becomes a page and a log line
+                response = self._failure(visit, error, 500)
+            return self._finish(visit, response)
+
+        return serve
+
+    async def _answer(self, visit: Visit, handler: Handler, *, is_public: bool) -> Response:
+        if visit.token:
+            visit = replace(visit, session=await self.sessions.find(visit.token))
+        if visit.session is None and not is_public:
+            if "application/json" in visit.request.headers.get("accept", ""):
+                return Response(status_code=401)
+            return RedirectResponse(f"{ROOT}/sign-in", 303)
+        return await handler(visit)
+
+    def _failure(self, visit: Visit, error: Exception, status: int) -> Response:
+        if status == 404:
+            return self.error_page(visit, 404, "")
+        reference = secrets.token_hex(5)
+        _log.error("page %s failed, reference %s", visit.request.url.path, reference, exc_info=error)
+        return self.error_page(visit, status, reference)
+
+    def _finish(self, visit: Visit, response: Response) -> Response:
+        for name, value in _HEADERS.items():
+            response.headers[name] = value
+        response.headers.setdefault("Cache-Control", "no-store")
+        if visit.request.cookies.get(VISIT_COOKIE) != visit.secret and not visit.token:
+            self.set_cookie(response, VISIT_COOKIE, visit.secret)
+        return response
+
+    def set_cookie(self, response: Response, name: str, value: str, *, max_age_s: int | None = None) -> None:
+        """A cookie that scripts cannot read and other sites never send. Without an age it ends with the browser."""
+        response.set_cookie(
+            name, value, max_age=max_age_s, path=ROOT, secure=self.info.is_https, httponly=True, samesite="strict"
+        )
+
+    def keep_choice(self, response: Response, name: str, value: str) -> None:
+        """Remember a language or a theme for a year."""
+        self.set_cookie(response, name, value, max_age_s=_YEAR_S)
+
+
+async def read_form(visit: Visit) -> Mapping[str, str] | None:
+    """The fields of a form that one of our own pages sent in this visit, else None. Raises BodyTooLarge."""
+    request = visit.request
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return None
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _FORM_BYTES:
+            raise BodyTooLarge
+    fields = {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+    return fields if hmac.compare_digest(fields.get("csrf", "").encode(), visit.csrf.encode()) else None
+
+
+def safe_return(address: str) -> str:
+    """An address inside the console to go back to; anything else becomes the console's first page."""
+    parts = urlsplit(address)
+    is_plain = address.isprintable() and "\\" not in address and not parts.scheme and not parts.netloc
+    return address if is_plain and (parts.path == ROOT or parts.path.startswith(f"{ROOT}/")) else ROOT
+
+
+def _visit(request: Request, info: ConsoleInfo) -> Visit:
+    """What cookies and headers say, before anything is looked up."""
+    cookies = request.cookies
+    theme = cookies.get(THEME_COOKIE, "")
+    token = cookies.get(SESSION_COOKIE, "")[:200]
+    language = choose(cookies.get(LANGUAGE_COOKIE, ""), request.headers.get("accept-language", ""))
+    return Visit(
+        request=request,
+        words=Words(language, ZoneInfo(info.time_zone)),
+        theme=theme if theme in THEMES else "",
+        token=token,
+        secret=token or cookies.get(VISIT_COOKIE, "")[:200] or secrets.token_urlsafe(24),
+    )
