@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 def limits_of(settings: Settings) -> Limits:
     """The settings that the path works with."""
     return Limits(
-        body_timeout_s=settings.body_timeout_s,
         max_body_bytes=settings.max_body_bytes,
         first_byte_timeout_s=settings.first_byte_timeout_s,
         idle_timeout_s=settings.idle_timeout_s,

@@ -87,7 +87,10 @@ _RENDERERS: dict[Door, Callable[[Request, Call], ReplyRenderer]] = {
         wants_usage=request.wants_usage,
     ),
     "openai_responses": lambda request, call: openai_responses.ReplyRenderer(
-        call_id=call.id_text, model=call.model_name, created=call.started_at // 1_000_000, request=request
+        call_id=call.id_text,
+        model=call.model_name,
+        created=call.started_at // 1_000_000,
+        origins=openai_responses.tool_origins(request),
     ),
     "anthropic_messages": lambda request, call: anthropic_messages.ReplyRenderer(call.id_text, call.model_name),
     "bedrock_converse": lambda request, call: converse.ReplyRenderer(),
@@ -105,7 +108,7 @@ def _invoke_body(call: Call) -> bytes:
 
 
 def _messages_by_invoke(call: Call) -> Shaped:
-    return Shaped(_invoke_body(call), passing.InvokeToMessages())
+    return Shaped(_invoke_body(call), passing.InvokeToMessages(call.id_text, call.model_name))
 
 
 def _invoke_by_invoke(call: Call) -> Shaped:
@@ -119,15 +122,29 @@ def _converse_by_converse(call: Call) -> Shaped:
 def _messages_by_messages(call: Call) -> Shaped:
     fields = dict(call.fields)
     fields["model"] = msgspec.Raw(msgspec.json.encode(call.chosen_deployment.upstream_model))
-    return Shaped(msgspec.json.encode(fields), passing.MessagesToMessages(), _betas(call))
+    return Shaped(msgspec.json.encode(fields), passing.MessagesToMessages(call.id_text, call.model_name), _betas(call))
 
 
 def _chat_by_chat(call: Call) -> Shaped:
-    wants_usage = not call.stream or openai_chat.wants_usage(call.fields)
     return Shaped(
-        openai_chat.pass_request(call.body, call.chosen_deployment.upstream_model),
-        openai_chat.ChatPassing(wants_usage=wants_usage),
+        openai_chat.pass_request(call.body, call.chosen_deployment.upstream_model, include_usage=True),
+        openai_chat.ChatPassing(call_id=call.id_text, wants_usage=_wants_usage(call)),
     )
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+def _wants_usage(call: Call) -> bool:
+    """Whether the client asked for usage; without a stream it always does."""
+    if not call.stream:
+        return True
+    try:
+        options = msgspec.json.decode(call.fields.get("stream_options", b"null"), type=_StreamOptions | None)
+    except msgspec.DecodeError as error:
+        raise BadRequest("'stream_options' must be an object.", param="stream_options") from error
+    return bool(options and options.include_usage)
 
 
 _PASSING: dict[tuple[Door, Wire], Callable[[Call], Shaped]] = {

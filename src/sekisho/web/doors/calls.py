@@ -6,7 +6,7 @@ booked. Why the reader is the request's own task: docs/why/drain.md
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import unquote
 
@@ -18,7 +18,7 @@ from sekisho.calls.reply import Counted, Next
 from sekisho.clock import id_text, new_id
 from sekisho.errors import BadRequest, BodyTooLarge, Internal, SekishoError
 from sekisho.values import Door
-from sekisho.web.doors.asgi import JSON, HeaderList, Receive, Scope, Send, headers_of, send_whole
+from sekisho.web.doors.asgi import JSON, HeaderList, Message, Receive, Scope, Send, headers_of, send_whole
 from sekisho.web.doors.refusals import id_headers, send_error
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ class Relay:
         ]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def _pass_on(self, leaving: "asyncio.Future[object]") -> None:
+    async def _pass_on(self, leaving: "asyncio.Future[Message]") -> None:
         answer = self._answer
         while not answer.has_ended:
             data = await answer.next()
@@ -220,6 +220,3 @@ def _too_large(limits: Limits) -> BodyTooLarge:
     return BodyTooLarge(
         f"The request body is larger than {limits.max_body_bytes:,} bytes, the most that is taken here."
     )
-
-
-Handler = Callable[[Scope, Receive, Send], Awaitable[None]]

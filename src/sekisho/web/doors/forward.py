@@ -49,7 +49,7 @@ class ForwardDoor:
         await _pass_back(response, receive, send)
 
     async def _read(self, receive: Receive) -> bytes | None:
-        parts = []
+        parts: list[bytes] = []
         size = 0
         while True:
             message = await receive()

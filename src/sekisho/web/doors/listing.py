@@ -9,7 +9,7 @@ from sekisho.calls.gate import Gate
 from sekisho.calls.stages.authenticate import presented_key
 from sekisho.clock import id_text, new_id
 from sekisho.errors import ModelNotFound, NotAuthenticated, SekishoError
-from sekisho.values import Model, Price
+from sekisho.values import Door, Model, Price
 from sekisho.web.doors.asgi import Scope, Send, headers_of, send_whole
 from sekisho.web.doors.refusals import id_headers, send_error
 
@@ -46,7 +46,7 @@ class ListingDoor:
             check(key, gate.clock.now_us())
             body = render([model for model in gate.registry.models.values() if may_use(key, model.name, model.aliases)])
         except SekishoError as error:
-            door = "anthropic_messages" if b"anthropic-version" in headers else "openai_chat"
+            door: Door = "anthropic_messages" if b"anthropic-version" in headers else "openai_chat"
             await send_error(send, door, error, call_id)
         else:
             await send_whole(send, 200, msgspec.json.encode(body), headers=id_headers(call_id))

@@ -93,7 +93,7 @@ class DoorServer:
         self._app = app
         self._server = uvicorn.Server(
             uvicorn.Config(
-                app,  # type: ignore[arg-type]  # uvicorn's typed scope and our plain one are the same dictionary
+                app,
                 http=BoundedProtocol,
                 ws="none",
                 lifespan="off",
