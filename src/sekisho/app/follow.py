@@ -41,7 +41,7 @@ class SnapshotFollower:
         self._origin = Origin("unix", str(socket_path), 0)
         self._process_id = process_id
         self._registry = registry
-        self._version = ""
+        self._has_delivery = False
 
     async def run(self) -> None:
         """Ask, put in force, ask again; asking confirms what is in force."""
@@ -56,13 +56,13 @@ class SnapshotFollower:
                 pause_s = min(pause_s * 1.5, 1.0)
 
     async def _ask(self) -> None:
-        epoch = self._registry.epoch if self._version else -1
-        target = f"/internal/snapshot?after={epoch}&version={self._version}&process={self._process_id}"
+        epoch = self._registry.epoch if self._has_delivery else 0  # the file has no credentials
+        target = f"/internal/snapshot?after={epoch}&process={self._process_id}"
         response = await self._http.send(self._origin, b"GET", target.encode(), [], first_byte_timeout_s=_LONG_POLL_S)
         body = await response.read(_MAX_DELIVERY_BYTES, _LONG_POLL_S)
         response.close()
         if response.status == 200:
             self._registry.deliver(_decode_delivery(body))
-            self._version = response.headers.get(b"etag", b"-").decode("latin-1")
+            self._has_delivery = True
         elif response.status != 204:
             raise UpstreamUnavailable(f"the control plane answered {response.status}")

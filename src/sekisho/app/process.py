@@ -3,7 +3,6 @@
 What it is to do comes as JSON in the environment variable SEKISHO_PROCESS; its sockets come as open descriptors.
 """
 
-import asyncio
 import ctypes
 import logging
 import os

@@ -2,6 +2,8 @@
 
 import socket
 
+import uvicorn
+
 from sekisho.clock import SystemClock
 from sekisho.ledger.catalog import Catalog, load_catalog
 from sekisho.simulator.server import SIMULATOR_CREDENTIAL, Simulator
@@ -9,6 +11,7 @@ from sekisho.values import Credential, Model
 
 CREDENTIAL_NAME = "simulator"
 REGION = "us-east-1"
+_PACE_S = 0.01
 
 
 def simulated_models(catalog: Catalog, url: str) -> tuple[Model, ...]:
@@ -23,7 +26,9 @@ def simulator_credentials() -> dict[str, Credential]:
 
 async def run_simulator(listener: socket.socket) -> None:
     """Serve Bedrock's wire on an open socket until told to stop."""
-    simulator = Simulator(
-        simulated_models(load_catalog(), "http://127.0.0.1"), credential=SIMULATOR_CREDENTIAL, clock=SystemClock()
+    models = simulated_models(load_catalog(), "http://127.0.0.1")
+    simulator = Simulator(models, clock=SystemClock(), pace_s=_PACE_S)
+    config = uvicorn.Config(
+        simulator, http="httptools", lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1
     )
-    await simulator.serve(listener)
+    await uvicorn.Server(config).serve(sockets=[listener])

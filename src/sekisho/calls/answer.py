@@ -1,7 +1,7 @@
 """An upstream answer under way to its client: read, translated, settled before its end is released.
 
-The reader is not tied to the client: whoever drives `next` may go on after the client has left, so that the usage at the
-end of the stream is still booked. Why there is no separate reader task: docs/why/drain.md
+The reader is not tied to the client: whoever drives `next` may go on after the client has left, so that the usage at
+the end of the stream is still booked. Why there is no separate reader task: docs/why/drain.md
 """
 
 import logging

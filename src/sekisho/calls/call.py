@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import msgspec
@@ -45,7 +46,7 @@ class Trail:
     def stages_us(self) -> tuple[int, ...]:
         """Time spent in each stage before it passed the call on, in the order of the path."""
         marks = self.entered_us
-        return tuple(after - before for before, after in zip(marks, marks[1:], strict=False))
+        return tuple(after - before for before, after in pairwise(marks))
 
 
 class Agent(msgspec.Struct, frozen=True):
@@ -59,7 +60,7 @@ class Agent(msgspec.Struct, frozen=True):
 class Call(msgspec.Struct, frozen=True):
     """One call. Stages pass on changed copies; fields are filled in the order of the path.
 
-    `path_model` is the model named by the URL (Bedrock doors). `fields` are the top-level values of the body, undecoded.
+    `path_model` is the model named by the URL (Bedrock doors). `fields`: the top-level values of the body, undecoded.
     """
 
     id: bytes

@@ -11,7 +11,7 @@ from sekisho.dialects.translation import Translation
 from sekisho.errors import StoreUnavailable
 from sekisho.ledger.journal import Record
 from sekisho.upstream.http1 import Http1Response
-from sekisho.values import Credential, Deployment, Delivery, Model, Snapshot, Wire
+from sekisho.values import Credential, Delivery, Deployment, Model, Snapshot, Wire
 
 
 class Journal(Protocol):

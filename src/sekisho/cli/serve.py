@@ -2,18 +2,14 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
-from sekisho import __version__
 from sekisho.app.serve import ServeError, Supervisor
-from sekisho.cli.local import LocalControl, LocalControlError
 from sekisho.cli.messages import say
-from sekisho.settings import Settings, SettingsError, load_settings
+from sekisho.settings import SettingsError, load_settings
 
 _FAVOURITES = ("claude-sonnet-4-6", "claude-sonnet-4-5", "claude-sonnet-5-5", "nova-pro")
 

@@ -5,7 +5,6 @@ block and therefore run in threads. It is the only module of this room that may 
 """
 
 import asyncio
-import configparser
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -19,49 +18,13 @@ from botocore.session import Session
 
 from sekisho.clock import Clock
 from sekisho.errors import UpstreamAccessDenied, UpstreamUnavailable
+from sekisho.upstream.bedrock.default_chain import BEARER_VARIABLE
 from sekisho.values import AwsCredential, BearerCredential, Credential, CredentialSource
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
-_BEARER_VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
-_CREDENTIAL_OPTIONS = (
-    "aws_access_key_id",
-    "role_arn",
-    "credential_process",
-    "sso_session",
-    "sso_start_url",
-    "login_session",
-)
 _STS = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
-
-
-def has_default_credentials(env: Mapping[str, str]) -> bool:
-    """Whether the default chain is likely to find something, judged in no time and without the network.
-
-    An EC2 instance role alone does not show here: an operator who relies on one says so in the settings."""
-    if env.get(_BEARER_VARIABLE) or env.get("AWS_PROFILE") or env.get("AWS_DEFAULT_PROFILE"):
-        return True
-    if env.get("AWS_ACCESS_KEY_ID") and env.get("AWS_SECRET_ACCESS_KEY"):
-        return True
-    if env.get("AWS_WEB_IDENTITY_TOKEN_FILE") and env.get("AWS_ROLE_ARN"):
-        return True
-    if env.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") or env.get("AWS_CONTAINER_CREDENTIALS_FULL_URI"):
-        return True
-    home = Path(env.get("HOME") or Path.home())
-    keys = env.get("AWS_SHARED_CREDENTIALS_FILE") or str(home / ".aws" / "credentials")
-    config = env.get("AWS_CONFIG_FILE") or str(home / ".aws" / "config")
-    return any(_names_a_default_credential(path, home) for path in (keys, config))
-
-
-def _names_a_default_credential(path: str, home: Path) -> bool:
-    parser = configparser.RawConfigParser(strict=False, default_section="")
-    try:
-        parser.read(home / path[2:] if path.startswith("~/") else path, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError):  # the AWS tools would not read it either
-        return False
-    sections = [name for name in ("default", "profile default") if parser.has_section(name)]
-    return any(parser.has_option(section, option) for section in sections for option in _CREDENTIAL_OPTIONS)
 
 
 class AwsCredentials:
@@ -96,7 +59,7 @@ class AwsCredentials:
                 self._secret(source.secret_access_key),
                 self._secret(source.session_token) if source.session_token else "",
             )
-        if source.kind == "default" and (token := os.environ.get(_BEARER_VARIABLE)):
+        if source.kind == "default" and (token := os.environ.get(BEARER_VARIABLE)):
             return BearerCredential(token)  # as in botocore, it goes before everything that signs
         return self._from_chain(source.profile)
 

@@ -27,4 +27,9 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
         """Epoch, call processes, how far the ledger is behind the journal."""
         return dataclasses.asdict(services.health())
 
+    @router.post("/console-codes", status_code=201)
+    async def console_code() -> dict[str, str]:
+        """The path of a link that opens the console once."""
+        return {"path": f"/console/enter?code={await services.sessions.issue_code()}"}
+
     return router

@@ -1,7 +1,7 @@
 """One call through a door: read it, walk the path, send its answer back.
 
-A client that leaves only stops being written to: the answer is read to its end (for a bounded time), so that its cost is
-booked. Why the reader is the request's own task: docs/why/drain.md
+A client that leaves only stops being written to: the answer is read to its end (for a bounded time), so that its cost
+is booked. Why the reader is the request's own task: docs/why/drain.md
 """
 
 import asyncio

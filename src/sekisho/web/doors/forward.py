@@ -12,8 +12,20 @@ log = logging.getLogger(__name__)
 
 FORWARDED = b"x-sekisho-forwarded"
 _HOP_BY_HOP = frozenset(
-    (b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer")
-    + (b"transfer-encoding", b"upgrade", b"content-length", b"date", b"server", FORWARDED)
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"content-length",
+        b"date",
+        b"server",
+        FORWARDED,
+    }
 )
 _FIRST_BYTE_TIMEOUT_S = 60.0
 _IDLE_TIMEOUT_S = 300.0

@@ -1,0 +1,199 @@
+"""The console over the store's calls and the sessions: what the pages ask, in the words of `record`."""
+
+import bisect
+from collections.abc import Iterable, Sequence
+
+from fastapi import APIRouter
+
+from sekisho import __version__
+from sekisho.access.sessions import Sessions
+from sekisho.calls.path import STAGES
+from sekisho.clock import id_text, parse_id
+from sekisho.record.calls import AttemptRow, CallRow
+from sekisho.record.calls import CallFilter as RowFilter
+from sekisho.web.admin.services import Services
+from sekisho.web.console.router import create_console_router
+from sekisho.web.console.views import (
+    CallChoices,
+    CallFilter,
+    CallTotals,
+    CallView,
+    Choice,
+    ConsoleInfo,
+    ConsoleSession,
+    Interval,
+)
+
+_HOUR_US = 3_600_000_000
+_MINUTE_US = 60_000_000
+_DAY_US = 86_400_000_000
+_INTERVAL_US = 3 * _MINUTE_US
+_SCAN_PAGE = 500
+_SCAN_ROWS = 5_000  # how far back a filter looks, and how many calls the last hour is summed over
+
+
+def create_console(services: Services, *, is_simulated: bool) -> APIRouter:
+    """The routes of the pages."""
+    info = ConsoleInfo(stages=tuple(stage.__name__ for stage in STAGES), simulated=is_simulated, version=__version__)
+    return create_console_router(ConsoleCalls(services), LinkedSessions(services.sessions), info=info)
+
+
+class LinkedSessions:
+    """Sessions opened by one-time links: the operator's."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    async def redeem(self, code: str) -> str | None:
+        return await self._sessions.redeem(code)
+
+    async def find(self, token: str) -> ConsoleSession | None:
+        return ConsoleSession("admin") if await self._sessions.is_live(token) else None
+
+    async def end(self, token: str) -> None:
+        await self._sessions.end(token)
+
+
+class ConsoleCalls:
+    """The calls of the organisation, as the pages show them."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._calls = services.calls
+        self._org_id = services.org_id
+
+    async def last_change(self) -> int:
+        return await self._calls.last_change()
+
+    async def recent(self, wanted: CallFilter, *, limit: int, before: str | None = None) -> Sequence[CallView]:
+        found: list[CallView] = []
+        last = parse_id(before) if before else None
+        for _ in range(_SCAN_ROWS // _SCAN_PAGE):
+            rows = await self._calls.recent(
+                self._org_id, limit=_SCAN_PAGE if wanted != CallFilter() else limit, before=last
+            )
+            found += [view for view in await self._views(rows) if wanted.matches(view)]
+            if len(found) >= limit or len(rows) < _SCAN_PAGE:
+                break
+            last = rows[-1].id
+        return found[:limit]
+
+    async def changed_after(self, change_seq: int, *, limit: int) -> Sequence[CallView]:
+        return await self._views(await self._calls.changed(self._org_id, after=change_seq, limit=limit))
+
+    async def find(self, call_id: str) -> CallView | None:
+        row = await self._calls.find(self._org_id, parse_id(call_id))
+        return (await self._views([row]))[0] if row else None
+
+    async def choices(self) -> CallChoices:
+        rows = await self._calls.recent(self._org_id, limit=_SCAN_PAGE)
+        aliases = await self._services.keys.aliases()
+        return CallChoices(
+            agents=_choices(row.agent for row in rows),
+            models=_choices(row.model for row in rows),
+            keys=tuple(
+                Choice(key_id, aliases.get(key_id) or key_id)
+                for key_id in sorted({row.key_id for row in rows if row.key_id})
+            ),
+        )
+
+    async def totals(self) -> CallTotals:
+        now_us = self._services.clock.now_us()
+        rows = await self._since(now_us - _HOUR_US)
+        today = await self._calls.spend(self._org_id, where=RowFilter(since=now_us - now_us % _DAY_US))
+        last_minute = [row for row in rows if row.started_at >= now_us - _MINUTE_US]
+        own = sorted(_own_us(row) for row in rows if row.status == "ok" and row.ended_at)
+        running = [row for row in rows if row.status == "running"]
+        return CallTotals(
+            passed_last_minute=sum(row.status != "refused" for row in last_minute),
+            passed_last_hour=sum(row.status != "refused" for row in rows),
+            running=len(running),
+            reserved_nanousd=sum(row.reserved_nanousd for row in running),
+            cost_last_minute_nanousd=sum(row.cost_nanousd for row in last_minute),
+            cost_today_nanousd=sum(spend.cost_nanousd for spend in today),
+            own_p50_us=_percentile(own, 50),
+            own_p99_us=_percentile(own, 99),
+            refused_last_hour=sum(row.status == "refused" for row in rows),
+            failed_last_hour=sum(row.status in ("failed", "interrupted") for row in rows),
+            intervals=_intervals(rows, now_us),
+        )
+
+    async def _since(self, since_us: int) -> list[CallRow]:
+        found: list[CallRow] = []
+        last: bytes | None = None
+        while len(found) < _SCAN_ROWS:
+            rows = await self._calls.recent(
+                self._org_id, limit=_SCAN_PAGE, before=last, where=RowFilter(since=since_us)
+            )
+            found += rows
+            if len(rows) < _SCAN_PAGE:
+                break
+            last = rows[-1].id
+        return found
+
+    async def _views(self, rows: Sequence[CallRow]) -> list[CallView]:
+        attempts = await self._calls.attempts([row.id for row in rows])
+        aliases = await self._services.keys.aliases()
+        return [_view(row, attempts.get(row.id, []), aliases.get(row.key_id, "")) for row in rows]
+
+
+def _view(row: CallRow, attempts: list[AttemptRow], alias: str) -> CallView:
+    return CallView(
+        call_id=id_text(row.id),
+        started_at=row.started_at,
+        status=row.status,
+        change_seq=row.change,
+        stage=row.stage,
+        key_id=row.key_id,
+        key_alias=alias or row.key_id,
+        user_id=row.user_id,
+        agent=row.agent,
+        agent_version=row.agent_version,
+        model=row.model,
+        deployment=attempts[-1].deployment if attempts else "",
+        usage=row.usage,
+        cost_nanousd=row.cost_nanousd,
+        reserved_nanousd=row.reserved_nanousd,
+        is_metered=row.is_metered,
+        price_version=row.price_version,
+        price_scope=row.price_scope,
+        duration_us=row.ended_at - row.started_at if row.ended_at else 0,
+        first_byte_us=row.first_byte_us,
+        upstream_us=row.upstream_us,
+        stages_us=row.stages_us,
+        error=row.error,
+        message=row.message,
+        stop_reason=row.stop_reason or None,
+    )
+
+
+def _choices(values: Iterable[str]) -> tuple[Choice, ...]:
+    return tuple(Choice(value, value) for value in sorted(set(values)) if value)
+
+
+def _own_us(row: CallRow) -> int:
+    return max((row.ended_at or row.started_at) - row.started_at - row.upstream_us, 0)
+
+
+def _percentile(ordered: list[int], percent: int) -> int:
+    return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)] if ordered else 0
+
+
+def _intervals(rows: list[CallRow], now_us: int) -> tuple[Interval, ...]:
+    """The last hour in steps of three minutes."""
+    edges = list(range(now_us - _HOUR_US, now_us, _INTERVAL_US))
+    steps: list[list[CallRow]] = [[] for _ in edges]
+    for row in rows:
+        position = bisect.bisect_right(edges, row.started_at) - 1
+        if position >= 0:
+            steps[position].append(row)
+    return tuple(
+        Interval(
+            passed=sum(row.status != "refused" for row in step),
+            refused=sum(row.status == "refused" for row in step),
+            running=sum(row.started_at < edge + _INTERVAL_US <= (row.ended_at or now_us + 1) for row in rows),
+            cost_nanousd=sum(row.cost_nanousd for row in step),
+            own_us=_percentile(sorted(_own_us(row) for row in step if row.status == "ok"), 50),
+        )
+        for edge, step in zip(edges, steps, strict=True)
+    )

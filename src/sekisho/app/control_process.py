@@ -1,0 +1,104 @@
+"""The control process with everything it is configured with: models, credentials, master key, console."""
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sekisho.app.control_plane import Console, ControlPlaneSettings, run_control_plane
+from sekisho.app.simulated import simulated_models, simulator_credentials
+from sekisho.clock import Clock, SystemClock
+from sekisho.config.configuration import Configuration, load_config
+from sekisho.errors import SekishoError
+from sekisho.ledger.catalog import load_catalog
+from sekisho.settings import SecretRef, Settings, resolve_secret
+from sekisho.upstream.bedrock.default_chain import BEARER_VARIABLE
+from sekisho.values import Credential, CredentialSource
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from sekisho.upstream.bedrock.credentials import AwsCredentials
+    from sekisho.web.admin.services import Services
+
+log = logging.getLogger(__name__)
+DEFAULT_CREDENTIAL = "default"
+
+
+async def run_control_process(settings: Settings, config_path: str, simulator_url: str) -> None:
+    """Be the control process until told to stop."""
+    clock = SystemClock()
+    catalog = load_catalog()
+    configuration = load_config(Path(config_path), os.environ, catalog) if config_path else Configuration()
+    for warning in configuration.warnings:
+        log.warning("%s: %s", config_path, warning)
+    for name in configuration.unused:
+        log.warning("%s: %s is not used by Sekisho", config_path, name)
+    models, sources = configuration.models, configuration.credential_sources
+    if simulator_url and not models:
+        models = simulated_models(catalog, simulator_url)
+    elif not models:
+        models = catalog.bedrock_models(
+            settings.aws_region,
+            settings.bedrock_endpoint or None,
+            DEFAULT_CREDENTIAL,
+            allow_global=settings.allow_global_profiles,
+        )
+        sources = {DEFAULT_CREDENTIAL: _default_source(settings)}
+    parts = ControlPlaneSettings(
+        models=lambda: models,
+        simulated=bool(simulator_url),
+        master_key=_master_key(configuration.master_key or settings.master_key),
+        credentials=CredentialBook(sources, clock, is_simulated=bool(simulator_url)).current,
+    )
+    await run_control_plane(Path(settings.home), parts, console=_console(is_simulated=bool(simulator_url)))
+
+
+class CredentialBook:
+    """The credentials that deployments name, as they are now. A source that fails keeps what it last gave."""
+
+    def __init__(self, sources: Mapping[str, CredentialSource], clock: Clock, *, is_simulated: bool) -> None:
+        self._sources = sources
+        self._clock = clock
+        self._found: dict[str, Credential] = simulator_credentials() if is_simulated else {}
+        self._failed: set[str] = set()
+        self._resolver: AwsCredentials | None = None
+
+    async def current(self) -> Mapping[str, Credential]:
+        """Every credential that can be had. A missing one shows in /health/ready and in the log, once."""
+        if not self._sources:
+            return self._found
+        from sekisho.upstream.bedrock.credentials import AwsCredentials  # noqa: PLC0415  botocore is slow to import
+
+        if self._resolver is None:
+            self._resolver = AwsCredentials(self._clock)
+        for name, source in self._sources.items():
+            try:
+                self._found[name] = await self._resolver.resolve(source)
+                self._failed.discard(name)
+            except SekishoError as error:
+                if name not in self._failed:
+                    log.error("the credential '%s' cannot be had: %s", name, error.message)
+                self._failed.add(name)
+        return dict(self._found)
+
+
+def _default_source(settings: Settings) -> CredentialSource:
+    """A Bedrock API key in the environment wins over AWS's default chain, as in the AWS tools."""
+    if os.environ.get(BEARER_VARIABLE):
+        return CredentialSource("bearer", token=f"env:{BEARER_VARIABLE}")
+    return CredentialSource("default", region=settings.aws_region)
+
+
+def _master_key(reference: SecretRef | None) -> str:
+    return resolve_secret(reference, os.environ) if reference else ""
+
+
+def _console(*, is_simulated: bool) -> Console:
+    def make(services: "Services") -> "APIRouter":
+        from sekisho.app.console import create_console  # noqa: PLC0415  the web is imported after the snapshot
+
+        return create_console(services, is_simulated=is_simulated)
+
+    return make
