@@ -19,17 +19,10 @@ class Translation(Protocol):
     All of `feed` and `read` raise UpstreamUnavailable, UpstreamRejected or RateLimited for errors and broken framing.
     """
 
-    @property
-    def media_type(self) -> bytes: ...
-
-    @property
-    def usage(self) -> Usage | None: ...
-
-    @property
-    def stop_reason(self) -> StopReason | None: ...
-
-    @property
-    def has_started(self) -> bool: ...
+    media_type: bytes
+    usage: Usage | None
+    stop_reason: StopReason | None
+    has_started: bool
 
     @property
     def is_complete(self) -> bool: ...

@@ -36,7 +36,7 @@ def spoiled(samples: list[dict[str, Any]]) -> st.SearchStrategy[bytes]:
                 break
             holder, key = draw(st.sampled_from(places))
             if draw(st.booleans()):
-                holder[key] = draw(_REPLACEMENTS)
+                holder[key] = json.loads(json.dumps(draw(_REPLACEMENTS)))  # a fresh copy, for it may be changed
             else:
                 del holder[key]
         return json.dumps(body).encode()

@@ -2,8 +2,8 @@
 
 import json
 from decimal import Decimal
+from typing import Any
 
-import httpx
 import openai
 import pytest
 from hypothesis import given
@@ -12,6 +12,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from sekisho.dialects.exchange import (
     BlockEnded,
+    Event,
     Metered,
     Started,
     Stopped,
@@ -35,9 +36,10 @@ from sekisho.errors import (
     UpstreamUnavailable,
 )
 from sekisho.values import StopReason, Usage
+from tests.unit.dialects.official_sdk import client_answered_with
 
 USAGE = Usage(10, 20, 3, 4, 50, 6)
-ANSWER = [
+ANSWER: list[Event] = [
     Started("up-1"),
     ThinkingDelta(0, "Let me "),
     ThinkingDelta(0, "think."),
@@ -59,32 +61,23 @@ ANSWER = [
 ]
 
 
-def renderer(wants_usage=True):
+def renderer(wants_usage: bool = True) -> ReplyRenderer:
     return ReplyRenderer(call_id="01abc", model="m", created=1_763_000_000, wants_usage=wants_usage)
 
 
-def stream(events, wants_usage=True, cost_nanousd=None):
+def stream(events: list[Event], wants_usage: bool = True, cost_nanousd: int | None = None) -> bytes:
     writer = renderer(wants_usage)
     return writer.events(events) + writer.finish(cost_nanousd)
 
 
-def chunks(data: bytes):
+def chunks(data: bytes) -> list[dict[str, Any]]:
     events = [event.data for event in SseParser().feed(data)]
     assert events[-1] == b"[DONE]"
     return [json.loads(event) for event in events[:-1]]
 
 
-def official_client(body: bytes, media_type: str) -> openai.OpenAI:
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, content=body, headers={"content-type": media_type})
-
-    return openai.OpenAI(
-        api_key="k", base_url="http://gateway/v1", http_client=httpx.Client(transport=httpx.MockTransport(answer))
-    )
-
-
 def test_the_official_sdk_accumulates_the_stream():
-    client = official_client(stream(ANSWER, cost_nanousd=1_230_000), "text/event-stream")
+    client = client_answered_with(stream(ANSWER, cost_nanousd=1_230_000))
     with client.chat.completions.stream(
         model="m", messages=[{"role": "user", "content": "x"}], stream_options={"include_usage": True}
     ) as answer:
@@ -177,7 +170,7 @@ def test_the_cost_is_exact_to_the_last_digit(cost_nanousd):
     ],
 )
 def test_every_stop_reason_gives_a_finish_reason(reason: StopReason, finish_reason):
-    events = [Started(), TextDelta(0, "a"), BlockEnded(0), Stopped(reason)]
+    events: list[Event] = [Started(), TextDelta(0, "a"), BlockEnded(0), Stopped(reason)]
     assert chunks(stream(events))[-1]["choices"][0]["finish_reason"] == finish_reason
     assert json.loads(renderer().whole(events, None))["choices"][0]["finish_reason"] == finish_reason
 
@@ -213,7 +206,7 @@ def test_a_failure_is_shown_and_ends_the_stream():
             "code": "budget_exceeded",
         }
     }
-    client = official_client(data, "text/event-stream")
+    client = client_answered_with(data)
     with pytest.raises(openai.APIError, match="used up"), client:
         list(client.chat.completions.create(model="m", messages=[], stream=True))
 
@@ -230,22 +223,26 @@ def test_error_bodies():
 # --- the upstream's side ---
 
 
-def parse(data: bytes):
+def parse(data: bytes) -> list[Event]:
     parser = ReplyParser()
     events = parser.feed(data)
     assert parser.is_complete
     return events
 
 
-def upstream(*deltas, finish_reason="stop", usage=None, more=()):
-    data = [{"id": "up-1", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+def upstream(*deltas: dict[str, Any], finish_reason: str = "stop", usage: dict[str, Any] | None = None) -> bytes:
+    data: list[dict[str, Any]] = [
+        {"id": "up-1", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas
+    ]
     data.append({"id": "up-1", "choices": [{"index": 0, "delta": {}, "finish_reason": finish_reason}]})
     if usage is not None:
         data.append({"id": "up-1", "choices": [], "usage": usage})
-    return b"".join(render_event(json.dumps(chunk).encode()) for chunk in [*data, *more]) + render_event(b"[DONE]")
+    return b"".join(render_event(json.dumps(chunk).encode()) for chunk in data) + render_event(b"[DONE]")
 
 
-def call(index=None, tool_id=None, name=None, arguments=None):
+def call(
+    index: int | None = None, tool_id: str | None = None, name: str | None = None, arguments: str | None = None
+) -> dict[str, Any]:
     function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
     fields = {"index": index, "id": tool_id, "function": function}
     return {"tool_calls": [{key: value for key, value in fields.items() if value is not None}]}
@@ -495,7 +492,7 @@ def test_a_stream_without_its_terminator_is_not_complete():
 USAGE_CHUNK = {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}, "cost": 7}
 
 
-def passing(data: bytes, wants_usage: bool, cost_nanousd: int | None = None):
+def passing(data: bytes, wants_usage: bool, cost_nanousd: int | None = None) -> tuple[ChatPassing, bytes, bytes]:
     translation = ChatPassing(call_id="c", wants_usage=wants_usage)
     return translation, translation.feed(data), translation.finish(cost_nanousd)
 

@@ -1,7 +1,9 @@
 """What chat clients send, as the neutral request. Wire forms: bodies the agents really sent (tests/samples)."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +15,7 @@ from sekisho.dialects.exchange import (
     Image,
     JsonSchema,
     Message,
+    Part,
     Reasoning,
     RedactedThinking,
     Request,
@@ -32,12 +35,12 @@ CHAT_AGENTS = ["aider", "cline", "cline-plan", "continue", "kilo", "opencode", "
 FUNCTION = {"type": "function", "function": {"name": "read", "description": "Reads.", "parameters": {"type": "object"}}}
 
 
-def parse(**fields):
+def parse(**fields: Any) -> Request:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
     return parse_request(json.dumps(body).encode())
 
 
-def parts(*messages):
+def parts(*messages: dict[str, Any]) -> list[tuple[Part, ...]]:
     return [message.parts for message in parse(messages=list(messages)).messages]
 
 
@@ -363,7 +366,7 @@ thoughts = st.one_of(st.builds(Thinking, words, st.one_of(st.just(""), words)), 
 results = st.builds(ToolResult, names, st.lists(st.builds(Text, words), max_size=2).map(tuple), is_error=st.just(False))
 
 
-def ending(content, point):
+def ending(content: Sequence[Part], point: CachePoint | None) -> tuple[Part, ...]:
     return (*content, point) if point is not None else tuple(content)
 
 
