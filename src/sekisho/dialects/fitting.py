@@ -66,7 +66,7 @@ def fit(request: Request, quirks: Quirks, max_output_tokens: int, *, claude: boo
     max_tokens = fit_max_tokens(request.max_tokens, max_output_tokens)
     choice = _fit_choice(request, quirks, unused)
     reasoning = fit_reasoning(request.reasoning, quirks, max_tokens)
-    if claude and _excludes_thinking(request.messages, choice, reasoning, quirks):
+    if claude and _excludes_thinking(request.messages, choice, reasoning):
         reasoning = Reasoning(effort=reasoning.effort)
     if request.reasoning.effort and not reasoning.effort:
         unused.append("effort")
@@ -129,11 +129,9 @@ def _thinks(reasoning: Reasoning, quirks: Quirks) -> bool:
     return reasoning.mode in ("enabled", "adaptive") or quirks.thinking_always_on
 
 
-def _excludes_thinking(
-    messages: tuple[Message, ...], choice: ToolChoice | None, reasoning: Reasoning, quirks: Quirks
-) -> bool:
+def _excludes_thinking(messages: tuple[Message, ...], choice: ToolChoice | None, reasoning: Reasoning) -> bool:
     """Whether Claude would refuse to think here: a forced tool, or a tool loop that was begun without thinking."""
-    if quirks.thinking_always_on or reasoning.mode not in ("enabled", "adaptive"):
+    if reasoning.mode not in ("enabled", "adaptive"):
         return False
     if choice is not None and choice.mode in ("any", "tool"):
         return True

@@ -37,35 +37,35 @@ _CONTENT = frozenset({b"content_block_delta", b"content_block_start", b"content_
 Members = dict[str, msgspec.Raw]
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, frozen=True):
     bytes: bytes
 
 
-class _Typed(msgspec.Struct):
+class _Typed(msgspec.Struct, frozen=True):
     type: str
 
 
-class _Error(msgspec.Struct):
+class _Error(msgspec.Struct, frozen=True):
     type: str = ""
     message: str = ""
 
 
-class _Start(msgspec.Struct):
+class _Start(msgspec.Struct, frozen=True):
     usage: UsageCounts = UsageCounts()
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, frozen=True):
     stop_reason: str | None = None
 
 
-class _Metrics(msgspec.Struct, rename="camel"):
+class _Metrics(msgspec.Struct, frozen=True, rename="camel"):
     input_token_count: Count | None = None
     output_token_count: Count | None = None
     cache_read_input_token_count: Count | None = None
     cache_write_input_token_count: Count | None = None
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, frozen=True):
     """What is read of an event that is not content."""
 
     message: _Start = _Start()
@@ -75,7 +75,7 @@ class _Event(msgspec.Struct):
     metrics: _Metrics | None = msgspec.field(name=METRICS, default=None)
 
 
-class _Whole(msgspec.Struct):
+class _Whole(msgspec.Struct, frozen=True):
     stop_reason: str
     usage: UsageCounts = UsageCounts()
 

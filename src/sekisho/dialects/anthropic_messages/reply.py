@@ -79,7 +79,7 @@ class SseParser:
             raise UpstreamUnavailable("The provider's stream is broken: an event is too large.")
 
 
-class _Block(msgspec.Struct):
+class _Block(msgspec.Struct, frozen=True):
     type: str = ""
     text: str = ""
     thinking: str = ""
@@ -90,7 +90,7 @@ class _Block(msgspec.Struct):
     input: msgspec.Raw = msgspec.Raw()
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, frozen=True):
     type: str = ""
     text: str = ""
     thinking: str = ""
@@ -100,7 +100,7 @@ class _Delta(msgspec.Struct):
     stop_sequence: str | None = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, frozen=True):
     id: str = ""
     content: list[_Block] = []
     stop_reason: str | None = None
@@ -108,12 +108,12 @@ class _Message(msgspec.Struct):
     usage: UsageCounts = UsageCounts()
 
 
-class _Error(msgspec.Struct):
+class _Error(msgspec.Struct, frozen=True):
     type: str = ""
     message: str = ""
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, frozen=True):
     """Any event of the stream: which fields count depends on `type`."""
 
     type: str

@@ -42,12 +42,12 @@ _SERVER_RESULT = "_tool_result"
 T = TypeVar("T")
 
 
-class _CacheControl(msgspec.Struct):
+class _CacheControl(msgspec.Struct, frozen=True):
     type: Literal["ephemeral"]
     ttl: Ttl | None = None
 
 
-class _Block(msgspec.Struct):
+class _Block(msgspec.Struct, frozen=True):
     """Any content block: which fields count depends on `type`."""
 
     type: str
@@ -67,18 +67,18 @@ class _Block(msgspec.Struct):
     cache_control: _CacheControl | None = None
 
 
-class _Source(msgspec.Struct):
+class _Source(msgspec.Struct, frozen=True):
     type: str
     media_type: str = ""
     data: str = ""
 
 
-class _Turn(msgspec.Struct):
+class _Turn(msgspec.Struct, frozen=True):
     role: Literal["user", "assistant", "system"]
     content: str | list[_Block]
 
 
-class _ToolDefinition(msgspec.Struct):
+class _ToolDefinition(msgspec.Struct, frozen=True):
     name: str
     type: str | None = None
     description: str | None = None
@@ -87,23 +87,23 @@ class _ToolDefinition(msgspec.Struct):
     cache_control: _CacheControl | None = None
 
 
-class _ToolChoice(msgspec.Struct):
+class _ToolChoice(msgspec.Struct, frozen=True):
     type: Literal["auto", "any", "none", "tool"]
     name: str = ""
     disable_parallel_tool_use: bool | None = None
 
 
-class _Thinking(msgspec.Struct):
+class _Thinking(msgspec.Struct, frozen=True):
     type: Literal["enabled", "adaptive", "disabled"]
     budget_tokens: int = 0
 
 
-class _Format(msgspec.Struct):
+class _Format(msgspec.Struct, frozen=True):
     type: Literal["json_schema"]
     schema: dict[str, Any]
 
 
-class _OutputConfig(msgspec.Struct):
+class _OutputConfig(msgspec.Struct, frozen=True):
     effort: str | None = None
     format: _Format | None = None
 
@@ -402,7 +402,7 @@ def _render_part(part: Part) -> dict[str, Any]:
             source = {"type": "base64", "media_type": _MEDIA_TYPES.get(part.format, "image/png"), "data": part.data}
             return {"type": "image", "source": source}
         case Document():
-            return {"type": "document", "title": part.name, "source": _render_document(part)}
+            return {"type": "document", "title": part.name or "document", "source": _render_document(part)}
         case Thinking():
             return {"type": "thinking", "thinking": part.text, "signature": part.signature}
         case RedactedThinking():

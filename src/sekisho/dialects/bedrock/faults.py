@@ -33,7 +33,7 @@ _OVERFLOW = re.compile(
 )
 
 
-class Fault(msgspec.Struct, rename="camel"):
+class Fault(msgspec.Struct, frozen=True, rename="camel"):
     """The body of an AWS error. Services spell the message either way."""
 
     message: str | None = None

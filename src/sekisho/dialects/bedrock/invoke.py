@@ -77,18 +77,18 @@ class InvokeBody(NamedTuple):
     unused: tuple[str, ...]
 
 
-class _Typed(msgspec.Struct):
+class _Typed(msgspec.Struct, frozen=True):
     type: str | None = None
     name: str | None = None
     text: str | None = None
 
 
-class _Turn(msgspec.Struct):
+class _Turn(msgspec.Struct, frozen=True):
     role: Literal["user", "assistant", "system"]
     content: msgspec.Raw
 
 
-class _Thinking(msgspec.Struct):
+class _Thinking(msgspec.Struct, frozen=True):
     type: Literal["enabled", "adaptive", "disabled"]
     budget_tokens: int = 0
 

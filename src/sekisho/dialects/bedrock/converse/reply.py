@@ -39,33 +39,33 @@ STREAM_EXCEPTIONS = {
 T = TypeVar("T")
 
 
-class _ReasoningText(msgspec.Struct):
+class _ReasoningText(msgspec.Struct, frozen=True):
     text: str = ""
     signature: str = ""
 
 
-class _Reasoning(msgspec.Struct, rename="camel"):
+class _Reasoning(msgspec.Struct, frozen=True, rename="camel"):
     reasoning_text: _ReasoningText | None = None
     redacted_content: str | None = None
     text: str | None = None
     signature: str | None = None
 
 
-class _ToolUse(msgspec.Struct, rename="camel"):
+class _ToolUse(msgspec.Struct, frozen=True, rename="camel"):
     tool_use_id: str = ""
     name: str = ""
     input: msgspec.Raw = msgspec.Raw()
 
 
-class _Text(msgspec.Struct):
+class _Text(msgspec.Struct, frozen=True):
     text: str = ""
 
 
-class _Citations(msgspec.Struct):
+class _Citations(msgspec.Struct, frozen=True):
     content: list[_Text] = []
 
 
-class _Block(msgspec.Struct, rename="camel"):
+class _Block(msgspec.Struct, frozen=True, rename="camel"):
     """A content block of a whole answer."""
 
     text: str | None = None
@@ -74,22 +74,22 @@ class _Block(msgspec.Struct, rename="camel"):
     citations_content: _Citations | None = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, frozen=True):
     content: list[_Block] = []
 
 
-class _Output(msgspec.Struct):
+class _Output(msgspec.Struct, frozen=True):
     message: _Message
 
 
-class _Extra(msgspec.Struct):
+class _Extra(msgspec.Struct, frozen=True):
     """What `additionalModelResponseFields` may hold when the caller asked for /delta/stop_sequence."""
 
     stop_sequence: str | None = None
     delta: "_Extra | None" = None
 
 
-class Answer(msgspec.Struct, rename="camel"):
+class Answer(msgspec.Struct, frozen=True, rename="camel"):
     """The body of Converse; `stopReason` and `usage` are always there."""
 
     output: _Output
@@ -98,40 +98,40 @@ class Answer(msgspec.Struct, rename="camel"):
     additional_model_response_fields: Any = None
 
 
-class _Start(msgspec.Struct, rename="camel"):
+class _Start(msgspec.Struct, frozen=True, rename="camel"):
     tool_use: _ToolUse | None = None
 
 
-class _BlockStart(msgspec.Struct, rename="camel"):
+class _BlockStart(msgspec.Struct, frozen=True, rename="camel"):
     content_block_index: int = 0
     start: _Start = _Start()
 
 
-class _InputDelta(msgspec.Struct):
+class _InputDelta(msgspec.Struct, frozen=True):
     input: str = ""
 
 
-class _Delta(msgspec.Struct, rename="camel"):
+class _Delta(msgspec.Struct, frozen=True, rename="camel"):
     text: str | None = None
     tool_use: _InputDelta | None = None
     reasoning_content: _Reasoning | None = None
 
 
-class _BlockDelta(msgspec.Struct, rename="camel"):
+class _BlockDelta(msgspec.Struct, frozen=True, rename="camel"):
     delta: _Delta
     content_block_index: int = 0
 
 
-class _BlockStop(msgspec.Struct, rename="camel"):
+class _BlockStop(msgspec.Struct, frozen=True, rename="camel"):
     content_block_index: int = 0
 
 
-class MessageStop(msgspec.Struct, rename="camel"):
+class MessageStop(msgspec.Struct, frozen=True, rename="camel"):
     stop_reason: str
     additional_model_response_fields: Any = None
 
 
-class Metadata(msgspec.Struct, rename="camel"):
+class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     usage: TokenUsage
 
 
