@@ -1,4 +1,7 @@
-"""Anthropic's own Messages API, and what speaks it. Source: Anthropic API reference, version 2023-06-01."""
+"""Anthropic's own Messages API, and what speaks it. Source: Anthropic API reference.
+
+The key goes as x-api-key, the form that Anthropic-compatible servers know too; newer official clients send a bearer.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -23,7 +26,8 @@ MEANINGS = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-_HEADERS = [(b"content-type", b"application/json"), (b"anthropic-version", b"2023-06-01")]
+_VERSION = "2023-06-01"
+_JSON = (b"content-type", b"application/json")
 _ACCEPT_JSON = (b"accept", b"application/json")
 _ACCEPT_EVENTS = (b"accept", b"text/event-stream")
 
@@ -51,13 +55,15 @@ class AnthropicClient:
         *,
         stream: bool,
         betas: Sequence[str] = (),
+        version: str = _VERSION,
         first_byte_timeout_s: float,
     ) -> Http1Response:
         """Send a Messages call; the answer has status 200 and must be closed by the caller.
 
-        `stream` must agree with the body. `betas`: values of anthropic-beta. Raises as `BedrockClient.open`."""
+        `stream` must agree with the body. `betas`, `version`: what goes as anthropic-beta and anthropic-version. Raises
+        as `BedrockClient.open`."""
         accept = _ACCEPT_EVENTS if stream else _ACCEPT_JSON
-        return await self._post(deployment, credential, "messages", body, accept, betas, first_byte_timeout_s)
+        return await self._post(deployment, credential, "messages", body, accept, betas, version, first_byte_timeout_s)
 
     async def count_tokens(
         self,
@@ -66,11 +72,12 @@ class AnthropicClient:
         body: bytes,
         *,
         betas: Sequence[str] = (),
+        version: str = _VERSION,
         first_byte_timeout_s: float,
     ) -> Http1Response:
         """Ask for the size of a prompt. As `open`."""
         path = "messages/count_tokens"
-        return await self._post(deployment, credential, path, body, _ACCEPT_JSON, betas, first_byte_timeout_s)
+        return await self._post(deployment, credential, path, body, _ACCEPT_JSON, betas, version, first_byte_timeout_s)
 
     async def _post(
         self,
@@ -80,10 +87,12 @@ class AnthropicClient:
         body: bytes,
         accept: tuple[bytes, bytes],
         betas: Sequence[str],
+        version: str,
         first_byte_timeout_s: float,
     ) -> Http1Response:
         origin, target = _route(deployment.endpoint, path)
-        headers = [*_HEADERS, accept, (b"x-api-key", credential.token.encode("latin-1"))]
+        headers = [_JSON, accept, (b"anthropic-version", version.encode("latin-1"))]
+        headers.append((b"x-api-key", credential.token.encode("latin-1")))
         if betas:
             headers.append((b"anthropic-beta", ",".join(betas).encode("latin-1")))
         response = await self._http.send(

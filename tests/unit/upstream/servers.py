@@ -68,7 +68,7 @@ class Server(NamedTuple):
 async def serving(
     script: Script, *, tls: ssl.SSLContext | None = None, socket_path: str = "", bound_s: float = 20.0
 ) -> AsyncIterator[Server]:
-    """Run `script` for every connection. A failed script fails the test at its end; `bound_s` ends a test that hangs."""
+    """Run `script` for every connection. A failed script fails the test; `bound_s` ends a test that hangs."""
     tasks: list[asyncio.Task[None]] = []
     wires: list[Wire] = []
 
