@@ -86,6 +86,7 @@ def load_config(path: Path, env: Mapping[str, str], catalog: Catalog) -> Configu
     root.raw("environment_variables")
     general, litellm = root.section("general_settings"), root.section("litellm_settings")
     router, own = root.section("router_settings"), root.section("sekisho")
+    accepted = own.raw(_ACCEPTED) or []
     settings = _settings(own, general, litellm, router, stated)
     # Names that are not settings are for the caller to refuse, who knows the names of other parts.
     effective = load_settings({name: text for name, text in env.items() if _is_known(name)}, settings)
@@ -107,7 +108,7 @@ def load_config(path: Path, env: Mapping[str, str], catalog: Catalog) -> Configu
         *(path for section in sections for path in section.unused()),
         *_unused_variables(document, stated),
     ]
-    problems += _not_enforced(unused, own.raw(_ACCEPTED) or [])
+    problems += _not_enforced(unused, accepted)
     if problems:
         raise SettingsError(problems)
     if master_key and master_key.kind == "literal":

@@ -214,8 +214,8 @@ class Entries:
             )
         if found is None and not (context and most):
             self.warnings.append(
-                f"{name}: the limits of {deployment.upstream_model} are not known; {ASSUMED_CONTEXT_TOKENS:,} tokens "
-                f"of context and {ASSUMED_MAX_OUTPUT_TOKENS:,} of output are assumed. State max_input_tokens and "
+                f"{name}: the limits of {deployment.upstream_model} are not known. Assumed: {ASSUMED_CONTEXT_TOKENS:,} "
+                f"tokens of context, {ASSUMED_MAX_OUTPUT_TOKENS:,} of output. State max_input_tokens and "
                 "max_output_tokens in its model_info."
             )
         if found and self._catalog.is_retired(found.listed):
