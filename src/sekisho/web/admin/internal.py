@@ -32,4 +32,9 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
         """The path of a link that opens the console once."""
         return {"path": f"/console/enter?code={await services.sessions.issue_code()}"}
 
+    @router.get("/models")
+    async def models() -> dict[str, list[str]]:
+        """The public names of the models on offer."""
+        return {"models": [model.name for model in services.models()]}
+
     return router
