@@ -154,7 +154,7 @@ def parse_endpoint(text: str) -> str:
 
 def _find(name: str, env: Mapping[str, str], file: Mapping[str, Any]) -> tuple[str, Any] | None:
     variable = PREFIX + name.upper()
-    if variable in env:
+    if env.get(variable):  # set to nothing is not set
         return variable, env[variable]
     if file.get(name) is not None:
         return f"sekisho.{name}", file[name]

@@ -351,6 +351,13 @@ def test_claude_at_anthropics_own_api(load: Load) -> None:
     assert models["anthropic/claude-haiku-4-5"].deployments[0].upstream_model == "claude-haiku-4-5-20251001"
 
 
+def test_a_wildcard_of_anthropics_api_may_be_narrow(load: Load) -> None:
+    configuration = load(
+        "model_list: [{model_name: 'anthropic/claude-fable-*', litellm_params: {model: 'anthropic/*', api_key: k}}]"
+    )
+    assert [model.name for model in configuration.models] == ["anthropic/claude-fable-5", "anthropic/claude-fable-5-1"]
+
+
 def test_openai_and_servers_that_speak_its_api(load: Load) -> None:
     configuration = load(
         """
@@ -391,12 +398,14 @@ def test_a_model_of_a_provider_that_is_not_served_is_left_out_and_named(load: Lo
           - {model_name: rented, litellm_params: {model: bedrock/us-west-2/1-month-commitment/anthropic.claude-v2:1}}
           - {model_name: "gpt-*", litellm_params: {model: bedrock/us.amazon.nova-lite-v1:0}}
           - {model_name: "*", litellm_params: {model: "openai/*", api_key: x}}
+          - {model_name: local, litellm_params: {model: hosted_vllm/qwen}}
+          - {model_name: far, litellm_params: {model: bedrock/llama-3-1-70b-instruct, aws_region_name: eu-west-1}}
           - {model_name: nova, litellm_params: {model: bedrock/us.amazon.nova-lite-v1:0}}
         """
     )
     assert [model.name for model in configuration.models] == ["nova"]
     left_out = [warning.split(" ")[1] for warning in configuration.warnings]
-    assert left_out == ["(azure)", "(gemini)", "(embed)", "(mantle)", "(rented)", "(gpt-*)", "(*)"]
+    assert left_out == ["(azure)", "(gemini)", "(embed)", "(mantle)", "(rented)", "(gpt-*)", "(*)", "(local)", "(far)"]
     assert "model_list[0].litellm_params.api_key" in configuration.unused
 
 
@@ -406,6 +415,60 @@ def test_a_retired_model_is_served_with_a_warning(load: Load) -> None:
     )
     assert only(configuration).deployments[0].price is not None
     assert "end of life on 2026-10-14" in configuration.warnings[0]
+
+
+def test_named_credentials_of_the_file_are_used(load: Load) -> None:
+    text = """
+        credential_list:
+          - credential_name: prod
+            credential_values:
+              aws_role_name: arn:aws:iam::111122223333:role/gateway
+              aws_sts_endpoint: https://sts.eu-west-1.amazonaws.com
+              aws_region_name: eu-west-1
+            credential_info: {description: production}
+          - {credential_name: idle, credential_values: {api_key: os.environ/NOT_SET}}
+        model_list:
+          - model_name: m
+            litellm_params: {model: bedrock/eu.amazon.nova-lite-v1:0, litellm_credential_name: prod}
+    """
+    configuration = load(text)
+    deployment = only(configuration).deployments[0]
+    assert (deployment.region, deployment.account) == ("eu-west-1", "111122223333")
+    source = configuration.credential_sources[deployment.credential]
+    assert (source.kind, source.sts_endpoint) == ("assume_role", "https://sts.eu-west-1.amazonaws.com")
+    assert configuration.unused == ("credential_list.idle",)
+    assert "no credential dev" in problems(
+        load, text.replace("litellm_credential_name: prod", "litellm_credential_name: dev")
+    )
+
+
+def test_a_global_profile_is_refused_where_calls_must_stay_in_their_geography(load: Load) -> None:
+    text = """
+        model_list: [{model_name: m, litellm_params: {model: bedrock/global.anthropic.claude-opus-5}}]
+        sekisho: {allow_global_profiles: false}
+    """
+    assert "allow_global_profiles is false" in problems(load, text)
+
+
+@pytest.mark.parametrize("id", ["eu.amazon.nova-lite-v1:0", "anthropic.claude-opus-5"])
+def test_an_id_that_the_region_is_not_known_to_offer_is_warned_of(load: Load, id: str) -> None:
+    configuration = load(f"model_list: [{{model_name: m, litellm_params: {{model: 'bedrock/{id}'}}}}]")
+    assert configuration.warnings == (f"m: {id} is not known to be offered in us-east-1.",)
+
+
+def test_bare_names_belong_to_the_provider_that_they_give_away(load: Load) -> None:
+    configuration = load(
+        """
+        model_list:
+          - {model_name: a, litellm_params: {model: claude-sonnet-4-5-20250929, api_key: k}}
+          - {model_name: b, litellm_params: {model: gpt-4o, api_key: k}}
+          - {model_name: c, litellm_params: {model: nova-pro}}
+          - {model_name: d, litellm_params: {model: anthropic/nova-pro, api_key: k}}
+        """
+    )
+    assert [model.deployments[0].provider for model in configuration.models] == ["anthropic", "openai", "anthropic"]
+    assert configuration.models[2].deployments[0].price is None  # Anthropic does not sell it
+    assert "model_list[2] (c) is left out: its provider (nova-pro) is not served here." in configuration.warnings
 
 
 def test_different_models_under_one_name_offer_only_what_both_can_do(load: Load) -> None:

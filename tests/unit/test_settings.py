@@ -58,6 +58,7 @@ def test_every_kind_of_value_is_read_from_text() -> None:
         ({"AWS_DEFAULT_REGION": "eu-west-1", "AWS_REGION": "ap-northeast-1"}, "ap-northeast-1"),
         ({"AWS_REGION": "ap-northeast-1", "SEKISHO_AWS_REGION": "us-west-2"}, "us-west-2"),
         ({"AWS_REGION": ""}, "us-east-1"),
+        ({"SEKISHO_AWS_REGION": "", "AWS_REGION": "eu-west-1"}, "eu-west-1"),
     ],
 )
 def test_the_region_falls_back_to_the_one_of_the_aws_tools(env: dict[str, str], region: str) -> None:
@@ -89,7 +90,14 @@ def test_all_problems_are_reported_at_once_and_by_name() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("port", 70_000), ("call_processes", 0), ("host", ""), ("json_max_depth", 5000), ("simulator", "maybe")],
+    [
+        ("home", 5),
+        ("port", 70_000),
+        ("call_processes", 0),
+        ("host", ""),
+        ("json_max_depth", 5000),
+        ("simulator", "maybe"),
+    ],
 )
 def test_a_value_out_of_range_stops_the_start(name: str, value: object) -> None:
     with pytest.raises(SettingsError, match=name):

@@ -94,7 +94,7 @@ def load_config(path: Path, env: Mapping[str, str], catalog: Catalog) -> Configu
     version = f"config-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     entries = Entries(catalog, effective, sources, variables, version)
     problems: list[str] = []
-    sections = _entry_sections(root, variables)
+    sections, unused_credentials = _entry_sections(root, variables)
     for section in sections:
         try:
             entries.read(section)
@@ -106,6 +106,7 @@ def load_config(path: Path, env: Mapping[str, str], catalog: Catalog) -> Configu
     unused = [
         *root.unused(),
         *(path for section in sections for path in section.unused()),
+        *unused_credentials,
         *_unused_variables(document, stated),
     ]
     problems += _not_enforced(unused, accepted)
@@ -158,11 +159,29 @@ def _plain(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else value
 
 
-def _entry_sections(root: Section, variables: Mapping[str, str]) -> list[Section]:
-    entries = root.raw("model_list") or []
+def _entry_sections(root: Section, variables: Mapping[str, str]) -> tuple[list[Section], list[str]]:
+    """The entries, each with the values of the credential that it names; and the credentials that no entry names."""
+    credentials = {entry.get("credential_name"): entry for entry in _mappings(root, "credential_list")}
+    used = set()
+    sections = []
+    for number, entry in enumerate(_mappings(root, "model_list")):
+        params = entry.get("litellm_params")
+        if isinstance(params, dict) and (name := params.get("litellm_credential_name")) is not None:
+            values = credentials.get(name, {}).get("credential_values")
+            if not isinstance(values, dict):
+                raise SettingsError([f"model_list[{number}]: there is no credential {name} in credential_list."])
+            used.add(name)
+            own = {key: value for key, value in params.items() if key != "litellm_credential_name"}
+            entry = {**entry, "litellm_params": {**values, **own}}
+        sections.append(Section(f"model_list[{number}]", entry, variables))
+    return sections, [f"credential_list.{name}" for name in credentials if name not in used]
+
+
+def _mappings(root: Section, key: str) -> list[dict[str, Any]]:
+    entries = root.raw(key) or []
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise SettingsError(["model_list must be a list of entries."])
-    return [Section(f"model_list[{number}]", entry, variables) for number, entry in enumerate(entries)]
+        raise SettingsError([f"{key} must be a list of mappings."])
+    return entries
 
 
 def _master_key(

@@ -38,7 +38,7 @@ class CredentialSources:
         role_arn = params.take_text("aws_role_name")
         session_name = params.take_text("aws_session_name") or "sekisho"
         external_id = params.take_text("aws_external_id")
-        sts_endpoint = params.take_text("aws_sts_endpoint")
+        sts_endpoint = params.take_endpoint("aws_sts_endpoint")
         api_key = params.take_secret("api_key")
         if bool(access_key_id) != bool(secret_access_key):
             raise SettingsError([f"{params.path} has one half of an AWS key pair."])

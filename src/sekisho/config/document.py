@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from sekisho.settings import SettingsError, parse_secret, resolve_secret
+from sekisho.settings import SettingsError, parse_endpoint, parse_secret, resolve_secret
 
 MAX_BYTES = 5_000_000
 MAX_DEPTH = 50
@@ -132,6 +132,14 @@ class Section:
             return resolve_secret(parse_secret(text), self._variables) if text else ""
         except SettingsError as error:
             raise SettingsError([f"{self._child(key)}: {problem}" for problem in error.problems]) from error
+
+    def take_endpoint(self, key: str) -> str:
+        """The value as an address, empty if it is not there. Raises SettingsError."""
+        text = self.take_text(key)
+        try:
+            return parse_endpoint(text) if text else ""
+        except ValueError as error:
+            raise SettingsError([f"{self._child(key)}: {error}."]) from error
 
     def take_count(self, key: str) -> int | None:
         """The value as a positive whole number, None if it is not there. Raises SettingsError."""

@@ -22,7 +22,7 @@ from sekisho.ledger.catalog import (
     bedrock_endpoint,
     offered_scopes,
 )
-from sekisho.settings import Settings, SettingsError, is_region, parse_endpoint, parse_region
+from sekisho.settings import Settings, SettingsError, is_region, parse_region
 from sekisho.values import Deployment, Model, Quirks, Wire
 
 OPENAI_ENDPOINT = "https://api.openai.com/v1"
@@ -125,6 +125,7 @@ class Entries:
                 self._leave_out(entry, f"{target.id} is not offered in {region}")
                 return
             found, model_id = Found(found.listed, scope), found.listed.bedrock_id(scope)
+        self._check_scope(name, params, model_id, found, region)
         upstream_model = params.take_text("model_id") or (target.id if arn else model_id)
         endpoint = self._bedrock_endpoint(params, region) or bedrock_endpoint(region)
         wire = next((_WIRES[part] for part in target.path if part in _WIRES), None)
@@ -171,7 +172,7 @@ class Entries:
         )
 
     def _openai(self, entry: Section, name: str, target: Target, params: Section, info: Section) -> None:
-        endpoint = _endpoint(params, "api_base") or _endpoint(params, "base_url")
+        endpoint = params.take_endpoint("api_base") or params.take_endpoint("base_url")
         key = params.take_secret("api_key")
         if target.provider == "openai":
             endpoint = endpoint or OPENAI_ENDPOINT
@@ -265,15 +266,22 @@ class Entries:
         except ValueError as error:
             raise SettingsError([f"{params.path}: {error}."]) from error
 
+    def _check_scope(self, name: str, params: Section, model_id: str, found: Found | None, region: str) -> None:
+        """Refuse a global profile where they are not allowed; warn of an id that the Region is not known to offer."""
+        if model_id.startswith("global.") and not self._settings.allow_global_profiles:
+            raise SettingsError([f"{params.path}.model is {model_id}, but allow_global_profiles is false."])
+        if found and model_id in found.listed.bedrock_ids and found.scope not in offered_scopes(found.listed, region):
+            self.warnings.append(f"{name}: {model_id} is not known to be offered in {region}.")
+
     def _bedrock_endpoint(self, params: Section, region: str) -> str | None:
         """An address other than AWS's own for this Region. A VPC endpoint set for all is one of the home Region."""
-        stated = _endpoint(params, "aws_bedrock_runtime_endpoint") or _endpoint(params, "api_base")
+        stated = params.take_endpoint("aws_bedrock_runtime_endpoint") or params.take_endpoint("api_base")
         if not stated and region == self._settings.aws_region:
             stated = self._settings.bedrock_endpoint
         return stated or None
 
     def _anthropic_endpoint(self, params: Section) -> str:
-        return (_endpoint(params, "api_base") or ANTHROPIC_ENDPOINT).removesuffix("/v1")
+        return (params.take_endpoint("api_base") or ANTHROPIC_ENDPOINT).removesuffix("/v1")
 
     def _anthropic_credential(self, params: Section) -> str:
         key = params.take_secret("api_key") or self._variables.get("ANTHROPIC_API_KEY", "")
@@ -317,14 +325,6 @@ def _provider_of(text: str, catalog: Catalog) -> str:
     if found and found.listed.family == "claude" and "/" not in text:
         return "anthropic"
     return "openai" if re.match(r"(gpt-|o\d|chatgpt-|codex-)", text) else ""
-
-
-def _endpoint(params: Section, key: str) -> str:
-    text = params.take_text(key)
-    try:
-        return parse_endpoint(text) if text else ""
-    except ValueError as error:
-        raise SettingsError([f"{params.path}.{key}: {error}."]) from error
 
 
 def _quirks(info: Section, known: Quirks) -> Quirks:

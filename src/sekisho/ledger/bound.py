@@ -12,7 +12,7 @@ from sekisho.values import Price, TokenPrices
 
 # What the provider adds to a prompt: its own tool instructions (up to about 700 tokens on Claude), role marks.
 OVERHEAD_TOKENS = 1000
-# A picture that compresses well has fewer bytes than tokens. No current model counts more for one picture.
+# A picture that compresses well has fewer bytes than tokens. Claude counts up to about 4,800 tokens for one.
 IMAGE_TOKENS = 5000
 
 
