@@ -83,11 +83,17 @@ def limits() -> Limits:
 
 
 @pytest.fixture
-async def gateway(limits: Limits, tmp_path) -> AsyncIterator[Gateway]:
+def pace_s() -> float:
+    """Seconds between the events of the simulator's streams; 0 sends them all at once."""
+    return 0.0
+
+
+@pytest.fixture
+async def gateway(limits: Limits, pace_s: float, tmp_path) -> AsyncIterator[Gateway]:
     clock = SystemClock()
     catalog = load_catalog()
     offered = catalog.bedrock_models(REGION, "http://unused", "simulator")
-    simulator = Simulator(offered, credential=SIMULATOR_CREDENTIAL, clock=clock)
+    simulator = Simulator(offered, credential=SIMULATOR_CREDENTIAL, clock=clock, pace_s=pace_s)
     upstream = await simulator.start()
     models = catalog.bedrock_models(REGION, upstream, "simulator")
     registry = Registry()

@@ -73,21 +73,6 @@ async def test_a_refusal_by_the_upstream_is_free_and_named(
     assert (settled.status, settled.error, settled.cost_nanousd) == ("failed", code, 0)
 
 
-@pytest.mark.parametrize("fault", ("mid_stream_exception", "cut", "bad_crc"))
-@pytest.mark.parametrize("door", ("/v1/messages", "/v1/chat/completions"))
-async def test_a_stream_that_breaks_ends_with_an_error_and_is_booked_at_its_bound(
-    gateway: Gateway, fault: str, door: str
-) -> None:
-    ask = messages(f"[[simulate: {fault}]] Hello", stream=True)
-    async with httpx.AsyncClient() as client:
-        answer = await client.post(gateway.url + door, json=ask, headers=AUTH)
-    assert answer.status_code == 200 and "error" in answer.text
-    assert "message_stop" not in answer.text and '"finish_reason":"stop"' not in answer.text
-    settled = gateway.journal.settled[0]
-    assert (settled.status, settled.is_metered) == ("failed", False)
-    assert settled.cost_nanousd > 0
-
-
 async def test_a_stream_without_usage_is_booked_at_its_bound(gateway: Gateway) -> None:
     ask = messages("[[simulate: missing_metadata]] Hello", stream=True) | {"model": "nova-pro"}
     async with httpx.AsyncClient() as client:
@@ -103,15 +88,36 @@ async def test_a_call_that_cannot_be_recorded_is_not_sent(gateway: Gateway) -> N
     assert list(gateway.simulator.calls) == []
 
 
-async def test_the_end_of_a_stream_that_cannot_be_booked_is_withheld(gateway: Gateway) -> None:
-    ask = messages("[[simulate: slow_first_token s=0.2]] Hello", stream=True)
-    async with (
-        httpx.AsyncClient() as client,
-        client.stream("POST", gateway.url + "/v1/messages", json=ask, headers=AUTH) as answer,
-    ):
-        gateway.journal.is_full = True
-        text = (await answer.aread()).decode()
-    assert "message_stop" not in text and "event: error" in text
+class TestPacedStreams:
+    """Streams that come event by event, as a model writes them."""
+
+    @pytest.fixture
+    def pace_s(self) -> float:
+        return 0.01
+
+    @pytest.mark.parametrize("fault", ("mid_stream_exception", "cut", "bad_crc"))
+    @pytest.mark.parametrize("door", ("/v1/messages", "/v1/chat/completions"))
+    async def test_a_stream_that_breaks_ends_with_an_error_and_is_booked_at_its_bound(
+        self, gateway: Gateway, fault: str, door: str
+    ) -> None:
+        ask = messages(f"[[simulate: {fault}]] Hello", stream=True)
+        async with httpx.AsyncClient() as client:
+            answer = await client.post(gateway.url + door, json=ask, headers=AUTH)
+        assert answer.status_code == 200 and "error" in answer.text
+        assert "message_stop" not in answer.text and '"finish_reason":"stop"' not in answer.text
+        settled = gateway.journal.settled[0]
+        assert (settled.status, settled.is_metered) == ("failed", False)
+        assert settled.cost_nanousd > 0
+
+    async def test_the_end_of_a_stream_that_cannot_be_booked_is_withheld(self, gateway: Gateway) -> None:
+        ask = messages("Hello", stream=True)
+        async with (
+            httpx.AsyncClient() as client,
+            client.stream("POST", gateway.url + "/v1/messages", json=ask, headers=AUTH) as answer,
+        ):
+            gateway.journal.is_full = True
+            text = (await answer.aread()).decode()
+        assert "message_stop" not in text and "event: error" in text
 
 
 class TestClientLeaves:
@@ -121,8 +127,11 @@ class TestClientLeaves:
     def limits(self) -> Limits:
         return Limits(idle_timeout_s=20, first_byte_timeout_s=20, drain_timeout_s=10)
 
+    @pytest.fixture
+    def pace_s(self) -> float:
+        return 0.05
+
     async def test_in_mid_stream_the_answer_is_read_to_its_usage(self, gateway: Gateway) -> None:
-        gateway.simulator.pace_s = 0.02
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         body = json.dumps(messages("Hello", stream=True)).encode()
         writer.write(

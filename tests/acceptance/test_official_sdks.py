@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 
 import anthropic
 import boto3
 import openai
 import pytest
+from botocore import UNSIGNED
 from botocore.config import Config
 
 from tests.acceptance.conftest import ALICE, Gateway
@@ -16,25 +18,31 @@ WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "requir
 
 
 @pytest.fixture
-def chat(gateway: Gateway) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=ALICE, max_retries=0)
+async def chat(gateway: Gateway) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=ALICE, max_retries=0) as client:
+        yield client
 
 
 @pytest.fixture
-def claude(gateway: Gateway) -> anthropic.AsyncAnthropic:
-    return anthropic.AsyncAnthropic(base_url=gateway.url, auth_token=ALICE, max_retries=0)
+async def claude(gateway: Gateway) -> AsyncIterator[anthropic.AsyncAnthropic]:
+    async with anthropic.AsyncAnthropic(base_url=gateway.url, auth_token=ALICE, max_retries=0) as client:
+        yield client
 
 
 @pytest.fixture
-def bedrock(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", ALICE)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    return boto3.client(
+def bedrock(gateway: Gateway):
+    """botocore sends bearer keys over TLS only, so here the header is put in by hand."""
+    client = boto3.client(
         "bedrock-runtime",
         region_name="us-east-1",
         endpoint_url=gateway.url,
-        config=Config(retries={"total_max_attempts": 1}),
+        config=Config(retries={"total_max_attempts": 1}, signature_version=UNSIGNED),
     )
+    client.meta.events.register(
+        "before-send.bedrock-runtime", lambda request, **_: request.headers.update(Authorization=f"Bearer {ALICE}")
+    )
+    yield client
+    client.close()
 
 
 @pytest.mark.parametrize("model", CHAT_MODELS)
@@ -60,7 +68,7 @@ async def test_openai_chat_streams_the_same_text_as_it_answers_whole(chat: opena
     chunks = [chunk async for chunk in stream]
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert text == whole.choices[0].message.content
-    assert chunks[-1].usage is not None and chunks[-1].usage.prompt_tokens == whole.usage.prompt_tokens  # type: ignore[union-attr]
+    assert chunks[-1].usage is not None and chunks[-1].usage.prompt_tokens == whole.usage.prompt_tokens
 
 
 async def test_openai_chat_sends_no_usage_that_was_not_asked_for(chat: openai.AsyncOpenAI) -> None:
@@ -93,7 +101,7 @@ async def test_openai_responses_streams_typed_events_to_completion(chat: openai.
 
 
 async def test_anthropic_streams_and_answers_whole(claude: anthropic.AsyncAnthropic, gateway: Gateway) -> None:
-    ask = {"model": "claude-sonnet-4-5", "max_tokens": 500, "messages": [{"role": "user", "content": "Hello"}]}
+    ask = {"model": "claude-sonnet-4-6", "max_tokens": 500, "messages": [{"role": "user", "content": "Hello"}]}
     whole = await claude.messages.create(**ask)  # type: ignore[call-overload]
     async with claude.messages.stream(**ask) as stream:  # type: ignore[arg-type]
         final = await stream.get_final_message()
@@ -114,7 +122,7 @@ async def test_anthropic_door_serves_other_families_too(claude: anthropic.AsyncA
 
 
 async def test_anthropic_counts_tokens_without_cost(claude: anthropic.AsyncAnthropic, gateway: Gateway) -> None:
-    ask: dict = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "Hello"}]}
+    ask: dict = {"model": "claude-sonnet-4-6", "messages": [{"role": "user", "content": "Hello"}]}
     counted = await claude.messages.count_tokens(**ask)
     answer = await claude.messages.create(max_tokens=100, **ask)
     assert counted.input_tokens == answer.usage.input_tokens
@@ -124,7 +132,7 @@ async def test_anthropic_counts_tokens_without_cost(claude: anthropic.AsyncAnthr
 async def test_thinking_comes_back_with_a_signature_that_bedrock_accepts(claude: anthropic.AsyncAnthropic) -> None:
     thinking: dict = {"type": "enabled", "budget_tokens": 1024}
     messages: list = [{"role": "user", "content": "[[simulate: thinking]] Hello"}]
-    ask: dict = {"model": "claude-sonnet-4-5", "max_tokens": 4000, "thinking": thinking}
+    ask: dict = {"model": "claude-sonnet-4-6", "max_tokens": 4000, "thinking": thinking}
     first = await claude.messages.create(messages=messages, **ask)
     assert first.content[0].type == "thinking" and first.content[0].signature
     messages += [{"role": "assistant", "content": first.content}, {"role": "user", "content": "Go on"}]

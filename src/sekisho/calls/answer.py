@@ -64,7 +64,6 @@ class Answer:
                 raise UpstreamUnavailable("The model provider ended its answer before it began.")
             parts.append(self._translation.feed(data))
         self._first = b"".join(parts)
-        self._attempt.is_metered = False
 
     async def next(self) -> bytes:
         """The next bytes for the client. With `has_ended` set they are the last."""
@@ -93,7 +92,6 @@ class Answer:
 
     async def read(self, limit_bytes: int, timeout_s: float) -> None:
         """Take in a whole, non-streamed answer. Raises UpstreamUnavailable, UpstreamTimeout, UpstreamRejected."""
-        self._attempt.is_metered = False
         body = await self._response.read(limit_bytes, timeout_s)
         self._translation.read(body, self._response.headers)
         self._response.close()

@@ -108,7 +108,9 @@ def _greet(supervisor: Supervisor, is_simulated: bool, ready: Mapping[str, objec
             )
         )
     else:
-        typer.echo(say("Virtual key   none yet: sekisho key create", "仮想キー      まだありません: sekisho key create"))
+        typer.echo(
+            say("Virtual key   none yet: sekisho key create", "仮想キー      まだありません: sekisho key create")
+        )
     typer.echo(say(f"Console       {link}   (opens once)", f"コンソール    {link}   （一度だけ開きます）"))
     _say_how_to_use(url, key or "$SEKISHO_KEY", model)
 
@@ -121,9 +123,7 @@ def _say_how_to_use(url: str, key: str, model: str) -> None:
             f"Cline         API Provider: LiteLLM ・ Base URL: {url} ・ API Key: 上のキー ・ Model: {model}",
         )
     )
-    typer.echo(
-        f"Claude Code   ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN={key} ANTHROPIC_MODEL={model} claude"
-    )
+    typer.echo(f"Claude Code   ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN={key} ANTHROPIC_MODEL={model} claude")
     typer.echo(
         say(
             "Any agent     sekisho setup cline|claude|codex|opencode|kilo|continue|aider",
@@ -132,7 +132,9 @@ def _say_how_to_use(url: str, key: str, model: str) -> None:
     )
     body = f'{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}'
     typer.echo("")
-    typer.echo(f"curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\")
+    typer.echo(
+        f"curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\"
+    )
     typer.echo(f"  -d '{body}'")
     typer.echo("")
     typer.echo(say("Ctrl-C stops.", "Ctrl-C で終了します。"))

@@ -86,7 +86,9 @@ def test_cache_points_are_few_and_never_grow_longer(request, limit, may_1h):
 def test_the_last_cache_points_stay():
     tool = Tool("t", "", {}, cache_ttl="1h")
     point = CachePoint()
-    request = Request("m", (user(Text("a"), point, Text("b"), point), user(Text("c"), point)), (Text("s"), point), (tool,))
+    request = Request(
+        "m", (user(Text("a"), point, Text("b"), point), user(Text("c"), point)), (Text("s"), point), (tool,)
+    )
     capped = cap_cache_points(request, 2, may_1h=True)
     assert capped.tools[0].cache_ttl is None
     assert capped.system == (Text("s"),)

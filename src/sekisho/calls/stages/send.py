@@ -19,6 +19,8 @@ async def send(gate: Gate, call: Call, next: Next) -> Reply:
     try:
         return await _open(gate, call, wire, shaped, note)
     except SekishoError as error:
+        # what began to answer may be billed; a whole answer has begun when its head is here
+        note.is_metered = not (shaped.translation.has_started or (note.status == 200 and not call.stream))
         note.error = error.code
         note.ended_us = gate.clock.monotonic_us()
         note.status = note.status or error.upstream_status
