@@ -23,7 +23,9 @@ class Translation(Protocol):
     usage: Usage | None
     stop_reason: StopReason | None
     has_started: bool
-    is_complete: bool
+
+    @property
+    def is_complete(self) -> bool: ...
 
     def feed(self, data: bytes) -> bytes: ...
 
