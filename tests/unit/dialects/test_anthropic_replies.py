@@ -11,6 +11,7 @@ from sekisho import errors
 from sekisho.dialects.anthropic_messages import ReplyParser, ReplyRenderer, fault, render_error
 from sekisho.dialects.exchange import (
     BlockEnded,
+    Event,
     Metered,
     Started,
     Stopped,
@@ -36,7 +37,7 @@ from tests.unit.dialects.wire import (
 
 EVENT = TypeAdapter(RawMessageStreamEvent)
 
-NEUTRAL = [
+NEUTRAL: list[Event] = [
     ThinkingDelta(0, "Hm…"),
     ThinkingSigned(0, "c2ln"),
     BlockEnded(0),
@@ -49,7 +50,7 @@ NEUTRAL = [
 ]
 
 
-def without_empty(events):
+def without_empty(events: list[Event]) -> list[Event]:
     return [event for event in events if event not in (TextDelta(1, ""), ThinkingDelta(0, ""))]
 
 
@@ -117,7 +118,12 @@ def test_blocks_left_open_or_changing_kind_are_closed():
 
 def test_interleaved_tool_calls_reach_the_official_sdk_apart():
     renderer = ReplyRenderer("1", "m")
-    events = [ToolStarted(0, "a", "x"), ToolStarted(1, "b", "y"), ToolDelta(1, '{"n":2}'), ToolDelta(0, '{"n":1}')]
+    events: list[Event] = [
+        ToolStarted(0, "a", "x"),
+        ToolStarted(1, "b", "y"),
+        ToolDelta(1, '{"n":2}'),
+        ToolDelta(0, '{"n":1}'),
+    ]
     sse = renderer.events([*events, BlockEnded(0), BlockEnded(1)]) + renderer.finish(None)
     assert [(block.id, block.input) for block in accumulated(sse).content] == [("a", {"n": 1}), ("b", {"n": 2})]
 

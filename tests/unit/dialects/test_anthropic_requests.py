@@ -1,5 +1,6 @@
 import base64
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -36,10 +37,10 @@ OFFICIAL: TypeAdapter[MessageCreateParamsNonStreaming | MessageCreateParamsStrea
 BILLING = "x-anthropic-billing-header"
 
 
-def assert_official(body):
+def assert_official(body: Any) -> None:
     """The SDK's types accept the body, down to its last block: pydantic judges iterables only when they are read."""
 
-    def exhaust(value):
+    def exhaust(value: Any) -> None:
         if isinstance(value, dict):
             for inner in value.values():
                 exhaust(inner)
@@ -114,11 +115,11 @@ EVERYTHING = {
 }
 
 
-def as_json(value):
+def as_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def turn(*content):
+def turn(*content: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": list(content)}]}
 
 
@@ -256,7 +257,7 @@ def test_only_the_model_name_changes_when_the_dialect_stays():
 
 
 def test_a_document_that_the_api_cannot_take_is_refused():
-    def render(document):
+    def render(document: Document) -> bytes:
         return render_request(Request("m", (Message("user", (document,)),)), "up", CLAUDE)
 
     with pytest.raises(BadRequest, match="type xlsx"):

@@ -57,7 +57,7 @@ def test_any_header_block_gives_what_botocore_reads_or_a_broken_stream(block):
     data = frame_with(block)
     try:
         expected = botocore_frames(data)
-    except Exception:  # botocore lets struct and Unicode errors through
+    except (botocore.eventstream.ParserError, struct.error, UnicodeDecodeError, KeyError, IndexError):
         with pytest.raises(UpstreamUnavailable):
             FrameDecoder().feed(data)
         return

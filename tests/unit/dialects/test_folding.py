@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from sekisho.dialects.exchange import (
     CachePoint,
     Image,
     Message,
+    Part,
     RedactedThinking,
     Request,
     Text,
@@ -34,11 +37,11 @@ from sekisho.values import Quirks
 from tests.unit.dialects.neutral import MESSAGES, QUIRKS, requests
 
 
-def user(*parts):
+def user(*parts: Part) -> Message:
     return Message("user", parts)
 
 
-def assistant(*parts):
+def assistant(*parts: Part) -> Message:
     return Message("assistant", parts)
 
 
@@ -47,7 +50,7 @@ def test_a_folded_history_keeps_every_rule_of_the_providers(request, quirks):
     folded = fold(request, quirks)
     roles = [message.role for message in folded.messages]
     assert roles[0] == "user"
-    assert all(left != right for left, right in zip(roles, roles[1:], strict=False))
+    assert all(left != right for left, right in pairwise(roles))
     assert set(roles) <= {"user", "assistant"}
     assert quirks.prefill or roles[-1] == "user"
     calls: list[str] = []
