@@ -481,6 +481,8 @@ class Http1Client:
         self._idle_timer = loop.call_later(self._idle_connection_s, self._close_idle) if are_left else None
 
     async def _connect(self, pool: _Pool) -> _Connection:
+        if pool.origin.scheme == "https" and self._tls is None:
+            self._tls = tls_context()  # reads hundreds of certificates, once; not the provider's time
         connection = _Connection(self, pool)
         is_open = False
         try:
@@ -502,10 +504,7 @@ class Http1Client:
         if scheme == "unix":
             await loop.create_unix_connection(lambda: connection, host)
             return
-        tls: dict[str, Any] = {}
-        if scheme == "https":
-            self._tls = self._tls or tls_context()
-            tls = {"ssl": self._tls, "server_hostname": host}
+        tls: dict[str, Any] = {"ssl": self._tls, "server_hostname": host} if scheme == "https" else {}
         if pool.proxy is None:
             await loop.create_connection(lambda: connection, host, port, **tls)
         elif scheme == "http":

@@ -136,13 +136,15 @@ async def test_tls_that_stalls_behind_the_proxy_is_a_time_out_and_closes_the_tun
     client_gone = asyncio.Event()
 
     async def script(wire: Wire) -> None:
-        await wire.head()
-        await wire.say(b"HTTP/1.1 200 OK\r\n\r\n")
-        await wire.gone()
-        client_gone.set()
+        try:
+            await wire.head()
+            await wire.say(b"HTTP/1.1 200 OK\r\n\r\n")
+            await wire.gone()
+        finally:
+            client_gone.set()
 
     async with serving(script) as proxy:
-        client = Http1Client(proxy_url=proxy.url, connect_timeout_s=0.05)
+        client = Http1Client(proxy_url=proxy.url, connect_timeout_s=0.2)
         with pytest.raises(UpstreamTimeout):
             await client.send(parse_origin("https://bedrock.test")[0], b"GET", b"/", [], first_byte_timeout_s=10)
         await client_gone.wait()
