@@ -27,6 +27,7 @@ _BUFFER_LIMIT_BYTES = 131_072  # more unread body than this, and the provider ha
 _ONE_WRITE_BYTES = 65_536  # below this, copying a body behind its head is cheaper than a vector of writes
 _KEEP_ALIVE_RACE_S = 2.0  # the closing of an idle connection crosses our request within a round trip
 _TCP_KEEP_ALIVE_S = 60  # NAT gateways forget flows that are silent for 350 s; a model may think for longer
+_CLOSING_TURNS = 100  # the loop closes an aborted socket in one of its next turns
 _NEVER = float("inf")
 
 
@@ -185,6 +186,7 @@ class _Connection(asyncio.Protocol):
         "ends_answer",
         "idle_since_s",
         "is_busy",
+        "is_given_up",
         "pool",
         "transport",
     )
@@ -195,6 +197,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, client: "Http1Client", pool: _Pool) -> None:
         self.pool = pool
         self.is_busy = False
+        self.is_given_up = False
         self.idle_since_s = 0.0
         self._client = client
         self._parser = HttpResponseParser(self)
@@ -216,7 +219,9 @@ class _Connection(asyncio.Protocol):
         self._fault = ""
         self._header_bytes = 0
         self._overhead_bytes = 0
-        if size_bytes <= _ONE_WRITE_BYTES:
+        if self.transport.is_closing():  # the provider hung up before it was asked: no event will tell of it again
+            self._end(UpstreamUnavailable("The model provider closed the connection."))
+        elif size_bytes <= _ONE_WRITE_BYTES:
             self.transport.write(b"".join((head, *body)))
         else:
             self.transport.writelines([head, *body])
@@ -232,14 +237,27 @@ class _Connection(asyncio.Protocol):
         self.transport.abort()
         self._end(error)
 
+    def give_up(self) -> None:
+        """Nobody waits any more for this connection to be made.
+
+        uvloop may tell that it was made even after a cancellation, and then never tells that it was lost."""
+        self.is_given_up = True
+        if self in self._client.connections:
+            self._client.connections.discard(self)
+            self.transport.abort()
+
     def resume_reading(self) -> None:
         if self._is_paused:
             self._is_paused = False
-            self.transport.resume_reading()
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self._client.connections.add(self)
+        if self.is_given_up:
+            self.transport.abort()
+        else:
+            self._client.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         if not self.is_busy:  # nothing was asked: whatever this is, it must not become the answer to the next call
@@ -391,9 +409,9 @@ class Http1Client:
             if connection is None:
                 connection = await self._connect(pool)
             now_s = loop.time()
+            self._busy.add(connection)
             connection.ask(head, parts, size_bytes, now_s, method == b"HEAD")
             answer = connection.answer
-            self._busy.add(connection)
             if self._sweep_timer is None:
                 self._sweep_timer = loop.call_later(self._sweep_s, self._sweep)
             try:
@@ -413,9 +431,11 @@ class Http1Client:
             if timer is not None:
                 timer.cancel()
         self._sweep_timer = self._idle_timer = None
-        while self.connections:
-            for connection in list(self.connections):
-                connection.fail(UpstreamUnavailable("The gateway is shutting down."))
+        for connection in list(self.connections):
+            connection.fail(UpstreamUnavailable("The gateway is shutting down."))
+        for _ in range(_CLOSING_TURNS):
+            if not self.connections:
+                return
             await asyncio.sleep(0)
 
     def give_back(self, connection: _Connection) -> None:
@@ -461,6 +481,8 @@ class Http1Client:
         self._idle_timer = loop.call_later(self._idle_connection_s, self._close_idle) if are_left else None
 
     async def _connect(self, pool: _Pool) -> _Connection:
+        if pool.origin.scheme == "https" and self._tls is None:
+            self._tls = tls_context()  # reads hundreds of certificates, once; not the provider's time
         connection = _Connection(self, pool)
         is_open = False
         try:
@@ -472,8 +494,8 @@ class Http1Client:
         except (OSError, UnicodeError) as error:  # refused, reset, TLS failure, unknown name; a name that is none
             raise UpstreamUnavailable("There is no connection to the model provider.") from error
         finally:
-            if not is_open and connection in self.connections:  # made in the very moment of a time-out or cancellation
-                connection.transport.abort()
+            if not is_open:
+                connection.give_up()
         return connection
 
     async def _open(self, connection: _Connection, pool: _Pool) -> None:
@@ -482,10 +504,7 @@ class Http1Client:
         if scheme == "unix":
             await loop.create_unix_connection(lambda: connection, host)
             return
-        tls: dict[str, Any] = {}
-        if scheme == "https":
-            self._tls = self._tls or tls_context()
-            tls = {"ssl": self._tls, "server_hostname": host}
+        tls: dict[str, Any] = {"ssl": self._tls, "server_hostname": host} if scheme == "https" else {}
         if pool.proxy is None:
             await loop.create_connection(lambda: connection, host, port, **tls)
         elif scheme == "http":

@@ -439,6 +439,54 @@ async def test_no_connection_is_an_unavailable_provider(host: str) -> None:
                 await client.send(origin, b"GET", b"/", [], first_byte_timeout_s=10)
 
 
+@pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Go away\r\nContent-Length: 0\r\n\r\n"])
+async def test_a_provider_that_hangs_up_at_once_is_unavailable_at_once(greeting: bytes) -> None:
+    async def script(wire: Wire) -> None:
+        wire.writer.write(greeting)
+
+    async with serving(script) as server, client_of() as client:
+        for _ in range(20):  # the hang-up comes before, with, or after the request
+            with pytest.raises(UpstreamUnavailable) as raised:
+                response = await post(client, server)
+                assert response.status == 400  # a greeting that came with the request passes for its answer
+                raise UpstreamUnavailable
+            assert not isinstance(raised.value, UpstreamTimeout)
+
+
+async def test_a_request_on_a_connection_that_is_already_closing_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = Http1Client._connect
+
+    async def connect_and_lose(self: Http1Client, pool: http1._Pool) -> http1._Connection:
+        connection = await connect(self, pool)
+        connection.transport.abort()
+        return connection
+
+    monkeypatch.setattr(Http1Client, "_connect", connect_and_lose)
+    async with serving(stall) as server, client_of() as client:
+        with pytest.raises(UpstreamUnavailable) as raised:
+            await post(client, server)
+        assert not isinstance(raised.value, UpstreamTimeout)
+
+
+async def test_cancelling_while_connecting_leaves_no_connection() -> None:
+    async with serving(stall) as server, client_of() as client:
+        for turns in range(8):
+            task = asyncio.create_task(post(client, server))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await without_connections(client)
+
+
+async def test_an_idle_connection_past_its_time_is_not_used() -> None:
+    async with serving(speaking(answer(b"ok"), stays_open=True)) as server, client_of(idle_connection_s=0.0) as client:
+        for _ in range(3):
+            assert await read(await post(client, server)) == b"ok"
+        assert len(server.wires) == 3
+
+
 async def test_cancelling_the_caller_closes_the_connection() -> None:
     arrived = asyncio.Event()
     client_gone = asyncio.Event()

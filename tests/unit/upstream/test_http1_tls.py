@@ -132,6 +132,25 @@ async def test_a_proxy_that_opens_no_tunnel_is_an_unavailable_provider(head: byt
         await client.close()
 
 
+async def test_tls_that_stalls_behind_the_proxy_is_a_time_out_and_closes_the_tunnel() -> None:
+    client_gone = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        try:
+            await wire.head()
+            await wire.say(b"HTTP/1.1 200 OK\r\n\r\n")
+            await wire.gone()
+        finally:
+            client_gone.set()
+
+    async with serving(script) as proxy:
+        client = Http1Client(proxy_url=proxy.url, connect_timeout_s=0.2)
+        with pytest.raises(UpstreamTimeout):
+            await client.send(parse_origin("https://bedrock.test")[0], b"GET", b"/", [], first_byte_timeout_s=10)
+        await client_gone.wait()
+        await client.close()
+
+
 async def test_plain_http_goes_to_a_proxy_in_absolute_form() -> None:
     seen = []
 
