@@ -40,6 +40,7 @@ from sekisho.dialects.reading import (
     get_object,
     get_text,
     join_path,
+    mend_surrogates,
     unknown_value,
 )
 from sekisho.errors import BadRequest, Internal, SekishoError
@@ -151,11 +152,12 @@ def tool_input(arguments: str | None) -> str:
     What a model wrote wrongly comes back in its agent's history: it is wrapped, so that the conversation goes on."""
     if arguments is None or not arguments.strip():
         return "{}"
-    try:
-        if isinstance(msgspec.json.decode(arguments), dict):
-            return arguments
-    except (*UNREADABLE, UnicodeEncodeError):
-        pass  # wrapped below
+    for candidate in (arguments, mend_surrogates(arguments.encode()).decode()):
+        try:
+            if isinstance(msgspec.json.decode(candidate), dict):
+                return candidate
+        except UNREADABLE:
+            continue
     return msgspec.json.encode({"malformed_arguments": arguments}).decode()
 
 

@@ -328,10 +328,9 @@ def test_interleaved_tool_calls_stay_open_until_they_are_whole():
 
 def test_calls_without_numbers_or_ids_are_told_apart_by_their_names():
     events = parse(upstream(call(name="f", arguments="{"), call(arguments="}"), call(name="g", arguments="{}")))
-    assert [event for event in events if isinstance(event, ToolStarted)] == [
-        ToolStarted(0, "call_0", "f"),
-        ToolStarted(1, "call_1", "g"),
-    ]
+    started = [event for event in events if isinstance(event, ToolStarted)]
+    assert [event.name for event in started] == ["f", "g"]
+    assert len({event.id for event in started} - {""}) == 2
     assert [event.json for event in events if isinstance(event, ToolDelta)] == ["{", "}", "{}"]
 
 
@@ -453,6 +452,7 @@ def test_a_stop_sequence_that_the_upstream_names_is_kept():
         ({"message": "too long", "code": "context_length_exceeded"}, UpstreamRejected),
         ({"message": "internal host 10.0.0.1 died", "code": 500}, UpstreamUnavailable),
         ("plain words", UpstreamUnavailable),
+        ([1], UpstreamUnavailable),
     ],
 )
 @pytest.mark.parametrize("reader", [ReplyParser, lambda: ChatPassing(call_id="c", wants_usage=True)])
@@ -464,6 +464,72 @@ def test_an_error_in_the_stream_is_raised(error, kind, reader):
     assert "10.0.0.1" not in raised.value.message
     with pytest.raises(kind):
         ReplyParser().whole(data)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'event: error\ndata: {"error": {"message": "bad", "code": 400}}\n\n',
+        b'event: error\ndata: {"message": "bad", "code": 400}\n\n',
+        b'data: {"object": "error", "message": "bad", "code": 400}\n\n',
+    ],
+)
+@pytest.mark.parametrize("reader", [ReplyParser, lambda: ChatPassing(call_id="c", wants_usage=True)])
+def test_errors_in_other_shapes_are_raised_too(event, reader):
+    with pytest.raises(UpstreamRejected, match="bad"):
+        reader().feed(event)
+
+
+@pytest.mark.parametrize("data", [b"down", b"3"])
+def test_an_error_event_may_hold_anything(data):
+    with pytest.raises(UpstreamUnavailable):
+        ReplyParser().feed(render_event(data, b"error"))
+
+
+def test_a_finish_reason_may_be_an_error():
+    with pytest.raises(UpstreamUnavailable):
+        parse(upstream({"content": "a"}, finish_reason="error"))
+    with pytest.raises(UpstreamUnavailable):
+        passing(upstream({"content": "a"}, finish_reason="error"), wants_usage=True)
+
+
+def test_half_an_emoji_from_the_upstream_is_mended():
+    data = rb'{"choices":[{"delta":{"content":"\ud83d"},"finish_reason":null}]}'
+    assert ReplyParser().feed(render_event(data)) == [Started(), TextDelta(0, "\ufffd")]
+    ending = rb'{"choices":[{"delta":{"content":"\ud83d"},"finish_reason":"stop"}],"usage":null}'
+    translation = ChatPassing(call_id="c", wants_usage=True)
+    assert translation.feed(render_event(ending)) == b""
+    assert chunks(translation.finish(None))[0]["choices"][0]["finish_reason"] == "stop"
+
+
+def test_rarer_shapes_of_an_answer():
+    message = {
+        "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}, 3],
+        "function_call": {"name": "f", "arguments": {"x": 1}},
+    }
+    choices = [{"index": 0, "message": message, "finish_reason": "function_call"}, {"index": 1, "message": message}]
+    events = ReplyParser().whole(json.dumps({"id": "up", "choices": choices}).encode())
+    assert events[1:3] == [TextDelta(0, "ab"), BlockEnded(0)]
+    assert events[4:] == [ToolDelta(1, '{"x":1}'), BlockEnded(1), Stopped("tool_use")]
+
+
+def test_nothing_counts_after_the_terminator():
+    late = render_event(b"no chunk")
+    parser, translation = ReplyParser(), ChatPassing(call_id="c", wants_usage=True)
+    data = upstream({"content": "a"}) + late
+    assert parser.feed(data)[-1] == Stopped("end_turn")
+    assert b"no chunk" not in translation.feed(data) + translation.finish(None)
+
+
+def test_white_space_after_a_complete_call_is_ignored():
+    events = parse(upstream(call(0, "a", "f", "{}"), call(1, "b", "g", "{}"), call(0, arguments=" \n")))
+    assert [event.json for event in events if isinstance(event, ToolDelta)] == ["{}", "{}"]
+
+
+def test_summaries_beside_plain_thinking_do_not_hide_it():
+    message = {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.summary", "summary": "short"}]}
+    body = {"choices": [{"message": message, "finish_reason": "stop"}]}
+    assert ReplyParser().whole(json.dumps(body).encode())[1] == ThinkingDelta(0, "hm")
 
 
 @pytest.mark.parametrize(
@@ -527,6 +593,17 @@ def test_usage_in_every_chunk_is_taken_out_too_and_nulls_pass():
     assert "usage" not in chunks(passing(data, wants_usage=False)[1] + render_event(b"[DONE]"))[0]
     kept = chunks(passing(data, wants_usage=True)[1] + render_event(b"[DONE]"))
     assert kept == [first | {"usage": {key: USAGE_CHUNK[key] for key in USAGE_CHUNK if key != "cost"}}, null]
+
+
+def test_usage_that_comes_early_and_alone_does_not_hold_up_the_answer():
+    early = render_event(json.dumps({"choices": [], "usage": USAGE_CHUNK}).encode())
+    _, passed, _ = passing(early + upstream({"content": "a"}), wants_usage=True)
+    assert b'"content": "a"' in passed and b"usage" not in passed
+
+
+def test_what_cannot_be_read_when_it_must_be_is_the_upstreams_failure():
+    with pytest.raises(UpstreamUnavailable):
+        passing(render_event(b'{"usage": {"x"}}'), wants_usage=True)
 
 
 def test_the_upstreams_own_cost_is_never_shown():

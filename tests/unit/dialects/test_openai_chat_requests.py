@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -139,6 +140,30 @@ def test_arguments_that_are_no_object_are_wrapped_so_that_the_conversation_goes_
     )
 
 
+def test_half_an_emoji_inside_the_arguments_is_mended():
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a":"\\ud83d"}'}}
+    expected = (ToolUse("1", "f", '{"a":"\\ufffd"}'),)
+    assert parts({"role": "user", "content": "go"}, {"role": "assistant", "tool_calls": [call]})[1] == expected
+
+
+def test_parts_in_the_forms_that_some_clients_write():
+    assert parts(
+        {
+            "role": "user",
+            "content": ["plain", {"type": "image_url", "image_url": "data:image/png;base64,QUJD"}],
+        },
+        {
+            "role": "assistant",
+            "content": [{"type": "thinking", "thinking": "hm"}, {"type": "refusal", "refusal": "no"}],
+            "refusal": "never",
+        },
+    ) == [(Text("plain"), Image("png", "QUJD")), (Thinking("hm"), Text("no"), Text("never"))]
+
+
+def test_a_choice_without_tools_means_nothing():
+    assert parse(tool_choice="auto").tool_choice is None
+
+
 def test_legacy_functions_are_tools():
     request = parse(
         messages=[
@@ -149,6 +174,7 @@ def test_legacy_functions_are_tools():
         functions=[{"name": "f"}],
         function_call={"name": "f"},
     )
+    assert parse(functions=[{"name": "f"}], function_call="auto").tool_choice == ToolChoice("auto")
     assert request.messages[1].parts == (ToolUse("call_legacy_1", "f", "{}"),)
     assert request.messages[2].parts == (ToolResult("call_legacy_1", (Text("done"),)),)
     assert request.tools == (Tool("f", "", {"type": "object", "properties": {}}),)
@@ -227,7 +253,7 @@ def test_every_form_of_tool_choice(choice, expected):
 
 def test_allowed_tools_leave_only_those():
     other = {"type": "function", "function": {"name": "write"}}
-    wanted = {"mode": "required", "tools": [{"type": "function", "function": {"name": "write"}}]}
+    wanted = {"mode": "required", "tools": [{"type": "function", "function": {"name": "write"}}, {"type": "custom"}]}
     request = parse(tools=[FUNCTION, other], tool_choice={"type": "allowed_tools", "allowed_tools": wanted})
     assert [tool.name for tool in request.tools] == ["write"]
     assert request.tool_choice == ToolChoice("any")
@@ -296,6 +322,29 @@ def test_answer_formats():
             "messages[0].cache_control.ttl",
         ),
         ({"model": ""}, "model"),
+        ({"top_p": 10**400}, "top_p"),
+        (
+            {"messages": [{"role": "user", "content": "x", "cache_control": {"type": "eternal"}}]},
+            "messages[0].cache_control.type",
+        ),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"type": "custom", "id": "1"}]}]},
+            "messages[0].tool_calls[0].type",
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "image_url", "image_url": "data:image/bmp;base64,A"}]}
+                ]
+            },
+            "messages[0].content[0].image_url",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_data": "QUJD"}}]}]},
+            "messages[0].content[0].file.file_data",
+        ),
+        ({"thinking": {"type": "deep"}}, "thinking.type"),
+        ({"response_format": {"type": "yaml"}}, "response_format.type"),
         ({"max_tokens": "many"}, "max_tokens"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": True}, "max_tokens"),
@@ -427,6 +476,10 @@ requests = st.builds(
     reasoning=reasonings,
     json_schema=st.one_of(st.none(), st.builds(JsonSchema, names, objects)),
     stream=st.booleans(),
+).map(
+    lambda request: (
+        request if request.tools else msgspec.structs.replace(request, tool_choice=None, parallel_tool_calls=None)
+    )
 )
 
 
@@ -455,6 +508,18 @@ def test_images_of_a_tool_result_follow_it_as_a_user_message():
     assert messages[0]["content"][0] == {"type": "text", "text": "seen"}
     assert messages[1]["content"] == ""
     assert [part["type"] for part in messages[2]["content"]] == ["image_url", "text"]
+
+
+def test_a_cache_point_behind_a_tool_result_stands_on_its_message():
+    request = Request("m", (Message("user", (ToolResult("1", (Text("a"),)), CachePoint("1h"), Text("b"))),))
+    messages = json.loads(render_request(request, "up", extensions=True))["messages"]
+    assert messages[0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
+    assert b"cache_control" not in render_request(request, "up")
+
+
+def test_an_answer_that_was_only_thinking_is_an_empty_message_upstream():
+    request = Request("m", (Message("user", (Text("hi"),)), Message("assistant", (Thinking("hm", "s"),))))
+    assert json.loads(render_request(request, "up"))["messages"][1] == {"role": "assistant", "content": ""}
 
 
 def test_thinking_budgets_become_efforts_and_newer_models_get_the_newer_limit():

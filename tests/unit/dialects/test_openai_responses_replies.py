@@ -216,7 +216,7 @@ def test_blocks_left_open_are_ended_by_finish():
 
 @pytest.mark.parametrize("text", ['{"input": 3}', "plain", "[]"])
 def test_free_text_that_kept_to_no_form_is_given_as_it_is(text):
-    events = [ToolStarted(0, "a", "apply_patch"), ToolDelta(0, text), BlockEnded(0)]
+    events: list[Event] = [ToolStarted(0, "a", "apply_patch"), ToolDelta(0, text), BlockEnded(0)]
     assert read(stream(events))[-1]["response"]["output"][0]["input"] == text
 
 

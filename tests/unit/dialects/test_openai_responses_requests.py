@@ -49,7 +49,7 @@ def test_codex_is_understood():
     assert tool_origins(request) == {"multi_agent_v1__close_agent": ToolOrigin("close_agent", "multi_agent_v1")}
     assert request.tool_choice == ToolChoice("auto") and request.parallel_tool_calls is True
     assert request.stream and request.wants_usage
-    assert request.unused == ("store", "prompt_cache_key", "client_metadata", "tools.web_search")
+    assert request.unused == ("prompt_cache_key", "client_metadata", "tools.web_search")
 
 
 def test_a_plain_string_is_one_user_message():

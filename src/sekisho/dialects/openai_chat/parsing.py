@@ -4,6 +4,7 @@ Written for what compatible servers really send: names and ids repeated or missi
 usage in the last chunk or in every one, thinking in four places, errors inside the stream.
 """
 
+import os
 from typing import Any
 
 import msgspec
@@ -72,6 +73,16 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: dict[str, Any] | None = None
     error: Any = None
+    object: str | None = None
+    message: Any = None
+    code: Any = None
+
+    @property
+    def failure(self) -> Any:
+        """What the upstream says went wrong; None when nothing did. Older vLLM makes the chunk itself the error."""
+        if self.object == "error" and not self.error:
+            return {"message": self.message, "code": self.code}
+        return self.error or None
 
 
 class _ToolBlock(msgspec.Struct):
@@ -117,6 +128,15 @@ def reported_error(error: Any) -> SekishoError:
     return unavailable
 
 
+def named_error(data: bytes) -> SekishoError:
+    """The error in an event that is named so, whatever shape its data has."""
+    try:
+        fields = msgspec.json.decode(data)
+    except UNREADABLE:
+        return reported_error(data.decode("utf-8", "replace"))
+    return reported_error(fields.get("error", fields) if isinstance(fields, dict) else fields)
+
+
 def _status(value: Any) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3:
         return int(value)
@@ -139,6 +159,7 @@ class ReplyParser:
 
     @property
     def is_complete(self) -> bool:
+        """Only [DONE] counts: after a finish reason the usage is still to come."""
         return self._is_complete
 
     def feed(self, data: bytes) -> list[Event]:
@@ -148,13 +169,15 @@ class ReplyParser:
                 break
             if event.data == DONE:
                 self._is_complete = True
+            elif event.name == b"error":
+                raise named_error(event.data)
             else:
                 self._take(decode_chunk(event.data), events)
         return events
 
     def whole(self, body: bytes) -> list[Event]:
         chunk = decode_chunk(body)
-        if not chunk.choices and not chunk.error:
+        if not chunk.choices and chunk.failure is None:
             raise UpstreamUnavailable("The model provider sent an answer without a choice.")
         events: list[Event] = []
         for choice in chunk.choices or ():
@@ -165,8 +188,8 @@ class ReplyParser:
         return events
 
     def _take(self, chunk: _Chunk, events: list[Event]) -> None:
-        if chunk.error:
-            raise reported_error(chunk.error)
+        if chunk.failure is not None:
+            raise reported_error(chunk.failure)
         if not self._has_started:
             self._has_started = True
             events.append(Started(chunk.id or ""))
@@ -281,7 +304,7 @@ class ReplyParser:
             _end_tool(replaced, events)
         tool = _ToolBlock(self._new_index(), tool_id, [])
         self._tools[key] = tool
-        events.append(ToolStarted(tool.index, tool_id or f"call_{tool.index}", name))
+        events.append(ToolStarted(tool.index, tool_id or f"call_{os.urandom(8).hex()}", name))
         return tool
 
 

@@ -9,7 +9,14 @@ import re
 import msgspec
 
 from sekisho.dialects.exchange import Metered, Started, Stopped
-from sekisho.dialects.openai_chat.parsing import DONE, ReplyParser, decode_chunk, read_finish_reason, reported_error
+from sekisho.dialects.openai_chat.parsing import (
+    DONE,
+    ReplyParser,
+    decode_chunk,
+    named_error,
+    read_finish_reason,
+    reported_error,
+)
 from sekisho.dialects.openai_chat.replies import MEDIA_TYPE, TERMINATOR, render_failure
 from sekisho.dialects.openai_chat.usage import parse_usage, with_cost
 from sekisho.dialects.reading import UNREADABLE, mend_surrogates
@@ -20,7 +27,7 @@ from sekisho.values import StopReason, Usage
 _decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 # Inside a JSON string these quotes would be escaped, so only real keys match. Without a match a chunk passes unread.
-_NOTEWORTHY = re.compile(rb'"(?:usage|error)"\s*:\s*[^\sn]|"finish_reason"\s*:\s*"')
+_NOTEWORTHY = re.compile(rb'"(?:usage|error)"\s*:\s*[^\sn]|"finish_reason"\s*:\s*"|"object"\s*:\s*"error"')
 
 
 def pass_request(body: bytes, upstream_model: str, *, include_usage: bool) -> bytes:
@@ -42,7 +49,7 @@ def pass_request(body: bytes, upstream_model: str, *, include_usage: bool) -> by
 class ChatPassing:
     """A translation.Translation for equal wires. `wants_usage`: the client asked for it (always, without a stream).
 
-    Held back for `finish`: everything from the chunk with the finish reason on."""
+    Held back for `finish`: usage that comes alone, and everything from the chunk with the finish reason on."""
 
     media_type = MEDIA_TYPE
 
@@ -51,6 +58,7 @@ class ChatPassing:
         self._wants_usage = wants_usage
         self._sse = SseParser()
         self._held: list[bytes] = []
+        self._is_ending = False
         self._body = b""
         self.usage: Usage | None = None
         self.stop_reason: StopReason | None = None
@@ -64,7 +72,9 @@ class ChatPassing:
                 break
             if event.data == DONE:
                 self.is_complete = True
-            elif self._held or _NOTEWORTHY.search(event.data):
+            elif event.name == b"error":
+                raise named_error(event.data)
+            elif self._is_ending or _NOTEWORTHY.search(event.data):
                 passed.append(self._inspect(event.data))
             else:
                 self.has_started = True
@@ -99,14 +109,15 @@ class ChatPassing:
     def _inspect(self, data: bytes) -> bytes:
         """Note what a chunk says of the call; gives what of it may go on now."""
         chunk = decode_chunk(data)
-        if chunk.error:
-            raise reported_error(chunk.error)
+        if chunk.failure is not None:
+            raise reported_error(chunk.failure)
         if chunk.usage:
             self.usage = parse_usage(chunk.usage)
         finish_reason = next((choice.finish_reason for choice in chunk.choices or () if choice.finish_reason), None)
         if finish_reason is not None:
             self.stop_reason = read_finish_reason(finish_reason)
-        if finish_reason is not None or not chunk.choices or self._held:
+            self._is_ending = True
+        if self._is_ending or not chunk.choices:
             self._held.append(data)
             return b""
         self.has_started = True

@@ -37,12 +37,7 @@ def render_request(request: Request, upstream_model: str, *, extensions: bool = 
 
     `extensions`: the upstream takes what LiteLLM and OpenRouter add to OpenAI's form."""
     body: dict[str, Any] = {"model": upstream_model}
-    if request.tools:
-        body["tools"] = [_tool(tool, extensions) for tool in request.tools]
-    if request.tool_choice is not None:
-        body["tool_choice"] = _tool_choice(request.tool_choice)
-    if request.parallel_tool_calls is not None:
-        body["parallel_tool_calls"] = request.parallel_tool_calls
+    body |= _tooling(request, extensions)
     body["messages"] = _messages(request, extensions)
     if request.max_tokens is not None:
         # newer OpenAI models refuse max_tokens, older compatible servers know nothing else
@@ -57,6 +52,18 @@ def render_request(request: Request, upstream_model: str, *, extensions: bool = 
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
     return msgspec.json.encode(body)
+
+
+def _tooling(request: Request, extensions: bool) -> dict[str, Any]:
+    """OpenAI refuses a choice of tools, and a word on parallel calls, where there are no tools."""
+    if not request.tools:
+        return {}
+    fields: dict[str, Any] = {"tools": [_tool(tool, extensions) for tool in request.tools]}
+    if request.tool_choice is not None:
+        fields["tool_choice"] = _tool_choice(request.tool_choice)
+    if request.parallel_tool_calls is not None:
+        fields["parallel_tool_calls"] = request.parallel_tool_calls
+    return fields
 
 
 def _sampling(request: Request, extensions: bool) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def _tools(source: JsonObject, unused: list[str]) -> tuple[tuple[Tool, ...], Too
     choice, allowed = _tool_choice(source)
     if allowed is not None:
         tools = [tool for tool in tools if tool.name in allowed]
-    return tuple(tools), choice
+    return tuple(tools), choice if tools else None  # without tools there is nothing to choose
 
 
 def _with_ttl(tool: Tool, ttl: Ttl | None) -> Tool:

@@ -46,7 +46,7 @@ from sekisho.errors import BadRequest
 
 _FIELDS = frozenset(
     "model input instructions tools tool_choice parallel_tool_calls max_output_tokens temperature top_p reasoning text "
-    "stream stream_options include background previous_response_id conversation prompt".split()
+    "stream stream_options include store background previous_response_id conversation prompt".split()
 )
 _STATEFUL = ("previous_response_id", "conversation", "prompt")
 # Steps of tools that a provider hosts: none run here, and a model can do without the record of one.
@@ -63,16 +63,19 @@ def parse_request(body: bytes) -> Request:
     source = decode_object(body)
     _refuse_state(source)
     unused = [name for name in source if name not in _FIELDS]
+    if find_bool(source, "store"):
+        unused.append("store")
     toolbox = Toolbox()
     toolbox.read(find_list(source, "tools") or [], unused)
     tool_choice, allowed = read_tool_choice(source, toolbox, unused)
+    tools = tuple(tool for tool in toolbox.tools if allowed is None or tool.name in allowed)
     turns = _turns(source, toolbox, unused)
     return Request(
         model=get_text(source, "model"),
         messages=turns.messages("input"),
         system=tuple(turns.system),
-        tools=tuple(tool for tool in toolbox.tools if allowed is None or tool.name in allowed),
-        tool_choice=tool_choice,
+        tools=tools,
+        tool_choice=tool_choice if tools else None,  # without tools there is nothing to choose
         parallel_tool_calls=find_bool(source, "parallel_tool_calls"),
         max_tokens=find_count(source, "max_output_tokens"),
         temperature=find_number(source, "temperature"),
