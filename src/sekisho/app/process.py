@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from typing import Literal
 
 import msgspec
@@ -19,11 +20,13 @@ from sekisho.settings import Settings
 ENVIRONMENT = "SEKISHO_PROCESS"
 _PR_SET_PDEATHSIG = 1
 
+Role = Literal["call", "control", "simulator"]
+
 
 class ProcessSpec(msgspec.Struct, frozen=True):
     """What one child process is and needs. `listen_fd` is an open, bound, listening socket."""
 
-    role: Literal["call", "control", "simulator"]
+    role: Role
     name: str
     settings: Settings
     listen_fd: int = -1
@@ -31,13 +34,25 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     simulator_url: str = ""
 
 
+def encode_spec(spec: ProcessSpec) -> str:
+    """The JSON for a child's environment."""
+    return msgspec.json.encode(spec, enc_hook=str).decode()
+
+
+def decode_spec(text: str) -> ProcessSpec:
+    """What `encode_spec` wrote. Raises msgspec.DecodeError."""
+    return msgspec.json.decode(text, type=ProcessSpec, dec_hook=lambda kind, value: kind(value))
+
+
 def main() -> None:
-    spec = msgspec.json.decode(os.environ[ENVIRONMENT], type=ProcessSpec)
+    spec = decode_spec(os.environ[ENVIRONMENT])
     logging.basicConfig(
         level=spec.settings.log_level.upper(),
         format=f"%(asctime)s {spec.name} %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    for library in ("uvicorn", "alembic", "botocore"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     _die_with_parent()
     uvloop.run(_run(spec))
 
@@ -49,7 +64,7 @@ async def _run(spec: ProcessSpec) -> None:
         from sekisho.app.call_plane import run_call_plane  # noqa: PLC0415
 
         assert listener is not None
-        await run_call_plane(spec.settings, listener, spec.name)
+        await run_call_plane(spec.settings, listener, f"{spec.name}.{os.getpid()}.{time.time_ns():x}")
     elif spec.role == "simulator":
         from sekisho.app.simulated import run_simulator  # noqa: PLC0415
 

@@ -18,7 +18,7 @@ from types import FrameType
 
 import msgspec
 
-from sekisho.app.process import ENVIRONMENT, ProcessSpec
+from sekisho.app.process import ENVIRONMENT, ProcessSpec, Role, encode_spec
 from sekisho.settings import Settings
 
 _BACKLOG = 2048
@@ -141,23 +141,20 @@ class Supervisor:
         self._listeners.append(listener)
         return listener
 
-    def _add(self, role: str, name: str, listener: socket.socket | None, simulator_url: str = "") -> None:
-        spec = msgspec.convert(
-            {
-                "role": role,
-                "name": name,
-                "settings": self.settings,
-                "listen_fd": listener.fileno() if listener else -1,
-                "config_path": self.config_path,
-                "simulator_url": simulator_url,
-            },
-            ProcessSpec,
+    def _add(self, role: Role, name: str, listener: socket.socket | None, simulator_url: str = "") -> None:
+        spec = ProcessSpec(
+            role=role,
+            name=name,
+            settings=self.settings,
+            listen_fd=listener.fileno() if listener else -1,
+            config_path=self.config_path,
+            simulator_url=simulator_url,
         )
         self.children.append(Child(spec))
 
     def _spawn(self, child: Child) -> None:
         environment = dict(os.environ)
-        environment[ENVIRONMENT] = msgspec.json.encode(child.spec).decode()
+        environment[ENVIRONMENT] = encode_spec(child.spec)
         environment["PYTHONUNBUFFERED"] = "1"
         child.started_s = time.monotonic()
         child.popen = subprocess.Popen(

@@ -36,11 +36,11 @@ def serve(
         supervisor = Supervisor(settings, str(settings.config_file or ""), is_simulated)
         signal.signal(signal.SIGINT, supervisor.request_stop)
         signal.signal(signal.SIGTERM, supervisor.request_stop)
-        supervisor.start()
-    except (SettingsError, ServeError) as error:
+    except SettingsError as error:
         typer.echo(f"sekisho: {error}", err=True)
         raise typer.Exit(2) from None
     try:
+        supervisor.start()
         if ready := supervisor.wait_ready():
             _greet(supervisor, is_simulated, ready)
             supervisor.watch()
