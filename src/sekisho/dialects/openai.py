@@ -152,13 +152,19 @@ def tool_input(arguments: str | None) -> str:
     What a model wrote wrongly comes back in its agent's history: it is wrapped, so that the conversation goes on."""
     if arguments is None or not arguments.strip():
         return "{}"
-    for candidate in (arguments, mend_surrogates(arguments.encode()).decode()):
-        try:
-            if isinstance(msgspec.json.decode(candidate), dict):
-                return candidate
-        except UNREADABLE:
-            continue
+    if _is_object(arguments):
+        return arguments
+    mended = mend_surrogates(arguments.encode()).decode()
+    if _is_object(mended):
+        return mended
     return msgspec.json.encode({"malformed_arguments": arguments}).decode()
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except UNREADABLE:
+        return False
 
 
 def read_function(source: JsonObject, at: str) -> Tool:
@@ -206,10 +212,13 @@ def read_choice_word(word: str, path: str) -> ToolChoice:
     raise unknown_value(word, "auto, none, required or a named function", path)
 
 
+AnswerPart = Text | Thinking | RedactedThinking | ToolUse
+
+
 class Answer(msgspec.Struct, frozen=True):
     """A whole answer: its parts in the order they began, why it ended, what it used."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[AnswerPart, ...]
     stop_reason: StopReason
     usage: Usage | None
 
@@ -227,7 +236,7 @@ class Block(msgspec.Struct):
     def content(self) -> str:
         return "".join(self.pieces)
 
-    def part(self) -> Part:
+    def part(self) -> AnswerPart:
         if self.kind == "text":
             return Text(self.content)
         if self.kind == "thinking":

@@ -62,10 +62,8 @@ def json_kind(value: object) -> str:
     return "an array" if isinstance(value, list) else "an object"
 
 
-def join_path(at: str, key: str | int) -> str:
-    """`messages` and 3 give `messages[3]`; `messages[3]` and `role` give `messages[3].role`."""
-    if isinstance(key, int):
-        return f"{at}[{key}]"
+def join_path(at: str, key: str) -> str:
+    """`messages[3]` and `role` give `messages[3].role`."""
     return f"{at}.{key}" if at else key
 
 

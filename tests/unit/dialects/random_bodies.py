@@ -3,7 +3,11 @@
 import json
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How every property here is tried: a busy machine is no failure."""
 
 
 def bodies(top_keys: str, keys: str, words: str) -> st.SearchStrategy[bytes]:

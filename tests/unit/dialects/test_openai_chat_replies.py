@@ -37,6 +37,7 @@ from sekisho.errors import (
 )
 from sekisho.values import StopReason, Usage
 from tests.unit.dialects.official_sdk import client_answered_with
+from tests.unit.dialects.random_bodies import UNTIMED
 
 USAGE = Usage(10, 20, 3, 4, 50, 6)
 ANSWER: list[Event] = [
@@ -147,6 +148,7 @@ def test_usage_comes_in_every_spelling_and_only_when_asked_for():
     assert b'"usage"' not in stream([Started(), TextDelta(0, "a"), Stopped("end_turn")])
 
 
+@UNTIMED
 @given(st.integers(0, 10**13))
 def test_the_cost_is_exact_to_the_last_digit(cost_nanousd):
     data = stream(ANSWER, cost_nanousd=cost_nanousd)
@@ -280,6 +282,7 @@ def test_a_whole_answer_that_we_write_we_read_back():
     ]
 
 
+@UNTIMED
 @given(st.lists(st.integers(0, 10_000), max_size=20))
 def test_it_does_not_matter_how_the_upstream_bytes_are_cut(places):
     data = stream(ANSWER)
@@ -513,6 +516,17 @@ def test_rarer_shapes_of_an_answer():
     assert events[4:] == [ToolDelta(1, '{"x":1}'), BlockEnded(1), Stopped("tool_use")]
 
 
+def test_an_answer_without_a_choice_is_the_upstreams_failure():
+    with pytest.raises(UpstreamUnavailable):
+        ReplyParser().whole(b'{"choices": []}')
+    with pytest.raises(UpstreamUnavailable):
+        ChatPassing(call_id="c", wants_usage=True).read(b'{"choices": [{"message"}]}', {})
+
+
+def test_a_choice_may_carry_nothing():
+    assert ReplyParser().feed(render_event(b'{"choices":[{"finish_reason":null}]}')) == [Started()]
+
+
 def test_nothing_counts_after_the_terminator():
     late = render_event(b"no chunk")
     parser, translation = ReplyParser(), ChatPassing(call_id="c", wants_usage=True)
@@ -610,6 +624,7 @@ def test_the_upstreams_own_cost_is_never_shown():
     assert b'"cost"' not in passing(upstream({"content": "a"}, usage=USAGE_CHUNK), wants_usage=True)[2]
 
 
+@UNTIMED
 @given(st.lists(st.integers(0, 10_000), max_size=20))
 def test_passing_does_not_depend_on_how_the_bytes_are_cut(places):
     data = stream(ANSWER)
@@ -617,6 +632,14 @@ def test_passing_does_not_depend_on_how_the_bytes_are_cut(places):
     translation = ChatPassing(call_id="c", wants_usage=True)
     passed = b"".join(translation.feed(data[bounds[i] : end]) for i, end in enumerate(bounds[1:]))
     assert chunks(passed + translation.finish(None)) == chunks(data)
+
+
+def test_a_whole_answer_may_lack_usage():
+    translation = ChatPassing(call_id="c", wants_usage=True)
+    body = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}
+    translation.read(json.dumps(body).encode(), {})
+    assert translation.usage is None
+    assert json.loads(translation.body(1)) == body
 
 
 def test_a_whole_answer_passes_with_our_cost():

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sekisho.dialects.exchange import (
@@ -29,7 +29,7 @@ from sekisho.dialects.exchange import (
 )
 from sekisho.dialects.openai_chat import parse_request, pass_request, render_request
 from sekisho.errors import BadRequest
-from tests.unit.dialects.random_bodies import bodies, spoiled
+from tests.unit.dialects.random_bodies import UNTIMED, bodies, spoiled
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CHAT_AGENTS = ["aider", "cline", "cline-plan", "continue", "kilo", "opencode", "sdk-openai"]
@@ -378,7 +378,7 @@ def test_half_an_emoji_does_not_spoil_the_call():
     assert parse_request(body).messages[0].parts == (Text("cut � here, whole 😀, \\ud83d"),)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(UNTIMED, max_examples=300)
 @given(
     bodies(
         "messages tools tool_choice model stop thinking reasoning response_format stream_options functions",
@@ -395,7 +395,7 @@ def test_no_body_raises_anything_but_bad_request(body):
         assert refused.message
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(UNTIMED, max_examples=300)
 @given(spoiled([json.loads(sample(agent)) for agent in CHAT_AGENTS]))
 def test_no_spoiled_body_of_an_agent_raises_anything_but_bad_request(body):
     try:
@@ -425,12 +425,12 @@ user_parts = st.builds(
 )
 spoken_parts = st.builds(ending, st.lists(st.builds(Text, words), min_size=1, max_size=3), points)
 assistant_parts = st.builds(
-    lambda thinking, text, calls, point: ending([*thinking, *text, *calls], point),
+    lambda thinking, text, calls, point: ending([*thinking, *text, *calls], point if text or calls else None),
     st.lists(thoughts, max_size=2),
     st.lists(st.builds(Text, words), max_size=2),
-    st.lists(tool_uses, min_size=1, max_size=2),
+    st.lists(tool_uses, max_size=2),
     points,
-)
+).filter(bool)
 exchanges = st.one_of(
     st.builds(lambda content: [Message("user", content)], user_parts),
     st.builds(
@@ -483,13 +483,13 @@ requests = st.builds(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@UNTIMED
 @given(requests)
 def test_what_is_rendered_for_an_extended_upstream_reads_back_the_same(request):
     assert parse_request(render_request(request, request.model, extensions=True)) == request
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@UNTIMED
 @given(requests)
 def test_a_plain_upstream_gets_only_what_openai_knows(request):
     body = json.loads(render_request(request, "up"))
@@ -515,6 +515,26 @@ def test_a_cache_point_behind_a_tool_result_stands_on_its_message():
     messages = json.loads(render_request(request, "up", extensions=True))["messages"]
     assert messages[0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
     assert b"cache_control" not in render_request(request, "up")
+
+
+def test_tools_are_rendered_with_no_more_than_was_said_of_them():
+    request = Request("m", (Message("user", (Text("hi"),)),), tools=(Tool("f", "", {"type": "object"}),))
+    body = json.loads(render_request(request, "up", extensions=True))
+    assert body["tools"] == [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    assert "tool_choice" not in body
+
+
+def test_parts_that_have_no_place_are_left_out():
+    adaptive = Request(
+        "m",
+        (Message("user", (CachePoint(), Text("hi"), ToolResult("1", ()), CachePoint())),),
+        reasoning=Reasoning("adaptive"),
+    )
+    body = json.loads(render_request(adaptive, "up"))
+    assert [message["role"] for message in body["messages"]] == ["tool", "user"]
+    assert "reasoning_effort" not in body
+    lone = Request("m", (Message("user", (Text("hi"),)), Message("assistant", (ToolUse("1", "f", "{}"), CachePoint()))))
+    assert b"cache_control" not in render_request(lone, "up")
 
 
 def test_an_answer_that_was_only_thinking_is_an_empty_message_upstream():

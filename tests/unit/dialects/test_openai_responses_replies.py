@@ -208,6 +208,11 @@ def test_interleaved_calls_keep_their_places():
     assert [item["name"] for item in fields[-1]["response"]["output"]] == ["f", "g"]
 
 
+def test_a_block_that_held_nothing_leaves_no_item():
+    events: list[Event] = [Started(), BlockEnded(0), TextDelta(1, "a"), BlockEnded(1), Stopped("end_turn")]
+    assert [item["type"] for item in read(stream(events))[-1]["response"]["output"]] == ["message"]
+
+
 def test_blocks_left_open_are_ended_by_finish():
     fields = read(stream([Started(), TextDelta(0, "a")]))
     assert fields[-2]["type"] == "response.output_item.done"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sekisho.dialects.exchange import (
@@ -29,7 +29,7 @@ from sekisho.dialects.openai_responses import parse_request, tool_origins
 from sekisho.dialects.openai_responses.thinking import parse_encrypted, render_encrypted
 from sekisho.dialects.openai_responses.tools import Toolbox
 from sekisho.errors import BadRequest
-from tests.unit.dialects.random_bodies import bodies, spoiled
+from tests.unit.dialects.random_bodies import UNTIMED, bodies, spoiled
 
 CODEX = json.loads((Path(__file__).parents[2] / "samples" / "codex.json").read_text())["requests"][0]["body"]
 USER = {"role": "user", "content": "hi"}
@@ -114,6 +114,7 @@ def test_free_text_tools_become_functions_and_their_calls_too():
     assert request.tool_choice == ToolChoice("tool", "apply_patch")
 
 
+@UNTIMED
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_a_flat_name_is_one_that_every_model_takes(namespace, name):
     flat = Toolbox().flat_name(namespace or "n", name)
@@ -123,6 +124,7 @@ def test_a_flat_name_is_one_that_every_model_takes(namespace, name):
 SHORT = st.text(alphabet="a_", min_size=1, max_size=4)
 
 
+@UNTIMED
 @given(SHORT, SHORT, SHORT, SHORT)
 def test_different_tools_have_different_flat_names(namespace, name, other_namespace, other_name):
     toolbox = Toolbox()
@@ -137,6 +139,7 @@ def test_a_flat_name_that_is_taken_gets_a_digest():
     assert names[0] == "a__b" and names[1].startswith("a__b_")
 
 
+@UNTIMED
 @given(st.one_of(st.builds(Thinking, st.text(), st.text()), st.builds(RedactedThinking, st.text())))
 def test_thinking_survives_the_way_through_the_client(part):
     try:
@@ -182,10 +185,21 @@ def test_reasoning_format_and_limits():
 
 def test_allowed_tools_leave_only_those():
     tools = [{"type": "function", "name": "a"}, {"type": "function", "name": "b"}]
-    choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "b"}]}
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "b"}, {"type": "mcp"}]}
     request = parse(tools=tools, tool_choice=choice)
     assert request.tools == (Tool("b", "", {"type": "object", "properties": {}}),)
     assert request.tool_choice == ToolChoice("auto")
+
+
+def test_plain_arguments_that_are_no_object_are_wrapped():
+    call = {"type": "function_call", "call_id": "1", "name": "f", "arguments": "[1]"}
+    assert parse(input=[USER, call]).messages[1].parts == (ToolUse("1", "f", '{"malformed_arguments":"[1]"}'),)
+
+
+def test_storing_is_not_done_and_a_refusal_comes_back_as_text():
+    refusal = {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}
+    request = parse(input=[USER, refusal], store=True)
+    assert request.messages[1].parts == (Text("no"),) and request.unused == ("store",)
 
 
 def test_hosted_tools_and_their_steps_are_named_and_left_out():
@@ -221,6 +235,8 @@ def test_hosted_tools_and_their_steps_are_named_and_left_out():
         ({"previous_response_id": "r"}, "previous_response_id"),
         ({"conversation": "c"}, "conversation"),
         ({"background": True}, "background"),
+        ({"input": 3}, "input"),
+        ({"input": [{"role": "user", "content": [{"type": "refusal", "refusal": "no"}]}]}, "input[0].content[0].type"),
         ({"tools": [{"type": "function"}]}, "tools[0].name"),
         ({"tools": [{"type": "namespace", "name": "n", "tools": [3]}]}, "tools[0].tools[0]"),
         ({"text": {"format": {"type": "json_schema", "name": "n"}}}, "text.format.schema"),
@@ -235,7 +251,7 @@ def test_a_wrong_field_is_refused_with_its_path(fields, path):
     assert refused.value.param == path
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(UNTIMED, max_examples=300)
 @given(
     st.one_of(
         spoiled([CODEX]),

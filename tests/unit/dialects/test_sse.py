@@ -9,6 +9,7 @@ from openai._streaming import SSEDecoder
 
 from sekisho.dialects.sse import SseEvent, SseParser, render_event
 from sekisho.errors import UpstreamUnavailable
+from tests.unit.dialects.random_bodies import UNTIMED
 
 LINES = st.sampled_from(
     [
@@ -38,16 +39,19 @@ def cut(stream: bytes, places: list[int]) -> list[bytes]:
     return [stream[start:end] for start, end in itertools.pairwise(bounds)]
 
 
+@UNTIMED
 @given(STREAMS, st.lists(st.integers(0, 10_000), max_size=12))
 def test_it_does_not_matter_how_the_bytes_are_cut(stream, places):
     assert read(cut(stream, places)) == read([stream])
 
 
+@UNTIMED
 @given(STREAMS)
 def test_one_byte_at_a_time_gives_the_same(stream):
     assert read([stream[i : i + 1] for i in range(len(stream))]) == read([stream])
 
 
+@UNTIMED
 @given(st.lists(st.tuples(st.sampled_from([b"", b"ping"]), st.text(max_size=40)), max_size=8))
 def test_what_is_written_is_read_back_by_us_and_by_the_official_sdk(pairs):
     events = [(name, text.replace("\r", "").encode("utf-8", "replace")) for name, text in pairs]

@@ -21,7 +21,7 @@ from sekisho.dialects.openai_chat.replies import MEDIA_TYPE, TERMINATOR, render_
 from sekisho.dialects.openai_chat.usage import parse_usage, with_cost
 from sekisho.dialects.reading import UNREADABLE, mend_surrogates
 from sekisho.dialects.sse import KEEPALIVE, SseParser, render_event
-from sekisho.errors import BadRequest, SekishoError, UpstreamUnavailable
+from sekisho.errors import BadRequest, SekishoError
 from sekisho.values import StopReason, Usage
 
 _decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -95,7 +95,7 @@ class ChatPassing:
         self._body = body
 
     def body(self, cost_nanousd: int | None) -> bytes:
-        fields = _readable(self._body)
+        fields = _raw_object(self._body)
         if _has(fields, "usage"):
             fields["usage"] = with_cost(fields["usage"], cost_nanousd)
         return msgspec.json.encode(fields)
@@ -125,7 +125,7 @@ class ChatPassing:
 
     def _metered(self, data: bytes, cost_nanousd: int | None) -> bytes:
         """A chunk with its usage as the client may see it; nothing when it held only unwanted usage."""
-        fields = _readable(data)
+        fields = _raw_object(data)
         if not _has(fields, "usage"):
             return render_event(data)
         if self._wants_usage:
@@ -145,10 +145,3 @@ def _raw_object(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
         return _decode_raw(data)
     except msgspec.DecodeError:
         return _decode_raw(mend_surrogates(bytes(data)))
-
-
-def _readable(data: bytes) -> dict[str, msgspec.Raw]:
-    try:
-        return _raw_object(data)
-    except UNREADABLE as error:
-        raise UpstreamUnavailable("The model provider sent an answer that cannot be read.") from error

@@ -92,7 +92,7 @@ def _reasoning_extended(reasoning: Reasoning) -> dict[str, Any]:
             return {"thinking": {"type": "enabled", "budget_tokens": reasoning.budget_tokens}} | config
         case "adaptive":
             return {"thinking": {"type": "adaptive"}} | config
-        case "unset":
+        case _:
             return config
 
 

@@ -12,7 +12,6 @@ import msgspec
 from sekisho.dialects.exchange import (
     BlockEnded,
     Event,
-    Metered,
     RedactedThinking,
     Started,
     Stopped,
@@ -24,7 +23,6 @@ from sekisho.dialects.exchange import (
     ThinkingSigned,
     ToolDelta,
     ToolStarted,
-    ToolUse,
 )
 from sekisho.dialects.openai import Answer, error_object, gather
 from sekisho.dialects.openai_chat.usage import render_usage
@@ -112,7 +110,7 @@ class ReplyRenderer:
     def keepalive(self) -> bytes:
         return KEEPALIVE
 
-    def _event(self, event: Event) -> bytes:  # noqa: C901 - one arm per event
+    def _event(self, event: Event) -> bytes:
         match event:
             case Started():
                 return self._role()
@@ -135,8 +133,8 @@ class ReplyRenderer:
                 return self._tool_delta(index, "{}") if index in self._without_input else b""
             case Stopped(reason=reason):
                 self._stop_reason = reason
-            case Metered(usage=usage):
-                self._usage = usage
+            case _:
+                self._usage = event.usage
         return b""
 
     def _role(self) -> bytes:
@@ -179,11 +177,9 @@ def _message(answer: Answer) -> dict[str, Any]:
                 thinking.append({"type": "thinking", "thinking": text, "signature": signature})
             case RedactedThinking(data=data):
                 thinking.append({"type": "redacted_thinking", "data": data})
-            case ToolUse():
+            case _:
                 function = {"name": part.name, "arguments": part.input}
                 calls.append({"id": part.id, "type": "function", "function": function})
-            case _:
-                pass  # gather makes no other parts
     content = "".join(texts) if texts or not calls else None
     message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
     if thinking:

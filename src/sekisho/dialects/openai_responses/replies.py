@@ -168,12 +168,11 @@ class ReplyRenderer:
                 self._stop_reason = reason
             case Metered(usage=usage):
                 self._usage = usage
-            case BlockEnded(index=index):
-                if index in self._items:
-                    self._end(self._items[index], written)
+            case BlockEnded(index=index) if index in self._items:
+                self._end(self._items[index], written)
             case _:
                 block = grow(self._blocks, event)
-                if block is not None:
+                if block is not None:  # else the end of a block that held nothing
                     self._begin(written)
                     self._delta(event, self._item(event.index, block, written), written)
 
