@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import msgspec
 import pytest
 
 from sekisho.clock import FakeClock
@@ -178,8 +179,9 @@ async def test_a_role_starts_from_its_own_keys_or_profile_or_the_default_chain(
     clock = FakeClock()
     sts = Sts(clock)
     async with serving(sts) as server:
-        for given in ({"access_key_id": "AKIDOWN", "secret_access_key": "s"}, {"profile": "hub"}, {}):
-            source = CredentialSource("assume_role", role_arn=ROLE, sts_endpoint=server.url, **given)
+        start = CredentialSource("assume_role", role_arn=ROLE, sts_endpoint=server.url)
+        own_keys = msgspec.structs.replace(start, access_key_id="AKIDOWN", secret_access_key="s")
+        for source in (own_keys, msgspec.structs.replace(start, profile="hub"), start):
             await resolver(clock).resolve(source)
     assert [asked["signer"] for asked in sts.asked] == ["AKIDOWN", "AKIDHUB", "AKIDENV"]
 
