@@ -160,8 +160,9 @@ class CredentialSource(msgspec.Struct, frozen=True):
 
     `default`: the AWS chain (environment, shared files, web identity, container, instance). `profile`: one of the
     shared files. `static`: `access_key_id`, `secret_access_key`, `session_token`. `assume_role`: `role_arn` by way of
-    `base` (default chain when None), through STS in `region` or at `sts_endpoint`. `bearer`: `token`, a Bedrock API key
-    or another provider's key. Secrets are references (`env:NAME`, `file:PATH`) or the secret itself."""
+    `base`, else of the keys or profile given beside it, else of the default chain, through STS in `region` or at
+    `sts_endpoint`. `bearer`: `token`, a Bedrock API key or another provider's key. Secrets are references (`env:NAME`,
+    `file:PATH`) or the secret itself."""
 
     kind: Literal["default", "profile", "static", "assume_role", "bearer"]
     profile: str = ""

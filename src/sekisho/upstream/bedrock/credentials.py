@@ -86,7 +86,7 @@ class AwsCredentials:
         if held is not None and left_us > source.session_s * 1_000_000 // 4:
             return held
         try:
-            base = await self.resolve(source.base or CredentialSource("default"))
+            base = await self.resolve(_base_of(source))
             if isinstance(base, BearerCredential):
                 raise UpstreamAccessDenied(
                     "A bearer token cannot assume a role: its base must be a source of AWS keys."
@@ -141,6 +141,20 @@ class AwsCredentials:
         if not value:
             raise UpstreamAccessDenied(f"The secret {reference or 'of a credential source'} is empty.")
         return value
+
+
+def _base_of(source: CredentialSource) -> CredentialSource:
+    """What an assume_role source asks STS with: its base, else its own keys or profile, else the default chain."""
+    if source.base is not None:
+        return source.base
+    if source.access_key_id:
+        return CredentialSource(
+            "static",
+            access_key_id=source.access_key_id,
+            secret_access_key=source.secret_access_key,
+            session_token=source.session_token,
+        )
+    return CredentialSource("profile", profile=source.profile) if source.profile else CredentialSource("default")
 
 
 def _mapped(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import msgspec
 import pytest
 
 from sekisho.clock import FakeClock
@@ -167,6 +168,22 @@ async def test_roles_may_be_chained() -> None:
         ]
         await asyncio.gather(*(credentials.resolve(spoke) for spoke in spokes))
     assert [asked["signer"] for asked in sts.asked] == ["AKIDBASE", "ASIA1", "ASIA1"]
+
+
+async def test_a_role_starts_from_its_own_keys_or_profile_or_the_default_chain(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "credentials").write_text("[hub]\naws_access_key_id = AKIDHUB\naws_secret_access_key = s\n")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDENV")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    clock = FakeClock()
+    sts = Sts(clock)
+    async with serving(sts) as server:
+        start = CredentialSource("assume_role", role_arn=ROLE, sts_endpoint=server.url)
+        own_keys = msgspec.structs.replace(start, access_key_id="AKIDOWN", secret_access_key="s")
+        for source in (own_keys, msgspec.structs.replace(start, profile="hub"), start):
+            await resolver(clock).resolve(source)
+    assert [asked["signer"] for asked in sts.asked] == ["AKIDOWN", "AKIDHUB", "AKIDENV"]
 
 
 async def test_a_refusal_of_sts_is_told_without_its_words_unless_the_session_is_still_good() -> None:
