@@ -216,6 +216,7 @@ def _prepare_home(home: Path, settings: ControlPlaneSettings) -> bytes:
     if is_fresh:  # nobody has a key yet: this snapshot needs no database
         keys = _master_key(settings, pepper)
         write_snapshot(snapshot_path(home), Snapshot(1, ORG_ID, keys, settings.models(), settings.simulated))
+        _database_path(home).touch(mode=0o600)  # SQLite gives its other files the same mode
     return pepper
 
 
@@ -240,8 +241,7 @@ async def run_control_plane(
     Raises StoreUnavailable when it cannot start, also when another control process has this home.
     """
     path = socket_path or home / "run" / "control.sock"
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _only_one(path.with_name("control.lock")):
+    with _sole_process(home, path.with_name("control.lock")):
         plane = await open_control_plane(home, settings, clock or SystemClock())
         try:
             with bind_control_socket(path) as listener:
@@ -324,8 +324,10 @@ def _master_key(settings: ControlPlaneSettings, pepper: bytes) -> tuple[VirtualK
 
 
 @contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Hold a lock file. Raises StoreUnavailable when another process does."""
+def _sole_process(home: Path, path: Path) -> Iterator[None]:
+    """Hold the lock file of this home, making the folders. Raises StoreUnavailable when another process does."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)  # `parents` alone would leave it open to all
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
