@@ -199,10 +199,14 @@ async def open_control_plane(home: Path, settings: ControlPlaneSettings, clock: 
     from sekisho.store.sql.migrate import migrate  # noqa: PLC0415
 
     database = Database(settings.database_url or sqlite_url(_database_path(home)))
-    await migrate(database)
-    plane = ControlPlane(home, settings, clock, pepper, database)
-    await plane.prepare_org()
-    await plane.reload()
+    try:
+        await migrate(database)
+        plane = ControlPlane(home, settings, clock, pepper, database)
+        await plane.prepare_org()
+        await plane.reload()
+    except BaseException:
+        await database.close()  # its threads would keep the process alive
+        raise
     return plane
 
 
@@ -284,7 +288,7 @@ def bind_control_socket(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listener.bind(str(path))
+        listener.bind(str(path.absolute()))  # its name tells a request that it came over this socket
         path.chmod(0o600)
         listener.listen(128)
         listener.setblocking(False)

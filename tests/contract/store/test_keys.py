@@ -43,7 +43,7 @@ async def test_a_key_comes_back_as_it_was_stored(keys):
 
 
 async def test_every_write_raises_the_epoch_and_a_refused_one_does_not(keys):
-    epochs = [(await keys.current("default"))[0]]
+    epochs: list[int] = [(await keys.current("default"))[0]]
 
     async def epoch_after(write) -> int:
         await write

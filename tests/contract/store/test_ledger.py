@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.errors import StoreUnavailable
 from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled
 from sekisho.ledger.journal_files import Batch, Segment
-from sekisho.record.calls import CallFilter, CallRow, Spend, utc_day
+from sekisho.record.calls import CallFilter, CallRow, Dimension, Spend, utc_day
 from sekisho.store.sql.calls import SqlCalls
 from sekisho.store.sql.engine import Database, sqlite_url
 from sekisho.store.sql.ledger import SqlLedger
@@ -42,7 +43,7 @@ def attempt(cost: int, usage: Usage = Usage(), error: str = "") -> Attempt:  # n
 
 def settled(number: int, cost: int = 1_000_000, at: int = NOON + 1_000_000, status="ok", **changes) -> Settled:
     usage = Usage(10, 20, 30, 0, 40, 5)
-    values = {
+    values: dict[str, Any] = {
         "stop_reason": "end_turn",
         "error": "",
         "message": "",
@@ -298,7 +299,7 @@ async def test_spend_is_grouped_filtered_and_ordered_by_cost(database, names):
         )
     )
 
-    async def by(*dimensions, **where):
+    async def by(*dimensions: Dimension, **where: Any) -> list[tuple[Any, ...]]:
         rows = await calls.spend("default", by=dimensions, where=CallFilter(**where))
         return [(row.day, row.key_id, row.user_id, row.model, row.calls, row.cost_nanousd) for row in rows]
 

@@ -19,11 +19,11 @@ from sekisho.store.sql.tables import counter, metadata
 
 
 async def test_the_migrations_build_exactly_the_tables(database):
+    def compare(connection: sa.Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
+
     async with database.read() as connection:
-        difference = await connection.run_sync(
-            lambda sync: compare_metadata(MigrationContext.configure(sync, opts={"compare_type": True}), metadata)
-        )
-    assert difference == []
+        assert await connection.run_sync(compare) == []
 
 
 def test_the_head_named_in_code_is_the_newest_migration():
@@ -32,7 +32,11 @@ def test_the_head_named_in_code_is_the_newest_migration():
 
 def test_every_table_compiles_for_postgresql():
     for table in metadata.sorted_tables:
-        ddl = str(sa.schema.CreateTable(table).compile(dialect=postgresql.dialect()))
+        ddl = str(
+            sa.schema.CreateTable(table).compile(
+                dialect=postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
+            )
+        )
         assert "WITHOUT ROWID" not in ddl
 
 

@@ -1,5 +1,6 @@
 """The journal on disk: what was written whole is read exactly once, whatever kills the writer and when."""
 
+import fcntl
 import os
 import random
 import resource
@@ -18,7 +19,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sekisho.errors import JournalCorrupt, StoreUnavailable
-from sekisho.ledger import journal_files
 from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled
 from sekisho.ledger.journal_files import JournalReader, JournalWriter, Segment
 from sekisho.values import Usage
@@ -221,8 +221,8 @@ def test_a_file_shorter_than_what_was_read_from_it_is_an_error(tmp_path: Path):
 
 def test_a_segment_removed_before_its_writer_locked_it_is_noticed(tmp_path: Path, monkeypatch):
     """Between making a segment and locking it the reader may take it for a dead, empty one."""
-    lock = journal_files.fcntl.flock
-    raced = []
+    lock = fcntl.flock
+    raced: list[bool] = []
 
     def race(descriptor: int, operation: int) -> None:
         if not raced:
@@ -232,7 +232,7 @@ def test_a_segment_removed_before_its_writer_locked_it_is_noticed(tmp_path: Path
             reader.remove("p", {})
         lock(descriptor, operation)
 
-    monkeypatch.setattr(journal_files.fcntl, "flock", race)
+    monkeypatch.setattr(fcntl, "flock", race)
     with JournalWriter(tmp_path, "p") as writer:
         writer.append(opened(1))
         assert read_all(tmp_path, {}) == [opened(1)]
@@ -271,7 +271,7 @@ def test_a_torn_segment_that_cannot_be_cut_back_is_left_for_a_new_one(tmp_path: 
         writer.append(opened(1))
         size = (tmp_path / "p-000001.log").stat().st_size
         with monkeypatch.context() as patch, largest_file(size + 20), pytest.raises(StoreUnavailable):
-            patch.setattr(journal_files.os, "ftruncate", refuse)
+            patch.setattr(os, "ftruncate", refuse)
             writer.append(opened(2))
         writer.append(opened(3))
         assert read_all(tmp_path, offsets) == [opened(1), opened(3)]
@@ -280,9 +280,8 @@ def test_a_torn_segment_that_cannot_be_cut_back_is_left_for_a_new_one(tmp_path: 
 
 
 def test_against_power_cuts_every_record_is_synced(tmp_path: Path, monkeypatch):
-    synced = []
-    sync = os.fdatasync
-    monkeypatch.setattr(journal_files.os, "fdatasync", lambda descriptor: (synced.append(1), sync(descriptor)))
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
     with JournalWriter(tmp_path, "p", durability="power") as writer:
         writer.append(opened(1))
         writer.append(opened(2))
@@ -295,7 +294,7 @@ def test_after_a_failed_sync_nothing_is_written_behind_the_doubt(tmp_path: Path,
 
     with JournalWriter(tmp_path, "p", durability="power") as writer:
         with monkeypatch.context() as patch, pytest.raises(StoreUnavailable):
-            patch.setattr(journal_files.os, "fdatasync", fail)
+            patch.setattr(os, "fdatasync", fail)
             writer.append(opened(1))
         writer.append(opened(2))
     assert [segment.number for segment in JournalReader(tmp_path).segments()] == [1, 2]
