@@ -9,7 +9,8 @@ import httpx
 import msgspec
 import pytest
 
-from sekisho.app.control_plane import create_control_app
+from sekisho.access.distribution import read_snapshot
+from sekisho.app.control_plane import create_control_app, snapshot_path
 from sekisho.clock import id_text
 from sekisho.values import AwsCredential, Delivery
 from tests.acceptance.control_plane import (
@@ -186,6 +187,15 @@ async def test_a_key_that_no_process_confirms_was_never_made(running, monkeypatc
     assert response.status_code == 503
     assert "stuck" in response.json()["error"]["message"]
     assert (await running.operator.get("/admin/v1/keys")).json()["keys"] == []
+    snapshot = read_snapshot(snapshot_path(running.home))
+    assert snapshot is not None
+    assert [key.alias for key in snapshot.keys] == ["master key"]
+
+
+async def test_a_process_that_is_up_to_date_hears_of_nothing_new(running, monkeypatch):
+    monkeypatch.setattr("sekisho.access.distribution.Distribution.ask.__defaults__", (0.01,))
+    response = await running.operator.get("/internal/snapshot", params={"after": 1, "process": "call-1"})
+    assert (response.status_code, response.content) == (204, b"")
 
 
 async def test_internal_routes_do_not_exist_behind_the_gate(running):
@@ -248,6 +258,10 @@ async def test_a_code_opens_one_console_session(running):
     assert not await sessions.is_live("another")
     running.clock.advance(12 * 3600)
     assert not await sessions.is_live(cookie)
+    other = await sessions.redeem(await sessions.issue_code())
+    assert other is not None
+    await sessions.end(other)
+    assert not await sessions.is_live(other)
     late = await sessions.issue_code()
     running.clock.advance(600)
     assert await sessions.redeem(late) is None

@@ -5,6 +5,7 @@ import json
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,44 @@ async def test_a_failing_ledger_is_shown_and_tried_again(home, monkeypatch, capl
     assert plane.health().journal_lag_bytes == 0
     assert "cannot be booked" in caplog.text
     await plane.close()
+
+
+async def test_credentials_that_cannot_be_refreshed_stay_in_force(home, monkeypatch, caplog):
+    plane = await open_control_plane(home, SETTINGS, FakeClock())
+    turns: list[int] = []
+
+    async def fail() -> None:
+        raise StoreUnavailable("no credentials today")
+
+    async def no_wait(_seconds: float) -> None:
+        turns.append(plane.health().epoch)
+        if len(turns) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(plane, "refresh_credentials", fail)
+    monkeypatch.setattr("sekisho.app.control_plane.asyncio.sleep", no_wait)
+    with pytest.raises(asyncio.CancelledError):
+        await plane.refresh_credentials_forever()
+    assert turns == [1, 1, 1]
+    assert caplog.text.count("cannot be refreshed") == 2
+    await plane.close()
+
+
+async def test_a_start_that_fails_lets_go_of_the_database(home):
+    async def fail() -> Any:
+        raise StoreUnavailable("no credentials today")
+
+    settings = ControlPlaneSettings(models=tuple, credentials=fail)
+    with pytest.raises(StoreUnavailable, match="today"):
+        await open_control_plane(home, settings, FakeClock())
+    assert [thread for thread in threading.enumerate() if "aiosqlite" in str(thread).lower()] == []
+
+
+def test_a_socket_path_that_is_too_long_is_reported(tmp_path):
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+        bind_control_socket(folder / "control.sock")
 
 
 def test_a_master_key_may_be_a_reference():

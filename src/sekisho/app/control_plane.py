@@ -105,11 +105,11 @@ class ControlPlane:
         self._models = self._settings.models()
         self._credentials = dict(await self._settings.credentials())
         await self._keys.raise_epoch()
-        await self._offer()
+        await self.offer()
 
     async def publish(self) -> None:
         """Put what the database says in force. Raises StoreUnavailable when a call process does not confirm it."""
-        await self.distribution.confirmed(await self._offer())
+        await self.distribution.confirmed(await self.offer())
 
     async def drain_once(self) -> int:
         """Book what the journal holds; the number of records."""
@@ -143,7 +143,7 @@ class ControlPlane:
         if credentials != self._credentials:
             self._credentials = credentials
             await self._keys.raise_epoch()
-            await self._offer()
+            await self.offer()
 
     def health(self) -> "Health":
         """How the control plane is."""
@@ -163,7 +163,7 @@ class ControlPlane:
 
         return Services(
             org_id=ORG_ID,
-            keys=KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self.publish),
+            keys=KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self),
             calls=self._calls,
             sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
             distribution=self.distribution,
@@ -178,7 +178,7 @@ class ControlPlane:
         """Let go of the database."""
         await self._database.close()
 
-    async def _offer(self) -> int:
+    async def offer(self) -> int:
         """Build the snapshot from the database, write it, hand it out; its epoch."""
         async with self._publishing:
             epoch, keys = await self._keys.current(ORG_ID)

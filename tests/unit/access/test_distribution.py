@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from sekisho.access.distribution import Distribution, read_snapshot, write_snapshot
+from sekisho.access.register import IssuedKey, StoredKey
 from sekisho.clock import FakeClock
 from sekisho.errors import StoreUnavailable
 from sekisho.values import AwsCredential, BearerCredential, Delivery, Snapshot
@@ -105,6 +106,12 @@ async def test_a_dead_process_holds_up_nobody(clock):
     await turns()
     distribution.forget("dead")
     await confirming
+
+
+def test_credentials_and_new_keys_do_not_show_their_secrets():
+    stored = StoredKey("id", "default", b"d", "wxyz", 0, "operator", 0)
+    shown = repr(IssuedKey(stored, "sk-very-secret")) + repr(delivery(1)) + repr(BearerCredential("very-secret"))
+    assert "secret" not in shown
 
 
 def test_the_snapshot_on_disk_is_whole_and_private(tmp_path: Path):

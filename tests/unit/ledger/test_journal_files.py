@@ -327,6 +327,40 @@ def test_a_bad_process_id_or_an_unusable_folder_is_refused(tmp_path: Path):
         JournalWriter(tmp_path / "file" / "journal", "p")
 
 
+def test_a_lock_that_is_refused_is_reported(tmp_path: Path, monkeypatch):
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError("no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+        JournalWriter(tmp_path, "p")
+
+
+def test_a_segment_that_cannot_be_read_is_reported(tmp_path: Path):
+    (tmp_path / "p-000001.log").mkdir()
+    with pytest.raises(StoreUnavailable, match=r"p-000001\.log cannot be read"):
+        read_all(tmp_path, {})
+
+
+def test_a_process_that_rotates_while_it_is_looked_at_is_alive(tmp_path: Path, monkeypatch):
+    writer = JournalWriter(tmp_path, "p", segment_bytes=1)
+    writer.append(opened(1))
+    lock = fcntl.flock
+    looked: list[bool] = []
+
+    def rotate(descriptor: int, operation: int) -> None:
+        if not looked:
+            looked.append(True)
+            writer.append(opened(2))  # the old segment is free now, the new one not in the reader's list
+        lock(descriptor, operation)
+
+    offsets: dict[str, int] = {}
+    read_all(tmp_path, offsets)
+    monkeypatch.setattr(fcntl, "flock", rotate)
+    assert not JournalReader(tmp_path).has_ended("p", offsets)
+    writer.close()
+
+
 def test_other_files_in_the_folder_are_left_alone(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("mine")
     assert JournalReader(tmp_path).segments() == []
