@@ -4,7 +4,7 @@ Every write that changes what a call process may decide ends with `publish`: it 
 """
 
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import msgspec
@@ -155,18 +155,27 @@ class KeyStore(Protocol):
         ...
 
 
-Publish = Callable[[], Awaitable[None]]
+class Publisher(Protocol):
+    """Brings what the store says to the call processes. Raises StoreUnavailable."""
+
+    async def offer(self) -> int:
+        """Hand out the keys as they are now, without waiting; the epoch."""
+        ...
+
+    async def publish(self) -> None:
+        """Hand out the keys as they are now and wait until every call process has them in force."""
+        ...
 
 
 class KeyRegister:
     """Creates, finds and changes the keys of one organisation."""
 
-    def __init__(self, store: KeyStore, pepper: bytes, org_id: str, clock: Clock, publish: Publish) -> None:
+    def __init__(self, store: KeyStore, pepper: bytes, org_id: str, clock: Clock, publisher: Publisher) -> None:
         self._store = store
         self._pepper = pepper
         self._org_id = org_id
         self._clock = clock
-        self._publish = publish
+        self._publisher = publisher
 
     async def create(self, draft: KeyDraft, created_by: str) -> IssuedKey:
         """Make a key and put it in force.
@@ -199,9 +208,10 @@ class KeyRegister:
         )
         await self._store.add(stored)
         try:
-            await self._publish()
+            await self._publisher.publish()
         except StoreUnavailable:
             await self._store.erase(self._org_id, stored.id)
+            await self._publisher.offer()
             raise
         return IssuedKey(stored, raw)
 
@@ -213,13 +223,13 @@ class KeyRegister:
             {} if change.metadata is UNSET else change.metadata,
         )
         changed = await self._store.change(self._org_id, key_id, change, self._clock.now_us())
-        await self._publish()
+        await self._publisher.publish()
         return changed
 
     async def delete(self, key_id: str) -> None:
         """Take a key out of use for good. Raises NotFound, StoreUnavailable."""
         await self._store.delete(self._org_id, key_id, self._clock.now_us())
-        await self._publish()
+        await self._publisher.publish()
 
     async def get(self, key_id: str) -> StoredKey:
         """One key in use, by id. Raises NotFound."""

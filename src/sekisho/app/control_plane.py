@@ -105,11 +105,11 @@ class ControlPlane:
         self._models = self._settings.models()
         self._credentials = dict(await self._settings.credentials())
         await self._keys.raise_epoch()
-        await self._offer()
+        await self.offer()
 
     async def publish(self) -> None:
         """Put what the database says in force. Raises StoreUnavailable when a call process does not confirm it."""
-        await self.distribution.confirmed(await self._offer())
+        await self.distribution.confirmed(await self.offer())
 
     async def drain_once(self) -> int:
         """Book what the journal holds; the number of records."""
@@ -143,7 +143,7 @@ class ControlPlane:
         if credentials != self._credentials:
             self._credentials = credentials
             await self._keys.raise_epoch()
-            await self._offer()
+            await self.offer()
 
     def health(self) -> "Health":
         """How the control plane is."""
@@ -163,7 +163,7 @@ class ControlPlane:
 
         return Services(
             org_id=ORG_ID,
-            keys=KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self.publish),
+            keys=KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self),
             calls=self._calls,
             sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
             distribution=self.distribution,
@@ -178,7 +178,7 @@ class ControlPlane:
         """Let go of the database."""
         await self._database.close()
 
-    async def _offer(self) -> int:
+    async def offer(self) -> int:
         """Build the snapshot from the database, write it, hand it out; its epoch."""
         async with self._publishing:
             epoch, keys = await self._keys.current(ORG_ID)
@@ -199,10 +199,14 @@ async def open_control_plane(home: Path, settings: ControlPlaneSettings, clock: 
     from sekisho.store.sql.migrate import migrate  # noqa: PLC0415
 
     database = Database(settings.database_url or sqlite_url(_database_path(home)))
-    await migrate(database)
-    plane = ControlPlane(home, settings, clock, pepper, database)
-    await plane.prepare_org()
-    await plane.reload()
+    try:
+        await migrate(database)
+        plane = ControlPlane(home, settings, clock, pepper, database)
+        await plane.prepare_org()
+        await plane.reload()
+    except BaseException:
+        await database.close()  # its threads would keep the process alive
+        raise
     return plane
 
 
@@ -216,6 +220,7 @@ def _prepare_home(home: Path, settings: ControlPlaneSettings) -> bytes:
     if is_fresh:  # nobody has a key yet: this snapshot needs no database
         keys = _master_key(settings, pepper)
         write_snapshot(snapshot_path(home), Snapshot(1, ORG_ID, keys, settings.models(), settings.simulated))
+        _database_path(home).touch(mode=0o600)  # SQLite gives its other files the same mode
     return pepper
 
 
@@ -240,8 +245,7 @@ async def run_control_plane(
     Raises StoreUnavailable when it cannot start, also when another control process has this home.
     """
     path = socket_path or home / "run" / "control.sock"
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _only_one(path.with_name("control.lock")):
+    with _sole_process(home, path.with_name("control.lock")):
         plane = await open_control_plane(home, settings, clock or SystemClock())
         try:
             with bind_control_socket(path) as listener:
@@ -284,7 +288,7 @@ def bind_control_socket(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listener.bind(str(path))
+        listener.bind(str(path.absolute()))  # its name tells a request that it came over this socket
         path.chmod(0o600)
         listener.listen(128)
         listener.setblocking(False)
@@ -324,8 +328,10 @@ def _master_key(settings: ControlPlaneSettings, pepper: bytes) -> tuple[VirtualK
 
 
 @contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Hold a lock file. Raises StoreUnavailable when another process does."""
+def _sole_process(home: Path, path: Path) -> Iterator[None]:
+    """Hold the lock file of this home, making the folders. Raises StoreUnavailable when another process does."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)  # `parents` alone would leave it open to all
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -88,13 +88,12 @@ class SqlCalls:
             query = query.where(spend_day.c.day <= utc_day(where.until - 1))
         async with self._database.read() as connection:
             wanted = {
-                "org": org_id,
                 "key": where.key_id,
                 "user": where.user_id,
                 "team": where.team_id,
                 "model": where.model,
             }
-            conditions = await self._conditions(connection, spend_day, wanted)
+            conditions = await self._conditions(connection, spend_day, org_id, wanted)
             rows = (await connection.execute(query.where(*conditions))).mappings().all()
             named = [dimension for dimension in by if dimension != "day"]
             texts = await self._names.texts(connection, {row[dimension] for row in rows for dimension in named})
@@ -104,25 +103,24 @@ class SqlCalls:
         self, connection: AsyncConnection, org_id: str, query: sa.Select[Any], where: CallFilter = ANY_CALL
     ) -> list[CallRow]:
         wanted = {
-            "org": org_id,
             "key": where.key_id,
             "user": where.user_id,
             "team": where.team_id,
             "model": where.model,
             "status": where.status,
         }
-        conditions = await self._conditions(connection, call, wanted)
+        conditions = await self._conditions(connection, call, org_id, wanted)
         rows = (await connection.execute(query.where(*conditions))).mappings().all()
         texts = await self._names.texts(connection, {row[column] for row in rows for column in NAMED})
         return [_call_row(row, texts) for row in rows]
 
     async def _conditions(
-        self, connection: AsyncConnection, table: sa.Table, wanted: dict[str, str]
+        self, connection: AsyncConnection, table: sa.Table, org_id: str, wanted: dict[str, str]
     ) -> list[sa.ColumnElement[bool]]:
-        """Equality on named columns; a name that was never seen matches nothing."""
+        """The organisation, and equality on named columns; a name that was never seen matches nothing."""
         conditions: list[sa.ColumnElement[bool]] = []
-        for column, text in wanted.items():
-            if text:
+        for column, text in {"org": org_id, **wanted}.items():
+            if text or column == "org":
                 number = await self._names.find(connection, text)
                 conditions.append(sa.false() if number is None else table.c[column] == number)
         return conditions

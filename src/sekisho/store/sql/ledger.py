@@ -59,7 +59,7 @@ class SqlLedger:
         """How far each segment has been booked."""
         async with self._database.read() as connection:
             rows = await connection.execute(sa.select(journal_offset.c.segment, journal_offset.c.end_offset))
-            return dict(rows.tuples().all())
+            return {segment: end_offset for segment, end_offset in rows}
 
     async def apply(self, batch: Batch) -> None:
         """Book the records and the segment's new offset, all or nothing."""

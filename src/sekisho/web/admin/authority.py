@@ -32,7 +32,8 @@ def presented_key(request: Request) -> str:
 def is_local(request: Request) -> bool:
     """Whether this came straight over the Unix socket, not forwarded and not over TCP."""
     server = request.scope.get("server")
-    return FORWARDED_HEADER not in request.headers and server is not None and server[1] is None
+    is_unix_socket = server is not None and server[1] is None and server[0].startswith("/")
+    return is_unix_socket and FORWARDED_HEADER not in request.headers
 
 
 class Authority:

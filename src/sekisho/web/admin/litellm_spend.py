@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from sekisho.access.register import KeyLabel
 from sekisho.clock import id_text
-from sekisho.errors import NotFound
+from sekisho.errors import BadRequest, NotFound
 from sekisho.record.calls import AttemptRow, CallFilter, CallRow, utc_day
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.calls import parse_call_id
@@ -24,6 +24,7 @@ CALL_TYPES = {
     "bedrock_invoke": "allm_passthrough_route",
 }
 MASTER_KEY_ID = "master"
+MOST_DAYS = 1000
 
 
 def litellm_spend_router(services: Services, authority: Authority) -> APIRouter:
@@ -84,6 +85,9 @@ async def _logs(services: Services, rows: list[CallRow]) -> list[dict[str, Any]]
 
 async def _daily(services: Services, where: CallFilter, since: int, until: int) -> list[dict[str, Any]]:
     """One object per UTC day, also for days without calls: spend in all, by key (as fields), by user, by model."""
+    days = range(utc_day(since), utc_day(until - 1) + 1)
+    if len(days) > MOST_DAYS:
+        raise BadRequest(f"Ask for at most {MOST_DAYS} days.", param="start_date")
     spend = await services.calls.spend(services.org_id, by=("day", "key", "user", "model"), where=where)
     labels = await _labels(services, {row.key_id for row in spend})
     by_key, by_user, by_model = (defaultdict[int, Counter[str]](Counter) for _ in range(3))
@@ -100,7 +104,7 @@ async def _daily(services: Services, where: CallFilter, since: int, until: int) 
             "users": _in_usd(by_user[day]),
             "models": _in_usd(by_model[day]),
         }
-        for day in range(utc_day(since), utc_day(until - 1) + 1)
+        for day in days
     ]
 
 

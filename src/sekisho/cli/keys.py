@@ -1,0 +1,206 @@
+"""`sekisho key ...`: virtual keys, through the running control process."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+import typer
+
+from sekisho.cli.messages import say
+from sekisho.cli.operator import ask, stop
+
+app = typer.Typer(no_args_is_help=True, help=say("Virtual keys.", "仮想キーを管理します。"))
+
+Home = Annotated[
+    Path,
+    typer.Option("--home", envvar="SEKISHO_HOME", help=say("Folder of this Sekisho.", "Sekisho のデータフォルダー。")),
+]
+Reference = Annotated[str, typer.Argument(help=say("The key's alias or id.", "キーの別名または ID。"))]
+AsJson = Annotated[bool, typer.Option("--json", help=say("Print JSON.", "JSON で出力します。"))]
+Alias = Annotated[str | None, typer.Option("--alias", help=say("Name of the key.", "キーの別名。"))]
+User = Annotated[str | None, typer.Option("--user", help=say("Whose key it is.", "利用者の ID。"))]
+Team = Annotated[str | None, typer.Option("--team", help=say("Team that pays.", "費用を負担するチームの ID。"))]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", help=say("Allowed model; may repeat.", "使えるモデル。複数回指定できます。")),
+]
+Tags = Annotated[list[str] | None, typer.Option("--tag", help=say("Tag; may repeat.", "タグ。複数回指定できます。"))]
+Expires = Annotated[
+    str | None,
+    typer.Option("--expires", help=say('Life from now, such as "30d".', "今からの有効期間。例: 30d")),
+]
+
+DEFAULT_HOME = Path.home() / ".sekisho"
+KEYS = "/admin/v1/keys"
+PAGE = 500
+
+
+@app.command("create", help=say("Make a key and print it, once.", "キーを作成し、一度だけ表示します。"))
+def create(
+    home: Home = DEFAULT_HOME,
+    alias: Alias = None,
+    user: User = None,
+    team: Team = None,
+    model: Models = None,
+    tag: Tags = None,
+    expires: Expires = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key; its raw form goes to standard output, everything else to standard error."""
+    key = ask(home, "POST", KEYS, _fields(alias, user, team, model, tag, expires))
+    if as_json:
+        typer.echo(_json(key))
+        return
+    typer.echo(key["key"])
+    typer.echo(
+        say(
+            f"Keep it now: it is not shown again. Id: {key['id']}",
+            f"今すぐ保存してください。再表示はできません。ID: {key['id']}",
+        ),
+        err=True,
+    )
+
+
+@app.command("list", help=say("Show all keys.", "すべてのキーを一覧表示します。"))
+def list_keys(home: Home = DEFAULT_HOME, user: User = None, team: Team = None, as_json: AsJson = False) -> None:
+    """Print every key, newest first."""
+    keys: list[dict[str, Any]] = []
+    after = ""
+    while True:
+        query = urlencode({"limit": PAGE, "after": after, "user_id": user or "", "team_id": team or ""})
+        page = ask(home, "GET", f"{KEYS}?{query}")
+        keys += page["keys"]
+        if page["next"] is None:
+            break
+        after = page["next"]
+    if as_json:
+        typer.echo(_json(keys))
+        return
+    for key in keys:
+        typer.echo("  ".join((key["id"], f"sk-...{key['hint']}", _state(key), key["alias"] or "-")))
+    if not keys:
+        typer.echo(say("There are no keys yet.", "キーはまだありません。"), err=True)
+
+
+@app.command("info", help=say("Show one key.", "キーの詳細を表示します。"))
+def info(reference: Reference, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """Print one key with what it spent."""
+    key = _find(home, reference)
+    usage = ask(home, "GET", f"/admin/v1/usage?{urlencode({'key_id': key['id']})}")["total"]
+    key |= {"calls": usage["calls"], "cost_nanousd": usage["cost_nanousd"]}
+    typer.echo(_json(key) if as_json else _describe(key))
+
+
+@app.command("update", help=say("Change a key.", "キーを変更します。"))
+def update(
+    reference: Reference,
+    home: Home = DEFAULT_HOME,
+    alias: Alias = None,
+    user: User = None,
+    team: Team = None,
+    model: Models = None,
+    tag: Tags = None,
+    expires: Expires = None,
+    never_expires: Annotated[
+        bool, typer.Option("--never-expires", help=say("Let it live for ever.", "無期限にします。"))
+    ] = False,
+    all_models: Annotated[
+        bool, typer.Option("--all-models", help=say("Allow every model.", "すべてのモデルを許可します。"))
+    ] = False,
+) -> None:
+    """Change what is given; leave the rest."""
+    fields = _fields(alias, user, team, model, tag, expires)
+    fields |= {"expires_in": None} if never_expires else {}
+    fields |= {"models": []} if all_models else {}
+    if not fields:
+        stop(say("Say what to change.", "変更する項目を指定してください。"))
+    key = ask(home, "PATCH", f"{KEYS}/{_find(home, reference)['id']}", fields)
+    typer.echo(_describe(key))
+
+
+@app.command("block", help=say("Refuse calls with a key from now on.", "キーの利用を停止します。"))
+def block(reference: Reference, home: Home = DEFAULT_HOME) -> None:
+    """Block a key; in force when the command ends."""
+    ask(home, "POST", f"{KEYS}/{_find(home, reference)['id']}/block")
+    typer.echo(say("Blocked.", "停止しました。"))
+
+
+@app.command("unblock", help=say("Accept calls with a key again.", "キーの利用を再開します。"))
+def unblock(reference: Reference, home: Home = DEFAULT_HOME) -> None:
+    """Unblock a key; in force when the command ends."""
+    ask(home, "POST", f"{KEYS}/{_find(home, reference)['id']}/unblock")
+    typer.echo(say("Unblocked.", "再開しました。"))
+
+
+@app.command("delete", help=say("Take a key out of use for good.", "キーを完全に無効にします。"))
+def delete(
+    reference: Reference,
+    home: Home = DEFAULT_HOME,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help=say("Do not ask.", "確認しません。"))] = False,
+) -> None:
+    """Delete a key after asking; its calls stay in the record."""
+    key = _find(home, reference)
+    name = key["alias"] or key["id"]
+    if not yes:
+        typer.confirm(say(f"Delete the key {name}?", f"キー {name} を削除しますか？"), abort=True)
+    ask(home, "DELETE", f"{KEYS}/{key['id']}")
+    typer.echo(say("Deleted.", "削除しました。"))
+
+
+def _find(home: Path, reference: str) -> dict[str, Any]:
+    """The key with this alias, else with this id."""
+    named: list[dict[str, Any]] = ask(home, "GET", f"{KEYS}?{urlencode({'alias': reference})}")["keys"]
+    if named:
+        return named[0]
+    found: dict[str, Any] = ask(home, "GET", f"{KEYS}/{quote(reference, safe='')}")
+    return found
+
+
+def _fields(
+    alias: str | None,
+    user: str | None,
+    team: str | None,
+    models: list[str] | None,
+    tags: list[str] | None,
+    expires: str | None,
+) -> dict[str, Any]:
+    """What was given on the command line, by its name in the admin API."""
+    fields = {
+        "alias": alias,
+        "user_id": user,
+        "team_id": team,
+        "models": models or None,
+        "tags": tags or None,
+        "expires_in": expires,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _describe(key: dict[str, Any]) -> str:
+    every = say("all", "すべて")
+    never = say("never", "無期限")
+    lines = {
+        say("id", "ID"): key["id"],
+        say("key", "キー"): f"sk-...{key['hint']}",
+        say("alias", "別名"): key["alias"] or "-",
+        say("state", "状態"): _state(key),
+        say("user", "利用者"): key["user_id"] or "-",
+        say("team", "チーム"): key["team_id"] or "-",
+        say("models", "モデル"): ", ".join(key["models"]) or every,
+        say("tags", "タグ"): ", ".join(key["tags"]) or "-",
+        say("expires", "有効期限"): key["expires_at"] or never,
+        say("created", "作成"): f"{key['created_at']} ({key['created_by']})",
+    }
+    if "cost_nanousd" in key:
+        lines[say("calls", "呼び出し")] = str(key["calls"])
+        lines[say("spend", "利用額")] = f"${key['cost_nanousd'] // 10**9}.{key['cost_nanousd'] % 10**9:09d}"
+    return "\n".join(f"{name}: {value}" for name, value in lines.items())
+
+
+def _state(key: dict[str, Any]) -> str:
+    return say("blocked", "停止中") if key["blocked"] else say("in use", "利用中")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)

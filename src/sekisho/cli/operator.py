@@ -1,0 +1,56 @@
+"""Asks the control process of a home over its Unix socket, as the local operator."""
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from sekisho.cli.messages import say
+
+TIMEOUT_S = 15.0
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def ask(home: Path, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """The JSON of the answer, None if it has none. Ends the command, with the reason, when there is no good answer."""
+    connection = _UnixConnection(home / "run" / "control.sock")
+    try:
+        headers = {"content-type": "application/json"} if body is not None else {}
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        response = connection.getresponse()
+        content = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        stop(
+            say(
+                f"Sekisho does not answer under {home}. Is it running? Start it with: sekisho serve",
+                f"{home} の Sekisho が応答しません。起動していますか？ 起動するには: sekisho serve",
+            ),
+            error,
+        )
+    finally:
+        connection.close()
+    answer: Any = json.loads(content) if content else None
+    if response.status >= 400:
+        stop(answer["error"]["message"])
+    return answer
+
+
+def stop(message: str, cause: Exception | None = None) -> NoReturn:
+    """End the command with a message and exit status 1."""
+    typer.echo(message, err=True)
+    raise typer.Exit(1) from cause

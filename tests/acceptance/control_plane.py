@@ -1,0 +1,133 @@
+"""A real control plane for acceptance tests: its own home, its own database, a clock that stands still."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from sekisho.access.keys import digest, pepper_path
+from sekisho.app.control_plane import ControlPlane, ControlPlaneSettings, create_control_app, open_control_plane
+from sekisho.clock import FakeClock, new_id
+from sekisho.ledger.journal import Attempt, Caller, Opened, Refused, Settled
+from sekisho.ledger.journal_files import JournalWriter
+from sekisho.values import Credential, Deployment, Model, Quirks, Usage
+
+MASTER = "sk-master-of-this-test-only"
+CLAUDE = Model(
+    "claude",
+    "claude",
+    200_000,
+    64_000,
+    Quirks(),
+    (Deployment("bedrock-1", "bedrock", "bedrock_converse", "http://127.0.0.1:1", "anthropic.claude"),),
+)
+
+
+class OverUnixSocket(httpx.AsyncBaseTransport):
+    """Calls the application in memory; it sees a request that came over a Unix socket."""
+
+    def __init__(self, app: Any) -> None:
+        async def on_socket(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "server": ("/run/control.sock", None)}, receive, send)
+
+        self._transport = httpx.ASGITransport(on_socket)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._transport.handle_async_request(request)
+
+
+@dataclass
+class Running:
+    """A control plane and the three kinds of callers: operator, anybody behind the gate, a journal writer."""
+
+    home: Path
+    plane: ControlPlane
+    clock: FakeClock
+    operator: httpx.AsyncClient
+    gate: httpx.AsyncClient
+    credentials: dict[str, Credential]
+
+    async def call_of(self, key: Mapping[str, Any], cost_nanousd: int = 1_500_000, **changes: Any) -> bytes:
+        """Let a key make one call that is settled and booked; the call's id."""
+        call_id = new_id(self.clock.now_us())
+        self.clock.advance(0.001)  # ids sort by millisecond
+        at = self.clock.now_us()
+        usage = Usage(input_tokens=10, cache_read_tokens=5, output_tokens=20)
+        caller = Caller("default", key["id"], key["user_id"], key["team_id"], ("project:x",), "cline", "4.1", "s-1")
+        tried = Attempt("bedrock-1", at, 800_000, 200, "", usage, cost_nanousd, cost_nanousd, "2026-11", "geo", "req-1")
+        values: dict[str, Any] = {
+            "call_id": call_id,
+            "ended_at": at + 1_000_000,
+            "status": "ok",
+            "stop_reason": "end_turn",
+            "error": "",
+            "message": "",
+            "is_metered": True,
+            "client_left": False,
+            "usage": usage,
+            "list_cost_nanousd": cost_nanousd,
+            "cost_nanousd": cost_nanousd,
+            "attempts": (tried,),
+            "first_byte_us": 250_000,
+            "upstream_us": 800_000,
+            "stages_us": (1, 2, 3),
+        }
+        with JournalWriter(self.home / "journal", f"call-{call_id.hex()}") as writer:
+            writer.append(Opened(call_id, at, caller, "openai_chat", "claude", True, 900, 9_000_000))
+            writer.append(Settled(**values | changes))
+        await self.plane.drain_once()
+        return call_id
+
+    async def refusal_of(self, key: Mapping[str, Any]) -> bytes:
+        """Let a key be refused once; the call's id."""
+        call_id = new_id(self.clock.now_us())
+        self.clock.advance(0.001)
+        at = self.clock.now_us()
+        caller = Caller("default", key["id"], key["user_id"])
+        with JournalWriter(self.home / "journal", f"call-{call_id.hex()}") as writer:
+            refused = Refused(
+                call_id, at, at + 9, caller, "openai_chat", "gpt", "resolve", "model_not_found", "No.", ()
+            )
+            writer.append(refused)
+        await self.plane.drain_once()
+        return call_id
+
+
+@asynccontextmanager
+async def running_control_plane(home: Path, master_key: str = MASTER) -> AsyncIterator[Running]:
+    """Open a control plane in this home; close it at the end."""
+    credentials: dict[str, Credential] = {}
+
+    async def current() -> Mapping[str, Credential]:
+        return credentials
+
+    clock = FakeClock()
+    settings = ControlPlaneSettings(models=lambda: (CLAUDE,), master_key=master_key, credentials=current)
+    plane = await open_control_plane(home, settings, clock)
+    transport = OverUnixSocket(create_control_app(plane))
+    async with (
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as operator,
+        httpx.AsyncClient(
+            transport=transport, base_url="http://localhost", headers={"x-sekisho-forwarded": "127.0.0.1"}
+        ) as gate,
+    ):
+        yield Running(home, plane, clock, operator, gate, credentials)
+    await plane.close()
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header that presents a key."""
+    return {"authorization": f"Bearer {key}"}
+
+
+def token_of(home: Path, key: str) -> str:
+    """How a key appears in answers: its digest in hexadecimal."""
+    return digest(pepper_path(home).read_bytes(), key).hex()
+
+
+def files_with(home: Path, secret: str) -> list[Path]:
+    """Every file under the home that holds this text."""
+    return [path for path in home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]

@@ -1,0 +1,56 @@
+"""Every store test runs on SQLite, and on PostgreSQL where SEKISHO_TEST_POSTGRES names an empty database."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from sekisho.store.sql.engine import Database, sqlite_url
+from sekisho.store.sql.keys import SqlKeys
+from sekisho.store.sql.migrate import migrate
+from sekisho.store.sql.names import Names
+from sekisho.store.sql.tables import metadata
+
+POSTGRES = os.environ.get("SEKISHO_TEST_POSTGRES", "")
+ENGINES = ("sqlite", "postgresql") if POSTGRES else ("sqlite",)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory) -> Path:
+    """A migrated SQLite file to copy: migrations take longer than tests."""
+
+    async def build() -> None:
+        database = Database(sqlite_url(path))
+        await migrate(database)
+        await SqlKeys(database).ensure_org("default", "default", 0)
+        await database.close()
+
+    path: Path = tmp_path_factory.mktemp("template") / "sekisho.db"
+    asyncio.run(build())
+    return path
+
+
+@pytest.fixture(params=ENGINES)
+async def database(request, tmp_path, template) -> AsyncIterator[Database]:
+    """A migrated database with the organisation "default" and nothing else."""
+    if request.param == "sqlite":
+        shutil.copy(template, tmp_path / "sekisho.db")
+        database = Database(sqlite_url(tmp_path / "sekisho.db"))
+    else:
+        database = Database(POSTGRES)
+        async with database.write() as connection:
+            await connection.run_sync(metadata.drop_all)
+            await connection.execute(sa.text("DROP TABLE IF EXISTS alembic_version"))
+        await migrate(database)
+        await SqlKeys(database).ensure_org("default", "default", 0)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def names(database) -> Names:
+    return Names(database)

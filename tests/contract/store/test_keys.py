@@ -1,0 +1,132 @@
+"""Keys, sessions and the epoch in the database."""
+
+import msgspec
+import pytest
+
+from sekisho.access.register import KeyChange, KeyFilter, KeyLabel, StoredKey
+from sekisho.errors import BadRequest, NotFound
+from sekisho.store.sql.keys import SqlKeys
+from sekisho.store.sql.sessions import SqlSessions
+
+
+def key(number: int, **changes) -> StoredKey:
+    made = StoredKey(f"k{number:025d}", "default", bytes([number]) * 32, "wxyz", number, "operator", number)
+    return msgspec.structs.replace(made, **changes)
+
+
+FULL = key(
+    1,
+    alias="alice",
+    user_id="alice",
+    team_id="red",
+    models=("claude", "nova"),
+    tags=("project:x",),
+    metadata={"cost centre": {"id": 7, "名前": "開発"}},
+    expires_at=2**52,
+    blocked=True,
+)
+
+
+@pytest.fixture
+def keys(database) -> SqlKeys:
+    return SqlKeys(database)
+
+
+async def test_a_key_comes_back_as_it_was_stored(keys):
+    await keys.add(FULL)
+    assert await keys.find("default", key_id=FULL.id) == FULL
+    assert await keys.find("default", digest=FULL.digest) == FULL
+    assert await keys.find("default", alias="alice") == FULL
+    assert await keys.find("default", key_id=FULL.id, alias="bob") is None
+    assert await keys.find("another", key_id=FULL.id) is None
+    assert await keys.find("default") is None
+
+
+async def test_every_write_raises_the_epoch_and_a_refused_one_does_not(keys):
+    epochs: list[int] = [(await keys.current("default"))[0]]
+
+    async def epoch_after(write) -> int:
+        await write
+        epochs.append((await keys.current("default"))[0])
+        return epochs[-1] - epochs[-2]
+
+    assert await epoch_after(keys.add(FULL)) == 1
+    assert await epoch_after(keys.change("default", FULL.id, KeyChange(blocked=False), 5)) == 1
+    with pytest.raises(BadRequest):
+        await keys.add(key(2, alias="alice"))
+    with pytest.raises(NotFound):
+        await keys.change("default", "nobody", KeyChange(blocked=True), 5)
+    assert await epoch_after(keys.delete("default", FULL.id, 6)) == 1
+    assert await epoch_after(keys.raise_epoch()) == 1
+
+
+async def test_a_change_touches_only_what_it_names(keys):
+    await keys.add(FULL)
+    change = KeyChange(models=(), expires_at=None, alias="")
+    assert await keys.change("default", FULL.id, change, 9) == msgspec.structs.replace(
+        FULL, models=(), expires_at=None, alias="", updated_at=9
+    )
+
+
+async def test_an_alias_belongs_to_one_key_in_use(keys):
+    await keys.add(FULL)
+    await keys.add(key(2))
+    await keys.add(key(3))  # no alias: no clash
+    with pytest.raises(BadRequest, match="alias") as caught:
+        await keys.change("default", key(2).id, KeyChange(alias="alice"), 5)
+    assert caught.value.param == "key_alias"
+    await keys.delete("default", FULL.id, 6)
+    assert (await keys.change("default", key(2).id, KeyChange(alias="alice"), 7)).alias == "alice"
+
+
+async def test_a_deleted_key_is_gone_for_good_but_keeps_its_name(keys):
+    await keys.add(FULL)
+    await keys.delete("default", FULL.id, 6)
+    assert await keys.find("default", key_id=FULL.id) is None
+    assert (await keys.current("default"))[1] == ()
+    assert await keys.labels("default", {FULL.id, "other"}) == {FULL.id: KeyLabel("alice", "wxyz", FULL.digest)}
+    with pytest.raises(NotFound):
+        await keys.delete("default", FULL.id, 7)
+    with pytest.raises(BadRequest, match="cannot be used"):  # the same raw key cannot come back
+        await keys.add(key(2, digest=FULL.digest))
+
+
+async def test_an_erased_key_leaves_nothing(keys):
+    await keys.add(FULL)
+    await keys.erase("default", FULL.id)
+    assert await keys.labels("default", {FULL.id}) == {}
+    await keys.add(FULL)
+
+
+async def test_keys_are_listed_newest_first_filtered_and_paged(keys):
+    for number in range(1, 6):
+        await keys.add(key(number, user_id="bob" if number % 2 else "alice"))
+    every = KeyFilter()
+    assert [k.created_at for k in await keys.list("default", every, limit=2)] == [5, 4]
+    assert [k.created_at for k in await keys.list("default", every, limit=9, after=key(4).id)] == [3, 2, 1]
+    assert [k.created_at for k in await keys.list("default", every, limit=2, offset=3)] == [2, 1]
+    assert [k.created_at for k in await keys.list("default", KeyFilter(user_id="alice"), limit=9)] == [4, 2]
+    assert await keys.count("default", KeyFilter(user_id="bob")) == 3
+    assert await keys.list("another", every, limit=9) == []
+
+
+async def test_a_snapshot_has_every_key_in_use_also_blocked_ones(keys):
+    await keys.add(FULL)
+    await keys.add(key(2))
+    _, snapshot_keys = await keys.current("default")
+    assert snapshot_keys == (FULL.virtual_key(), key(2).virtual_key())
+
+
+async def test_a_code_opens_one_session_in_time_and_in_its_own_organisation(database):
+    sessions = SqlSessions(database)
+    await sessions.add_code("default", b"code", expires_at=100)
+    await sessions.add_code("default", b"late", expires_at=10)
+    assert not await sessions.redeem("default", b"late", b"s0", now_us=10, expires_at=500)
+    assert not await sessions.redeem("another", b"code", b"s1", now_us=20, expires_at=500)
+    assert await sessions.redeem("default", b"code", b"s1", now_us=20, expires_at=500)
+    assert not await sessions.redeem("default", b"code", b"s2", now_us=20, expires_at=500)
+    assert await sessions.is_live("default", b"s1", now_us=499)
+    assert not await sessions.is_live("default", b"s1", now_us=500)
+    assert not await sessions.is_live("default", b"s2", now_us=20)
+    await sessions.end("default", b"s1")
+    assert not await sessions.is_live("default", b"s1", now_us=20)

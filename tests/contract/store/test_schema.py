@@ -1,0 +1,129 @@
+"""The schema: migrations and tables agree, on both engines."""
+
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError
+
+from sekisho.errors import StoreUnavailable
+from sekisho.store.sql.engine import Database, sqlite_url
+from sekisho.store.sql.migrate import HEAD, alembic_config, migrate
+from sekisho.store.sql.tables import counter, metadata
+
+
+async def test_the_migrations_build_exactly_the_tables(database):
+    def compare(connection: sa.Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
+
+    async with database.read() as connection:
+        assert await connection.run_sync(compare) == []
+
+
+def test_the_head_named_in_code_is_the_newest_migration():
+    assert ScriptDirectory.from_config(alembic_config()).get_current_head() == HEAD
+
+
+def test_every_table_compiles_for_postgresql():
+    for table in metadata.sorted_tables:
+        ddl = str(
+            sa.schema.CreateTable(table).compile(
+                dialect=postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
+            )
+        )
+        assert "WITHOUT ROWID" not in ddl
+
+
+async def test_migrating_again_changes_nothing(database):
+    async with database.write() as connection:
+        await connection.execute(counter.update().values(value=41))
+    await migrate(database)
+    async with database.read() as connection:
+        assert set((await connection.execute(sa.select(counter.c.value))).scalars()) == {41}
+
+
+async def test_a_database_from_a_newer_version_is_refused(tmp_path):
+    database = Database(sqlite_url(tmp_path / "db"))
+    await migrate(database)
+    async with database.write() as connection:
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreUnavailable, match="newer version"):
+        await migrate(database)
+    await database.close()
+
+
+def test_a_start_on_a_current_database_does_not_import_alembic(template):
+    code = f"""
+import asyncio, sys
+from pathlib import Path
+from sekisho.store.sql.engine import Database, sqlite_url
+from sekisho.store.sql.migrate import migrate
+async def main():
+    database = Database(sqlite_url(Path({str(template)!r})))
+    await migrate(database)
+    await database.close()
+asyncio.run(main())
+assert not [name for name in sys.modules if name.startswith(("alembic", "fastapi"))]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+async def test_sqlite_runs_in_wal_mode_with_full_syncs_and_foreign_keys(database):
+    if not database.is_sqlite:
+        return
+    async with database.read() as connection:
+        found = [
+            (await connection.execute(sa.text(f"PRAGMA {name}"))).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    assert found == ["wal", 2, 1]
+
+
+async def test_a_failed_write_leaves_nothing_behind(database):
+    with pytest.raises(RuntimeError):
+        async with database.write() as connection:
+            await connection.execute(counter.update().values(value=41))
+            raise RuntimeError
+    async with database.read() as connection:
+        assert 41 not in set((await connection.execute(sa.select(counter.c.value))).scalars())
+
+
+async def test_a_clash_is_told_apart_from_a_broken_database(database, tmp_path):
+    with pytest.raises(IntegrityError):
+        async with database.write() as connection:
+            await connection.execute(counter.insert().values(name="epoch", value=1))
+    (tmp_path / "broken").write_bytes(b"not a database, but long enough to look at" * 100)
+    broken = Database(sqlite_url(tmp_path / "broken"))
+    with pytest.raises(StoreUnavailable, match="cannot be read"):
+        async with broken.read() as connection:
+            await connection.execute(sa.text("SELECT 1 FROM counter"))
+    with pytest.raises(StoreUnavailable, match="cannot be written"):
+        async with broken.write() as connection:
+            await connection.execute(counter.update().values(value=1))
+    await broken.close()
+
+
+async def test_a_write_waits_for_another_programme_and_fails_closed_when_it_never_ends(tmp_path, template):
+    import shutil
+
+    path = tmp_path / "db"
+    shutil.copy(template, path)
+    database = Database(sqlite_url(path))
+    async with database.read() as connection:
+        await connection.execute(sa.text("PRAGMA busy_timeout=0"))  # the pooled connection keeps it
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable):
+        async with database.write() as connection:
+            await connection.execute(counter.update().values(value=1))
+    other.execute("ROLLBACK")
+    other.close()
+    async with database.write() as connection:
+        await connection.execute(counter.update().values(value=1))
+    await database.close()
