@@ -2,8 +2,9 @@
 
 What is measured: user and system time of all threads of the process (nginx worker; Sekisho's call process), per call,
 at concurrency 16. The upstream is an nginx that answers a fixed 1 KB Bedrock answer; the load comes from wrk. Sekisho
-runs with everything on: key, model resolution, authorisation, open and settled journal records, SigV4, exact cost, journal level
-`process`. nginx does nothing but pass bytes. Rounds alternate; the median of the rounds' ratios is the figure.
+runs with everything on: key, model resolution, authorisation, open and settled journal records, SigV4, exact cost,
+journal level `process`. nginx does nothing but pass bytes. Rounds alternate; the median of the rounds' ratios is the
+figure.
 
 Needs nginx and wrk (Debian: nginx-light, wrk).
 """

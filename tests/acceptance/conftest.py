@@ -1,5 +1,6 @@
 """A whole call plane over the Bedrock simulator, in one process: real sockets, real frames, a journal in memory."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -34,14 +35,21 @@ class MemoryJournal:
 
     records: list[Record] = field(default_factory=list)
     is_full: bool = False
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def append(self, record: Record) -> None:
         if self.is_full:
             raise StoreUnavailable("The journal cannot be written.")
         self.records.append(record)
+        self.news.set()
 
-    def of(self, kind: type[Record]) -> list[Record]:
-        return [record for record in self.records if isinstance(record, kind)]
+    async def wait_settled(self, calls: int = 1) -> list[Settled]:
+        """The settled records, once there are so many."""
+        async with asyncio.timeout(30):
+            while len(self.settled) < calls:
+                self.news.clear()
+                await self.news.wait()
+        return self.settled
 
     @property
     def settled(self) -> list[Settled]:

@@ -140,8 +140,5 @@ class TestClientLeaves:
         )
         await reader.readuntil(b"content_block_delta")
         writer.close()
-        async with asyncio.timeout(20):
-            while not gateway.journal.settled:
-                await asyncio.sleep(0.01)
-        settled = gateway.journal.settled[0]
+        (settled,) = await gateway.journal.wait_settled()
         assert (settled.status, settled.is_metered, settled.client_left) == ("ok", True, True)

@@ -1,16 +1,19 @@
 """The console over the store's calls and the sessions: what the pages ask, in the words of `record`."""
 
 import bisect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 from fastapi import APIRouter
 
 from sekisho import __version__
+from sekisho.access.register import KeyLabel
 from sekisho.access.sessions import Sessions
 from sekisho.calls.path import STAGES
 from sekisho.clock import id_text, parse_id
 from sekisho.record.calls import AttemptRow, CallRow
 from sekisho.record.calls import CallFilter as RowFilter
+from sekisho.values import StopReason
 from sekisho.web.admin.services import Services
 from sekisho.web.console.router import create_console_router
 from sekisho.web.console.views import (
@@ -87,13 +90,12 @@ class ConsoleCalls:
 
     async def choices(self) -> CallChoices:
         rows = await self._calls.recent(self._org_id, limit=_SCAN_PAGE)
-        aliases = await self._services.keys.aliases()
+        labels = await self._services.keys.labels({row.key_id for row in rows})
         return CallChoices(
             agents=_choices(row.agent for row in rows),
             models=_choices(row.model for row in rows),
             keys=tuple(
-                Choice(key_id, aliases.get(key_id) or key_id)
-                for key_id in sorted({row.key_id for row in rows if row.key_id})
+                Choice(key_id, _label(labels, key_id)) for key_id in sorted({row.key_id for row in rows if row.key_id})
             ),
         )
 
@@ -133,8 +135,13 @@ class ConsoleCalls:
 
     async def _views(self, rows: Sequence[CallRow]) -> list[CallView]:
         attempts = await self._calls.attempts([row.id for row in rows])
-        aliases = await self._services.keys.aliases()
-        return [_view(row, attempts.get(row.id, []), aliases.get(row.key_id, "")) for row in rows]
+        labels = await self._services.keys.labels({row.key_id for row in rows})
+        return [_view(row, attempts.get(row.id, []), _label(labels, row.key_id)) for row in rows]
+
+
+def _label(labels: Mapping[str, KeyLabel], key_id: str) -> str:
+    label = labels.get(key_id)
+    return label.alias if label and label.alias else key_id
 
 
 def _view(row: CallRow, attempts: list[AttemptRow], alias: str) -> CallView:
@@ -145,7 +152,7 @@ def _view(row: CallRow, attempts: list[AttemptRow], alias: str) -> CallView:
         change_seq=row.change,
         stage=row.stage,
         key_id=row.key_id,
-        key_alias=alias or row.key_id,
+        key_alias=alias,
         user_id=row.user_id,
         agent=row.agent,
         agent_version=row.agent_version,
@@ -163,7 +170,7 @@ def _view(row: CallRow, attempts: list[AttemptRow], alias: str) -> CallView:
         stages_us=row.stages_us,
         error=row.error,
         message=row.message,
-        stop_reason=row.stop_reason or None,
+        stop_reason=msgspec.convert(row.stop_reason or None, StopReason | None),
     )
 
 

@@ -94,6 +94,18 @@ class Supervisor:
             time.sleep(_POLL_S)
         raise ServeError("Sekisho did not become ready in time; the lines above say why.")
 
+    def wait_control(self) -> None:
+        """Wait until the control plane answers on its socket too. Raises ServeError."""
+        path = str(Path(self.settings.home) / "run" / "control.sock")
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        while time.monotonic() < deadline and not self._is_stopping:
+            self._mend()
+            with socket.socket(socket.AF_UNIX) as probe:
+                if probe.connect_ex(path) == 0:
+                    return
+            time.sleep(_POLL_S)
+        raise ServeError("Sekisho's control plane did not start in time; the lines above say why.")
+
     def watch(self) -> None:
         """Restart what dies, until told to stop."""
         while not self._is_stopping:

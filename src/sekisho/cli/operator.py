@@ -26,8 +26,20 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
+class OperatorError(Exception):
+    """The control process does not answer, or refuses; the text says why, in the person's language."""
+
+
 def ask(home: Path, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """The JSON of the answer, None if it has none. Ends the command, with the reason, when there is no good answer."""
+    """As `request`, but ends the command, with the reason, when there is no good answer."""
+    try:
+        return request(home, method, path, body)
+    except OperatorError as error:
+        stop(str(error), error)
+
+
+def request(home: Path, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """The JSON of the answer, None if it has none. Raises OperatorError."""
     connection = _UnixConnection(home / "run" / "control.sock")
     try:
         headers = {"content-type": "application/json"} if body is not None else {}
@@ -35,18 +47,17 @@ def ask(home: Path, method: str, path: str, body: dict[str, Any] | None = None) 
         response = connection.getresponse()
         content = response.read()
     except (OSError, http.client.HTTPException) as error:
-        stop(
+        raise OperatorError(
             say(
                 f"Sekisho does not answer under {home}. Is it running? Start it with: sekisho serve",
-                f"{home} の Sekisho が応答しません。起動していますか？ 起動するには: sekisho serve",
-            ),
-            error,
-        )
+                f"{home} の関所が応答しません。起動していますか？ 起動するには: sekisho serve",
+            )
+        ) from error
     finally:
         connection.close()
     answer: Any = json.loads(content) if content else None
     if response.status >= 400:
-        stop(answer["error"]["message"])
+        raise OperatorError(answer["error"]["message"])
     return answer
 
 

@@ -10,8 +10,8 @@ import typer
 
 from sekisho import __version__
 from sekisho.app.serve import ServeError, Supervisor
-from sekisho.cli.local import LocalControl, LocalControlError
 from sekisho.cli.messages import say
+from sekisho.cli.operator import OperatorError, request
 from sekisho.settings import Settings, SettingsError, load_settings
 from sekisho.upstream.bedrock.default_chain import has_default_credentials
 
@@ -79,7 +79,7 @@ def _is_simulated(settings: Settings, config: Path | None) -> bool:
 def _greet(supervisor: Supervisor, is_simulated: bool, ready: Mapping[str, object]) -> None:
     """Say where it is, with which key it opens, and what to paste where."""
     url = f"http://{supervisor.local_host}:{supervisor.port}"
-    control = LocalControl(Path(supervisor.settings.home))
+    home = supervisor.settings.home
     typer.echo(say(f"Sekisho {__version__} is open at {url}", f"関所 {__version__} を開きました: {url}"))
     if is_simulated:
         typer.echo(
@@ -91,10 +91,11 @@ def _greet(supervisor: Supervisor, is_simulated: bool, ready: Mapping[str, objec
             )
         )
     try:
-        key = control.create_first_key(DEMO_ALIAS) if is_simulated else None
-        link = url + control.console_path()
-        model = control.favourite_model(_FAVOURITES)
-    except LocalControlError as error:
+        supervisor.wait_control()
+        key = _create_first_key(home) if is_simulated else None
+        link = url + request(home, "POST", "/internal/console-codes")["path"]
+        model = _favourite_model(home)
+    except OperatorError as error:
         typer.echo(f"sekisho: {error}", err=True)
         return
     typer.echo("")
@@ -113,6 +114,19 @@ def _greet(supervisor: Supervisor, is_simulated: bool, ready: Mapping[str, objec
         )
     typer.echo(say(f"Console       {link}   (opens once)", f"コンソール    {link}   （一度だけ開きます）"))
     _say_how_to_use(url, key or "$SEKISHO_KEY", model)
+
+
+def _create_first_key(home: Path) -> str | None:
+    """A new key if there is none at all yet: the raw key, which nobody will see again."""
+    if request(home, "GET", "/admin/v1/keys?limit=1")["keys"]:
+        return None
+    return str(request(home, "POST", "/admin/v1/keys", {"alias": DEMO_ALIAS})["key"])
+
+
+def _favourite_model(home: Path) -> str:
+    """The model to suggest: one that agents work well with, else the first on offer."""
+    offered: list[str] = request(home, "GET", "/internal/models")["models"]
+    return next((name for name in _FAVOURITES if name in offered), offered[0] if offered else "MODEL")
 
 
 def _say_how_to_use(url: str, key: str, model: str) -> None:

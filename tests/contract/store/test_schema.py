@@ -32,11 +32,7 @@ def test_the_head_named_in_code_is_the_newest_migration():
 
 def test_every_table_compiles_for_postgresql():
     for table in metadata.sorted_tables:
-        ddl = str(
-            sa.schema.CreateTable(table).compile(
-                dialect=postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
-            )
-        )
+        ddl = str(sa.schema.CreateTable(table).compile(dialect=postgresql.dialect()))
         assert "WITHOUT ROWID" not in ddl
 
 

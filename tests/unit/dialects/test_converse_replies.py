@@ -132,7 +132,7 @@ def test_citations_are_read_as_their_text():
 def test_every_stop_reason_passes_in_both_directions(reason: StopReason):
     frames = ReplyRenderer()
     frames.events([Stopped(reason, "END" if reason == "stop_sequence" else None)])
-    assert ReplyParser().feed(frames.finish(None))[1].reason == reason  # type: ignore[union-attr]
+    assert ReplyParser().feed(frames.finish(None))[1].reason == reason
     assert aws_answer(ReplyRenderer().whole([Stopped(reason)], None))["stopReason"] == reason
 
 

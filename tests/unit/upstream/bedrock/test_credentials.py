@@ -12,7 +12,8 @@ import pytest
 
 from sekisho.clock import FakeClock
 from sekisho.errors import UpstreamAccessDenied, UpstreamUnavailable
-from sekisho.upstream.bedrock.credentials import AwsCredentials, has_default_credentials
+from sekisho.upstream.bedrock.credentials import AwsCredentials
+from sekisho.upstream.bedrock.default_chain import has_default_credentials
 from sekisho.values import AwsCredential, BearerCredential, CredentialSource
 from tests.unit.upstream.servers import Wire, answer, serving
 
