@@ -70,8 +70,8 @@ UNKNOWN_KEY = {**REFUSED, "stage": "authenticate", "error": "invalid_api_key", "
 FAILED = {"status": "failed", "error": "upstream_unavailable", "usage": Usage(), "cost_nanousd": 0,
           "duration_us": 2_010_000, "upstream_us": 2_009_500, "first_byte_us": 0, "stop_reason": None,
           "message": "The model provider is not available."}  # fmt: skip
-LEFT = {"status": "interrupted", "error": "client_left", "stop_reason": None, "duration_us": 3_100_000,
-        "upstream_us": 3_099_000}  # fmt: skip
+LEFT: dict[str, object] = {"status": "interrupted", "error": "client_left", "stop_reason": None,
+                           "duration_us": 3_100_000, "upstream_us": 3_099_000}  # fmt: skip
 UNMETERED = {"status": "interrupted", "is_metered": False, "usage": Usage(), "cost_nanousd": 243_100_000,
              "stop_reason": None}  # fmt: skip
 

@@ -85,7 +85,9 @@ class Edge:
         async def serve(request: Request) -> Response:
             visit = _visit(request, self.info)
             try:
-                response = await self._answer(visit, handler, is_public=is_public)
+                if visit.token:
+                    visit = replace(visit, session=await self.sessions.find(visit.token))
+                response = await (handler(visit) if visit.session or is_public else _to_sign_in(visit))
             except SekishoError as error:
                 response = self._failure(visit, error, error.status if error.status in (403, 404, 413, 503) else 500)
             except Exception as error:  # noqa: BLE001 - the edge: whatever fails becomes a page and a log line
@@ -93,15 +95,6 @@ class Edge:
             return self._finish(visit, response)
 
         return serve
-
-    async def _answer(self, visit: Visit, handler: Handler, *, is_public: bool) -> Response:
-        if visit.token:
-            visit = replace(visit, session=await self.sessions.find(visit.token))
-        if visit.session is None and not is_public:
-            if "application/json" in visit.request.headers.get("accept", ""):
-                return Response(status_code=401)
-            return RedirectResponse(f"{ROOT}/sign-in", 303)
-        return await handler(visit)
 
     def _failure(self, visit: Visit, error: Exception, status: int) -> Response:
         if status == 404:
@@ -148,6 +141,13 @@ def safe_return(address: str) -> str:
     parts = urlsplit(address)
     is_plain = address.isprintable() and "\\" not in address and not parts.scheme and not parts.netloc
     return address if is_plain and (parts.path == ROOT or parts.path.startswith(f"{ROOT}/")) else ROOT
+
+
+async def _to_sign_in(visit: Visit) -> Response:
+    """Where someone without a session goes; a script is told instead of led."""
+    if "application/json" in visit.request.headers.get("accept", ""):
+        return Response(status_code=401)
+    return RedirectResponse(f"{ROOT}/sign-in", 303)
 
 
 def _visit(request: Request, info: ConsoleInfo) -> Visit:

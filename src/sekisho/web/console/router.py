@@ -32,7 +32,7 @@ from sekisho.web.console.edge import (
     safe_return,
 )
 from sekisho.web.console.language import CATALOGUES
-from sekisho.web.console.rows import make_row, seal_of, trends
+from sekisho.web.console.rows import agent_name, make_row, seal_of, trends
 from sekisho.web.console.views import (
     CALL_STATES,
     CallChoices,
@@ -287,7 +287,8 @@ def _address(wanted: CallFilter, before: str = "") -> str:
 def _filters(wanted: CallFilter, choices: CallChoices, visit: Visit) -> list[_FilterMenu]:
     """The chips above the list, each with the addresses it leads to."""
     states = tuple(Choice(state, str(visit.words(f"seal.{state}"))) for state in CALL_STATES)
-    named = {"status": states, "agent": choices.agents, "model": choices.models, "key": choices.keys}
+    agents = tuple(Choice(choice.value, agent_name(choice.value)) for choice in choices.agents)
+    named = {"status": states, "agent": agents, "model": choices.models, "key": choices.keys}
     menus = []
     for name, offered in named.items():
         value = getattr(wanted, name)

@@ -17,7 +17,15 @@ _SEALS: dict[CallState, tuple[str, str]] = {
     "failed": ("err", "障"),
     "interrupted": ("cut", "断"),
 }
-_STRIP_WIDTH = 88
+_AGENTS = {
+    "cline": "Cline",
+    "claude-code": "Claude Code",
+    "codex": "Codex",
+    "kilo": "Kilo",
+    "continue": "Continue",
+    "openai-sdk": "OpenAI SDK",
+    "anthropic-sdk": "Anthropic SDK",
+}
 _STRIP_FIRST, _STRIP_LAST = 5, 82
 _BAR_WIDTH = 64.0
 _BAR_LEAST = 1.2  # a class that is there at all is visible
@@ -67,6 +75,11 @@ class Row:
     note_css: str
 
     @property
+    def agent(self) -> str:
+        """The agent's name as its makers write it."""
+        return agent_name(self.call.agent)
+
+    @property
     def reached_x(self) -> float:
         """How far the road was walked on the strip."""
         return max((gate.x for gate in self.gates if gate.mark != "off"), default=1)
@@ -98,6 +111,11 @@ class Row:
             Slice("f-5", round(min(own, _LINE_WIDTH), 1), round(max(0.0, first), 1)),
             Slice("f-1", round(min(own + first, _LINE_WIDTH), 1), round(max(0.0, writing), 1)),
         )
+
+
+def agent_name(agent: str) -> str:
+    """An agent's name as its makers write it; others as they name themselves."""
+    return _AGENTS.get(agent, agent)
 
 
 def seal_of(status: CallState, words: Words) -> Seal:

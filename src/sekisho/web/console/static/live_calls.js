@@ -60,7 +60,7 @@
     const id = old.dataset.id;
     if (detailOf(id)) {
       old.classList.add("sel");
-      open(id);
+      open(id).catch(() => undefined); // the open detail stays as it was; the list says when it cannot be read
     }
   }
 
@@ -223,7 +223,10 @@
     settle();
   }
 
-  const toggle = (id) => (detailOf(id) ? close(id) : open(id));
+  function toggle(id) {
+    if (detailOf(id)) close(id);
+    else open(id).catch(() => location.assign(`/console/calls/${id}`)); // signed out, or gone: the page says so
+  }
 
   body.addEventListener("click", (event) => {
     const row = event.target.closest("tr[data-id]");
