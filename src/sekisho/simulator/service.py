@@ -251,8 +251,10 @@ def _check_invoke_headers(request: HttpRequest) -> dict[str, str]:
     content_type = (request.header("content-type") or _JSON).partition(";")[0].strip()
     if content_type != _JSON:
         raise validation(f"Content Type {content_type} is not supported by the model, use {_JSON}.")
-    if (request.header("accept") or "*/*") not in ("*/*", _JSON):
-        raise validation(f"Accept type {request.header('accept')} is not supported by the model, use {_JSON}.")
+    # of a stream the ordinary header speaks of the frames, and this one of what is in them
+    accept = request.header("x-amzn-bedrock-accept" if request.path.endswith("-stream") else "accept") or "*/*"
+    if accept not in ("*/*", _JSON):
+        raise validation(f"Accept type {accept} is not supported by the model, use {_JSON}.")
     if request.header("x-amzn-bedrock-guardrailidentifier"):
         raise validation("The guardrail identifier or version provided in the request does not exist.")
     if request.header("x-amzn-bedrock-performanceconfig-latency") == "optimized":
