@@ -11,7 +11,9 @@ import pytest_asyncio
 from botocore import UNSIGNED
 from botocore.client import BaseClient
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.eventstream import ParserError as EventStreamParserError
+from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from sekisho.clock import Clock, FakeClock, SystemClock
 from sekisho.simulator.server import SIMULATOR_BEARER_TOKEN, SIMULATOR_CREDENTIAL, Simulator
@@ -76,8 +78,26 @@ class Bedrock:
 
     async def events(self, operation: str, **request: Any) -> list[dict[str, Any]]:
         """All events of a streamed answer."""
+        seen, error = await self.events_until(operation, **request)
+        if error is not None:
+            raise error
+        return seen
+
+    async def events_until(self, operation: str, **request: Any) -> tuple[list[dict[str, Any]], Exception | None]:
+        """The events of a streamed answer, and the error that ended it, if one did."""
         key = "stream" if operation == "converse_stream" else "body"
-        return await asyncio.to_thread(lambda: list(getattr(self._client, operation)(**request)[key]))
+
+        def read() -> tuple[list[dict[str, Any]], Exception | None]:
+            seen = list[dict[str, Any]]()
+            with contextlib.closing(getattr(self._client, operation)(**request)[key]) as stream:
+                try:
+                    for event in stream:  # not `extend`: what came before an error counts
+                        seen.append(event)
+                except (ClientError, BotoCoreError, EventStreamParserError, HTTPError) as error:
+                    return seen, error
+            return seen, None
+
+        return await asyncio.to_thread(read)
 
     async def refusal(self, operation: str, **request: Any) -> tuple[str, int, str]:
         """The code, status and message of the refusal."""
