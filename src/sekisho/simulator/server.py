@@ -70,7 +70,7 @@ class Simulator:
         """The last thousand requests, oldest first."""
         return list(self._runtime.calls)
 
-    def fail_next(self, name: str, times: int = 1, **args: object) -> None:
+    def fail_next(self, name: str, /, times: int = 1, **args: object) -> None:
         """Behave so in the next `times` calls of a model: any name that `[[simulate: NAME]]` takes.
 
         Raises AwsException for a name that is not known."""
@@ -90,7 +90,7 @@ class Simulator:
             timeout_graceful_shutdown=1,
         )
         self._stopping.clear()
-        self._server = _Server(config)
+        self._server = _Server(config, self._stopping)
         self._serving = asyncio.create_task(self._server.serve([listener]))
         await self._server.is_ready.wait()
         bound_host, bound_port = listener.getsockname()[:2]
@@ -101,7 +101,6 @@ class Simulator:
         if self._server is None or self._serving is None:
             return
         self._stopping.set()
-        self._server.should_exit = True
         await self._serving
         self._server = self._serving = None
 
@@ -151,15 +150,22 @@ def app(models: Iterable[Model], *, clock: Clock | None = None, pace_s: float = 
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that says when it listens and leaves signals to the process it lives in."""
+    """A uvicorn server that says when it listens, stops by an event and leaves signals to the process it lives in."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
         super().__init__(config)
         self.is_ready = asyncio.Event()
+        self._stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.is_ready.set()
+
+    async def main_loop(self) -> None:
+        while not self._stopping.is_set():
+            await self.on_tick(0)  # renews the Date header
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), timeout=1)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

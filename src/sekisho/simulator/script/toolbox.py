@@ -23,7 +23,7 @@ _READS = re.compile(r"read|view|open|cat", re.IGNORECASE)
 _WRITES = re.compile(r"write|create|save", re.IGNORECASE)
 _RUNS = re.compile(r"bash|shell|exec|run|terminal|command", re.IGNORECASE)
 _PATCHES = re.compile(r"patch", re.IGNORECASE)
-_NOT_FOR_CODE = re.compile(r"notebook|team_|kill|background|output", re.IGNORECASE)
+_NOT_FOR_CODE = re.compile(r"notebook|image|team_|kill|background|output", re.IGNORECASE)
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -119,7 +119,8 @@ class Toolbox:
 
     def _located(self, path: str, schema: Mapping[str, Any]) -> str:
         """The path as the argument wants it: absolute when the directory is known, unless a relative one is wanted."""
-        if self._directory is None or "relative" in str(schema.get("description", "")).lower():
+        wanted = str(schema.get("description", "")).lower()
+        if self._directory is None or ("relative" in wanted and "absolute" not in wanted):
             return path
         return f"{self._directory}/{path}"
 
