@@ -63,7 +63,7 @@ def served(home: Path, *arguments: str, **environment: str) -> Iterator[Served]:
     """Start `sekisho serve` on a free port and wait until it says where it is."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SEKISHO_"))}
     process = subprocess.Popen(
-        [sys.executable, "-m", "sekisho.cli.main", "serve", "--home", str(home), "--port", "0", *arguments],
+        [str(Path(sys.executable).with_name("sekisho")), "serve", "--home", str(home), "--port", "0", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -74,6 +74,8 @@ class Answer:
                     return out
                 data = await self._response.next(self._idle_timeout_s)
                 if not data:
+                    if self._translation.stop_reason is not None:
+                        break  # whole for the client, though its usage never came: booked at the bound
                     raise UpstreamUnavailable("The model provider broke off its answer.")
                 out = self._translation.feed(data)
         except SekishoError as error:

@@ -12,6 +12,7 @@ from sekisho.calls.call import Call
 from sekisho.dialects import anthropic_messages, openai_chat, openai_responses, passing
 from sekisho.dialects.bedrock import converse, invoke
 from sekisho.dialects.exchange import ReplyParser, ReplyRenderer, Request
+from sekisho.dialects.folding import renamed_tools
 from sekisho.dialects.translation import Translated, Translation
 from sekisho.errors import BadRequest
 from sekisho.values import Deployment, Door, Wire
@@ -57,7 +58,7 @@ def _translate(call: Call, wire: Wire) -> Shaped:
     request = msgspec.structs.replace(parse_request(call), stream=call.stream)
     return Shaped(
         body=_REQUESTS[wire](request, call),
-        translation=Translated(_REPLY_PARSERS[wire](call), _RENDERERS[call.door](request, call)),
+        translation=Translated(_REPLY_PARSERS[wire](request), _RENDERERS[call.door](request, call)),
     )
 
 
@@ -70,14 +71,17 @@ _PARSERS: dict[Door, Callable[[Call], Request]] = {
 _REQUESTS: dict[Wire, Callable[[Request, Call], bytes]] = {
     "bedrock_converse": lambda request, call: converse.render_request(request, call.known_model)[0],
     "anthropic_messages": lambda request, call: anthropic_messages.render_request(
-        request, call.chosen_deployment.upstream_model, call.known_model.quirks
+        request,
+        call.chosen_deployment.upstream_model,
+        call.known_model.quirks,
+        max_output_tokens=call.known_model.max_output_tokens,
     ),
     "openai_chat": lambda request, call: openai_chat.render_request(request, call.chosen_deployment.upstream_model),
 }
-_REPLY_PARSERS: dict[Wire, Callable[[Call], ReplyParser]] = {
-    "bedrock_converse": lambda call: converse.ReplyParser(),
-    "anthropic_messages": lambda call: anthropic_messages.ReplyParser(),
-    "openai_chat": lambda call: openai_chat.ReplyParser(),
+_REPLY_PARSERS: dict[Wire, Callable[[Request], ReplyParser]] = {
+    "bedrock_converse": lambda request: converse.ReplyParser(renamed_tools(request.tools)),
+    "anthropic_messages": lambda request: anthropic_messages.ReplyParser(renamed_tools(request.tools)),
+    "openai_chat": lambda request: openai_chat.ReplyParser(),
 }
 _RENDERERS: dict[Door, Callable[[Request, Call], ReplyRenderer]] = {
     "openai_chat": lambda request, call: openai_chat.ReplyRenderer(
@@ -120,9 +124,8 @@ def _converse_by_converse(call: Call) -> Shaped:
 
 
 def _messages_by_messages(call: Call) -> Shaped:
-    fields = dict(call.fields)
-    fields["model"] = msgspec.Raw(msgspec.json.encode(call.chosen_deployment.upstream_model))
-    return Shaped(msgspec.json.encode(fields), passing.MessagesToMessages(call.id_text, call.model_name), _betas(call))
+    body = anthropic_messages.rename_model(call.body, call.chosen_deployment.upstream_model)
+    return Shaped(body, passing.MessagesToMessages(call.id_text, call.model_name), _betas(call))
 
 
 def _chat_by_chat(call: Call) -> Shaped:
