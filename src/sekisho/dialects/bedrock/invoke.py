@@ -11,8 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from sekisho.dialects.anthropic_messages.request import BILLING_HEADER, decode
+from sekisho.dialects.anthropic_messages.request import BILLING_HEADER
 from sekisho.dialects.exchange import Reasoning
+from sekisho.dialects.fields import decode
 from sekisho.dialects.fitting import fit_max_tokens, fit_reasoning
 from sekisho.dialects.folding import MAX_CACHE_POINTS, system_as_user
 from sekisho.errors import BadRequest
@@ -67,6 +68,8 @@ _CACHE_CONTROL = b'"cache_control"'
 _CACHE_OBJECT = re.compile(rb'"cache_control"\s*:\s*\{[^{}]*\}')
 
 Members = dict[str, msgspec.Raw]
+
+_encode = msgspec.json.encode
 
 
 class InvokeBody(NamedTuple):
@@ -328,13 +331,6 @@ class _Fitting:
             choice.pop("name", None)
             self._out["tool_choice"] = _encode(choice)
             self._unused.append("tool_choice")
-
-
-def _encode(value: Any) -> bytes:
-    try:
-        return msgspec.json.encode(value)
-    except RecursionError as error:
-        raise BadRequest("body: nested too deeply") from error
 
 
 def _raw(value: Any) -> msgspec.Raw:
