@@ -287,3 +287,14 @@ def test_an_event_without_end_is_refused_before_it_fills_the_memory(monkeypatch)
     with pytest.raises(errors.UpstreamUnavailable, match="too large"):
         for _ in range(20):
             parser.feed(b"data: " + b"x" * 100)
+
+
+def test_a_whole_answer_is_translated_with_its_usage():
+    body = ReplyRenderer("up", "up").whole([Started(), *NEUTRAL, Stopped("tool_use"), Metered(CLAUDE_USAGE)], None)
+    translation: Translation = Translated(ReplyParser(), ReplyRenderer("1", "alias"))
+    translation.read(body, {})
+    assert (translation.usage, translation.stop_reason, translation.is_complete) == (CLAUDE_USAGE, "tool_use", True)
+    ours, theirs = Message.model_validate_json(translation.body(None)), Message.model_validate_json(body)
+    assert (ours.content, ours.model, translation.media_type) == (theirs.content, "alias", b"text/event-stream")
+    assert translation.keepalive().startswith(b"event: ping")
+    assert translation.failure(errors.Internal()).startswith(b"event: error")

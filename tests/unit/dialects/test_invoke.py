@@ -340,8 +340,15 @@ def test_a_parameter_with_the_name_of_an_extra_changes_no_byte_of_the_tools():
 
 
 def test_system_text_between_two_calls_of_the_model_stands_alone():
-    turns = [*HI, {"role": "assistant", "content": "a"}, {"role": "system", "content": "s"}]
+    turns: list[dict[str, Any]] = [*HI, {"role": "assistant", "content": "a"}, {"role": "system", "content": "s"}]
     turns += [{"role": "system", "content": [{"type": "text", "text": "t"}]}]
     body, _ = fitted({"messages": [*turns, {"role": "assistant", "content": "b"}]})
     texts = [{"type": "text", "text": system_as_user(text)} for text in "st"]
     assert body["messages"][2:] == [{"role": "user", "content": texts}, {"role": "assistant", "content": "b"}]
+
+
+def test_system_messages_make_the_system_text_where_there_was_none():
+    messages = [{"role": "system", "content": "be kind"}, *HI, {"role": "assistant", "content": "a"}]
+    body, _ = fitted({"messages": [*messages, {"role": "system", "content": "s"}, *HI]})
+    assert body["system"] == [{"type": "text", "text": "be kind"}]
+    assert [block["text"] for block in body["messages"][2]["content"]] == [system_as_user("s"), "hi"]
