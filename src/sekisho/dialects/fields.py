@@ -1,6 +1,6 @@
 """Reading a client's JSON: every fault in it becomes a BadRequest that names the member."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -31,3 +31,11 @@ def decode(data: bytes | msgspec.Raw, kind: type[T], name: str) -> T:
         raise BadRequest(f"{name}: {error}", param=name) from error
     except RecursionError as error:
         raise BadRequest(f"{name}: nested too deeply", param=name) from error
+
+
+def encode(value: Any) -> bytes:
+    """JSON of a request that is sent on. Raises BadRequest for one nested too deeply to be written."""
+    try:
+        return msgspec.json.encode(value)
+    except RecursionError as error:
+        raise BadRequest("body: nested too deeply") from error

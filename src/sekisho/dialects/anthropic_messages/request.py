@@ -24,7 +24,7 @@ from sekisho.dialects.exchange import (
     ToolUse,
     Ttl,
 )
-from sekisho.dialects.fields import Fields, decode
+from sekisho.dialects.fields import Fields, decode, encode
 from sekisho.dialects.fitting import fit
 from sekisho.dialects.folding import fold, input_object, safe_name
 from sekisho.errors import BadRequest
@@ -306,7 +306,7 @@ def render_request(request: Request, upstream_model: str, quirks: Quirks, *, max
     body |= _render_settings(request)
     if request.stream:
         body["stream"] = True
-    return msgspec.json.encode(body)
+    return encode(body)
 
 
 def _render_settings(request: Request) -> dict[str, Any]:

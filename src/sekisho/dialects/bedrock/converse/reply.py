@@ -155,7 +155,7 @@ def _stop_sequence(extra: Any) -> str | None:
 
 
 class ReplyParser:
-    """Reads an answer of Converse. One instance per call.
+    """Reads an answer of Converse. One instance per call. A stream is complete with its usage, which comes last.
 
     `tool_names`: names as sent to the client's own, for those that had to be changed (folding.renamed_tools).
     """

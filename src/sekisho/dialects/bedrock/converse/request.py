@@ -25,7 +25,7 @@ from sekisho.dialects.exchange import (
     ToolUse,
     Ttl,
 )
-from sekisho.dialects.fields import Fields, decode
+from sekisho.dialects.fields import Fields, decode, encode
 from sekisho.dialects.fitting import fit, has_tool_blocks
 from sekisho.dialects.folding import fold, input_object, safe_name
 from sekisho.errors import BadRequest
@@ -325,7 +325,7 @@ def render_request(request: Request, model: Model) -> tuple[bytes, tuple[str, ..
         body["outputConfig"] = output
     if request.parallel_tool_calls is False:
         unused.append("parallel_tool_calls")
-    return msgspec.json.encode(body), tuple(dict.fromkeys((*request.unused, *unused)))
+    return encode(body), tuple(dict.fromkeys((*request.unused, *unused)))
 
 
 def is_claude(model: Model) -> bool:
@@ -388,7 +388,7 @@ def _render_extra(request: Request, model: Model, unused: list[str]) -> dict[str
 def _render_output(request: Request, model: Model) -> dict[str, Any]:
     output: dict[str, Any] = {}
     if request.json_schema:
-        schema = msgspec.json.encode(request.json_schema.schema).decode()
+        schema = encode(request.json_schema.schema).decode()
         definition = {"schema": schema, "name": safe_name(request.json_schema.name or "answer")}
         output["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": definition}}
     if request.reasoning.effort and is_claude(model):
