@@ -54,7 +54,9 @@ class Served:
         """Ask it to stop as Ctrl-C does; its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        self.lines += (self.process.stdout.read() if self.process.stdout else "").splitlines()
+        if self.process.stdout and not self.process.stdout.closed:
+            with self.process.stdout as rest:
+                self.lines += rest.read().splitlines()
         return self.process.wait(30)
 
 

@@ -49,8 +49,9 @@ class Gate:
     async def open(self, *, width: int = 1280, locale: str = "en-GB", path: str = "/console") -> Page:
         context = await self.browser.new_context(viewport={"width": width, "height": 900}, locale=locale)
         await context.add_cookies(
-            [{"name": "sekisho_session", "value": self.sessions.start(), "url": f"{self.address}/console/"}]
+            [{"name": "sekisho_session", "value": self.sessions.start(), "domain": "127.0.0.1", "path": "/console"}]
         )
+        context.set_default_timeout(10_000)
         page = await context.new_page()
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))

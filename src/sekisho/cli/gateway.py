@@ -73,7 +73,8 @@ def get_json(url: str, path: str, key: str) -> Any:
         with urllib.request.build_opener(*handlers).open(request, timeout=_TIMEOUT_S) as answer:
             return json.loads(answer.read(_ANSWER_BYTES))
     except urllib.error.HTTPError as error:
-        raise GatewayError(_refusal(url, error)) from error
+        with error:
+            raise GatewayError(_refusal(url, error)) from error
     except (OSError, ValueError) as error:
         raise GatewayError(
             say(

@@ -244,7 +244,11 @@ class InvokeToInvoke(_ClaudePassing):
 
 
 class ConverseToConverse:
-    """Bedrock's Converse to a client of the same: the frames as they came."""
+    """Bedrock's Converse to a client of the same: the frames as they came.
+
+    A stream is complete with its usage, which comes last. One that broke off between the stop reason and the usage has
+    `stop_reason` set and is whole for the client, but not metered.
+    """
 
     media_type = MEDIA_TYPE
 

@@ -14,7 +14,7 @@ Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 Path = tuple[str, ...]
 
 _SPACE = re.compile(r"(?:[\s\ufeff]|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
-_REST_OF_LINE = re.compile(r"[^\S\n]*(?://[^\n]*|(?:/\*[^\n]*?\*/[^\S\n]*)*)(?=\r?\n)")
+_REST_OF_LINE = re.compile(r"[^\S\r\n]*(?://[^\r\n]*|(?:/\*[^\r\n]*?\*/[^\S\r\n]*)*)(?=\r?\n)")
 _SCALAR = re.compile(r"[^\s,:\]\}/]+")
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 _INDENT = re.compile(r"\n([ \t]+)\S")

@@ -19,7 +19,7 @@ def set_values(text: str, table: str, values: Mapping[str, TomlValue]) -> str:
     """The text with `values` in `table` ("" for the top level, dots for nesting). Raises CannotEdit."""
     before = _load(text)
     eol = "\r\n" if "\r\n" in text else "\n"
-    lines = text.splitlines()
+    lines = text.removesuffix(eol).split(eol) if text else []
     start, end = _region(lines, table)
     if start < 0:
         lines += [""] * bool(lines and lines[-1].strip()) + [f"[{table}]"]

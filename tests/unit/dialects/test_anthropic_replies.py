@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import anthropic
 import pytest
@@ -243,3 +244,57 @@ def test_an_error_body_shows_its_message_in_the_official_sdk(kind):
         client.messages.create(model="m", max_tokens=1, messages=[{"role": "user", "content": "x"}])
     assert error.message in raised.value.message
     assert json.loads(compact(raised.value.body))["request_id"] == "id1"
+
+
+def test_events_blocks_and_deltas_that_are_not_known_yet_say_nothing():
+    events: list[dict[str, Any]] = [
+        {"type": "later_invention"},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "server_tool_use"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta"}},
+        {"type": "message_delta", "delta": {}},
+    ]
+    assert ReplyParser().feed(claude_sse(events)) == []
+
+
+def test_a_signature_given_with_the_block_is_read():
+    block = {"type": "thinking", "thinking": "t", "signature": "s"}
+    parsed = ReplyParser().feed(claude_sse([{"type": "content_block_start", "index": 0, "content_block": block}]))
+    assert parsed == [ThinkingDelta(0, "t"), ThinkingSigned(0, "s")]
+
+
+def test_tool_names_lead_back_to_the_clients_own():
+    parsed = ReplyParser({"Read": "mcp.read"}).feed(claude_sse())
+    assert ToolStarted(2, "toolu_1", "mcp.read") in parsed
+
+
+def test_input_for_a_tool_that_never_began_is_left_out():
+    renderer = ReplyRenderer("1", "m")
+    assert renderer.events([ToolDelta(0, "{}")]) == b""
+    assert json.loads(renderer.whole([ToolDelta(0, "{}")], None))["content"] == []
+
+
+def test_cache_writes_without_a_split_count_as_five_minutes():
+    usage = {"input_tokens": 1, "output_tokens": 2, "cache_creation_input_tokens": 3}
+    body = {"content": [], "stop_reason": "end_turn", "usage": usage}
+    assert ReplyParser().whole(compact(body))[-1] == Metered(Usage(1, 0, 3, 0, 2))
+    body["usage"] = {"input_tokens": 1, "cache_creation": {"ephemeral_1h_input_tokens": 4}}
+    assert ReplyParser().whole(compact(body))[-1] == Metered(Usage(1, 0, 0, 4, 0))
+
+
+def test_an_event_without_end_is_refused_before_it_fills_the_memory(monkeypatch):
+    monkeypatch.setattr("sekisho.dialects.anthropic_messages.reply.MAX_EVENT_BYTES", 1000)
+    parser = ReplyParser()
+    with pytest.raises(errors.UpstreamUnavailable, match="too large"):
+        for _ in range(20):
+            parser.feed(b"data: " + b"x" * 100)
+
+
+def test_a_whole_answer_is_translated_with_its_usage():
+    body = ReplyRenderer("up", "up").whole([Started(), *NEUTRAL, Stopped("tool_use"), Metered(CLAUDE_USAGE)], None)
+    translation: Translation = Translated(ReplyParser(), ReplyRenderer("1", "alias"))
+    translation.read(body, {})
+    assert (translation.usage, translation.stop_reason, translation.is_complete) == (CLAUDE_USAGE, "tool_use", True)
+    ours, theirs = Message.model_validate_json(translation.body(None)), Message.model_validate_json(body)
+    assert (ours.content, ours.model, translation.media_type) == (theirs.content, "alias", b"text/event-stream")
+    assert translation.keepalive().startswith(b"event: ping")
+    assert translation.failure(errors.Internal()).startswith(b"event: error")

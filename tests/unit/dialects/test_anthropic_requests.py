@@ -86,6 +86,7 @@ EVERYTHING = {
                     "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="},
                 },
                 {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "plain"}},
+                {"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": "aGk="}},
                 {"type": "search_result", "title": "t", "source": "s", "content": [{"type": "text", "text": "found"}]},
                 {"type": "web_search_tool_result", "tool_use_id": "s1", "content": {"error_code": "x"}},
             ],
@@ -144,6 +145,7 @@ def test_every_part_of_a_request_has_its_neutral_form():
                     CachePoint("5m"),
                     Document("pdf", "spec.pdf", "JVBERg=="),
                     Document("txt", "document", base64.b64encode(b"plain").decode()),
+                    Image("gif", "aGk="),
                     Text("found"),
                 ),
             ),
@@ -275,3 +277,8 @@ def test_parallel_calls_are_forbidden_through_the_tool_choice(mode, parallel):
     request = msgspec.structs.replace(request, parallel_tool_calls=parallel)
     choice = msgspec.json.decode(render_request(request, "up", CLAUDE))["tool_choice"]
     assert choice.get("disable_parallel_tool_use", False) == (not parallel and mode != "none")
+
+
+def test_a_tool_result_may_have_no_content():
+    (message,) = parse_request(as_json(turn({"type": "tool_result", "tool_use_id": "1", "content": None}))).messages
+    assert message.parts == (ToolResult("1", ()),)

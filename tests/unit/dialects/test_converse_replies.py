@@ -236,3 +236,19 @@ def test_an_error_body_is_the_exception_boto3_knows():
     parsed = aws_answer(render_error(error), error.status, headers)
     assert parsed["Error"] == {"Message": "The budget is used up.", "Code": "ValidationException"}
     assert json.loads(render_error(error)) == {"message": "The budget is used up."}
+
+
+def test_events_blocks_and_deltas_that_are_not_known_yet_say_nothing():
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("laterInvention", {}),
+        ("contentBlockStart", {"contentBlockIndex": 0, "start": {"image": {"format": "png"}}}),
+        ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"citation": {}}}),
+    ]
+    assert ReplyParser().feed(converse_frames(events)) == []
+    body = compact({"output": {"message": {"content": [{"image": {}}]}}, "stopReason": "end_turn", "usage": {}})
+    assert ReplyParser().whole(body)[:2] == [Started(), BlockEnded(0)]
+
+
+def test_input_for_a_tool_that_never_began_is_left_out():
+    body = json.loads(ReplyRenderer().whole([ToolDelta(0, "{}")], None))
+    assert body["output"]["message"]["content"] == []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sekisho.dialects.bedrock.converse import parse_request, render_request, tool_names
+from sekisho.dialects.bedrock.converse import parse_request, render_request
 from sekisho.dialects.exchange import (
     CachePoint,
     Document,
@@ -25,7 +25,7 @@ from sekisho.dialects.exchange import (
     ToolResult,
     ToolUse,
 )
-from sekisho.dialects.folding import safe_name
+from sekisho.dialects.folding import renamed_tools, safe_name
 from sekisho.errors import BadRequest
 from sekisho.values import Model, Quirks
 from tests.unit.dialects.neutral import MODELS, requests
@@ -262,9 +262,9 @@ def test_no_tools_means_no_tool_config_unless_the_history_needs_it():
 def test_illegal_tool_names_are_changed_and_lead_back():
     request = ask(Text("x"), tools=(Tool("mcp.a/b", "", {}),), tool_choice=ToolChoice("tool", "mcp.a/b"))
     body, _ = rendered(request)
-    (name,) = tool_names(request)
-    assert body["toolConfig"]["toolChoice"] == {"tool": {"name": name}}
-    assert tool_names(request) == {safe_name("mcp.a/b"): "mcp.a/b"}
+    names = renamed_tools(request.tools)
+    assert body["toolConfig"]["toolChoice"] == {"tool": {"name": next(iter(names))}}
+    assert names == {safe_name("mcp.a/b"): "mcp.a/b"}
 
 
 THINK = Reasoning("enabled", 2000, "high")
@@ -327,3 +327,8 @@ def test_a_schema_for_the_answer_is_said_or_reported():
 def test_more_stop_sequences_than_converse_takes_are_cut(count):
     body, _ = rendered(ask(Text("x"), stop=(" ", *map(str, range(count)))))
     assert len(body["inferenceConfig"]["stopSequences"]) == min(count, 2500)
+
+
+def test_a_cache_point_before_all_tools_has_no_place():
+    body = {**EVERYTHING, "toolConfig": {"tools": [{"cachePoint": {"type": "default"}}]}}
+    assert parse_request(as_json(body), "m").tools == ()

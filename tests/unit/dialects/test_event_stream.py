@@ -150,3 +150,9 @@ def test_pending_bytes_tell_a_cut_stream():
 def test_what_a_frame_cannot_hold_is_not_written(headers, payload):
     with pytest.raises(ValueError, match=r"header|payload"):
         encode_frame(headers, payload)
+
+
+def test_streams_with_ever_new_headers_are_read_as_any_other():
+    decoder = FrameDecoder()
+    frames = [Frame({"n": str(at), "long": "x" * at * 20}, b"") for at in range(60)]
+    assert decoder.feed(b"".join(encode_frame(*frame) for frame in frames)) == frames

@@ -300,3 +300,55 @@ def test_no_body_raises_anything_but_a_bad_request(body, quirks):
 def test_no_bytes_raise_anything_but_a_bad_request(body):
     with pytest.raises(BadRequest):
         to_invoke(body, CLAUDE, max_output_tokens=MAX)
+
+
+def test_a_billing_header_alone_leaves_no_system_text():
+    line = {"type": "text", "text": "x-anthropic-billing-header: cc_version=1;"}
+    assert "system" not in fitted({"messages": HI, "system": [line]})[0]
+    talk = [{"type": "text", "text": "What is x-anthropic-billing-header: for?"}]
+    assert fitted({"messages": HI, "system": talk})[0]["system"] == talk
+
+
+def test_a_choice_without_force_stays_on_models_that_refuse_force():
+    asked = {"messages": HI, "tools": [{"name": "a", "input_schema": {}}], "tool_choice": {"type": "none"}}
+    assert fitted(asked, NEW)[0]["tool_choice"] == {"type": "none"}
+
+
+def test_the_format_goes_and_the_effort_stays_where_only_that_is_taken():
+    config = {"effort": "low", "format": {"type": "json_schema", "schema": {}}}
+    body, unused = fitted({"messages": HI, "output_config": config}, NEW)
+    assert (body["output_config"], unused) == ({"effort": "low"}, ("output_config.format",))
+
+
+def test_a_whole_cache_point_in_an_odd_place_is_left_to_the_provider():
+    messages = [{"role": "user", "content": [{"type": "text", "text": "a", "cache_control": None}]}]
+    tool = {"name": "a", "input_schema": {"properties": {"cache_control": {"type": "string"}}}}
+    body, _ = fitted({"messages": messages, "tools": [tool] * 5})
+    assert (body["messages"], body["tools"]) == (messages, [tool] * 5)
+
+
+def test_a_body_that_deep_is_refused_and_not_a_crash():
+    deep = b'{"messages":[],"system":' + b"[" * 5000 + b"]" * 5000 + b"}"
+    with pytest.raises(BadRequest):
+        to_invoke(deep, CLAUDE, max_output_tokens=MAX)
+
+
+def test_a_parameter_with_the_name_of_an_extra_changes_no_byte_of_the_tools():
+    tools = b'[{"name": "a", "input_schema": {"properties": {"strict": {"type": "boolean"}}}}]'
+    body = b'{"messages":[{"role":"user","content":"x"}],"tools":' + tools + b"}"
+    assert tools in to_invoke(body, OLD, max_output_tokens=MAX).body
+
+
+def test_system_text_between_two_calls_of_the_model_stands_alone():
+    turns: list[dict[str, Any]] = [*HI, {"role": "assistant", "content": "a"}, {"role": "system", "content": "s"}]
+    turns += [{"role": "system", "content": [{"type": "text", "text": "t"}]}]
+    body, _ = fitted({"messages": [*turns, {"role": "assistant", "content": "b"}]})
+    texts = [{"type": "text", "text": system_as_user(text)} for text in "st"]
+    assert body["messages"][2:] == [{"role": "user", "content": texts}, {"role": "assistant", "content": "b"}]
+
+
+def test_system_messages_make_the_system_text_where_there_was_none():
+    messages = [{"role": "system", "content": "be kind"}, *HI, {"role": "assistant", "content": "a"}]
+    body, _ = fitted({"messages": [*messages, {"role": "system", "content": "s"}, *HI]})
+    assert body["system"] == [{"type": "text", "text": "be kind"}]
+    assert [block["text"] for block in body["messages"][2]["content"]] == [system_as_user("s"), "hi"]

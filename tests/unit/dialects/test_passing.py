@@ -256,3 +256,17 @@ def test_a_failure_ends_each_stream_in_its_own_dialect():
             aws_events(way.failure(late), operation)
         assert way.keepalive() == b""
     assert b'"request_id":"1"' in InvokeToMessages("1").failure(late)
+
+
+def test_a_start_without_a_message_and_broken_white_space_are_survived():
+    way = InvokeToMessages("1", "alias")
+    way.feed(claude_frames([{"type": "message_start"}]))
+    with pytest.raises(errors.UpstreamUnavailable):
+        way.feed(chunk_frame(b'{"type":"content_block_delta",\n'))
+    with pytest.raises(errors.UpstreamUnavailable):
+        way.feed(chunk_frame(b'{"type":"'))
+
+
+def test_a_frame_of_another_kind_passes_to_an_invoke_client():
+    frame = event_frame("later-invention", b"{}")
+    assert InvokeToInvoke().feed(frame) == frame

@@ -1,5 +1,6 @@
 """Answers of the Anthropic Messages dialect, to and from the neutral events, and its errors."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,7 +11,6 @@ from sekisho.dialects.anthropic_messages.metering import (
     render_stop_reason,
     render_usage,
 )
-from sekisho.dialects.bedrock.faults import clean, rejected
 from sekisho.dialects.exchange import (
     BlockEnded,
     Event,
@@ -25,6 +25,7 @@ from sekisho.dialects.exchange import (
     ToolStarted,
 )
 from sekisho.dialects.folding import input_object
+from sekisho.dialects.wording import NOT_ENTITLED, clean, rejected
 from sekisho.errors import RateLimited, SekishoError, UpstreamRejected, UpstreamTimeout, UpstreamUnavailable
 from sekisho.values import Usage
 
@@ -140,9 +141,7 @@ def fault(kind: str, message: str) -> SekishoError:
             return rejected(message or "The model provider does not know this model.", 404)
         case "authentication_error" | "permission_error" | "billing_error":
             # the gateway's own account, not the caller's key
-            return UpstreamRejected(
-                "The model provider does not let this gateway use the model; ask its administrator."
-            )
+            return UpstreamRejected(NOT_ENTITLED)
         case "timeout_error":
             return UpstreamTimeout(clean(message) or None)
         case _:
@@ -155,9 +154,13 @@ def broken(error: Exception) -> SekishoError:
 
 
 class ReplyParser:
-    """Reads an answer of the Anthropic API. One instance per call."""
+    """Reads an answer of the Anthropic API. One instance per call.
 
-    def __init__(self) -> None:
+    `tool_names`: names as sent to the client's own, for those that had to be changed (folding.renamed_tools).
+    """
+
+    def __init__(self, tool_names: Mapping[str, str] | None = None) -> None:
+        self._tool_names = tool_names or {}
         self._sse = SseParser()
         self._counts = UsageCounts()
         self.is_complete = False
@@ -181,7 +184,7 @@ class ReplyParser:
             raise UpstreamUnavailable("The provider's answer cannot be read: it has no stop reason.")
         events: list[Event] = [Started(message.id)]
         for index, block in enumerate(message.content):
-            _begin(block, index, events)
+            self._begin(block, index, events)
             if block.type == "tool_use" and block.input:
                 events.append(ToolDelta(index, bytes(block.input).decode()))
             events.append(BlockEnded(index))
@@ -195,7 +198,7 @@ class ReplyParser:
             case "content_block_delta":
                 _read_delta(event.delta, event.index, events)
             case "content_block_start":
-                _begin(event.content_block, event.index, events)
+                self._begin(event.content_block, event.index, events)
             case "content_block_stop":
                 events.append(BlockEnded(event.index))
             case "message_start":
@@ -210,24 +213,23 @@ class ReplyParser:
             case "error":
                 raise fault(event.error.type, event.error.message)
 
+    def _begin(self, block: _Block, index: int, events: list[Event]) -> None:
+        match block.type:
+            case "tool_use":
+                events.append(ToolStarted(index, block.id, self._tool_names.get(block.name, block.name)))
+            case "redacted_thinking":
+                events.append(ThinkingRedacted(index, block.data))
+            case "thinking":
+                events.append(ThinkingDelta(index, block.thinking))
+                if block.signature:
+                    events.append(ThinkingSigned(index, block.signature))
+            case "text":
+                events.append(TextDelta(index, block.text))
+
     def _meter(self, counts: UsageCounts, events: list[Event]) -> None:
         self._counts = self._counts.updated(counts)
         if self._counts.input_tokens is not None or self._counts.output_tokens is not None:
             events.append(Metered(self._counts.usage()))
-
-
-def _begin(block: _Block, index: int, events: list[Event]) -> None:
-    match block.type:
-        case "tool_use":
-            events.append(ToolStarted(index, block.id, block.name))
-        case "redacted_thinking":
-            events.append(ThinkingRedacted(index, block.data))
-        case "thinking":
-            events.append(ThinkingDelta(index, block.thinking))
-            if block.signature:
-                events.append(ThinkingSigned(index, block.signature))
-        case "text":
-            events.append(TextDelta(index, block.text))
 
 
 def _read_delta(delta: _Delta, index: int, events: list[Event]) -> None:

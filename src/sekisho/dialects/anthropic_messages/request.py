@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,6 +24,7 @@ from sekisho.dialects.exchange import (
     ToolUse,
     Ttl,
 )
+from sekisho.dialects.fields import Fields, decode, encode
 from sekisho.dialects.fitting import fit
 from sekisho.dialects.folding import fold, input_object, safe_name
 from sekisho.errors import BadRequest
@@ -38,8 +39,6 @@ _MEDIA_TYPES = {format_: media_type for media_type, format_ in _IMAGE_FORMATS.it
 # Blocks of tools that ran at the provider. Their calls and results belong together, so both go.
 _SERVER_BLOCKS = ("server_tool_use", "mcp_tool_use", "mcp_tool_result", "container_upload")
 _SERVER_RESULT = "_tool_result"
-
-T = TypeVar("T")
 
 
 class _CacheControl(msgspec.Struct, frozen=True):
@@ -106,30 +105,6 @@ class _Format(msgspec.Struct, frozen=True):
 class _OutputConfig(msgspec.Struct, frozen=True):
     effort: str | None = None
     format: _Format | None = None
-
-
-class Fields:
-    """The top-level members of a JSON object, each decoded when asked for; `left` are those never asked for."""
-
-    def __init__(self, body: bytes) -> None:
-        self._raw = decode(body, dict[str, msgspec.Raw], "body")
-        self.left = dict.fromkeys(self._raw)
-
-    def take(self, name: str, kind: type[T]) -> T | None:
-        """The member as `kind`, None if it is missing or null. Raises BadRequest naming it."""
-        self.left.pop(name, None)
-        raw = self._raw.get(name)
-        return None if raw is None or bytes(raw) == b"null" else decode(raw, kind, name)
-
-
-def decode(data: bytes | msgspec.Raw, kind: type[T], name: str) -> T:
-    """JSON as `kind`. Raises BadRequest, which says what is wrong and where."""
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
-        raise BadRequest(f"{name}: {error}", param=name) from error
-    except RecursionError as error:
-        raise BadRequest(f"{name}: nested too deeply", param=name) from error
 
 
 def parse_request(body: bytes) -> Request:
@@ -331,7 +306,7 @@ def render_request(request: Request, upstream_model: str, quirks: Quirks, *, max
     body |= _render_settings(request)
     if request.stream:
         body["stream"] = True
-    return msgspec.json.encode(body)
+    return encode(body)
 
 
 def _render_settings(request: Request) -> dict[str, Any]:

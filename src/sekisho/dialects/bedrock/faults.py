@@ -1,35 +1,20 @@
 """What Bedrock's exceptions mean here: one table for HTTP errors and for exceptions inside a stream.
 
-Above: the Converse and Invoke codecs, and the upstream client. The provider's own words are passed on only for calls it
-found fault with; ARNs, which carry account numbers, are taken out.
+Above: the Converse and Invoke codecs, and the upstream client. Below: dialects.wording.
 """
 
-import re
 from collections.abc import Callable
 
 import msgspec
 
 from sekisho.dialects.bedrock.event_stream import Frame
+from sekisho.dialects.wording import NOT_ENTITLED, clean, rejected
 from sekisho.errors import (
-    ContextTooLong,
     RateLimited,
     SekishoError,
     UpstreamRejected,
     UpstreamTimeout,
     UpstreamUnavailable,
-)
-
-MAX_MESSAGE_CHARS = 1000
-
-_ARN = re.compile(r"arn:aws[\w-]*:[^\s\"',()]+")
-_OVERFLOW = re.compile(
-    r"(prompt|input|request) is too long"
-    r"|exceeds? (the )?(model'?s )?(maximum )?context"
-    r"|maximum context length"
-    r"|context (window|length|limit)"
-    r"|too many (input )?tokens"
-    r"|(exceeds?|exceeded) the (maximum|max) (number of )?(input )?tokens",
-    re.IGNORECASE,
 )
 
 
@@ -40,20 +25,6 @@ class Fault(msgspec.Struct, frozen=True, rename="camel"):
     capital_message: str | None = msgspec.field(name="Message", default=None)
     original_status_code: int | None = None
     original_message: str | None = None
-
-
-def clean(message: str) -> str:
-    """The provider's words fit for a caller: no ARNs, at most MAX_MESSAGE_CHARS."""
-    return _ARN.sub("(arn)", message)[:MAX_MESSAGE_CHARS]
-
-
-def rejected(message: str, status: int = 400) -> SekishoError:
-    """A call the provider found fault with: ContextTooLong if its words say so, else UpstreamRejected."""
-    if _OVERFLOW.search(message):
-        # the phrase that agents compact on
-        known = "prompt is too long" in message.lower()
-        return ContextTooLong(clean(message if known else f"prompt is too long: {message}"))
-    return UpstreamRejected(clean(message) or None, status=status)
 
 
 def _throttled(message: str, original_status: int) -> SekishoError:
@@ -75,7 +46,7 @@ def _not_found(message: str, original_status: int) -> SekishoError:
 def _not_entitled(message: str, original_status: int) -> SekishoError:
     # The gateway's own credentials or model access, not the caller's key: agents misread 401 and 403. The words stay
     # out because they name roles and accounts.
-    return UpstreamRejected("The model provider does not let this gateway use the model; ask its administrator.")
+    return UpstreamRejected(NOT_ENTITLED)
 
 
 def _unavailable(message: str, original_status: int) -> SekishoError:

@@ -11,8 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from sekisho.dialects.anthropic_messages.request import BILLING_HEADER, decode
+from sekisho.dialects.anthropic_messages.request import BILLING_HEADER
 from sekisho.dialects.exchange import Reasoning
+from sekisho.dialects.fields import decode
 from sekisho.dialects.fitting import fit_max_tokens, fit_reasoning
 from sekisho.dialects.folding import MAX_CACHE_POINTS, system_as_user
 from sekisho.errors import BadRequest
@@ -63,11 +64,12 @@ _TOOL_EXTRAS: dict[str, str] = {
     "input_examples": "tool-examples-2025-10-29",
 }
 _SYSTEM_ROLE = re.compile(rb'"role"\s*:\s*"system"')
-_CACHE_CONTROL = re.compile(rb'"cache_control"\s*:\s*\{')
-_CACHE_SCOPE = re.compile(rb'"cache_control"\s*:\s*\{[^{}]*"scope"')
-_CACHE_1H = re.compile(rb'"cache_control"\s*:\s*\{[^{}]*"1h"')
+_CACHE_CONTROL = b'"cache_control"'
+_CACHE_OBJECT = re.compile(rb'"cache_control"\s*:\s*\{[^{}]*\}')
 
 Members = dict[str, msgspec.Raw]
+
+_encode = msgspec.json.encode
 
 
 class InvokeBody(NamedTuple):
@@ -107,21 +109,21 @@ def to_invoke(
     anthropic-beta header, already split. Raises BadRequest for what cannot be read.
     """
     given = decode(body, Members, "body")
-    if not bytes(given.get("messages", msgspec.Raw())).startswith(b"["):
+    out = {name: bytes(given[name]) for name in (*_FIRST, *given) if name in given}
+    if not out.get("messages", b"").startswith(b"["):
         raise BadRequest("messages: a list is required", param="messages")
-    return _Fitting(given, quirks, max_output_tokens).run(betas, known_betas)
+    present = {name: member for name, member in out.items() if member != b"null"}
+    return _Fitting(present, quirks, max_output_tokens).run(betas, known_betas)
 
 
 class _Fitting:
-    """The steps over one body: `given` becomes `out`, what is left out is named in `unused`."""
+    """The steps over one body. `out`: its members as JSON bytes; what is left out of them is named in `_unused`."""
 
-    def __init__(self, given: Members, quirks: Quirks, max_output_tokens: int) -> None:
+    def __init__(self, out: dict[str, bytes], quirks: Quirks, max_output_tokens: int) -> None:
         self._quirks = quirks
         self._max_output_tokens = max_output_tokens
         self._unused: list[str] = []
-        self._out: Members = {
-            name: given[name] for name in (*_FIRST, *given) if name in given and bytes(given[name]) != b"null"
-        }
+        self._out = out
 
     def run(self, betas: Sequence[str], known_betas: frozenset[str]) -> InvokeBody:
         kept_betas = self._betas(betas, known_betas)
@@ -133,10 +135,11 @@ class _Fitting:
         self._thinking(self._max_tokens())
         self._output_config()
         self._sampling_and_choice()
-        self._out["anthropic_version"] = _raw(ANTHROPIC_VERSION)
+        self._out["anthropic_version"] = _encode(ANTHROPIC_VERSION)
         if kept_betas:
-            self._out["anthropic_beta"] = _raw(kept_betas)
-        return InvokeBody(msgspec.json.encode(self._out), tuple(dict.fromkeys(self._unused)))
+            self._out["anthropic_beta"] = _encode(kept_betas)
+        members = {name: msgspec.Raw(member) for name, member in self._out.items()}
+        return InvokeBody(msgspec.json.encode(members), tuple(dict.fromkeys(self._unused)))
 
     def _betas(self, header: Sequence[str], known: frozenset[str]) -> list[str]:
         raw = self._out.get("anthropic_beta")
@@ -163,7 +166,7 @@ class _Fitting:
                     self._unused.append(name)
 
     def _billing_header(self) -> None:
-        system = bytes(self._out.get("system", b""))
+        system = self._out.get("system", b"")
         if BILLING_HEADER.encode() not in system or not system.startswith(b"["):
             return
         blocks = decode(system, list[msgspec.Raw], "system")
@@ -174,12 +177,12 @@ class _Fitting:
             return
         self._unused.append("system." + BILLING_HEADER.rstrip(":"))
         if kept:
-            self._out["system"] = _raw(kept)
+            self._out["system"] = _encode(kept)
         else:
             del self._out["system"]
 
     def _system_turns(self) -> None:
-        raw = bytes(self._out["messages"])
+        raw = self._out["messages"]
         # the second search is slower and hardly ever needed
         if b'"system"' not in raw or not _SYSTEM_ROLE.search(raw):
             return
@@ -188,16 +191,16 @@ class _Fitting:
             return
         leading, turns = _fold_system_turns(turns)
         if leading:
-            self._out["system"] = _raw([*_blocks(self._out.get("system")), *leading])
+            self._out["system"] = _encode([*_blocks(self._out.get("system")), *leading])
             self._order()
-        self._out["messages"] = _raw([{"role": turn.role, "content": turn.content} for turn in turns])
+        self._out["messages"] = _encode([{"role": turn.role, "content": turn.content} for turn in turns])
 
     def _order(self) -> None:
         names = (*_FIRST, *self._out)
         self._out = {name: self._out[name] for name in names if name in self._out}
 
     def _tools(self, betas: list[str]) -> None:
-        raw = bytes(self._out.get("tools", b""))
+        raw = self._out.get("tools", b"")
         banned = {name for name, beta in _TOOL_EXTRAS.items() if beta not in betas}
         if not self._quirks.json_schema:
             banned.add("strict")
@@ -225,20 +228,16 @@ class _Fitting:
         if not kept or ("name" in choice and bytes(choice["name"]) not in names):
             self._out.pop("tool_choice", None)
         if kept:
-            self._out["tools"] = _raw(kept)
+            self._out["tools"] = _encode(kept)
         else:
             del self._out["tools"]
 
     def _cache_points(self) -> None:
         limit = MAX_CACHE_POINTS if self._quirks.cache_min_tokens else 0
         places = [name for name in _FIRST if name in self._out]
-        raws = [bytes(self._out[name]) for name in places]
-        marks = sum(raw.count(b'"cache_control"') for raw in raws)
-        if not marks:
-            return
-        surplus = marks > limit and sum(len(_CACHE_CONTROL.findall(raw)) for raw in raws) > limit
-        odd = any(_CACHE_SCOPE.search(raw) or (not self._quirks.cache_ttl_1h and _CACHE_1H.search(raw)) for raw in raws)
-        if not surplus and not odd:
+        marks = [mark for name in places for mark in _marks(self._out[name])]
+        is_odd = any(b'"scope"' in mark or (b'"1h"' in mark and not self._quirks.cache_ttl_1h) for mark in marks)
+        if len(marks) <= limit and not is_odd:
             return
         found = 0
 
@@ -248,7 +247,7 @@ class _Fitting:
             return mark
 
         for name in places:
-            _each_mark(self._out[name], count)
+            _each_mark(msgspec.Raw(self._out[name]), count)
         skip = max(found - limit, 0)
 
         def fit(mark: msgspec.Raw) -> msgspec.Raw | None:
@@ -259,7 +258,7 @@ class _Fitting:
         if skip:
             self._unused.append("cache_control")
         for name in places:
-            self._out[name] = _each_mark(self._out[name], fit)
+            self._out[name] = bytes(_each_mark(msgspec.Raw(self._out[name]), fit))
 
     def _cache_control(self, given: msgspec.Raw) -> msgspec.Raw:
         ttl = decode(given, Members, "cache_control").get("ttl", msgspec.Raw())
@@ -273,7 +272,7 @@ class _Fitting:
             raise BadRequest("max_tokens: must be at least 1", param="max_tokens")
         max_tokens = fit_max_tokens(asked, self._max_output_tokens)
         if max_tokens != asked:
-            self._out["max_tokens"] = _raw(max_tokens)
+            self._out["max_tokens"] = _encode(max_tokens)
         return max_tokens
 
     def _thinking(self, max_tokens: int) -> None:
@@ -289,13 +288,13 @@ class _Fitting:
             del self._out["thinking"]
             self._unused.append("thinking")
         elif fitted.mode == "enabled" and (asked.type, asked.budget_tokens) != ("enabled", fitted.budget_tokens):
-            self._out["thinking"] = _raw({"type": "enabled", "budget_tokens": fitted.budget_tokens})
+            self._out["thinking"] = _encode({"type": "enabled", "budget_tokens": fitted.budget_tokens})
         elif fitted.mode != asked.type:
-            self._out["thinking"] = _raw({"type": fitted.mode})
+            self._out["thinking"] = _encode({"type": fitted.mode})
 
     def _loop_without_thinking(self) -> bool:
         """Whether Claude could refuse a thinking budget: calls in the history that were made without thinking."""
-        raw = bytes(self._out["messages"])
+        raw = self._out["messages"]
         return b'"tool_use"' in raw and b'"signature"' not in raw and b'"redacted_thinking"' not in raw
 
     def _effort(self) -> str:
@@ -314,7 +313,7 @@ class _Fitting:
             return
         self._unused += (f"output_config.{name}" for name in config if name not in kept)
         if kept:
-            self._out["output_config"] = _raw(kept)
+            self._out["output_config"] = _encode(kept)
         else:
             del self._out["output_config"]
 
@@ -330,18 +329,27 @@ class _Fitting:
         if bytes(choice.get("type", msgspec.Raw())) in (b'"any"', b'"tool"'):
             choice["type"] = _raw("auto")
             choice.pop("name", None)
-            self._out["tool_choice"] = _raw(choice)
+            self._out["tool_choice"] = _encode(choice)
             self._unused.append("tool_choice")
 
 
 def _raw(value: Any) -> msgspec.Raw:
-    try:
-        return msgspec.Raw(msgspec.json.encode(value))
-    except RecursionError as error:
-        raise BadRequest("body: nested too deeply") from error
+    return msgspec.Raw(_encode(value))
 
 
-def _blocks(content: msgspec.Raw | None) -> list[msgspec.Raw]:
+def _marks(member: bytes) -> list[bytes]:
+    """The text of each cache_control object; found by search, since parsing costs more and they are few."""
+    marks: list[bytes] = []
+    at = member.find(_CACHE_CONTROL)
+    while at >= 0:
+        mark = _CACHE_OBJECT.match(member, at)
+        if mark:
+            marks.append(mark[0])
+        at = member.find(_CACHE_CONTROL, at + len(_CACHE_CONTROL))
+    return marks
+
+
+def _blocks(content: msgspec.Raw | bytes | None) -> list[msgspec.Raw]:
     """The blocks of a content that may be a string or missing."""
     if content is None:
         return []

@@ -4,7 +4,7 @@
 """
 
 from sekisho.dialects.bedrock.converse.reply import ReplyParser, ReplyRenderer, error_headers, render_error
-from sekisho.dialects.bedrock.converse.request import parse_request, render_request, tool_names
+from sekisho.dialects.bedrock.converse.request import parse_request, render_request
 
 __all__ = [
     "ReplyParser",
@@ -13,5 +13,4 @@ __all__ = [
     "parse_request",
     "render_error",
     "render_request",
-    "tool_names",
 ]

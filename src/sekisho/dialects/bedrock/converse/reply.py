@@ -7,7 +7,7 @@ import msgspec
 
 from sekisho.dialects.bedrock.converse.metering import TokenUsage, parse_stop_reason, render_usage
 from sekisho.dialects.bedrock.event_stream import Frame, FrameDecoder, encode_frame
-from sekisho.dialects.bedrock.faults import clean, raise_if_fault
+from sekisho.dialects.bedrock.faults import raise_if_fault
 from sekisho.dialects.exchange import (
     BlockEnded,
     Event,
@@ -22,6 +22,7 @@ from sekisho.dialects.exchange import (
     ToolStarted,
 )
 from sekisho.dialects.folding import input_object
+from sekisho.dialects.wording import clean
 from sekisho.errors import SekishoError, UpstreamUnavailable
 from sekisho.values import StopReason, Usage
 
@@ -154,9 +155,9 @@ def _stop_sequence(extra: Any) -> str | None:
 
 
 class ReplyParser:
-    """Reads an answer of Converse. One instance per call.
+    """Reads an answer of Converse. One instance per call. A stream is complete with its usage, which comes last.
 
-    `tool_names`: names as sent to the client's own, for those that had to be changed (request.tool_names).
+    `tool_names`: names as sent to the client's own, for those that had to be changed (folding.renamed_tools).
     """
 
     def __init__(self, tool_names: Mapping[str, str] | None = None) -> None:

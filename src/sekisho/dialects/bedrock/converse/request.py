@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from sekisho.dialects.anthropic_messages.request import Fields, decode
 from sekisho.dialects.exchange import (
     CachePoint,
     Document,
@@ -26,8 +25,9 @@ from sekisho.dialects.exchange import (
     ToolUse,
     Ttl,
 )
+from sekisho.dialects.fields import Fields, decode, encode
 from sekisho.dialects.fitting import fit, has_tool_blocks
-from sekisho.dialects.folding import fold, input_object, renamed_tools, safe_name
+from sekisho.dialects.folding import fold, input_object, safe_name
 from sekisho.errors import BadRequest
 from sekisho.values import Model
 
@@ -293,15 +293,11 @@ def _media_bytes(media: _Media, where: str) -> str:
     return media.source.bytes
 
 
-def tool_names(request: Request) -> dict[str, str]:
-    """Tool names as `render_request` sends them to the client's own, where they differ: for the ReplyParser."""
-    return renamed_tools(request.tools)
-
-
 def render_request(request: Request, model: Model) -> tuple[bytes, tuple[str, ...]]:
     """A Converse body for this model, and the names of what it cannot say.
 
-    The history is folded and the settings fitted to the model. Raises BadRequest for tools, images or documents on a
+    The history is folded and the settings fitted to the model. Tools may be renamed: give folding.renamed_tools of the
+    request to the ReplyParser. Raises BadRequest for tools, images or documents on a
     model that takes none, and for image and document types that Converse does not know.
     """
     quirks = model.quirks
@@ -329,7 +325,7 @@ def render_request(request: Request, model: Model) -> tuple[bytes, tuple[str, ..
         body["outputConfig"] = output
     if request.parallel_tool_calls is False:
         unused.append("parallel_tool_calls")
-    return msgspec.json.encode(body), tuple(dict.fromkeys((*request.unused, *unused)))
+    return encode(body), tuple(dict.fromkeys((*request.unused, *unused)))
 
 
 def is_claude(model: Model) -> bool:
@@ -392,7 +388,7 @@ def _render_extra(request: Request, model: Model, unused: list[str]) -> dict[str
 def _render_output(request: Request, model: Model) -> dict[str, Any]:
     output: dict[str, Any] = {}
     if request.json_schema:
-        schema = msgspec.json.encode(request.json_schema.schema).decode()
+        schema = encode(request.json_schema.schema).decode()
         definition = {"schema": schema, "name": safe_name(request.json_schema.name or "answer")}
         output["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": definition}}
     if request.reasoning.effort and is_claude(model):

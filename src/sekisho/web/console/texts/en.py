@@ -27,7 +27,6 @@ TEXTS = {
     "Times are {zone}.",
     "calls.hold": "Hold to read",
     "calls.resume": "Resume",
-    "calls.held": "Held",
     "calls.waiting.one": "Show {n} new call",
     "calls.waiting.other": "Show {n} new calls",
     "calls.arrived.one": "{n} new call.",

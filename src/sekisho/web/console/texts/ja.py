@@ -25,7 +25,6 @@ TEXTS = {
     "calls.lede": "いま関所を通っているコール。1 行が 1 コール、通行の線 1 本が 1 つの段です。時刻は {zone}。",
     "calls.hold": "止めて読む",
     "calls.resume": "流れに戻る",
-    "calls.held": "止めています",
     "calls.waiting.one": "新しい {n} 件を出す",
     "calls.waiting.other": "新しい {n} 件を出す",
     "calls.arrived.one": "新しいコールが {n} 件来ました。",

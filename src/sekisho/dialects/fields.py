@@ -1,0 +1,41 @@
+"""Reading a client's JSON: every fault in it becomes a BadRequest that names the member."""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from sekisho.errors import BadRequest
+
+T = TypeVar("T")
+
+
+class Fields:
+    """The top-level members of a JSON object, each decoded when asked for; `left` are those never asked for."""
+
+    def __init__(self, body: bytes) -> None:
+        self._raw = decode(body, dict[str, msgspec.Raw], "body")
+        self.left = dict.fromkeys(self._raw)
+
+    def take(self, name: str, kind: type[T]) -> T | None:
+        """The member as `kind`, None if it is missing or null. Raises BadRequest naming it."""
+        self.left.pop(name, None)
+        raw = self._raw.get(name)
+        return None if raw is None or bytes(raw) == b"null" else decode(raw, kind, name)
+
+
+def decode(data: bytes | msgspec.Raw, kind: type[T], name: str) -> T:
+    """JSON as `kind`. Raises BadRequest, which says what is wrong and where."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"{name}: {error}", param=name) from error
+    except RecursionError as error:
+        raise BadRequest(f"{name}: nested too deeply", param=name) from error
+
+
+def encode(value: Any) -> bytes:
+    """JSON of a request that is sent on. Raises BadRequest for one nested too deeply to be written."""
+    try:
+        return msgspec.json.encode(value)
+    except RecursionError as error:
+        raise BadRequest("body: nested too deeply") from error
