@@ -7,7 +7,7 @@ checks that itself, in its own words, before it asks the model.
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -237,11 +237,6 @@ def _check_end(subject: Subject) -> None:
     final = last.parts[-1]
     if isinstance(final, Text) and final.text != final.text.rstrip():
         raise ModelRefusal("messages: final assistant content cannot end with trailing whitespace")
-
-
-def texts(parts: Sequence[Part]) -> Iterator[str]:
-    """The texts among the parts, in order."""
-    return (part.text for part in parts if isinstance(part, Text))
 
 
 def _decode(data: str, where: str) -> bytes:

@@ -128,6 +128,44 @@ async def test_no_authentication_is_a_missing_token(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        (f"AKIA/20261122/{REGION}/bedrock", "exactly 5 slash-delimited elements"),
+        (f"AKIA/20261122/{REGION}/bedrock/aws5_request", "valid terminator: 'aws4_request'"),
+    ],
+)
+async def test_a_malformed_scope_is_refused(url: str, scope: str, words: str) -> None:
+    authorization = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=ab"
+    headers = {"authorization": authorization, "x-amz-date": "20261122T000000Z"}
+    status, _, content = await post(f"{url}/model/{OPUS}/converse", headers)
+    assert status == 403
+    assert words in content
+
+
+@pytest.mark.parametrize("date", ["yesterday", "20200101T000000Z"])
+async def test_a_date_that_is_not_the_scopes_is_refused(url: str, date: str) -> None:
+    target = f"{url}/model/{OPUS}/converse"
+    assert (await post(target, {**signed_headers(target), "X-Amz-Date": date}))[0] == 403
+
+
+async def test_signatures_without_a_date_or_over_absent_headers_are_refused(url: str) -> None:
+    target = f"{url}/model/{OPUS}/converse"
+    headers = signed_headers(target)
+    undated = {name: value for name, value in headers.items() if name != "X-Amz-Date"}
+    assert (await post(target, undated))[:2] == (403, "IncompleteSignatureException")
+    more = {**headers, "Authorization": headers["Authorization"].replace("SignedHeaders=", "SignedHeaders=absent;")}
+    assert (await post(target, more))[:2] == (403, "InvalidSignatureException")
+
+
+async def test_a_declared_body_hash_must_be_the_bodys(url: str) -> None:
+    target = f"{url}/model/{OPUS}/converse"
+    headers = signed_headers(target)
+    signed = headers["Authorization"].replace("x-amz-date", "x-amz-content-sha256;x-amz-date")
+    declared = {**headers, "x-amz-content-sha256": "0" * 64, "Authorization": signed}
+    assert (await post(target, declared))[:2] == (403, "InvalidSignatureException")
+
+
+@pytest.mark.parametrize(
     "authorization", ["Basic eDp5", "AWS4-HMAC-SHA256 Credential=a/b/c", "AWS4-HMAC-SHA256 Signature=ab"]
 )
 async def test_an_incomplete_authorization_is_refused(url: str, authorization: str) -> None:

@@ -144,6 +144,10 @@ async def test_a_stalled_stream_is_let_go_when_the_simulator_stops() -> None:
         await asyncio.to_thread(answer.read)
 
 
+async def test_a_stalled_body_comes_after_its_time(url: str) -> None:
+    assert b"end_turn" in await asyncio.to_thread(read_raw, url, "converse", "[[simulate: stall s=0.01]]")
+
+
 async def test_a_client_may_leave_a_stalled_stream(url: str, simulator: Simulator) -> None:
     await asyncio.to_thread(read_raw, url, "converse-stream", "[[simulate: stall]]", 8)
     assert simulator.calls[0].status == 200

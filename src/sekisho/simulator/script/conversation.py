@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from sekisho.dialects.exchange import Message, Part, Request, Text, ToolResult, ToolUse
+from sekisho.simulator.behaviours import without_directives
 
 # Text that agents add around what the person typed.
 _WRAPPERS = re.compile(
@@ -36,7 +37,6 @@ class Conversation(msgspec.Struct, frozen=True):
     instruction: str
     steps: tuple[Step, ...]
     all_steps: tuple[Step, ...]
-    directory: str | None
     is_continued: bool
 
 
@@ -58,9 +58,17 @@ def read_conversation(request: Request, triggers: re.Pattern[str]) -> Conversati
         instruction=instruction,
         steps=tuple(_steps(messages[start + 1 :])),
         all_steps=tuple(_steps(messages)),
-        directory=_directory(system, messages),
         is_continued=messages[-1].role == "assistant",
     )
+
+
+def find_directory(request: Request) -> str | None:
+    """The working directory that the system text or a message names, if one does."""
+    for parts in (request.system, *(message.parts for message in request.messages)):
+        for text in _texts(parts):
+            if found := _WORKING_DIRECTORY.search(text):
+                return found.group(1).rstrip("/.") or "/"
+    return None
 
 
 def last_text(request: Request) -> str:
@@ -70,7 +78,8 @@ def last_text(request: Request) -> str:
 
 
 def _typed_text(message: Message) -> str:
-    return "\n".join(text for text in (_WRAPPERS.sub("", item).strip() for item in _texts(message.parts)) if text)
+    texts = (without_directives(_WRAPPERS.sub("", item)) for item in _texts(message.parts))
+    return "\n".join(text for text in texts if text)
 
 
 def _steps(messages: tuple[Message, ...]) -> Iterator[Step]:
@@ -86,11 +95,3 @@ def _steps(messages: tuple[Message, ...]) -> Iterator[Step]:
 
 def _texts(parts: tuple[Part, ...]) -> Iterator[str]:
     return (part.text for part in parts if isinstance(part, Text))
-
-
-def _directory(system: str, messages: tuple[Message, ...]) -> str | None:
-    for text in (system, *("\n".join(_texts(message.parts)) for message in messages)):
-        found = _WORKING_DIRECTORY.search(text)
-        if found:
-            return found.group(1).rstrip("/.") or "/"
-    return None

@@ -19,7 +19,7 @@ from sekisho.simulator.behaviours import Behaviour, find
 from sekisho.simulator.exceptions import validation
 from sekisho.simulator.replies import new_id
 from sekisho.simulator.script import chat, scenarios
-from sekisho.simulator.script.conversation import Conversation, read_conversation
+from sekisho.simulator.script.conversation import Conversation, find_directory, read_conversation
 from sekisho.simulator.script.scenarios import Turn
 from sekisho.simulator.script.toolbox import Call, Toolbox, sample_call
 from sekisho.values import Model, StopReason
@@ -95,9 +95,9 @@ def _scripted_turn(request: Request, conversation: Conversation) -> Turn:
         return Turn(chat.title(conversation))
     if not may_call:
         return scenarios.aider_turn(conversation) or Turn(chat.greeting(conversation))
-    turn = scenarios.next_turn(conversation, Toolbox(request.tools, conversation.directory))
-    if turn is None:
+    if not scenarios.is_asked(conversation):
         return Turn(chat.greeting(conversation))
+    turn = scenarios.next_turn(conversation, Toolbox(request.tools, find_directory(request)))
     if any(_is_repeated(call, conversation) for call in turn.calls):
         return Turn("I have already tried this and stop here.")
     return turn

@@ -57,16 +57,18 @@ class Turn(msgspec.Struct, frozen=True):
     calls: tuple[Call, ...] = ()
 
 
-def next_turn(conversation: Conversation, toolbox: Toolbox) -> Turn | None:
-    """The next turn of the task that is asked for; None when it is none of them."""
-    found = TRIGGERS.search(conversation.instruction)
-    if found is None:
-        return None
+def is_asked(conversation: Conversation) -> bool:
+    """Whether the instruction names one of the tasks."""
+    return TRIGGERS.search(conversation.instruction) is not None
+
+
+def next_turn(conversation: Conversation, toolbox: Toolbox) -> Turn:
+    """The next turn of the task that is asked for."""
     steps = conversation.steps
     failures = sum(_has_failed(step) for step in steps)
     if len(steps) >= STEPS_MAX or failures > _ERRORS_MAX:
         return Turn("I could not finish the task with the tools that I have here.")
-    if found.group().lower() == _CALC:
+    if _CALC in conversation.instruction.lower():
         return _fix_calc(conversation, toolbox)
     return _add_health_endpoint(steps, toolbox)
 
