@@ -30,12 +30,19 @@ class Served:
     lines: list[str] = field(default_factory=list)
 
     def ask(self, method: str, path: str, body: object = None, key: str = "") -> tuple[int, bytes]:
+        """Status and body of one request."""
+        status, _, content = self.ask_for_id(method, path, body, key)
+        return status, content
+
+    def ask_for_id(self, method: str, path: str, body: object = None, key: str = "") -> tuple[int, str, bytes]:
+        """Status, call id and body of one request. Raises OSError or HTTPException if the server went away."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             headers = {"Authorization": f"Bearer {key or self.key}", "Content-Type": "application/json"}
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
-            return response.status, response.read()
+            content = response.read()
+            return response.status, response.headers.get("x-sekisho-call-id", ""), content
         finally:
             connection.close()
 

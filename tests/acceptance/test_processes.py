@@ -5,35 +5,64 @@ import os
 import signal
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
 
+from sekisho.clock import id_text
 from tests.acceptance.processes import Served, served, wait_for
 
 pytestmark = pytest.mark.xdist_group("processes")
 HELLO = {"model": "claude-sonnet-4-6", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
 
 
-def rows(home: Path) -> dict[str, int]:
-    """How many calls the ledger has, by status."""
-    with sqlite3.connect(f"file:{home / 'sekisho.db'}?mode=ro", uri=True) as database:
-        found = dict(database.execute("select status, count(*) from call group by status").fetchall())
-    database.close()
-    return found
+def ledger(home: Path) -> dict[str, str]:
+    """The status of every call in the ledger, by call id."""
+    with closing(sqlite3.connect(f"file:{home / 'sekisho.db'}?mode=ro", uri=True)) as database:
+        found = database.execute("select call.id, name.text from call join name on name.id = call.status").fetchall()
+    return {id_text(call_id): status for call_id, status in found}
 
 
-def call_ids(server: Served, calls: int) -> list[str]:
+def make_calls(server: Served, calls: int) -> list[str]:
     """Make calls; the ids of those whose end this client saw."""
     seen = []
     for _ in range(calls):
         try:
-            status, body = server.ask("POST", "/v1/messages", HELLO)
-        except OSError:
+            status, call_id, body = server.ask_for_id("POST", "/v1/messages", HELLO)
+        except (OSError, HTTPException):
             continue
         if status == 200 and json.loads(body)["stop_reason"]:
-            seen.append(json.loads(body)["id"])
+            seen.append(call_id)
     return seen
+
+
+@contextmanager
+def load(server: Served, callers: int, calls: int) -> Iterator[list[str]]:
+    """Calls in threads of their own while the block runs; afterwards the ids of those whose end a client saw."""
+    seen: list[str] = []
+    threads = [threading.Thread(target=lambda: seen.extend(make_calls(server, calls))) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(ledger(server.home)) > 2, "load")
+    yield seen
+    for thread in threads:
+        thread.join()
+
+
+def check_books(home: Path, seen: list[str]) -> None:
+    """Every call whose end a client saw is booked as such, and none is left open."""
+
+    def is_settled() -> bool:
+        booked = ledger(home)
+        return set(seen) <= set(booked) and "running" not in booked.values()
+
+    wait_for(is_settled, "every call booked and settled")
+    booked = ledger(home)
+    assert len(set(seen)) == len(seen) > 0
+    assert {booked.get(call_id) for call_id in seen} == {"ok"}
 
 
 def test_the_first_start_gives_a_key_a_link_and_a_curl_that_work(tmp_path: Path) -> None:
@@ -58,7 +87,7 @@ def test_the_second_start_knows_the_key_and_shows_none(tmp_path: Path) -> None:
 
 def test_the_raw_key_is_nowhere_on_disk(tmp_path: Path) -> None:
     with served(tmp_path / "home") as server:
-        call_ids(server, 2)
+        make_calls(server, 2)
         key = server.key.encode()
     holders = [path for path in (tmp_path / "home").rglob("*") if path.is_file() and key in path.read_bytes()]
     assert holders == []
@@ -72,45 +101,27 @@ def test_two_servers_in_one_home_are_refused(tmp_path: Path) -> None:
 def test_a_killed_control_plane_stops_no_call_and_loses_no_row(tmp_path: Path) -> None:
     with served(tmp_path / "home") as server:
         os.kill(server.children()["control"], signal.SIGKILL)
-        seen = call_ids(server, 5)
+        seen = make_calls(server, 5)
         assert len(seen) == 5
-        wait_for(lambda: rows(tmp_path / "home").get("ok", 0) == 5, "five calls in the ledger")
+        wait_for(lambda: set(seen) <= set(ledger(server.home)), "five calls in the ledger")
+        check_books(server.home, seen)
 
 
 @pytest.mark.parametrize("victims", [("call-1",), ("control",), ("call-1", "control", "simulator")])
 def test_what_a_client_saw_is_in_the_ledger_once_whoever_is_killed(tmp_path: Path, victims: tuple[str, ...]) -> None:
     with served(tmp_path / "home") as server:
-        seen: list[str] = []
-        callers = [threading.Thread(target=lambda: seen.extend(call_ids(server, 12))) for _ in range(4)]
-        for caller in callers:
-            caller.start()
-        wait_for(lambda: len(rows(tmp_path / "home")) > 0, "load")
-        for victim, pid in server.children().items():
-            if victim in victims:
-                os.kill(pid, signal.SIGKILL)
-        for caller in callers:
-            caller.join()
+        with load(server, callers=4, calls=12) as seen:
+            for victim, pid in server.children().items():
+                if victim in victims:
+                    os.kill(pid, signal.SIGKILL)
         wait_for(lambda: server.ask("GET", "/health/ready")[0] == 200, "ready again")
-        seen += call_ids(server, 1)
-        assert len(seen) > 1
-        wait_for(lambda: "running" not in rows(tmp_path / "home"), "every open call settled")
-        found = rows(tmp_path / "home")
-        assert found["ok"] >= len(seen)  # one more per client that was cut off after its call was booked
-        assert sum(found.values()) <= 49
+        seen += make_calls(server, 1)
+        check_books(server.home, seen)
 
 
 def test_everything_killed_at_once_is_settled_after_the_next_start(tmp_path: Path) -> None:
-    with served(tmp_path / "home") as server:
-        seen: list[str] = []
-        callers = [threading.Thread(target=lambda: seen.extend(call_ids(server, 30))) for _ in range(4)]
-        for caller in callers:
-            caller.start()
-        wait_for(lambda: len(rows(tmp_path / "home")) > 0, "load")
-        pids = [*server.children().values(), server.process.pid]
-        for pid in reversed(pids):
+    with served(tmp_path / "home") as server, load(server, callers=4, calls=30) as seen:
+        for pid in [server.process.pid, *server.children().values()]:
             os.kill(pid, signal.SIGKILL)
-        for caller in callers:
-            caller.join()
-    with served(tmp_path / "home"):
-        wait_for(lambda: "running" not in rows(tmp_path / "home"), "every open call settled")
-        assert rows(tmp_path / "home").get("ok", 0) >= len(seen)
+    with served(tmp_path / "home") as server:
+        check_books(server.home, seen)
