@@ -89,7 +89,7 @@ class CallDoor:
             body = await reply.whole()
             assert reply.cost_nanousd is not None
             headers = [*id_headers(call.id_text), (b"x-litellm-response-cost", usd(reply.cost_nanousd))]
-            await send_whole(send, 200, body, reply.media_type, headers)
+            await send_whole(send, 200, body, JSON, headers)
 
     async def _relay(self, call: Call, answer: Answer, receive: Receive, send: Send) -> None:
         relay = Relay(self._gate, call, answer, receive, send)
