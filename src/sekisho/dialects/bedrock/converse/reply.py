@@ -21,9 +21,10 @@ from sekisho.dialects.exchange import (
     ToolDelta,
     ToolStarted,
 )
+from sekisho.dialects.faults import unreadable
 from sekisho.dialects.folding import input_object
-from sekisho.dialects.wording import clean
-from sekisho.errors import SekishoError, UpstreamUnavailable
+from sekisho.dialects.reading import UNREADABLE
+from sekisho.errors import SekishoError
 from sekisho.values import StopReason, Usage
 
 MEDIA_TYPE = b"application/vnd.amazon.eventstream"
@@ -140,8 +141,8 @@ def read(payload: bytes, kind: type[T]) -> T:
     """JSON of the provider as `kind`. Raises UpstreamUnavailable."""
     try:
         return msgspec.json.decode(payload, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UpstreamUnavailable(f"The provider's answer cannot be read: {clean(str(error))}") from error
+    except UNREADABLE as error:
+        raise unreadable(error) from error
 
 
 def _stop_sequence(extra: Any) -> str | None:
