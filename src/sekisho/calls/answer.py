@@ -10,7 +10,7 @@ from sekisho.calls.call import AttemptNote, Trail
 from sekisho.calls.gate import Outcome, Settle
 from sekisho.clock import Clock
 from sekisho.dialects.translation import Translation
-from sekisho.errors import SekishoError, StoreUnavailable, UpstreamUnavailable
+from sekisho.errors import SekishoError, StoreUnavailable, UpstreamTimeout, UpstreamUnavailable
 from sekisho.upstream.http1 import Http1Response
 from sekisho.values import Usage
 
@@ -18,7 +18,9 @@ log = logging.getLogger(__name__)
 
 
 class Answer:
-    """One answer. `next` gives client bytes until `has_ended`; the last of them are out only after settlement."""
+    """One answer. `next` gives client bytes until `has_ended`; the last of them are out only after settlement.
+
+    `ends_by_us`: when the whole call must be over, on the monotonic clock."""
 
     def __init__(
         self,
@@ -30,6 +32,7 @@ class Answer:
         *,
         is_stream: bool,
         idle_timeout_s: float,
+        ends_by_us: int,
     ) -> None:
         self._response = response
         self._translation = translation
@@ -37,6 +40,7 @@ class Answer:
         self._trail = trail
         self._clock = clock
         self._idle_timeout_s = idle_timeout_s
+        self._ends_by_us = ends_by_us
         self._first = b""
         self._settle: Settle | None = None
         self.is_stream = is_stream
@@ -59,7 +63,7 @@ class Answer:
         """
         parts = []
         while not (self._translation.has_started or self._translation.is_complete):
-            data = await self._response.next(first_byte_timeout_s)
+            data = await self._response.next(self._wait_s(first_byte_timeout_s))
             if not data:
                 raise UpstreamUnavailable("The model provider ended its answer before it began.")
             parts.append(self._translation.feed(data))
@@ -72,7 +76,7 @@ class Answer:
             while not self._translation.is_complete:
                 if out:
                     return out
-                data = await self._response.next(self._idle_timeout_s)
+                data = await self._response.next(self._wait_s(self._idle_timeout_s))
                 if not data:
                     if self._translation.stop_reason is not None:
                         break  # whole for the client, though its usage never came: booked at the bound
@@ -94,7 +98,7 @@ class Answer:
 
     async def read(self, limit_bytes: int, timeout_s: float) -> None:
         """Take in a whole, non-streamed answer. Raises UpstreamUnavailable, UpstreamTimeout, UpstreamRejected."""
-        body = await self._response.read(limit_bytes, timeout_s)
+        body = await self._response.read(limit_bytes, self._wait_s(timeout_s))
         self._translation.read(body, self._response.headers)
         self._response.close()
 
@@ -124,6 +128,13 @@ class Answer:
 
     def keepalive(self) -> bytes:
         return self._translation.keepalive()
+
+    def _wait_s(self, most_s: float) -> float:
+        """How long to wait for the next bytes, within the time of the whole call. Raises UpstreamTimeout."""
+        left_s = (self._ends_by_us - self._clock.monotonic_us()) / 1_000_000
+        if left_s <= 0:
+            raise UpstreamTimeout("The answer took longer than this gateway lets a call take.")
+        return min(most_s, left_s)
 
     async def _book(self, outcome: Outcome) -> int:
         assert self._settle is not None

@@ -100,6 +100,7 @@ class Limits:
     max_reply_bytes: int = 64_000_000
     first_byte_timeout_s: float = 600.0
     idle_timeout_s: float = 300.0
+    call_timeout_s: float = 3600.0
     drain_timeout_s: float = 120.0
     client_send_timeout_s: float = 120.0
     keepalive_s: float = 15.0

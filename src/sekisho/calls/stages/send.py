@@ -50,6 +50,7 @@ async def _open(gate: Gate, call: Call, wire: Wire, shaped: Shaped, note: Attemp
         gate.clock,
         is_stream=call.stream,
         idle_timeout_s=limits.idle_timeout_s,
+        ends_by_us=call.trail.started_us + int(limits.call_timeout_s * 1_000_000),
     )
     try:
         if call.stream:
