@@ -29,6 +29,7 @@ def limits_of(settings: Settings) -> Limits:
         max_body_bytes=settings.max_body_bytes,
         first_byte_timeout_s=settings.first_byte_timeout_s,
         idle_timeout_s=settings.idle_timeout_s,
+        call_timeout_s=settings.call_timeout_s,
         drain_timeout_s=settings.drain_timeout_s,
         client_send_timeout_s=settings.client_send_timeout_s,
         keepalive_s=settings.keepalive_s,
