@@ -25,9 +25,13 @@ class Fields:
 
 
 @lru_cache(maxsize=256)  # `msgspec.json.decode` would work the type out anew at each call
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     """The decoder for a type, made once."""
-    return msgspec.json.Decoder(kind)
+    return _decoder(kind)
 
 
 def decode(data: bytes | msgspec.Raw, kind: type[T], name: str) -> T:
