@@ -120,7 +120,7 @@ def _invoke_by_invoke(call: Call) -> Shaped:
 
 
 def _converse_by_converse(call: Call) -> Shaped:
-    return Shaped(call.body, passing.ConverseToConverse())
+    return Shaped(converse.fit_request(call.body, call.fields, call.known_model), passing.ConverseToConverse())
 
 
 def _messages_by_messages(call: Call) -> Shaped:

@@ -131,6 +131,7 @@ class _Fitting:
         self._billing_header()
         self._system_turns()
         self._tools(kept_betas)
+        self._tools_of_history()
         self._cache_points()
         self._thinking(self._max_tokens())
         self._output_config()
@@ -221,6 +222,19 @@ class _Fitting:
             kept.append({name: value for name, value in tool.items() if name not in extras})
         if changed:
             self._replace_tools(kept)
+
+    def _tools_of_history(self) -> None:
+        """A bare definition of each tool the history uses: Bedrock refuses tool blocks in a request without tools."""
+        raw = self._out["messages"]
+        if self._out.get("tools", b"[]") != b"[]" or (b'"tool_use"' not in raw and b'"tool_result"' not in raw):
+            return
+        names: dict[str, None] = {}
+        for turn in decode(raw, list[_Turn], "messages"):
+            blocks = [decode(block, _Typed, "messages") for block in _blocks(turn.content)]
+            names |= dict.fromkeys(block.name for block in blocks if block.type == "tool_use" and block.name)
+        if names:
+            self._out["tools"] = _encode([{"name": name, "input_schema": {"type": "object"}} for name in names])
+            self._order()
 
     def _replace_tools(self, kept: list[Members]) -> None:
         names = {bytes(tool.get("name", msgspec.Raw())) for tool in kept}
