@@ -16,6 +16,7 @@ import msgspec
 PREFIX = "SEKISHO_"
 MAX_SECRET_BYTES = 65_536
 
+Language = Literal["en", "ja"]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}")
@@ -67,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keepalive_s: Seconds = 15.0
     shutdown_grace_s: Seconds = 30.0
     journal_durability: Literal["process", "power"] = "process"
+    language: Language = "en"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
