@@ -273,9 +273,15 @@ async def serve_control_plane(plane: ControlPlane, app: "FastAPI", listener: soc
         access_log=False,  # addresses of pages may hold what is secret
         log_config=None,
         server_header=False,
-        timeout_graceful_shutdown=1,  # a long poll need not end by itself
+        timeout_graceful_shutdown=1,
     )
-    server = uvicorn.Server(config)
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            plane.distribution.close()
+            await super().shutdown(sockets)
+
+    server = Server(config)
     async with asyncio.TaskGroup() as group:
         loops = [
             group.create_task(plane.drain_forever()),
