@@ -19,6 +19,7 @@ from sekisho.access.distribution import Distribution, write_snapshot
 from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
 from sekisho.access.register import KeyRegister
 from sekisho.access.sessions import Sessions
+from sekisho.app.signals import orderly_stop
 from sekisho.clock import Clock, SystemClock
 from sekisho.errors import SekishoError, StoreUnavailable
 from sekisho.ledger.drain import Drain
@@ -127,6 +128,14 @@ class ControlPlane:
                 log.error("the journal cannot be booked; trying again", exc_info=error)
                 wait_s = min(wait_s * 2, DRAIN_BACKOFF_S)
             await asyncio.sleep(wait_s)
+
+    async def drain_rest(self) -> None:
+        """Book what is left when the process stops: the call processes have stopped before it, so this is the end."""
+        try:
+            while await self.drain_once():
+                pass
+        except SekishoError as error:  # it stays in the journal; the next start books it
+            log.error("the journal could not be booked to its end: %s", error.message)
 
     async def refresh_credentials_forever(self) -> None:
         """Hand on upstream credentials when they change."""
@@ -248,14 +257,14 @@ async def run_control_plane(
     with _sole_process(home, path.with_name("control.lock")):
         plane = await open_control_plane(home, settings, clock or SystemClock())
         try:
-            with bind_control_socket(path) as listener:
+            with orderly_stop(), bind_control_socket(path) as listener:
                 await serve_control_plane(plane, create_control_app(plane, console), listener)
         finally:
             await plane.close()
 
 
 async def serve_control_plane(plane: ControlPlane, app: "FastAPI", listener: socket.socket) -> None:
-    """Serve the application and run the loops until a signal or cancellation."""
+    """Serve the application and run the loops until a signal or cancellation; after a signal book what is left."""
     import uvicorn  # noqa: PLC0415  slow to import: see the module
 
     config = uvicorn.Config(
@@ -264,9 +273,15 @@ async def serve_control_plane(plane: ControlPlane, app: "FastAPI", listener: soc
         access_log=False,  # addresses of pages may hold what is secret
         log_config=None,
         server_header=False,
-        timeout_graceful_shutdown=1,  # a long poll need not end by itself
+        timeout_graceful_shutdown=1,
     )
-    server = uvicorn.Server(config)
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            plane.distribution.close()
+            await super().shutdown(sockets)
+
+    server = Server(config)
     async with asyncio.TaskGroup() as group:
         loops = [
             group.create_task(plane.drain_forever()),
@@ -280,6 +295,7 @@ async def serve_control_plane(plane: ControlPlane, app: "FastAPI", listener: soc
             await serving
             for loop in loops:
                 loop.cancel()
+    await plane.drain_rest()
 
 
 def bind_control_socket(path: Path) -> socket.socket:
