@@ -97,13 +97,19 @@ def pace_s() -> float:
 
 
 @pytest.fixture
-async def gateway(limits: Limits, pace_s: float, tmp_path) -> AsyncIterator[Gateway]:
+def region() -> str:
+    """The Region whose models are offered."""
+    return REGION
+
+
+@pytest.fixture
+async def gateway(limits: Limits, pace_s: float, region: str, tmp_path) -> AsyncIterator[Gateway]:
     clock = SystemClock()
     catalog = load_catalog()
-    offered = catalog.bedrock_models(REGION, "http://unused", "simulator")
+    offered = catalog.bedrock_models(region, "http://unused", "simulator")
     simulator = Simulator(offered, credential=SIMULATOR_CREDENTIAL, clock=clock, pace_s=pace_s)
     upstream = await simulator.start()
-    models = catalog.bedrock_models(REGION, upstream, "simulator")
+    models = catalog.bedrock_models(region, upstream, "simulator")
     registry = Registry()
     registry.deliver(Delivery(Snapshot(1, "org", keys(), models, simulated=True), {"simulator": SIMULATOR_CREDENTIAL}))
     journal = MemoryJournal()
