@@ -61,7 +61,8 @@ def _accumulated(stream: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
     assert events[-1] == "[DONE]"
     message: dict[str, Any] = {"role": "assistant", "content": ""}
     calls: dict[int, dict[str, Any]] = {}
-    reason, usage = "", {}
+    reason = ""
+    usage: dict[str, Any] = {}
     for chunk in map(json.loads, events[:-1]):
         usage = chunk.get("usage") or usage
         for choice in chunk["choices"]:

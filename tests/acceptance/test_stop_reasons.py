@@ -1,4 +1,4 @@
-"""All nine stop reasons of Bedrock, through every door, whole and streamed: each in the words that the agents act on."""
+"""All nine stop reasons of Bedrock, through every door, whole and streamed: each in the words that agents act on."""
 
 import json
 from typing import Any, get_args
