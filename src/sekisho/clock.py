@@ -6,6 +6,7 @@ from typing import Protocol
 
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 _DECODE = {c: i for i, c in enumerate(CROCKFORD)}
+_PAIRS = [high + low for high in CROCKFORD for low in CROCKFORD]
 
 
 class Clock(Protocol):
@@ -61,7 +62,7 @@ def new_id(now_us: int) -> bytes:
 def id_text(raw: bytes) -> str:
     """The 26-character Crockford base32 form of a 16-byte identifier, lower case."""
     number = int.from_bytes(raw, "big")
-    return "".join(CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def parse_id(text: str) -> bytes:

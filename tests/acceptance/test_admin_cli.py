@@ -21,14 +21,13 @@ from sekisho.app.control_plane import (
     bind_control_socket,
     create_control_app,
     open_control_plane,
-    resolve_secret,
     run_control_plane,
     serve_control_plane,
     snapshot_path,
 )
 from sekisho.cli.keys import app
 from sekisho.clock import FakeClock
-from sekisho.errors import BadRequest, StoreUnavailable
+from sekisho.errors import StoreUnavailable
 from sekisho.ledger.journal import Caller, Opened
 from sekisho.ledger.journal_files import JournalReader, JournalWriter
 from sekisho.web.admin.services import Services
@@ -261,18 +260,6 @@ def test_a_socket_path_that_is_too_long_is_reported(tmp_path):
     folder.mkdir()
     with pytest.raises(StoreUnavailable, match="cannot be opened"):
         bind_control_socket(folder / "control.sock")
-
-
-def test_a_master_key_may_be_a_reference():
-    environ = {"KEY": "sk-1"}
-    assert [resolve_secret(value, environ) for value in ("os.environ/KEY", "env:KEY", "sk-2", "")] == [
-        "sk-1",
-        "sk-1",
-        "sk-2",
-        "",
-    ]
-    with pytest.raises(BadRequest, match="MISSING"):
-        resolve_secret("env:MISSING", environ)
 
 
 def test_settings_do_not_show_their_secrets():

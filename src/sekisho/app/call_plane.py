@@ -27,8 +27,9 @@ def limits_of(settings: Settings) -> Limits:
     """The settings that the path works with."""
     return Limits(
         max_body_bytes=settings.max_body_bytes,
-        first_byte_timeout_s=settings.first_byte_timeout_s,
+        first_byte_timeout_s=min(settings.first_byte_timeout_s, settings.call_timeout_s),
         idle_timeout_s=settings.idle_timeout_s,
+        call_timeout_s=settings.call_timeout_s,
         drain_timeout_s=settings.drain_timeout_s,
         client_send_timeout_s=settings.client_send_timeout_s,
         keepalive_s=settings.keepalive_s,
@@ -45,13 +46,14 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     load_snapshot(home / "snapshot", registry)
     http = Http1Client(connect_timeout_s=settings.connect_timeout_s)
     local = Http1Client(connect_timeout_s=settings.connect_timeout_s)
+    limits = limits_of(settings)
     gate = Gate(
         clock=clock,
         registry=registry,
         digest=functools.partial(digest, load_or_create_pepper(home)),
         journal=JournalWriter(home / "journal", process_id, durability=settings.journal_durability),
-        upstreams=Providers(http, clock, first_byte_timeout_s=settings.first_byte_timeout_s),
-        limits=limits_of(settings),
+        upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
+        limits=limits,
     )
     app = DoorApp(gate, ForwardDoor(local, socket_path, max_body_bytes=settings.max_body_bytes))
     server = DoorServer(app, shutdown_grace_s=int(settings.shutdown_grace_s))

@@ -20,7 +20,7 @@ from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
 from sekisho.access.register import KeyRegister
 from sekisho.access.sessions import Sessions
 from sekisho.clock import Clock, SystemClock
-from sekisho.errors import BadRequest, SekishoError, StoreUnavailable
+from sekisho.errors import SekishoError, StoreUnavailable
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader
 from sekisho.values import Credential, Delivery, Model, Snapshot, VirtualKey
@@ -50,7 +50,7 @@ async def no_credentials() -> Mapping[str, Credential]:
 
 @dataclass(frozen=True)
 class ControlPlaneSettings:
-    """What the operator says. `master_key` may be a reference: `os.environ/NAME` or `env:NAME`; empty: none.
+    """What the operator says. `master_key` is the secret itself; empty: none.
 
     `models` and `credentials` are asked again on `reload` and every ten seconds. An empty `database_url` means
     HOME/sekisho.db.
@@ -307,23 +307,11 @@ def snapshot_path(home: Path) -> Path:
     return home / "snapshot"
 
 
-def resolve_secret(value: str, environ: Mapping[str, str]) -> str:
-    """The secret behind `os.environ/NAME` or `env:NAME`; any other value is the secret. Raises BadRequest."""
-    for prefix in ("os.environ/", "env:"):
-        if value.startswith(prefix):
-            name = value.removeprefix(prefix)
-            if not environ.get(name):
-                raise BadRequest(f"The environment variable {name} is not set.")
-            return environ[name]
-    return value
-
-
 def _master_key(settings: ControlPlaneSettings, pepper: bytes) -> tuple[VirtualKey, ...]:
     """The master key as a key that may use every model; nothing when none is configured."""
-    raw = resolve_secret(settings.master_key, os.environ)
-    if not raw:
+    if not settings.master_key:
         return ()
-    key = VirtualKey(MASTER_KEY_ID, ORG_ID, digest(pepper, raw), alias="master key", is_master=True)
+    key = VirtualKey(MASTER_KEY_ID, ORG_ID, digest(pepper, settings.master_key), alias="master key", is_master=True)
     return (key,)
 
 

@@ -12,7 +12,7 @@ from sekisho.clock import Clock, SystemClock
 from sekisho.config.configuration import Configuration, load_config
 from sekisho.errors import SekishoError
 from sekisho.ledger.catalog import load_catalog
-from sekisho.settings import SecretRef, Settings, resolve_secret
+from sekisho.settings import Settings, resolve_secret
 from sekisho.upstream.bedrock.default_chain import BEARER_VARIABLE
 from sekisho.values import Credential, CredentialSource
 
@@ -49,7 +49,7 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
     parts = ControlPlaneSettings(
         models=lambda: models,
         simulated=bool(simulator_url),
-        master_key=_master_key(configuration.master_key or settings.master_key),
+        master_key=master_key(settings, configuration, os.environ),
         credentials=CredentialBook(sources, clock, is_simulated=bool(simulator_url)).current,
     )
     await run_control_plane(Path(settings.home), parts, console=_console(is_simulated=bool(simulator_url)))
@@ -91,8 +91,10 @@ def _default_source(settings: Settings) -> CredentialSource:
     return CredentialSource("default", region=settings.aws_region)
 
 
-def _master_key(reference: SecretRef | None) -> str:
-    return resolve_secret(reference, os.environ) if reference else ""
+def master_key(settings: Settings, configuration: Configuration, env: Mapping[str, str]) -> str:
+    """The administrator's key: the setting's, else that of the configuration file, else none. Raises SettingsError."""
+    reference = settings.master_key or configuration.master_key
+    return resolve_secret(reference, env) if reference else ""
 
 
 def _console(*, is_simulated: bool) -> Console:

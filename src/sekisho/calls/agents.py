@@ -5,6 +5,7 @@ Source: requests recorded from the real agents. All of it is the client's own cl
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -48,23 +49,23 @@ _PROMPT_BYTES = 6000
 
 def identify(headers: Mapping[bytes, bytes]) -> Agent:
     """The agent named by the request's headers; an own `x-sekisho-agent` header wins over the user agent."""
-    user_agent = headers.get(b"user-agent", b"").decode("latin-1")
-    name = _declared(headers)
+    declared = headers.get(b"x-sekisho-agent") or headers.get(b"x-gw-agent") or b""
+    agent = _named(declared, headers.get(b"user-agent", b""))
+    for header in _SESSION_HEADERS:
+        if header in headers:
+            return Agent(agent.name, agent.version, headers[header].decode("latin-1")[:128])
+    return agent
+
+
+@lru_cache(maxsize=512)  # an organisation has few kinds of clients
+def _named(declared: bytes, user_agent_header: bytes) -> Agent:
+    user_agent = user_agent_header.decode("latin-1")
+    text = declared.decode("latin-1")
+    name = text if _NAME.match(text) else ""
     if not name:
         name = next((name for prefix, name in _USER_AGENTS if user_agent.startswith(prefix)), "")
     version = _VERSION.search(user_agent)
-    session = next((headers[header] for header in _SESSION_HEADERS if header in headers), b"")
-    return Agent(
-        name=name,
-        version=version[1][:24] if version and name and not user_agent.startswith("ai-sdk") else "",
-        session=session.decode("latin-1")[:128],
-    )
-
-
-def _declared(headers: Mapping[bytes, bytes]) -> str:
-    declared = headers.get(b"x-sekisho-agent") or headers.get(b"x-gw-agent") or b""
-    text = declared.decode("latin-1")
-    return text if _NAME.match(text) else ""
+    return Agent(name, version[1][:24] if version and name and not user_agent.startswith("ai-sdk") else "")
 
 
 class _Metadata(msgspec.Struct):
@@ -84,8 +85,8 @@ def identify_by_body(agent: Agent, body: bytes, fields: Mapping[str, msgspec.Raw
     """The agent completed by what its prompt and body fields say; what headers said stays."""
     name, session = agent.name, agent.session
     if not name or name == "openai-sdk":
-        head, tail = body[:_PROMPT_BYTES], body[-_PROMPT_BYTES:]
-        name = next((known for words, known in _PROMPTS if words in head or words in tail), name)
+        ends = body if len(body) <= 2 * _PROMPT_BYTES else body[:_PROMPT_BYTES] + body[-_PROMPT_BYTES:]
+        name = next((known for words, known in _PROMPTS if words in ends), name)
     if not session:
         session = _session_of(fields)
     if (name, session) == (agent.name, agent.session):

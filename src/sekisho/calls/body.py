@@ -1,6 +1,7 @@
 """The top level of a JSON body, read without decoding what is below it."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -8,6 +9,8 @@ import msgspec
 from sekisho.errors import BadRequest
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_NEXT_KEY = re.compile(rb'[ \t\n\r]*[{,][ \t\n\r]*"([^"\\]*)"[ \t\n\r]*:[ \t\n\r]*')
+_END = re.compile(rb"[ \t\n\r]*\}[ \t\n\r]*\Z")
 
 
 def parse_fields(body: bytes) -> dict[str, msgspec.Raw]:
@@ -24,7 +27,7 @@ def parse_fields(body: bytes) -> dict[str, msgspec.Raw]:
         raise BadRequest("The request body is not valid UTF-8.") from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"The request body is not valid JSON: {_reason(error)}.") from error
-    if not _is_compact(body, fields):
+    if not (_is_compact(body, fields) or _is_walked(body, fields)):
         _check_unique(body)
     return fields
 
@@ -35,8 +38,24 @@ def _reason(error: Exception) -> str:
 
 def _is_compact(body: bytes, fields: dict[str, msgspec.Raw]) -> bool:
     """Whether the body is just these fields with no byte between them, which leaves no room for a second of a key."""
-    named = sum(len(key.encode()) + len(memoryview(value)) for key, value in fields.items())
-    return named + 4 * len(fields) + 1 == len(body)  # two quotes, colon, comma each; braces, less one comma
+    size = 1 + 4 * len(fields)  # two quotes, colon, comma each; braces, less one comma
+    for key, value in fields.items():
+        size += len(key.encode()) + memoryview(value).nbytes
+    return size == len(body)
+
+
+def _is_walked(body: bytes, fields: dict[str, msgspec.Raw]) -> bool:
+    """Whether the body is just these fields, one after the other, with white space between them.
+
+    False also for a key that is written with an escape: then nothing is known."""
+    at = 0
+    for key, value in fields.items():
+        start = _NEXT_KEY.match(body, at)
+        text = bytes(value)
+        if start is None or start[1] != key.encode() or not body.startswith(text, start.end()):
+            return False
+        at = start.end() + len(text)
+    return _END.match(body, at) is not None
 
 
 def _check_unique(body: bytes) -> None:

@@ -12,7 +12,7 @@ from sekisho import __version__
 from sekisho.app.serve import ServeError, Supervisor
 from sekisho.cli.messages import say
 from sekisho.cli.operator import OperatorError, request
-from sekisho.settings import Settings, SettingsError, load_settings
+from sekisho.settings import Settings, SettingsError, load_settings, resolve_secret
 from sekisho.upstream.bedrock.default_chain import has_default_credentials
 
 # Variables that begin with SEKISHO_ and are read elsewhere.
@@ -59,7 +59,10 @@ def _settings(config: Path | None, options: Mapping[str, object]) -> Settings:
     if config is not None:
         environment["SEKISHO_CONFIG_FILE"] = str(config.resolve())
     path = environment.get("SEKISHO_CONFIG_FILE")
-    return load_settings(environment, _file_section(Path(path), environment) if path else None, OTHER_NAMES)
+    settings = load_settings(environment, _file_section(Path(path), environment) if path else None, OTHER_NAMES)
+    if settings.master_key:
+        resolve_secret(settings.master_key, environment)  # one that is not there must stop the start here
+    return settings
 
 
 def _file_section(path: Path, environment: Mapping[str, str]) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """Reading a client's JSON: every fault in it becomes a BadRequest that names the member."""
 
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,10 +24,20 @@ class Fields:
         return None if raw is None or bytes(raw) == b"null" else decode(raw, kind, name)
 
 
+@lru_cache(maxsize=256)  # `msgspec.json.decode` would work the type out anew at each call
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """The decoder for a type, made once."""
+    return _decoder(kind)
+
+
 def decode(data: bytes | msgspec.Raw, kind: type[T], name: str) -> T:
     """JSON as `kind`. Raises BadRequest, which says what is wrong and where."""
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decoder(kind).decode(data)
     except msgspec.DecodeError as error:
         raise BadRequest(f"{name}: {error}", param=name) from error
     except RecursionError as error:

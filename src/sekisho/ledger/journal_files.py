@@ -9,6 +9,7 @@ all its segments can be locked. Knows nothing of the database: the reader is tol
 import fcntl
 import os
 import re
+import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -31,6 +32,7 @@ BATCH_BYTES = 2 * RECORD_BYTES
 _PROCESS_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SEGMENT_NAME = re.compile(r"(?P<process>[A-Za-z0-9_.-]{1,64})-(?P<number>[0-9]{6,})\.log")
 _DECODER = msgspec.msgpack.Decoder(Record)
+_pack_header = struct.Struct("<II").pack_into
 
 
 class Segment(msgspec.Struct, frozen=True, order=True):
@@ -101,8 +103,7 @@ class JournalWriter:
         length = len(self._buffer) - HEADER_BYTES
         if length > RECORD_BYTES:
             raise StoreUnavailable("The journal does not take a record of this size.")
-        self._buffer[:4] = length.to_bytes(4, "little")
-        self._buffer[4:8] = zlib.crc32(memoryview(self._buffer)[HEADER_BYTES:]).to_bytes(4, "little")
+        _pack_header(self._buffer, 0, length, zlib.crc32(memoryview(self._buffer)[HEADER_BYTES:]))
         try:
             if self._is_torn or self._offset >= self._segment_bytes:
                 self._start_segment()

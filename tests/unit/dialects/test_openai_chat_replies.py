@@ -32,6 +32,7 @@ from sekisho.errors import (
     ContextTooLong,
     Internal,
     RateLimited,
+    UpstreamAccessDenied,
     UpstreamRejected,
     UpstreamUnavailable,
 )
@@ -452,7 +453,8 @@ def test_a_stop_sequence_that_the_upstream_names_is_kept():
         ({"message": "slow down", "type": "rate_limit_error"}, RateLimited),
         ({"message": "bad", "code": "400"}, UpstreamRejected),
         ({"message": "bad", "type": "invalid_request_error"}, UpstreamRejected),
-        ({"message": "too long", "code": "context_length_exceeded"}, UpstreamRejected),
+        ({"message": "too long", "code": "context_length_exceeded"}, ContextTooLong),
+        ({"message": "Incorrect API key at 10.0.0.1", "code": "invalid_api_key"}, UpstreamAccessDenied),
         ({"message": "internal host 10.0.0.1 died", "code": 500}, UpstreamUnavailable),
         ("plain words", UpstreamUnavailable),
         ([1], UpstreamUnavailable),

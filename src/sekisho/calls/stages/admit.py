@@ -13,7 +13,7 @@ from sekisho.calls.call import AttemptNote, Call
 from sekisho.calls.gate import Gate, Outcome
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.stages.trace import caller_of
-from sekisho.errors import NotAllowed, SekishoError
+from sekisho.errors import Internal, NotAllowed, SekishoError
 from sekisho.ledger.bound import bound_nanousd, prompt_tokens_bound
 from sekisho.ledger.cost import list_cost_nanousd
 from sekisho.ledger.journal import Attempt, Opened, Settled
@@ -38,7 +38,8 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
     admitted = replace(call, bound_nanousd=bound)
     try:
         reply = await next(admitted)
-    except SekishoError as error:
+    except Exception as cause:  # also a fault of ours: what was opened is settled, whatever happens
+        error = cause if isinstance(cause, SekishoError) else Internal()
         await _settle(gate, admitted, Outcome(None, error.code, error.message))
         raise
     if isinstance(reply, Answer):
@@ -76,7 +77,7 @@ def _attempt_bound(call: Call, price: Price) -> int:
 
 
 async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
-    """Book the call. Unit: nano-USD, the effective cost. Raises StoreUnavailable: nothing is booked."""
+    """Book the call. Unit: nano-USD, the effective cost. Raises StoreUnavailable: it is booked late."""
     attempts = tuple(_priced(call, note) for note in call.trail.attempts)
     usage = _sum(tuple(attempt.usage for attempt in attempts))
     translation = outcome.translation
@@ -97,7 +98,7 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
         upstream_us=sum(attempt.duration_us for attempt in attempts),
         stages_us=call.trail.stages_us(),
     )
-    gate.journal.append(settled)
+    gate.settle(settled)
     return settled.cost_nanousd
 
 

@@ -11,6 +11,10 @@ from sekisho.calls.reply import Next, Reply
 from sekisho.errors import BadRequest, ModelNotFound
 
 _MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_decode_number = msgspec.json.Decoder(int | None).decode
+_decode_text = msgspec.json.Decoder(str).decode
+_decode_flag = msgspec.json.Decoder(bool | None).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 async def resolve(gate: Gate, call: Call, next: Next) -> Reply:
@@ -42,7 +46,7 @@ def _max_output_tokens(fields: dict[str, msgspec.Raw], most: int) -> int:
             return min(value, most) if value is not None else most
     if "inferenceConfig" in fields:
         try:
-            inference = msgspec.json.decode(fields["inferenceConfig"], type=dict[str, msgspec.Raw])
+            inference = _decode_fields(fields["inferenceConfig"])
         except msgspec.DecodeError as error:
             raise BadRequest("'inferenceConfig' must be an object.", param="inferenceConfig") from error
         value = _number(inference, "maxTokens")
@@ -54,7 +58,7 @@ def _number(fields: dict[str, msgspec.Raw], field: str) -> int | None:
     if field not in fields:
         return None
     try:
-        value = msgspec.json.decode(fields[field], type=int | None)
+        value = _decode_number(fields[field])
     except msgspec.DecodeError as error:
         raise BadRequest(f"'{field}' must be a whole number.", param=field) from error
     if value is not None and value < 1:
@@ -66,7 +70,7 @@ def _text(fields: dict[str, msgspec.Raw], field: str) -> str:
     if field not in fields:
         raise BadRequest(f"'{field}' is missing.", param=field)
     try:
-        return msgspec.json.decode(fields[field], type=str)
+        return _decode_text(fields[field])
     except msgspec.DecodeError as error:
         raise BadRequest(f"'{field}' must be a string.", param=field) from error
 
@@ -75,6 +79,6 @@ def _flag(fields: dict[str, msgspec.Raw], field: str) -> bool:
     if field not in fields:
         return False
     try:
-        return bool(msgspec.json.decode(fields[field], type=bool | None))
+        return bool(_decode_flag(fields[field]))
     except msgspec.DecodeError as error:
         raise BadRequest(f"'{field}' must be true or false.", param=field) from error

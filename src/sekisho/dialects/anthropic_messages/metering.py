@@ -64,12 +64,12 @@ class UsageCounts(msgspec.Struct, frozen=True):
 
     def updated(self, newer: "UsageCounts") -> "UsageCounts":
         """These counts with what `newer` says in their place."""
-        return UsageCounts(
-            *(
-                old if new is None else new
-                for old, new in zip(msgspec.structs.astuple(self), msgspec.structs.astuple(newer), strict=True)
-            )
-        )
+        if newer == _NOTHING_SAID:
+            return self
+        if self == _NOTHING_SAID:
+            return newer
+        said = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(newer), strict=True)
+        return UsageCounts(*[old if new is None else new for old, new in said])
 
     def usage(self) -> Usage:
         """The neutral counts. Cache writes without a split by lifetime count as 5 minutes, the dialect's default."""
@@ -86,6 +86,9 @@ class UsageCounts(msgspec.Struct, frozen=True):
             output_tokens=self.output_tokens or 0,
             reasoning_tokens=self.output_tokens_details.thinking_tokens if self.output_tokens_details else 0,
         )
+
+
+_NOTHING_SAID = UsageCounts()
 
 
 def render_usage(usage: Usage) -> dict[str, Any]:

@@ -9,14 +9,8 @@ import re
 import msgspec
 
 from sekisho.dialects.exchange import Metered, Started, Stopped
-from sekisho.dialects.openai_chat.parsing import (
-    DONE,
-    ReplyParser,
-    decode_chunk,
-    named_error,
-    read_finish_reason,
-    reported_error,
-)
+from sekisho.dialects.openai_chat.faults import named_error, reported_error
+from sekisho.dialects.openai_chat.parsing import DONE, ReplyParser, decode_chunk, read_finish_reason
 from sekisho.dialects.openai_chat.replies import MEDIA_TYPE, TERMINATOR, render_failure
 from sekisho.dialects.openai_chat.usage import parse_usage, with_cost
 from sekisho.dialects.reading import UNREADABLE, mend_surrogates

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import ctypes.util
+import logging
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sekisho.web.doors.app import DoorApp
 
+log = logging.getLogger(__name__)
 _MAX_HEAD_BYTES = 64 * 1024
 _HEAD_TIMEOUT_S = 20.0
 _KEEP_ALIVE_S = 75  # longer than clients and load balancers keep theirs, so that they close first
@@ -22,21 +24,43 @@ _MIB = 1024 * 1024
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Closes a connection whose request head is too large or too slow; uvicorn sets no bound on either."""
+    """Cuts off a connection whose request head is too large or too slow, or that takes nothing of what is written to
+    it; uvicorn sets no bound on any of these."""
 
+    send_timeout_s = 120.0
+    _heads = 0
     _head_bytes = 0
+    _unparsed_bytes = 0
+    _is_in_head = False
     _head_timer: asyncio.TimerHandle | None = None
+    _send_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._cancel_timer()
+        self._end_head_timer()
+        self._end_send_timer()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        heads = self._heads
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._is_in_head and self._heads == heads:
+            # one head that began before: the parser keeps an unfinished line to itself, however long it grows
+            self._unparsed_bytes += len(data)
+            if self._unparsed_bytes > _MAX_HEAD_BYTES:
+                self.send_400_response("The request head is too large.")
+        elif self._head_timer is None and self.cycle.response_complete and self.timeout_keep_alive_task is None:
+            self._expect_head()  # the rest of a body that nobody waits for any more, or an empty line: not for ever
+
     def on_message_begin(self) -> None:
-        self._head_bytes = 0
+        self._head_bytes = self._unparsed_bytes = 0
+        self._heads += 1
+        self._is_in_head = True
         self._expect_head()
         super().on_message_begin()
 
@@ -46,11 +70,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + 4)
-        super().on_header(name, value)
+        if self._is_in_head:  # else it is a trailer: it must not come to stand among the headers
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._cancel_timer()
+        self._is_in_head = False
+        self._end_head_timer()
         super().on_headers_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._send_timer is None:
+            self._send_timer = self.loop.call_later(self.send_timeout_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._end_send_timer()
+        super().resume_writing()
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
@@ -58,16 +93,21 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("the request head is too large")  # uvicorn answers 400 and closes
 
     def _expect_head(self) -> None:
-        self._cancel_timer()
+        self._end_head_timer()
         self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, self._close_slow)
 
     def _close_slow(self) -> None:
         self.transport.close()
 
-    def _cancel_timer(self) -> None:
+    def _end_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _end_send_timer(self) -> None:
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
 
 
 def tune_allocator() -> None:
@@ -94,12 +134,13 @@ class DoorServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http=BoundedProtocol,
+                http=_protocol(app.limits.client_send_timeout_s),
                 ws="none",
                 lifespan="off",
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,  # uvicorn would believe whoever connects from this machine
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=shutdown_grace_s,
                 backlog=2048,
@@ -127,6 +168,15 @@ class DoorServer:
             ticker.cancel()
 
     async def _tick(self) -> None:
+        wait_s = min(_TICK_S, self._app.limits.keepalive_s)
         while True:
-            await asyncio.sleep(_TICK_S)
-            await self._app.calls.keep_alive()
+            await asyncio.sleep(wait_s)
+            try:
+                self._app.tick()
+            except Exception:  # a background loop: one client must not end the signs of life of all others
+                log.exception("the tick of the doors failed")
+
+
+def _protocol(timeout_s: float) -> type[BoundedProtocol]:
+    """The protocol for uvicorn, which makes one per connection and hands on nothing of ours."""
+    return type("Protocol", (BoundedProtocol,), {"send_timeout_s": timeout_s})
