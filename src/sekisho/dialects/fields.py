@@ -31,7 +31,8 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     """The decoder for a type, made once."""
-    return _decoder(kind)
+    hashable: Any = kind  # mypy takes no type for hashable
+    return _decoder(hashable)
 
 
 def decode(data: bytes | msgspec.Raw, kind: type[T], name: str) -> T:

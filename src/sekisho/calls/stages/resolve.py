@@ -61,7 +61,7 @@ def _number(fields: dict[str, msgspec.Raw], field: str) -> int | None:
     if field not in fields:
         return None
     try:
-        value = _decode_number(fields[field])
+        value: int | None = _decode_number(fields[field])
     except msgspec.DecodeError as error:
         raise BadRequest(f"'{field}' must be a whole number.", param=field) from error
     if value is not None and value < 1:
