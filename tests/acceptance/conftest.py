@@ -109,6 +109,12 @@ def pace_s() -> float:
     return 0.0
 
 
+@pytest.fixture
+def region() -> str:
+    """The Region whose models are offered."""
+    return REGION
+
+
 @asynccontextmanager
 async def call_plane(models: tuple[Model, ...], limits: Limits, home: Path) -> AsyncIterator[CallPlane]:
     """A call plane that offers these models; their credential is named "simulator"."""
@@ -137,11 +143,11 @@ async def call_plane(models: tuple[Model, ...], limits: Limits, home: Path) -> A
 
 
 @pytest.fixture
-async def gateway(limits: Limits, pace_s: float, tmp_path: Path) -> AsyncIterator[Gateway]:
+async def gateway(limits: Limits, pace_s: float, region: str, tmp_path: Path) -> AsyncIterator[Gateway]:
     catalog = load_catalog()
-    offered = catalog.bedrock_models(REGION, "http://unused", "simulator")
+    offered = catalog.bedrock_models(region, "http://unused", "simulator")
     simulator = Simulator(offered, credential=SIMULATOR_CREDENTIAL, clock=SystemClock(), pace_s=pace_s)
     upstream = await simulator.start()
-    async with call_plane(catalog.bedrock_models(REGION, upstream, "simulator"), limits, tmp_path) as plane:
+    async with call_plane(catalog.bedrock_models(region, upstream, "simulator"), limits, tmp_path) as plane:
         yield Gateway(plane.port, plane.journal, plane.registry, plane.http, plane.app, simulator)
     await simulator.stop()
