@@ -32,7 +32,7 @@ def serve(
     """Start Sekisho. Without configuration and AWS credentials it answers from its Bedrock simulator."""
     try:
         settings = _settings(config, {"HOME": home, "HOST": host, "PORT": port})
-        is_simulated = _is_simulated(settings, config)
+        is_simulated = _is_simulated(settings)
         supervisor = Supervisor(settings, str(settings.config_file or ""), is_simulated)
         signal.signal(signal.SIGINT, supervisor.request_stop)
         signal.signal(signal.SIGTERM, supervisor.request_stop)
@@ -73,7 +73,7 @@ def _file_section(path: Path, environment: Mapping[str, str]) -> Mapping[str, An
     return load_config(path, environment, load_catalog()).settings
 
 
-def _is_simulated(settings: Settings, config: Path | None) -> bool:
+def _is_simulated(settings: Settings) -> bool:
     if settings.simulator == "auto":
         return settings.config_file is None and not has_default_credentials(os.environ)
     return settings.simulator == "on"
