@@ -130,6 +130,7 @@ async def call_plane(models: tuple[Model, ...], limits: Limits, home: Path) -> A
     server = DoorServer(app, shutdown_grace_s=1)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen()
     port = listener.getsockname()[1]
     async with server.running(listener):
         yield CallPlane(port, journal, registry, http, app)
