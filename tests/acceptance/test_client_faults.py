@@ -69,6 +69,16 @@ class Connection:
                 return status, headers, await self.reader.read()
             return status, headers, await self.reader.readexactly(int(headers[b"content-length"]))
 
+    async def read_past(self, words: bytes) -> int:
+        """Read, however much it is, up to and with these words; the number of bytes."""
+        size, tail = 0, b""
+        while words not in tail:
+            data = await self.reader.read(1 << 20)
+            assert data, "the connection ended before"
+            size += len(data)
+            tail = tail[-len(words) :] + data
+        return size
+
     async def is_closed(self) -> bool:
         """Wait until the gateway closes; whether it did so without a further word."""
         async with asyncio.timeout(20):
@@ -209,9 +219,7 @@ async def test_a_client_that_stops_reading_slows_the_upstream_down(limits: Limit
             await until_still(server.wires[0])
             assert not is_told.is_set() and plane.journal.settled == []
             connection.writer.transport.resume_reading()  # type: ignore[attr-defined]
-            size = 0
-            while b"message_stop" not in (data := await connection.reader.read(1 << 20)):
-                size += len(data)
+            size = await connection.read_past(b"message_stop")
             assert size > DELTAS * 10_000 and is_told.is_set()
 
 

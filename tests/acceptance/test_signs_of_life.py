@@ -149,5 +149,4 @@ async def test_a_client_that_takes_nothing_does_not_hold_up_the_signs_of_others(
         silence.set()
         assert b"message_stop" in await other.reader.readuntil(b"\r\n0\r\n\r\n")
         stuck.writer.transport.resume_reading()  # type: ignore[attr-defined]
-        while b"message_stop" not in await stuck.reader.read(1 << 20):
-            pass
+        await stuck.read_past(b"message_stop")
