@@ -287,7 +287,7 @@ class TestOneCall:
 
     def test_an_estimate_is_marked(self, alice: TestClient, queries: FakeQueries) -> None:
         call = queries.put(make_call(701, NOW_US, is_metered=False, cost_nanousd=243_100_000))
-        assert "≤ $0.2431" in alice.get(f"/console/calls/{call.call_id}").text
+        assert "≤\N{NO-BREAK SPACE}$0.2431" in alice.get(f"/console/calls/{call.call_id}").text
 
     @pytest.mark.parametrize("call_id", ["0" * 26, "x", "%2e%2e%2fx", "0" * 300, "%00"])
     def test_no_such_call_is_404_in_the_readers_language(self, alice: TestClient, call_id: str) -> None:

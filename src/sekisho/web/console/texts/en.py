@@ -99,7 +99,7 @@ TEXTS = {
     "tokens.output": "Output",
     "cost.reserved": "{cost} reserved",
     "cost.estimate": "No usage came, so the upper bound is booked",
-    "cost.at_most": "≤ {cost}",
+    "cost.at_most": "≤\u00a0{cost}",
     "duration.s": "{n} s",
     "duration.min": "{m} min {s} s",
     "row.open": "Open the call of {time}",
