@@ -58,7 +58,7 @@ TEXTS = {
     "stat.own": "Time in Sekisho",
     "stat.own.note": "p50. p99 is {p99}",
     "stat.refused": "Refused",
-    "stat.refused.note": "Last hour. Failed after passing: {n}",
+    "stat.refused.note": "Last hour. Failed later: {n}",
     "filter.status": "Verdict",
     "filter.agent": "Agent",
     "filter.model": "Model",
