@@ -70,7 +70,10 @@ def serve(
         _complain(say("Nothing was started.", "上の設定を直してください。起動していません。"))
         raise typer.Exit(2) from None
     is_simulated = _is_simulated(settings)
-    supervisor = Supervisor(settings, str(settings.config_file or ""), is_simulated, program())
+    command = program()
+    if Path(command).is_absolute():  # shown on a page that anybody may open
+        command = "sekisho"
+    supervisor = Supervisor(settings, str(settings.config_file or ""), is_simulated, command)
     signal.signal(signal.SIGINT, supervisor.request_stop)
     signal.signal(signal.SIGTERM, supervisor.request_stop)
     try:
