@@ -15,9 +15,12 @@ from typing import Literal
 import msgspec
 import uvloop
 
-from sekisho.settings import Settings
+from sekisho.errors import SekishoError
+from sekisho.settings import Settings, SettingsError
 
+log = logging.getLogger(__name__)
 ENVIRONMENT = "SEKISHO_PROCESS"
+CANNOT_START = 78  # exit code: something that an operator must mend; EX_CONFIG of sysexits.h
 _PR_SET_PDEATHSIG = 1
 
 Role = Literal["call", "control", "simulator"]
@@ -32,6 +35,7 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     listen_fd: int = -1
     config_path: str = ""
     simulator_url: str = ""
+    command: str = "sekisho"
 
 
 def encode_spec(spec: ProcessSpec) -> str:
@@ -53,8 +57,14 @@ def main() -> None:
     )
     for library in ("uvicorn", "alembic", "botocore"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    if spec.role == "simulator":
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it breaks connections off when asked to
     _die_with_parent()
-    uvloop.run(_run(spec))
+    try:
+        uvloop.run(_run(spec))
+    except (SekishoError, SettingsError) as error:
+        log.error("%s", error)
+        sys.exit(CANNOT_START)
 
 
 async def _run(spec: ProcessSpec) -> None:
@@ -73,7 +83,7 @@ async def _run(spec: ProcessSpec) -> None:
     else:
         from sekisho.app.control_process import run_control_process  # noqa: PLC0415
 
-        await run_control_process(spec.settings, spec.config_path, spec.simulator_url)
+        await run_control_process(spec.settings, spec.config_path, spec.simulator_url, spec.command)
 
 
 def _die_with_parent() -> None:
