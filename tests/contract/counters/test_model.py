@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sekisho.clock import FakeClock
 from sekisho.ledger.counters import Admitted, Demand, NoRoom, NotLoaded, TooFast, Verdict
-from sekisho.ledger.windows import span_at
+from sekisho.ledger.windows import Span, span_at
 from sekisho.values import END_OF_TIME, Budget, RateLimit, Scope, Window
 from tests.contract.counters.conftest import ENGINES
 from tests.contract.counters.model import Model, ModelCall, Read, window_name
@@ -28,7 +28,7 @@ MOMENTS = (
 )
 ZONES = ("UTC", "Asia/Tokyo", "America/New_York", "Europe/London", "Australia/Lord_Howe", "America/Havana")
 
-AMOUNTS = st.integers(0, 400)
+AMOUNTS = st.integers(0, 400) | st.integers(200, 2_000)
 CALENDAR_WINDOWS = st.builds(Window, st.sampled_from(("day", "week", "month")), st.sampled_from(ZONES))
 PERIODS = st.builds(
     Window, st.just("period"), period_s=st.sampled_from((1, 60, 3_600)), starts_at=st.sampled_from((0, 1_500_000))
@@ -102,11 +102,13 @@ class CountersMachine(RuleBasedStateMachine):
         self.clock = FakeClock(moment)
         self.counters = ENGINES[self.engine](self.clock)
         self.highest: dict[str, tuple[int, ...]] = {}
-        self.configure(budgets, limits, False)
-        self.load_all()
+        self.configure(budgets, limits, False, True)
 
-    @rule(budgets=BUDGETS, limits=LIMITS, has_credit=st.booleans())
-    def configure(self, budgets, limits, has_credit) -> None:
+    @rule(budgets=BUDGETS, limits=LIMITS, has_credit=st.booleans(), is_loaded=st.booleans())
+    def configure(self, budgets, limits, has_credit, is_loaded) -> None:
+        """Other budgets, of which some stay."""
+        kept = self.model.budgets[::2]
+        budgets = [*kept, *(one for one in budgets if one.id not in {budget.id for budget in kept})]
         now_us = self.clock.now_us()
         if has_credit:
             spans = {budget.id: span_at(budget.window, now_us) for budget in budgets}
@@ -114,6 +116,8 @@ class CountersMachine(RuleBasedStateMachine):
                 self._changed(one, credit_from=span.starts_at if (span := spans[one.id]) else 0) for one in budgets
             ]
         self._configure(tuple(budgets), tuple(limits))
+        if is_loaded:
+            self.load_all()
 
     @rule(data=st.data())
     def change_terms(self, data) -> None:
@@ -125,15 +129,17 @@ class CountersMachine(RuleBasedStateMachine):
         self._configure(tuple(changed), self.model.limits)
 
     @rule(
-        scopes=st.lists(st.sampled_from(SCOPES), min_size=1, max_size=4, unique=True),
+        scopes=st.just(SCOPES) | st.lists(st.sampled_from(SCOPES), min_size=1, max_size=3, unique=True),
         model=st.sampled_from(MODELS),
         bound=st.integers(0, 120),
         estimate=st.integers(0, 120),
         tokens=st.integers(0, 200),
-        calls=st.integers(1, 4),
+        calls=st.integers(1, 6),
+        pause_s=st.just(0) | st.floats(0, 15),
     )
-    def admit(self, scopes, model, bound, estimate, tokens, calls) -> None:
+    def admit(self, scopes, model, bound, estimate, tokens, calls, pause_s) -> None:
         for _ in range(calls):
+            self.clock.advance(pause_s)
             self.admitted += 1
             demand = Demand(self.admitted.to_bytes(16, "big"), tuple(scopes), model, bound, estimate, tokens)
             loaded = {standing.budget.id for standing in self.run(self.counters.standings()) if standing.is_loaded}
@@ -229,22 +235,40 @@ class CountersMachine(RuleBasedStateMachine):
         self.clock.step(seconds)
 
     @precondition(lambda self: self.model.budgets)
-    @rule(data=st.data())
-    def go_to_edge(self, data) -> None:
+    @rule(data=st.data(), offset_us=st.integers(-1, 1), is_end=st.booleans())
+    def go_to_edge(self, data, offset_us, is_end) -> None:
         """Set the clock beside the end of a window, or beside its beginning."""
-        budget = data.draw(st.sampled_from(self.model.budgets))
-        span = span_at(budget.window, self.clock.now_us())
-        edge = data.draw(st.sampled_from((span.starts_at, span.ends_at))) if span else budget.window.starts_at
-        if abs(edge - self.clock.now_us()) < 50 * DAY:
-            self.clock.step((edge + data.draw(st.integers(-1, 1)) - self.clock.now_us()) / SECOND)
+        self._go_beside_edge(data.draw(st.sampled_from(self.model.budgets)), offset_us, is_end)
 
-    @rule()
-    def restart(self) -> None:
+    @precondition(lambda self: self.model.budgets)
+    @rule(data=st.data(), windows=st.integers(1, 6), is_set_back=st.booleans())
+    def go_through_windows(self, data, windows, is_set_back) -> None:
+        """Call in one window of a budget after the other; then, maybe, set the clock back."""
+        budget = data.draw(st.sampled_from(self.model.budgets))
+        before = self.clock.now_us()
+        for _ in range(windows):
+            self._go_beside_edge(budget, 0, True)
+            self.admit(SCOPES, "large", data.draw(st.integers(0, 9)), 1, 1, 1, 0)
+            self.standings_agree()
+        if is_set_back:
+            self.clock.step((before - self.clock.now_us()) / SECOND)
+
+    def _go_beside_edge(self, budget: Budget, offset_us: int, is_end: bool) -> None:
+        now_us = self.clock.now_us()
+        span = span_at(budget.window, now_us) or Span(budget.window.starts_at, budget.window.ends_at)
+        edge = span.ends_at if is_end else span.starts_at
+        if abs(edge - now_us) < 50 * DAY:
+            self.clock.step((edge + offset_us - now_us) / SECOND)
+
+    @rule(is_loaded=st.booleans())
+    def restart(self, is_loaded) -> None:
         self.model.restart()
         self.reads.clear()
         self.highest.clear()
         self.counters = ENGINES[self.engine](self.clock)
         self.run(self.counters.configure(self.model.budgets, self.model.limits))
+        if is_loaded:
+            self.load_all()
 
     @invariant()
     def standings_agree(self) -> None:
