@@ -1,8 +1,8 @@
-"""What every counter engine promises: admit a call against all its budgets and limits in one atomic step, or not at all.
+"""What every counter engine promises: admit a call against all its budgets and limits in one step, or not at all.
 
 Above: the admit stage. Below: the engines in `store/counters`. Money is integer nano-USD, times are microseconds.
-A hard budget holds `spent + reserved + bound <= amount` at every moment; what is reserved is corrected to what was spent
-when the call is settled. A call belongs to the windows in which it was admitted, however long it takes.
+A hard budget holds `spent + reserved + bound <= amount` at every moment; what is reserved is corrected to what was
+spent when the call is settled. A call belongs to the windows in which it was admitted, however long it takes.
 """
 
 from typing import Literal, Protocol
