@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     home: Path = Path("~/.sekisho")
     config_file: Path | None = None
     org_name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "default"
+    time_zone: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "UTC"
     master_key: SecretRef | None = None
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 4000
@@ -145,6 +147,14 @@ def parse_region(text: str) -> str:
     return text
 
 
+def parse_time_zone(text: str) -> str:
+    """The name of a time zone, such as "Asia/Tokyo". Raises ValueError."""
+    try:
+        return ZoneInfo(text).key
+    except (ZoneInfoNotFoundError, OSError) as error:
+        raise ValueError(f"'{text}' is not the name of a time zone") from error
+
+
 def parse_endpoint(text: str) -> str:
     """The address of an upstream, without a slash at its end. Raises ValueError."""
     if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", text):
@@ -170,6 +180,8 @@ def _parse(name: str, raw: Any, variable: str) -> Any:
         return tuple(str(ipaddress.ip_network(network, strict=False)) for network in _texts(raw))
     if name == "aws_region":
         return parse_region(_text(raw))
+    if name == "time_zone":
+        return parse_time_zone(_text(raw))
     if name == "bedrock_endpoint":
         return parse_endpoint(_text(raw)) if raw else ""
     kind = FIELDS[name].type

@@ -21,7 +21,7 @@ METADATA_BYTES = 16_384
 
 
 class Team(msgspec.Struct, frozen=True):
-    """A department or a project. Empty `models`: all; else its keys may use these only, whatever they say themselves."""
+    """A department or a project. `models`: its keys may use no others; empty: all."""
 
     id: str
     org_id: str

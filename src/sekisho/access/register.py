@@ -265,11 +265,11 @@ class KeyRegister:
         return digest(self._pepper, key)
 
 
-def expiry(duration: str, now_us: int) -> int:
+def expiry(duration: str, now_us: int, param: str = "duration") -> int:
     """When a key made now for "30s", "15m", "1h", "30d" or "4w" expires. Raises BadRequest."""
     match = _DURATION.fullmatch(duration)
     if not match or not int(match[1]):
-        raise BadRequest('A duration is a number and one of s, m, h, d, w, such as "30d".', param="duration")
+        raise BadRequest('A duration is a number and one of s, m, h, d, w, such as "30d".', param=param)
     return now_us + int(match[1]) * _SECONDS[match[2]] * 1_000_000
 
 

@@ -56,7 +56,6 @@ ANY_RULE = RuleFilter()
 class Credit(msgspec.Struct, frozen=True):
     """Money given back in the window that began at `window_starts_at`. A reset gives back all that was spent."""
 
-    id: str
     budget_id: str
     kind: Literal["credit", "reset"]
     amount_nanousd: int
@@ -166,7 +165,7 @@ class RuleRegister:
         *,
         limit: int = 50,
         after: str = "",
-    ) -> list[StoredRule]:
+    ) -> Sequence[StoredRule]:
         """Rules in use, newest first."""
         return await self._store.list_rules(self._org_id, kind, where, limit=limit, after=after)
 

@@ -1,6 +1,6 @@
 """The register of teams and their members."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET
@@ -93,11 +93,11 @@ class TeamRegister:
         await self._store.delete_member(self._org_id, team_id, user_id, by, self._clock.now_us())
         await self._publisher.publish()
 
-    async def members(self, team_id: str) -> "list[Member]":
+    async def members(self, team_id: str) -> Sequence[Member]:
         """The members of a team, by user id."""
         return await self._store.list_members(self._org_id, team_id=team_id)
 
-    async def memberships(self, user_id: str) -> "list[Member]":
+    async def memberships(self, user_id: str) -> Sequence[Member]:
         """The teams of a user."""
         return await self._store.list_members(self._org_id, user_id=user_id)
 

@@ -23,6 +23,7 @@ from sekisho.access.rules import RuleRegister
 from sekisho.access.sessions import Sessions
 from sekisho.access.tags import TagRegister
 from sekisho.access.teams import TeamRegister
+from sekisho.access.templates import TemplateRegister
 from sekisho.access.users import UserRegister
 from sekisho.clock import Clock, SystemClock
 from sekisho.errors import BadRequest, SekishoError, StoreUnavailable
@@ -60,7 +61,7 @@ class ControlPlaneSettings:
     """What the operator says. `master_key` may be a reference: `os.environ/NAME` or `env:NAME`; empty: none.
 
     `models` and `credentials` are asked again on `reload` and every ten seconds. An empty `database_url` means
-    HOME/sekisho.db.
+    HOME/sekisho.db. `time_zone`: whose days, weeks and months budgets follow that name none.
     """
 
     models: Callable[[], tuple[Model, ...]]
@@ -192,15 +193,19 @@ class ControlPlane:
 
     def services(self) -> "Services":
         """What the routes work with."""
+        from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
         from sekisho.web.admin.services import Services  # noqa: PLC0415  the web is imported after the snapshot
 
+        rules = RuleRegister(self._rules, ORG_ID, self._clock, self)
         return Services(
             org_id=ORG_ID,
             keys=KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self),
-            rules=RuleRegister(self._rules, ORG_ID, self._clock, self),
+            rules=rules,
             teams=TeamRegister(self._organisation, ORG_ID, self._clock, self),
             users=UserRegister(self._organisation, ORG_ID, self._clock, self),
             tags=TagRegister(self._organisation, ORG_ID, self._clock, self),
+            templates=TemplateRegister(self._rules, rules, ORG_ID, self._clock, self, self._settings.time_zone),
+            answers=SqlAnswers(self._database),
             spent=self._booked,
             booked=self.booked,
             time_zone=self._settings.time_zone,

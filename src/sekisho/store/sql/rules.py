@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.access.allocation import excess_nanousd, parents
 from sekisho.access.money import MOST_NANOUSD, usd_text
 from sekisho.access.rules import Credit, RuleChange, RuleFilter, RuleKind, RuleWrite, StoredRule
-from sekisho.clock import id_text, new_id
+from sekisho.access.templates import Template
+from sekisho.access.terms import Terms
 from sekisho.errors import BadRequest, NotFound
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
@@ -19,6 +20,7 @@ from sekisho.store.sql.scope_spend import SpendSums
 from sekisho.store.sql.tables import (
     budget,
     budget_credit,
+    budget_template,
     person,
     rate_limit,
     rule_change,
@@ -47,6 +49,36 @@ class SqlRules:
         async with self._database.write() as connection:
             await raise_epoch(connection)
             await write_rules(connection, org_id, write, by, now_us)
+
+    async def put_template(self, org_id: str, template: Template, write: RuleWrite, by: str, now_us: int) -> None:
+        """Keep a template and, in the same step, what that makes of the rules made from it."""
+        row = msgspec.structs.asdict(template) | {"org_id": org_id, "terms": msgspec.to_builtins(template.terms)}
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            insert = self._database.insert(budget_template).values(row)
+            keys = ["org_id", "id"]
+            await connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=row))
+            await write_rules(connection, org_id, write, by, now_us)
+
+    async def delete_template(self, org_id: str, template_id: str, write: RuleWrite, by: str, now_us: int) -> None:
+        """Forget a template and, in the same step, the rules made from it."""
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            await connection.execute(budget_template.delete().where(*_is_template(org_id, template_id)))
+            await write_rules(connection, org_id, write, by, now_us)
+
+    async def find_template(self, org_id: str, template_id: str) -> Template | None:
+        """One template."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(budget_template).where(*_is_template(org_id, template_id)))
+            row = rows.mappings().one_or_none()
+            return _template(row) if row else None
+
+    async def list_templates(self, org_id: str) -> list[Template]:
+        """All templates, by id."""
+        query = sa.select(budget_template).where(budget_template.c.org_id == org_id).order_by(budget_template.c.id)
+        async with self._database.read() as connection:
+            return [_template(row) for row in (await connection.execute(query)).mappings()]
 
     async def find_rule(self, org_id: str, kind: RuleKind, rule_id: str) -> StoredRule | None:
         """One rule in use."""
@@ -84,7 +116,6 @@ class SqlRules:
             window_starts_at = spent[0].window_starts_at
             given = await _given(connection, budget_id, window_starts_at)
             made = Credit(
-                id=id_text(new_id(now_us)),
                 budget_id=budget_id,
                 kind="reset" if amount_nanousd is None else "credit",
                 amount_nanousd=max(0, spent[0].spent_nanousd - given) if amount_nanousd is None else amount_nanousd,
@@ -103,7 +134,8 @@ class SqlRules:
         ours = sa.select(budget.c.id).where(budget.c.org_id == org_id, budget.c.id == budget_id)
         query = sa.select(budget_credit).where(budget_credit.c.budget_id.in_(ours)).order_by(budget_credit.c.id.desc())
         async with self._database.read() as connection:
-            return [Credit(**row) for row in (await connection.execute(query)).mappings()]
+            rows = (await connection.execute(query)).mappings()
+            return [Credit(**{name: value for name, value in row.items() if name != "id"}) for row in rows]
 
     async def rule_history(self, org_id: str, rule_id: str) -> list[RuleChange]:
         """What a rule was, newest first."""
@@ -215,7 +247,7 @@ async def _drop(connection: AsyncConnection, org_id: str, rule_id: str, by: str,
 
 
 async def _note(connection: AsyncConnection, rule: Budget | RateLimit, action: str, by: str, now_us: int) -> None:
-    row = {"id": id_text(new_id(now_us)), "rule_id": rule.id, "action": action, "at": now_us, "by": by}
+    row = {"rule_id": rule.id, "action": action, "at": now_us, "by": by}
     await connection.execute(rule_change.insert().values(row | {"rule": msgspec.to_builtins(rule)}))
 
 
@@ -327,6 +359,15 @@ def _stored_limit(row: sa.RowMapping) -> StoredRule:
     scope = Scope(row["scope_kind"], row["scope_id"])
     rule = RateLimit(row["id"], scope, row["model"], **{name: row[name] for name in _LIMITED})
     return StoredRule(rule, **{name: row[name] for name in _STORED})
+
+
+def _is_template(org_id: str, template_id: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return (budget_template.c.org_id == org_id, budget_template.c.id == template_id)
+
+
+def _template(row: sa.RowMapping) -> Template:
+    values = {name: value for name, value in row.items() if name != "org_id"}
+    return Template(**values | {"terms": msgspec.convert(row["terms"], Terms)})
 
 
 def _recalled(rule: dict[str, Any]) -> Budget | RateLimit:

@@ -1,8 +1,8 @@
 """What each scope spent, by model and quarter of an hour: the sums that budgets are loaded from.
 
 Every time zone begins its days on a quarter of an hour in UTC, so calendar windows are whole quarters. Windows that
-begin or end within one (periods, fixed dates) take the rest from the calls themselves. Booked by `SqlLedger`: a call's share
-is a function of its row, and a batch adds the difference, as with the daily sums.
+begin or end within one (periods, fixed dates) take the rest from the calls themselves. Booked by `SqlLedger`: a call's
+share is a function of its row, and a batch adds the difference, as with the daily sums.
 """
 
 from collections import Counter, defaultdict

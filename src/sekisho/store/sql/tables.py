@@ -293,7 +293,7 @@ budget = sa.Table(
 budget_credit = sa.Table(
     "budget_credit",
     metadata,
-    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("budget_id", sa.String(26), sa.ForeignKey("budget.id"), nullable=False, index=True),
     sa.Column("kind", sa.String(20), nullable=False),  # "credit", or "reset": what was spent until then
     sa.Column("amount_nanousd", sa.BigInteger, nullable=False),
@@ -326,7 +326,7 @@ rate_limit = sa.Table(
 rule_change = sa.Table(
     "rule_change",
     metadata,
-    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("rule_id", sa.String(26), nullable=False, index=True),
     sa.Column("action", sa.String(20), nullable=False),  # "create", "update" or "delete"
     sa.Column("rule", sa.JSON, nullable=False),  # the budget or limit as it was after it
@@ -343,15 +343,6 @@ budget_template = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("created_by", sa.String(200), nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
-)
-
-budget_attachment = sa.Table(
-    "budget_attachment",
-    metadata,
-    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
-    sa.Column("scope_kind", sa.String(20), primary_key=True),
-    sa.Column("scope_id", sa.String(401), primary_key=True),
-    sa.Column("template_id", sa.String(200), nullable=False),
 )
 
 spend_quarter = sa.Table(

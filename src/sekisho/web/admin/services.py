@@ -3,12 +3,14 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from sekisho.access.answers import AnswerStore
 from sekisho.access.distribution import Distribution
 from sekisho.access.register import KeyRegister
 from sekisho.access.rules import RuleRegister
 from sekisho.access.sessions import Sessions
 from sekisho.access.tags import TagRegister
 from sekisho.access.teams import TeamRegister
+from sekisho.access.templates import TemplateRegister
 from sekisho.access.users import UserRegister
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
@@ -37,6 +39,8 @@ class Services:
     teams: TeamRegister
     users: UserRegister
     tags: TagRegister
+    templates: TemplateRegister
+    answers: AnswerStore
     spent: SpentQueries
     booked: Callable[[int], Awaitable[Booked]]
     calls: CallQueries

@@ -122,7 +122,7 @@ def _rules() -> None:
     op.create_index("budget_scope_ix", "budget", ["org_id", "scope_kind", "scope_id"], unique=False)
     op.create_table(
         "budget_credit",
-        sa.Column("id", sa.String(length=26), nullable=False),
+        sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("budget_id", sa.String(length=26), nullable=False),
         sa.Column("kind", sa.String(length=20), nullable=False),
         sa.Column("amount_nanousd", sa.BigInteger(), nullable=False),
@@ -156,7 +156,7 @@ def _rules() -> None:
     op.create_index("rate_limit_scope_ix", "rate_limit", ["org_id", "scope_kind", "scope_id"], unique=False)
     op.create_table(
         "rule_change",
-        sa.Column("id", sa.String(length=26), nullable=False),
+        sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("rule_id", sa.String(length=26), nullable=False),
         sa.Column("action", sa.String(length=20), nullable=False),
         sa.Column("rule", sa.JSON(), nullable=False),
@@ -175,15 +175,6 @@ def _rules() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["org_id"], ["org.id"], name=op.f("budget_template_org_id_fk")),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("budget_template_pk")),
-    )
-    op.create_table(
-        "budget_attachment",
-        sa.Column("org_id", sa.String(length=64), nullable=False),
-        sa.Column("scope_kind", sa.String(length=20), nullable=False),
-        sa.Column("scope_id", sa.String(length=401), nullable=False),
-        sa.Column("template_id", sa.String(length=200), nullable=False),
-        sa.ForeignKeyConstraint(["org_id"], ["org.id"], name=op.f("budget_attachment_org_id_fk")),
-        sa.PrimaryKeyConstraint("org_id", "scope_kind", "scope_id", name=op.f("budget_attachment_pk")),
     )
 
 
