@@ -134,6 +134,7 @@ class VirtualKey(msgspec.Struct, frozen=True):
     is_master: bool = False
 
 
+Language = Literal["en", "ja"]
 ScopeKind = Literal["org", "team", "member", "user", "key", "tag"]
 WindowKind = Literal["day", "week", "month", "period", "fixed"]
 BudgetAction = Literal["alert", "refuse"]

@@ -14,8 +14,10 @@ from sekisho.calls.gate import Gate, Limits, Registry
 from sekisho.clock import Clock, SystemClock
 from sekisho.errors import StoreUnavailable
 from sekisho.ledger.catalog import load_catalog
+from sekisho.ledger.counters import JournalPosition
 from sekisho.ledger.journal import Opened, Record, Refused, Settled
 from sekisho.simulator.server import SIMULATOR_CREDENTIAL, Simulator
+from sekisho.store.counters.memory import MemoryCounters
 from sekisho.upstream.http1 import Http1Client
 from sekisho.upstream.providers import Providers
 from sekisho.values import Delivery, Model, Snapshot, VirtualKey
@@ -39,11 +41,12 @@ class MemoryJournal:
     is_full: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def append(self, record: Record) -> None:
+    def append(self, record: Record) -> JournalPosition:
         if self.is_full:
             raise StoreUnavailable("The journal cannot be written.")
         self.records.append(record)
         self.news.set()
+        return (1, len(self.records))
 
     async def wait_settled(self, calls: int = 1) -> list[Settled]:
         """The settled records, once there are so many."""
@@ -128,11 +131,13 @@ async def call_plane(
     registry.deliver(Delivery(Snapshot(1, "org", keys(), models, simulated=True), {"simulator": SIMULATOR_CREDENTIAL}))
     journal = journal or MemoryJournal()
     http = Http1Client()
+    counters = MemoryCounters(clock)
     gate = Gate(
         clock=clock,
         registry=registry,
         digest=lambda key: digest(PEPPER, key),
         journal=journal,
+        counters=counters,
         upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
         limits=limits,
     )

@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sekisho.errors import BudgetExceeded, RateLimited, SekishoError, StoreUnavailable
 from sekisho.ledger.counters import NoRoom, NotLoaded, TooFast
-from sekisho.settings import Language
-from sekisho.values import Budget, Scope, ScopeKind, VirtualKey
+from sekisho.values import Budget, Language, Scope, ScopeKind, VirtualKey
 
 _OWN: tuple[ScopeKind, ...] = ("key", "user", "member")
 _EN_SCOPES: dict[ScopeKind, str] = {
@@ -85,7 +84,8 @@ def _no_room(verdict: NoRoom, language: Language) -> str:
         scope = _JA_SCOPES[budget.scope.kind].format(id=budget.scope.id)
         model = f"（モデル {budget.model}）" if budget.model else ""
         reset = f"{when} に戻ります。" if when else "自動では戻りません。"
-        return f"{scope}{model}に、このコールの分の残りがありません。{own}{reset}増額は{_JA_ASK[budget.scope.kind]}に頼んでください。"
+        ask = f"増額は{_JA_ASK[budget.scope.kind]}に頼んでください。"
+        return f"{scope}{model}に、このコールの分の残りがありません。{own}{reset}{ask}"
     scope = _EN_SCOPES[budget.scope.kind].format(id=budget.scope.id)
     model = f" for the model {budget.model}" if budget.model else ""
     reset = f"It resets at {when}." if when else "It does not reset by itself."
@@ -103,7 +103,9 @@ def _too_fast(verdict: TooFast, language: Language) -> str:
     kind = verdict.limit.scope.kind
     if language == "ja":
         scope = _JA_SCOPES[kind].format(id=verdict.limit.scope.id).replace("予算", "制限")
-        return f"{scope}（{_JA_LIMITS[verdict.kind]}）に達しました。{verdict.retry_after_s} 秒後にもう一度お試しください。"
+        return (
+            f"{scope}（{_JA_LIMITS[verdict.kind]}）に達しました。{verdict.retry_after_s} 秒後にもう一度お試しください。"
+        )
     scope = _EN_SCOPES[kind].format(id=verdict.limit.scope.id).replace("budget", "rate limit")
     return f"Rate limit: {scope} ({_EN_LIMITS[verdict.kind]}) is reached. Try again in {verdict.retry_after_s} s."
 

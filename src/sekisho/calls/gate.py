@@ -12,9 +12,8 @@ from sekisho.dialects.translation import Translation
 from sekisho.errors import StoreUnavailable
 from sekisho.ledger.counters import Counters, JournalPosition
 from sekisho.ledger.journal import Record, Settled
-from sekisho.settings import Language
 from sekisho.upstream.http1 import Http1Response
-from sekisho.values import Credential, Delivery, Deployment, Model, Snapshot, Wire
+from sekisho.values import Credential, Delivery, Deployment, Language, Model, Snapshot, Wire
 
 
 class Journal(Protocol):

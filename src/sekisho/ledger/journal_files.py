@@ -221,6 +221,13 @@ class JournalReader:
                 return False  # it rotated while we looked
             return all(self._is_drained(segment, offsets.get(segment.name, 0)) for segment in segments)
 
+    def is_dead(self, process: str) -> bool:
+        """Whether nobody writes to the segments of this process any more."""
+        with ExitStack() as locks:
+            segments = self._segments_of(process)
+            held = all(self._lock(segment, locks) for segment in segments)
+            return held and bool(segments) and self._segments_of(process) == segments
+
     def remove(self, process: str, offsets: Mapping[str, int]) -> None:
         """Delete all drained segments of a process. One that its writer still holds stays."""
         for segment in self._segments_of(process):

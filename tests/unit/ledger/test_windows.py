@@ -81,7 +81,12 @@ def test_periods_repeat_from_their_anchor(period_s, anchor, at_us):
 
 @pytest.mark.parametrize(
     "window",
-    [Window("day", "Mars/Olympus"), Window("day", "../etc/passwd"), Window("period"), Window("fixed", starts_at=5, ends_at=5)],
+    [
+        Window("day", "Mars/Olympus"),
+        Window("day", "../etc/passwd"),
+        Window("period"),
+        Window("fixed", starts_at=5, ends_at=5),
+    ],
 )
 def test_a_window_that_cannot_be_is_refused(window):
     with pytest.raises(BadRequest):

@@ -213,7 +213,7 @@ class DoorServer:
         while True:
             await asyncio.sleep(wait_s)
             try:
-                self._app.tick()
+                await self._app.tick()
             except Exception:  # a background loop: one client must not end the signs of life of all others
                 log.exception("the tick of the doors failed")
 
