@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,8 @@ async def cancel_streams(server: Served, number: int) -> None:
 
     async def client() -> None:
         for turn in left:
-            body = compact({**ASKS[doors[turn % len(doors)]], "model": HELLO["model"]})
+            ask: Any = ASKS[doors[turn % len(doors)]]
+            body = compact({**ask, "model": HELLO["model"]})
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             head = b"POST %b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\nContent-Length: %d\r\n\r\n"
             writer.write(head % (doors[turn % len(doors)].encode(), server.key.encode(), len(body)) + body)
