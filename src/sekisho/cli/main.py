@@ -6,12 +6,19 @@ import typer
 from typer import rich_utils
 
 from sekisho import __version__
+from sekisho.cli.budgets import app as budgets
 from sekisho.cli.console import console
 from sekisho.cli.keys import app as keys
+<<<<<<< HEAD
 from sekisho.cli.messages import language, say
+=======
+from sekisho.cli.limits import app as limits
+>>>>>>> rh
 from sekisho.cli.serve import serve
 from sekisho.cli.setup import setup
 from sekisho.cli.status import status
+from sekisho.cli.teams import app as teams
+from sekisho.cli.users import app as users
 
 app = typer.Typer(
     name="sekisho",
@@ -61,12 +68,25 @@ app.command(
     help=say("Show what your key may do, and what it has cost.", "手元のキーで使えるモデルと、使用額を表示します。")
 )(status)
 app.add_typer(keys, name="key")
+<<<<<<< HEAD
 app.command(
     help=say(
         "Print a link that opens the console once. Run it as the user that runs Sekisho.",
         "コンソールを 1 回だけ開けるリンクを作ります。関所を動かしているユーザーで実行してください。",
     )
 )(console)
+=======
+app.add_typer(teams, name="team")
+app.add_typer(users, name="user")
+app.add_typer(budgets, name="budget")
+app.add_typer(limits, name="limit")
+
+
+@app.command()
+def version() -> None:
+    """Show the version."""
+    typer.echo(__version__)
+>>>>>>> rh
 
 
 def main() -> None:
