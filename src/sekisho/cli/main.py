@@ -9,11 +9,8 @@ from sekisho import __version__
 from sekisho.cli.budgets import app as budgets
 from sekisho.cli.console import console
 from sekisho.cli.keys import app as keys
-<<<<<<< HEAD
-from sekisho.cli.messages import language, say
-=======
 from sekisho.cli.limits import app as limits
->>>>>>> rh
+from sekisho.cli.messages import language, say
 from sekisho.cli.serve import serve
 from sekisho.cli.setup import setup
 from sekisho.cli.status import status
@@ -68,25 +65,16 @@ app.command(
     help=say("Show what your key may do, and what it has cost.", "手元のキーで使えるモデルと、使用額を表示します。")
 )(status)
 app.add_typer(keys, name="key")
-<<<<<<< HEAD
 app.command(
     help=say(
         "Print a link that opens the console once. Run it as the user that runs Sekisho.",
         "コンソールを 1 回だけ開けるリンクを作ります。関所を動かしているユーザーで実行してください。",
     )
 )(console)
-=======
 app.add_typer(teams, name="team")
 app.add_typer(users, name="user")
 app.add_typer(budgets, name="budget")
 app.add_typer(limits, name="limit")
-
-
-@app.command()
-def version() -> None:
-    """Show the version."""
-    typer.echo(__version__)
->>>>>>> rh
 
 
 def main() -> None:

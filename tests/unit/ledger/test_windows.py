@@ -21,9 +21,8 @@ ZONES = (
     "Australia/Lord_Howe",  # half an hour of daylight saving
     "Pacific/Apia",  # a whole day is missing
 )
-MOMENTS = st.datetimes(datetime(2005, 1, 3), datetime(2030, 12, 20)).map(
-    lambda moment: int(moment.replace(tzinfo=UTC).timestamp()) * 1_000_000
-)
+FIRST, LAST = (int(datetime(year, 1, 3, tzinfo=UTC).timestamp()) for year in (2005, 2030))
+MOMENTS = st.integers(FIRST, LAST).map(lambda second: second * 1_000_000)
 
 
 def label(kind: str, zone: str, at_us: int) -> tuple[int, ...]:
