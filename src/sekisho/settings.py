@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
+import msgspec.inspect
 
 PREFIX = "SEKISHO_"
 MAX_SECRET_BYTES = 65_536
@@ -95,8 +96,10 @@ def load_settings(
         source, raw = found
         try:
             values[name] = _parse(name, raw, source if raw is env.get(source) else "")
-        except (msgspec.ValidationError, ValueError) as error:
-            problems.append(f"{source}: {error}")
+        except msgspec.ValidationError:
+            problems.append(f"{source} must be {_wanted(FIELDS[name].type)}, not '{raw}'.")
+        except ValueError as error:
+            problems.append(f"{source}: {error}.")
     if problems:
         raise SettingsError(problems)
     settings = Settings(**values)
@@ -170,6 +173,21 @@ def _parse(name: str, raw: Any, variable: str) -> Any:
     if Path in (kind, *get_args(kind)):
         return Path(_text(raw)).expanduser()
     return msgspec.convert(raw, kind, strict=False)
+
+
+def _wanted(kind: Any) -> str:
+    """In words, what values a setting of this type takes."""
+    match msgspec.inspect.type_info(kind):
+        case msgspec.inspect.IntType(ge=least, le=most):
+            return f"a whole number from {least} to {most}"
+        case msgspec.inspect.FloatType(gt=above, le=most):
+            return f"a number above {above:g} and not above {most:g}"
+        case msgspec.inspect.LiteralType(values=values):
+            return f"one of {', '.join(map(str, values))}"
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case _:
+            return "a text that is not empty or too long"
 
 
 def _text(raw: Any) -> str:

@@ -3,7 +3,9 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,7 @@ from sekisho.ledger.journal import Opened, Record, Refused, Settled
 from sekisho.simulator.server import SIMULATOR_CREDENTIAL, Simulator
 from sekisho.upstream.http1 import Http1Client
 from sekisho.upstream.providers import Providers
-from sekisho.values import Delivery, Snapshot, VirtualKey
+from sekisho.values import Delivery, Model, Snapshot, VirtualKey
 from sekisho.web.doors.app import DoorApp
 from sekisho.web.doors.forward import ForwardDoor
 from sekisho.web.doors.server import DoorServer
@@ -65,13 +67,24 @@ class MemoryJournal:
 
 
 @dataclass
-class Gateway:
+class CallPlane:
     """A running call plane and all that a test may look at."""
 
-    url: str
     port: int
     journal: MemoryJournal
     registry: Registry
+    http: Http1Client
+    app: DoorApp
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass
+class Gateway(CallPlane):
+    """A call plane over the simulator."""
+
     simulator: Simulator
 
 
@@ -102,14 +115,10 @@ def region() -> str:
     return REGION
 
 
-@pytest.fixture
-async def gateway(limits: Limits, pace_s: float, region: str, tmp_path) -> AsyncIterator[Gateway]:
+@asynccontextmanager
+async def call_plane(models: tuple[Model, ...], limits: Limits, home: Path) -> AsyncIterator[CallPlane]:
+    """A call plane that offers these models; their credential is named "simulator"."""
     clock = SystemClock()
-    catalog = load_catalog()
-    offered = catalog.bedrock_models(region, "http://unused", "simulator")
-    simulator = Simulator(offered, credential=SIMULATOR_CREDENTIAL, clock=clock, pace_s=pace_s)
-    upstream = await simulator.start()
-    models = catalog.bedrock_models(region, upstream, "simulator")
     registry = Registry()
     registry.deliver(Delivery(Snapshot(1, "org", keys(), models, simulated=True), {"simulator": SIMULATOR_CREDENTIAL}))
     journal = MemoryJournal()
@@ -122,12 +131,23 @@ async def gateway(limits: Limits, pace_s: float, region: str, tmp_path) -> Async
         upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
         limits=limits,
     )
-    forward = ForwardDoor(http, tmp_path / "nobody.sock", max_body_bytes=1_000_000)
-    server = DoorServer(DoorApp(gate, forward), shutdown_grace_s=1)
+    forward = ForwardDoor(http, home / "nobody.sock", max_body_bytes=1_000_000)
+    app = DoorApp(gate, forward)
+    server = DoorServer(app, shutdown_grace_s=1)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     async with server.running(listener):
-        yield Gateway(f"http://127.0.0.1:{port}", port, journal, registry, simulator)
+        yield CallPlane(port, journal, registry, http, app)
     await http.close()
+
+
+@pytest.fixture
+async def gateway(limits: Limits, pace_s: float, region: str, tmp_path: Path) -> AsyncIterator[Gateway]:
+    catalog = load_catalog()
+    offered = catalog.bedrock_models(region, "http://unused", "simulator")
+    simulator = Simulator(offered, credential=SIMULATOR_CREDENTIAL, clock=SystemClock(), pace_s=pace_s)
+    upstream = await simulator.start()
+    async with call_plane(catalog.bedrock_models(region, upstream, "simulator"), limits, tmp_path) as plane:
+        yield Gateway(plane.port, plane.journal, plane.registry, plane.http, plane.app, simulator)
     await simulator.stop()

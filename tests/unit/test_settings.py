@@ -82,8 +82,9 @@ def test_all_problems_are_reported_at_once_and_by_name() -> None:
     assert len(caught.value.problems) == 6
     assert "SEKISHO_PROT. Did you mean SEKISHO_PORT?" in text
     assert "setting max_body_byte. Did you mean max_body_bytes?" in text
-    for name in ("SEKISHO_PORT:", "SEKISHO_AWS_REGION:", "keepalive_s:", "log_level:"):
+    for name in ("SEKISHO_AWS_REGION: ", "keepalive_s must be ", "log_level must be "):
         assert name in text
+    assert "SEKISHO_PORT must be a whole number from 0 to 65535, not 'seventy'." in text
 
 
 @pytest.mark.parametrize(

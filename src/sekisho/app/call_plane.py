@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sekisho.access.keys import digest, load_or_create_pepper
 from sekisho.app.follow import SnapshotFollower, load_snapshot
+from sekisho.app.signals import orderly_stop
 from sekisho.calls.gate import Gate, Limits, Registry
 from sekisho.clock import SystemClock
 from sekisho.ledger.journal_files import JournalWriter
@@ -47,11 +48,12 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     http = Http1Client(connect_timeout_s=settings.connect_timeout_s)
     local = Http1Client(connect_timeout_s=settings.connect_timeout_s)
     limits = limits_of(settings)
+    journal = JournalWriter(home / "journal", process_id, durability=settings.journal_durability)
     gate = Gate(
         clock=clock,
         registry=registry,
         digest=functools.partial(digest, load_or_create_pepper(home)),
-        journal=JournalWriter(home / "journal", process_id, durability=settings.journal_durability),
+        journal=journal,
         upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
         limits=limits,
     )
@@ -60,10 +62,12 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     gc.collect()
     gc.freeze()  # what lives as long as the process is not walked again at each collection
     following = asyncio.create_task(SnapshotFollower(local, socket_path, process_id, registry).run())
-    try:
-        await server.serve(listener)
-    finally:
-        following.cancel()
-        await http.close()
-        await local.close()
+    with orderly_stop():
+        try:
+            await server.serve(listener)
+        finally:
+            following.cancel()
+            await http.close()
+            await local.close()
+            journal.close()
     log.info("call process %s (%d) stopped", process_id, os.getpid())

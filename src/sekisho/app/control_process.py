@@ -31,10 +31,6 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
     clock = SystemClock()
     catalog = load_catalog()
     configuration = load_config(Path(config_path), os.environ, catalog) if config_path else Configuration()
-    for warning in configuration.warnings:
-        log.warning("%s: %s", config_path, warning)
-    for name in configuration.unused:
-        log.warning("%s: %s is not used by Sekisho", config_path, name)
     models, sources = configuration.models, configuration.credential_sources
     if simulator_url and not models:
         models = simulated_models(catalog, simulator_url)

@@ -15,9 +15,12 @@ from typing import Literal
 import msgspec
 import uvloop
 
-from sekisho.settings import Settings
+from sekisho.errors import SekishoError
+from sekisho.settings import Settings, SettingsError
 
+log = logging.getLogger(__name__)
 ENVIRONMENT = "SEKISHO_PROCESS"
+CANNOT_START = 78  # exit code: something that an operator must mend; EX_CONFIG of sysexits.h
 _PR_SET_PDEATHSIG = 1
 
 Role = Literal["call", "control", "simulator"]
@@ -54,7 +57,11 @@ def main() -> None:
     for library in ("uvicorn", "alembic", "botocore"):
         logging.getLogger(library).setLevel(logging.WARNING)
     _die_with_parent()
-    uvloop.run(_run(spec))
+    try:
+        uvloop.run(_run(spec))
+    except (SekishoError, SettingsError) as error:
+        log.error("%s", error)
+        sys.exit(CANNOT_START)
 
 
 async def _run(spec: ProcessSpec) -> None:

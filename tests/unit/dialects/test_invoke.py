@@ -349,7 +349,7 @@ def test_a_whole_cache_point_in_an_odd_place_is_left_to_the_provider():
 
 
 def test_a_body_that_deep_is_refused_and_not_a_crash():
-    deep = b'{"messages":[],"system":' + b"[" * 5000 + b"]" * 5000 + b"}"
+    deep = b'{"messages":[],"system":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     with pytest.raises(BadRequest):
         to_invoke(deep, CLAUDE, max_output_tokens=MAX)
 

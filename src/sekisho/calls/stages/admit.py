@@ -4,7 +4,9 @@ Nothing is sent upstream before the open record is durable, and no client sees t
 record is. A call whose end is never booked here (the process was killed) is settled from the journal as interrupted.
 """
 
+import logging
 from functools import partial
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -17,7 +19,19 @@ from sekisho.errors import Internal, NotAllowed, SekishoError
 from sekisho.ledger.bound import bound_nanousd, prompt_tokens_bound
 from sekisho.ledger.cost import list_cost_nanousd
 from sekisho.ledger.journal import Attempt, Opened, Settled
-from sekisho.values import CallStatus, Price, Usage
+from sekisho.values import CallStatus, Door, Usage
+
+log = logging.getLogger(__name__)
+
+# Words that announce what may have more tokens than bytes. Each door is searched for its own only: a search of a large
+# body costs as much as sending it on.
+_UNPACKED: dict[Door, tuple[bytes, ...]] = {
+    "anthropic_messages": (b'"document"',),
+    "bedrock_invoke": (b'"document"',),
+    "bedrock_converse": (b'"document"', b'"video"'),
+    "openai_chat": (b"data:application/", b'"file"'),
+    "openai_responses": (b'"input_file"',),
+}
 
 
 async def admit(gate: Gate, call: Call, next: Next) -> Reply:
@@ -48,32 +62,31 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
 
 
 def _bound(gate: Gate, call: Call) -> int:
-    """The most this call can cost at the dearest deployment that may serve it."""
-    bounds = [
-        _attempt_bound(call, deployment.price) * gate.limits.max_attempts
-        for deployment in call.known_model.deployments
-        if deployment.price is not None
-    ]
-    if not bounds:
+    """The most this call can cost: the sum of its dearest attempts, as many as there may be."""
+    prices = [deployment.price for deployment in call.known_model.deployments if deployment.price is not None]
+    if not prices:
         raise NotAllowed(
             f"The price of the model '{call.known_model.name}' is not known, so calls to it cannot be accounted for. "
             "Ask the administrator to set its price.",
             param="model",
         )
-    return max(bounds)
+    prompt_tokens, longest_ttl = _prompt_bound(call)
+    bounds = (bound_nanousd(prompt_tokens, call.max_output_tokens, price, longest_ttl=longest_ttl) for price in prices)
+    return sum(sorted(bounds, reverse=True)[: gate.limits.max_attempts])
 
 
-def _attempt_bound(call: Call, price: Price) -> int:
-    """The most one attempt can cost. Pictures and documents are counted generously, by the words that announce them."""
-    body = call.body
-    documents = any(word in body for word in (b'"application/pdf"', b"data:application/", b'"document"'))
+def _prompt_bound(call: Call) -> tuple[int, Literal["5m", "1h"]]:
+    """The most tokens this prompt can have, and the longest caching it can ask for.
+
+    By byte search, which may find a word where it means nothing: docs/why/bound.md"""
+    body, model = call.body, call.known_model
     prompt_tokens = prompt_tokens_bound(
         len(body),
         images=body.count(b'"image'),
-        compressed_documents=int(documents),
-        context_tokens=call.known_model.context_tokens,
+        compressed_documents=int(any(word in body for word in _UNPACKED[call.door])),
+        context_tokens=model.context_tokens,
     )
-    return bound_nanousd(prompt_tokens, call.max_output_tokens, price)
+    return prompt_tokens, "1h" if model.quirks.cache_ttl_1h and b'"1h"' in body else "5m"
 
 
 async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
@@ -98,6 +111,13 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
         upstream_us=sum(attempt.duration_us for attempt in attempts),
         stages_us=call.trail.stages_us(),
     )
+    if settled.cost_nanousd > call.bound_nanousd:
+        log.error(
+            "call %s cost %d nano-USD, more than its bound of %d: see docs/why/bound.md",
+            call.id_text,
+            settled.cost_nanousd,
+            call.bound_nanousd,
+        )
     gate.settle(settled)
     return settled.cost_nanousd
 
@@ -115,7 +135,8 @@ def _priced(call: Call, note: AttemptNote) -> Attempt:
     if note.is_metered:
         cost = list_cost_nanousd(note.usage, price)
     else:
-        cost = _attempt_bound(call, price)
+        prompt_tokens, longest_ttl = _prompt_bound(call)
+        cost = bound_nanousd(prompt_tokens, call.max_output_tokens, price, longest_ttl=longest_ttl)
     return Attempt(
         deployment=note.deployment.id,
         started_at=note.started_at,

@@ -244,7 +244,7 @@ class ReplyParser:
         fragment = arguments if isinstance(arguments, str) else ""
         if isinstance(arguments, dict):
             fragment = msgspec.json.encode(arguments).decode()  # Ollama's native form
-        key = call.index if call.index is not None else self._guess_index(call, name)
+        key = call.index if call.index is not None else self._guess_index(name)
         tool = self._tools.get(key)
         if tool is None or (call.id and name and call.id != tool.id):
             if not name:
@@ -259,7 +259,7 @@ class ReplyParser:
         tool.pieces.append(fragment)
         events.append(ToolDelta(tool.index, fragment))
 
-    def _guess_index(self, call: _ToolCall, name: str) -> int:
+    def _guess_index(self, name: str) -> int:
         """Servers that number no calls send each whole, or go on with the last."""
         is_new = not self._tools or bool(name)
         return len(self._tools) if is_new else len(self._tools) - 1

@@ -51,7 +51,7 @@ def pass_request(body: bytes, upstream_model: str, *, max_output_tokens: int) ->
 class ChatPassing:
     """A translation.Translation for equal wires.
 
-    `model`: the name to show instead of the upstream's. `wants_usage`: the client asked for it, or there is no stream.
+    `model`: the name to show instead of the upstream's. `wants_usage`: the client asked for it (always without stream).
 
     Held back for `finish`: usage that comes alone, and everything from the chunk with the finish reason on."""
 

@@ -14,7 +14,7 @@ from sekisho.calls.gate import Gate, Limits
 from sekisho.calls.path import COUNT_STAGES, STAGES, join
 from sekisho.calls.reply import Counted, Next
 from sekisho.clock import id_text, new_id
-from sekisho.errors import BadRequest, BodyTooLarge, Internal, SekishoError
+from sekisho.errors import BadRequest, BodyTooLarge, Internal, SekishoError, StoreUnavailable
 from sekisho.values import Door
 from sekisho.web.doors.asgi import JSON, Receive, Scope, Send, check_headers, headers_of, send_whole
 from sekisho.web.doors.client import Client
@@ -83,6 +83,9 @@ class CallDoor:
             log.debug("call %s: the client left before its request was complete", call.id_text)
         except SekishoError as error:
             await _refuse(call, client, send, error)
+        except asyncio.CancelledError:  # the server, at the end of its grace time; the task ends here in any case
+            log.warning("call %s was cut off: its process stops", call.id_text)
+            await _refuse(call, client, send, StoreUnavailable("Sekisho is stopping. Try again."))
         except Exception:  # the edge: whatever it is, the caller gets an id and the log gets the cause
             log.exception("call %s failed inside Sekisho", call.id_text)
             await _refuse(call, client, send, Internal(f"Sekisho failed on call {call.id_text}."))

@@ -20,6 +20,7 @@ _MAX_HEAD_BYTES = 64 * 1024
 _HEAD_TIMEOUT_S = 20.0
 _KEEP_ALIVE_S = 75  # longer than clients and load balancers keep theirs, so that they close first
 _TICK_S = 1.0
+_LAST_WORDS_S = 1.0
 _MIB = 1024 * 1024
 
 
@@ -152,6 +153,8 @@ class DoorServer:
         ticker = asyncio.create_task(self._tick())
         try:
             await self._server.serve(sockets=[listener])
+            if calls := self._server.server_state.tasks:  # cut off: they book, and tell their clients
+                await asyncio.wait(calls, timeout=_LAST_WORDS_S)
         finally:
             ticker.cancel()
 
