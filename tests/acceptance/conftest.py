@@ -11,7 +11,7 @@ import pytest
 
 from sekisho.access.keys import digest
 from sekisho.calls.gate import Gate, Limits, Registry
-from sekisho.clock import SystemClock
+from sekisho.clock import Clock, SystemClock
 from sekisho.errors import StoreUnavailable
 from sekisho.ledger.catalog import load_catalog
 from sekisho.ledger.journal import Opened, Record, Refused, Settled
@@ -116,12 +116,17 @@ def region() -> str:
 
 
 @asynccontextmanager
-async def call_plane(models: tuple[Model, ...], limits: Limits, home: Path) -> AsyncIterator[CallPlane]:
+async def call_plane(
+    models: tuple[Model, ...],
+    limits: Limits,
+    home: Path,
+    clock: Clock = SystemClock(),  # noqa: B008  it has no state
+    journal: MemoryJournal | None = None,
+) -> AsyncIterator[CallPlane]:
     """A call plane that offers these models; their credential is named "simulator"."""
-    clock = SystemClock()
     registry = Registry()
     registry.deliver(Delivery(Snapshot(1, "org", keys(), models, simulated=True), {"simulator": SIMULATOR_CREDENTIAL}))
-    journal = MemoryJournal()
+    journal = journal or MemoryJournal()
     http = Http1Client()
     gate = Gate(
         clock=clock,
@@ -136,6 +141,7 @@ async def call_plane(models: tuple[Model, ...], limits: Limits, home: Path) -> A
     server = DoorServer(app, shutdown_grace_s=1)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen()
     port = listener.getsockname()[1]
     async with server.running(listener):
         yield CallPlane(port, journal, registry, http, app)

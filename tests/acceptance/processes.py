@@ -51,7 +51,10 @@ class Served:
         found: dict[str, int] = {}
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         for pid in listed:
-            environment = Path(f"/proc/{pid}/environ").read_bytes()
+            try:
+                environment = Path(f"/proc/{pid}/environ").read_bytes()
+            except (ProcessLookupError, FileNotFoundError):  # it has just died
+                continue
             name = re.search(rb'SEKISHO_PROCESS=\{"role":"\w+","name":"([\w-]+)"', environment)
             if name:
                 found[name[1].decode()] = int(pid)

@@ -48,8 +48,12 @@ class Gate:
         self.queries, self.sessions, self.address, self.browser = queries, sessions, address, browser
         self.complaints: list[str] = []
 
-    async def open(self, *, width: int = 1280, locale: str = "en-GB", path: str = "/console") -> Page:
-        context = await self.browser.new_context(viewport={"width": width, "height": 900}, locale=locale)
+    async def open(
+        self, *, width: int = 1280, locale: str = "en-GB", path: str = "/console", timezone: str = "UTC"
+    ) -> Page:
+        context = await self.browser.new_context(
+            viewport={"width": width, "height": 900}, locale=locale, timezone_id=timezone
+        )
         await context.add_cookies(
             [{"name": "sekisho_session", "value": self.sessions.start(), "domain": "127.0.0.1", "path": "/console"}]
         )
@@ -110,6 +114,12 @@ async def test_a_new_call_appears_by_itself_and_changes_when_it_is_settled(gate:
     gate.settle(call_id)
     await expect(row.get_by_role("img", name="Passed", exact=True)).to_be_visible()
     await expect(row.locator("td.num").first).to_have_text("$0.0170")
+
+
+async def test_the_zone_of_the_browser_is_known_from_the_second_page_on(gate: Gate) -> None:
+    page = await gate.open(timezone="America/Sao_Paulo")
+    await page.reload()
+    await expect(page.locator("main p").first).to_contain_text("America/Sao_Paulo")
 
 
 async def test_the_first_call_replaces_the_empty_page(gate: Gate) -> None:

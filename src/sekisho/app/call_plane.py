@@ -70,4 +70,4 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
             await http.close()
             await local.close()
             journal.close()
-    log.info("call process %s (%d) stopped", process_id, os.getpid())
+    log.debug("call process %s (%d) stopped", process_id, os.getpid())

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 DEFAULT_CREDENTIAL = "default"
 
 
-async def run_control_process(settings: Settings, config_path: str, simulator_url: str) -> None:
+async def run_control_process(settings: Settings, config_path: str, simulator_url: str, command: str) -> None:
     """Be the control process until told to stop."""
     clock = SystemClock()
     catalog = load_catalog()
@@ -48,7 +48,7 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
         master_key=master_key(settings, configuration, os.environ),
         credentials=CredentialBook(sources, clock, is_simulated=bool(simulator_url)).current,
     )
-    await run_control_plane(Path(settings.home), parts, console=_console(is_simulated=bool(simulator_url)))
+    await run_control_plane(Path(settings.home), parts, console=_console(command, is_simulated=bool(simulator_url)))
 
 
 class CredentialBook:
@@ -75,7 +75,7 @@ class CredentialBook:
                 self._failed.discard(name)
             except SekishoError as error:
                 if name not in self._failed:
-                    log.error("the credential '%s' cannot be had: %s", name, error.message)
+                    log.error("the credential '%s' cannot be had: %s", name, error.upstream_message or error.message)
                 self._failed.add(name)
         return dict(self._found)
 
@@ -93,10 +93,10 @@ def master_key(settings: Settings, configuration: Configuration, env: Mapping[st
     return resolve_secret(reference, env) if reference else ""
 
 
-def _console(*, is_simulated: bool) -> Console:
+def _console(command: str, *, is_simulated: bool) -> Console:
     def make(services: "Services") -> "APIRouter":
         from sekisho.app.console import create_console  # noqa: PLC0415  the web is imported after the snapshot
 
-        return create_console(services, is_simulated=is_simulated)
+        return create_console(services, is_simulated=is_simulated, command=command)
 
     return make

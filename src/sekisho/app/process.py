@@ -35,6 +35,7 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     listen_fd: int = -1
     config_path: str = ""
     simulator_url: str = ""
+    command: str = "sekisho"
 
 
 def encode_spec(spec: ProcessSpec) -> str:
@@ -56,6 +57,8 @@ def main() -> None:
     )
     for library in ("uvicorn", "alembic", "botocore"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    if spec.role == "simulator":
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it breaks connections off when asked to
     _die_with_parent()
     try:
         uvloop.run(_run(spec))
@@ -80,7 +83,7 @@ async def _run(spec: ProcessSpec) -> None:
     else:
         from sekisho.app.control_process import run_control_process  # noqa: PLC0415
 
-        await run_control_process(spec.settings, spec.config_path, spec.simulator_url)
+        await run_control_process(spec.settings, spec.config_path, spec.simulator_url, spec.command)
 
 
 def _die_with_parent() -> None:

@@ -66,6 +66,7 @@ class Supervisor:
     settings: Settings
     config_path: str
     is_simulated: bool
+    command: str = "sekisho"
     children: list[Child] = field(default_factory=list)
     port: int = 0
     _is_stopping: bool = False
@@ -212,6 +213,7 @@ class Supervisor:
             listen_fd=listener.fileno() if listener else -1,
             config_path=self.config_path,
             simulator_url=simulator_url,
+            command=self.command,
         )
         self.children.append(Child(spec))
 

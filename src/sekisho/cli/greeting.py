@@ -22,7 +22,8 @@ def greet(url: str, settings: Settings, ready: Mapping[str, Any], *, is_simulate
 
     Raises OperatorError."""
     home = settings.home
-    key = _create_first_key(home) if is_simulated else ""
+    has_keys = bool(request(home, "GET", "/admin/v1/keys?limit=1")["keys"])
+    key = "" if has_keys or not is_simulated else _create_first_key(home)
     link = url + request(home, "POST", "/internal/console-codes")["path"]
     names = request(home, "GET", "/internal/models")["models"]
     model = default_model(tuple(map(Offer, names)))
@@ -37,7 +38,7 @@ def greet(url: str, settings: Settings, ready: Mapping[str, Any], *, is_simulate
             )
         )
     typer.echo("")
-    _say_way_in(home, key, link, has_keys=bool(ready.get("keys")))
+    _say_way_in(home, key, link, has_keys=has_keys)
     if model:
         _say_how_to_use(url, home, key, model)
     else:
@@ -46,9 +47,7 @@ def greet(url: str, settings: Settings, ready: Mapping[str, Any], *, is_simulate
 
 
 def _create_first_key(home: Path) -> str:
-    """A new key if there is none at all yet: the raw key, which nobody will see again; else nothing."""
-    if request(home, "GET", "/admin/v1/keys?limit=1")["keys"]:
-        return ""
+    """A new key: its raw form, which nobody will see again."""
     return str(request(home, "POST", "/admin/v1/keys", {"alias": DEMO_ALIAS})["key"])
 
 
@@ -69,7 +68,8 @@ def _say_upstream(settings: Settings, models: int, *, is_simulated: bool) -> Non
         )
     elif file is not None:
         line = say(
-            f"{models} models, from {file} and this environment.", f"モデル {models} 個（{file} とこの環境の設定）。"
+            f"{models} {'model' if models == 1 else 'models'}, from {file} and this environment.",
+            f"モデル {models} 個（{file} とこの環境の設定）。",
         )
     else:
         line = say(

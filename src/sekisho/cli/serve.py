@@ -11,7 +11,7 @@ import typer
 from sekisho import __version__
 from sekisho.app.serve import ServeError, Supervisor
 from sekisho.cli.greeting import greet
-from sekisho.cli.messages import say
+from sekisho.cli.messages import program, say
 from sekisho.cli.operator import OperatorError
 from sekisho.settings import Settings, SettingsError, load_settings, resolve_secret
 from sekisho.upstream.bedrock.default_chain import has_default_credentials
@@ -70,7 +70,10 @@ def serve(
         _complain(say("Nothing was started.", "上の設定を直してください。起動していません。"))
         raise typer.Exit(2) from None
     is_simulated = _is_simulated(settings)
-    supervisor = Supervisor(settings, str(settings.config_file or ""), is_simulated)
+    command = program()
+    if Path(command).is_absolute():  # shown on a page that anybody may open
+        command = "sekisho"
+    supervisor = Supervisor(settings, str(settings.config_file or ""), is_simulated, command)
     signal.signal(signal.SIGINT, supervisor.request_stop)
     signal.signal(signal.SIGTERM, supervisor.request_stop)
     try:

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,11 +17,27 @@ from sekisho.web.doors.app import DoorApp
 
 log = logging.getLogger(__name__)
 _MAX_HEAD_BYTES = 64 * 1024
+_HEAD_TOO_LARGE = "The request head is too large."
+_BODY_HEADERS = (b"content-length", b"transfer-encoding")
 _HEAD_TIMEOUT_S = 20.0
 _KEEP_ALIVE_S = 75  # longer than clients and load balancers keep theirs, so that they close first
 _TICK_S = 1.0
 _LAST_WORDS_S = 1.0
 _MIB = 1024 * 1024
+
+
+class _UntilClose(int):
+    """The length of a body that ends with its connection, as HTTP/1.0 has it. uvicorn knows chunks, which HTTP/1.0 has
+    not, and counts: this one is never used up and never missing."""
+
+    def __lt__(self, other: int) -> bool:
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    def __sub__(self, other: int) -> "_UntilClose":
+        return self
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -33,6 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _unparsed_bytes = 0
     _is_in_head = False
+    _refusal = ""
     _head_timer: asyncio.TimerHandle | None = None
     _send_timer: asyncio.TimerHandle | None = None
 
@@ -54,7 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
             # one head that began before: the parser keeps an unfinished line to itself, however long it grows
             self._unparsed_bytes += len(data)
             if self._unparsed_bytes > _MAX_HEAD_BYTES:
-                self.send_400_response("The request head is too large.")
+                self.send_400_response(_HEAD_TOO_LARGE)
         elif self._head_timer is None and self.cycle.response_complete and self.timeout_keep_alive_task is None:
             self._expect_head()  # the rest of a body that nobody waits for any more, or an empty line: not for ever
 
@@ -77,7 +94,23 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._is_in_head = False
         self._end_head_timer()
+        if self.parser.should_upgrade() and any(name in _BODY_HEADERS for name, _ in self.headers):
+            # the parser would take the body for the next request
+            self._refuse("A request with a body cannot offer another protocol: speak HTTP/1.1 without Upgrade.")
         super().on_headers_complete()
+        if self.scope["http_version"] == "1.0":
+            self.cycle.chunked_encoding = False
+            self.cycle.expected_content_length = _UntilClose()
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(self._refusal or msg)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Answer in HTTP/1.1, as the offer of another protocol allows, and close: the parser cannot go on behind it."""
+        if self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -91,7 +124,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > _MAX_HEAD_BYTES:
-            raise ValueError("the request head is too large")  # uvicorn answers 400 and closes
+            self._refuse(_HEAD_TOO_LARGE)
+
+    def _refuse(self, why: str) -> NoReturn:
+        """Stop the parser; uvicorn then answers 400 and closes."""
+        self._refusal = why
+        raise ValueError(why)
 
     def _expect_head(self) -> None:
         self._end_head_timer()
