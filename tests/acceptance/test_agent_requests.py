@@ -75,9 +75,9 @@ async def test_every_recorded_request_is_served_by_every_family(gateway: Gateway
     assert_booked(gateway)
 
 
-@pytest.mark.parametrize("model", CLAUDES)
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", [name for name, request in RECORDED.items() if "/invoke" in request["path"]])
-async def test_claude_codes_bedrock_mode_is_served_by_every_claude(gateway: Gateway, name: str, model: str) -> None:
+async def test_claude_codes_bedrock_mode_is_served_by_every_family(gateway: Gateway, name: str, model: str) -> None:
     request = RECORDED[name]
     path = f"/model/{model}/{request['path'].rpartition('/')[2]}"
     answer = await send(gateway, path, request["body"], request.get("headers"))

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.unit.upstream.servers import Wire
 
 SAY = [{"role": "user", "content": "Hello"}]
 CONVERSE = {"messages": [{"role": "user", "content": [{"text": "Hello"}]}]}
-ASKS = {
+ASKS: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"model": "nova-pro", "stream": True, "messages": SAY},
     "/v1/responses": {"model": "nova-pro", "stream": True, "input": "Hello"},
     "/v1/messages": {"model": "nova-pro", "stream": True, "max_tokens": 100, "messages": SAY},

@@ -75,8 +75,8 @@ async def test_a_count_of_nothing_is_refused(gateway: Gateway, body: dict[str, A
     assert "'input'" in answer.json()["message"]
 
 
-async def test_invoke_serves_claude_alone(gateway: Gateway) -> None:
-    answer = await count(gateway, "/model/nova-pro/invoke", CLAUDE_BODY)
+async def test_invoke_is_served_in_claudes_form_alone(gateway: Gateway) -> None:
+    answer = await count(gateway, "/model/nova-pro/invoke", {"inputText": "Hello"})
     assert answer.status_code == 400
     assert "Use Converse" in answer.json()["message"]
 

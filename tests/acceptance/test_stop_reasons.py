@@ -1,5 +1,6 @@
 """All nine stop reasons of Bedrock, through every door, whole and streamed: each in the words that agents act on."""
 
+import base64
 import json
 from typing import Any, get_args
 
@@ -122,6 +123,19 @@ async def test_messages_and_invoke_of_claude(gateway: Gateway, reason: str) -> N
     invoked = await ask(gateway, "/model/claude-sonnet-4-5/invoke", body)
     assert invoked.headers["content-type"] == "application/json"
     assert invoked.json()["stop_reason"] == MESSAGES[reason]
+
+
+@pytest.mark.parametrize("reason", REASONS)
+async def test_invoke_of_another_family(gateway: Gateway, reason: str) -> None:
+    messages = [{"role": "user", "content": prompt(reason)}]
+    body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 500, "messages": messages}
+    whole = await ask(gateway, "/model/nova-pro/invoke", body)
+    stream = frames(await ask(gateway, "/model/nova-pro/invoke-with-response-stream", body))
+    assert {kind for kind, _ in stream} == {"chunk"}
+    events = [json.loads(base64.b64decode(payload["bytes"])) for _, payload in stream]
+    assert [event["type"] for event in events][-2:] == ["message_delta", "message_stop"]
+    assert whole.json()["stop_reason"] == events[-2]["delta"]["stop_reason"] == MESSAGES[reason]
+    assert_settled(gateway, reason)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -3,10 +3,13 @@
 # Installs the agents under .agents/ (npm, pip; outside the product's dependencies), configures each with `sekisho setup`
 # in an empty home, gives it a task in an empty repository, and looks at the file afterwards.
 # Prints one line per agent; exits 0 only if every agent really edited its file.
-# AGENT_PATH: a folder with installed agents, instead of .agents/.  AGENT_TIMEOUT: seconds per agent (default 180).
+# AGENT_PATH: folders with installed agents, separated by colons, instead of .agents/.  AGENT_MODEL: the model they use.
+# AGENT_TIMEOUT: seconds per agent (default 180).  AGENT_SEKISHO: another command than this checkout's .venv/bin/sekisho.
+# AIDER_PYTHON: a Python that aider runs on (3.10 to 3.12).
 set -u
 cd "$(dirname "$0")/../.."
 root=$PWD
+sekisho=${AGENT_SEKISHO:-$root/.venv/bin/sekisho}
 agents=${AGENTS:-cline cline-bedrock claude claude-bedrock codex opencode kilo continue aider}
 timeout_s=${AGENT_TIMEOUT:-180}
 model=${AGENT_MODEL:-claude-sonnet-4-6}
@@ -16,21 +19,25 @@ install() {
   mkdir -p .agents && cd .agents || exit 1
   [ -f package.json ] || npm init -y >/dev/null 2>&1
   npm install --no-audit --no-fund cline@3.0.65 @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 \
-    opencode-ai@1.18.33 @continuedev/cli@1.5.47 @kilocode/cli-linux-x64@7.7.9 >npm.log 2>&1 || { tail -5 npm.log; exit 1; }
-  [ -x aider/bin/aider ] || { ${AIDER_PYTHON:-python3} -m venv aider && aider/bin/pip install -q aider-chat >pip.log 2>&1; } || { tail -5 pip.log; exit 1; }
+    opencode-ai@1.18.33 @continuedev/cli@1.5.47 "$kilo@7.7.9" >npm.log 2>&1 || { tail -5 npm.log; exit 1; }
+  [ -x aider/bin/aider ] || { ${AIDER_PYTHON:-python3} -m venv aider && aider/bin/pip install -q aider-chat==0.86.2 >pip.log 2>&1; } || { tail -5 pip.log; exit 1; }
   cd "$root" || exit 1
 }
 
 if [ -z "${AGENT_PATH:-}" ]; then
+  command -v npm >/dev/null || { echo "npm is needed to install the agents; or name the folders that hold them in AGENT_PATH."; exit 1; }
+  kilo=@kilocode/cli-$(node -p 'process.platform + "-" + process.arch') # the package without a platform finds no program
   install
-  AGENT_PATH=$root/.agents/node_modules/.bin:$root/.agents/node_modules/@kilocode/cli-linux-x64/bin:$root/.agents/aider/bin
+  AGENT_PATH=$root/.agents/node_modules/.bin:$root/.agents/node_modules/$kilo/bin:$root/.agents/aider/bin
 fi
 
+# nothing of this machine's own settings: neither credentials, which would mean the real Bedrock, nor the agents' files
+for name in $(env | cut -d= -f1 | grep -E '^(ANTHROPIC|CLAUDE|OPENAI|CODEX|AWS|CLINE|OPENCODE|KILO|LITELLM|SEKISHO|XDG)_'); do unset "$name"; done
 scratch=$(mktemp -d)
-.venv/bin/sekisho serve --home "$scratch/sekisho" --port 0 >"$scratch/serve.log" 2>&1 &
+HOME=$scratch SEKISHO_LANG=en "$sekisho" serve --home "$scratch/sekisho" --port 0 >"$scratch/serve.log" 2>&1 &
 server=$!
 trap 'kill $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "$scratch"' EXIT
-for _ in $(seq 100); do grep -q '^Ctrl-C' "$scratch/serve.log" && break; sleep 0.1; done
+for _ in $(seq 100); do grep -q '^Ctrl-C' "$scratch/serve.log" && break; kill -0 $server 2>/dev/null || break; sleep 0.1; done
 url=$(grep -oE 'http://127\.0\.0\.1:[0-9]+' "$scratch/serve.log" | head -1)
 key=$(grep -oE 'sk-[A-Za-z0-9_-]{40,}' "$scratch/serve.log" | head -1)
 [ -n "$url" ] && [ -n "$key" ] || { cat "$scratch/serve.log"; exit 1; }
@@ -39,7 +46,6 @@ run() { # AGENT: in its own home and repository
   local agent=$1 log=$scratch/$1.log home=$scratch/$1/home repo=$scratch/$1/work
   mkdir -p "$home" "$repo"
   (
-    for name in $(env | cut -d= -f1 | grep -E '^(ANTHROPIC|CLAUDE|OPENAI|CODEX|AWS|CLINE|OPENCODE|KILO|LITELLM|SEKISHO|XDG)_'); do unset "$name"; done
     export HOME=$home PATH=$AGENT_PATH:$PATH CI=1 NO_COLOR=1 TERM=dumb DO_NOT_TRACK=1
     cd "$repo" || exit 1
     printf 'def add(a, b):\n    return a - b\n' >calc.py
@@ -47,7 +53,7 @@ run() { # AGENT: in its own home and repository
     git add -A && git commit -qm start
     case $agent in
       *-bedrock) ;;
-      *) "$root/.venv/bin/sekisho" setup "$agent" --url "$url" --key "$key" --model "$model" || exit 1 ;;
+      *) "$sekisho" setup "$agent" --url "$url" --key "$key" --model "$model" || exit 1 ;;
     esac
     export CLINE_SESSION_BACKEND_MODE=local CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 DISABLE_AUTOUPDATER=1
     export OPENCODE_DISABLE_AUTOUPDATE=1 OPENCODE_DISABLE_MODELS_FETCH=1 OPENCODE_DISABLE_LSP_DOWNLOAD=1

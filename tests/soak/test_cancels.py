@@ -2,13 +2,12 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.acceptance.processes import Served, served, wait_for
 from tests.acceptance.test_client_faults import ASKS
-from tests.acceptance.test_processes import HELLO, ledger
+from tests.acceptance.test_processes import ledger
 from tests.unit.dialects.wire import compact
 
 pytestmark = pytest.mark.soak
@@ -25,8 +24,7 @@ async def cancel_streams(server: Served, number: int) -> None:
 
     async def client() -> None:
         for turn in left:
-            ask: Any = ASKS[doors[turn % len(doors)]]
-            body = compact({**ask, "model": HELLO["model"]})
+            body = compact({**ASKS[doors[turn % len(doors)]], "model": "claude-sonnet-4-6"})
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             head = b"POST %b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\nContent-Length: %d\r\n\r\n"
             writer.write(head % (doors[turn % len(doors)].encode(), server.key.encode(), len(body)) + body)

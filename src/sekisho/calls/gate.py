@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,6 +54,7 @@ class Registry:
         self.credentials: Mapping[str, Credential] = {}
         self.snapshot: Snapshot | None = None
         self._ready = asyncio.Event()
+        self._delivered = asyncio.Event()
 
     @property
     def epoch(self) -> int:
@@ -75,6 +77,7 @@ class Registry:
         """Put a snapshot in force together with the credentials its deployments need."""
         self.credentials = delivery.credentials
         self.load(delivery.snapshot)
+        self._delivered.set()
 
     async def wait_ready(self, timeout_s: float) -> None:
         """Wait for the first snapshot. Raises StoreUnavailable."""
@@ -85,6 +88,17 @@ class Registry:
                 await self._ready.wait()
         except TimeoutError:
             raise StoreUnavailable("Sekisho is starting and does not know its keys yet. Try again.") from None
+
+    async def get_credential(self, name: str, timeout_s: float) -> Credential:
+        """The credential of this name. A process that has just started serves from the snapshot on disk, which holds
+        none: it waits for the control plane's first delivery. Raises StoreUnavailable."""
+        if name not in self.credentials and not self._delivered.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._delivered.wait(), timeout_s)
+        credential = self.credentials.get(name)
+        if credential is None:
+            raise StoreUnavailable("Sekisho has no credentials for the model provider yet. Try again.")
+        return credential
 
     def find_model(self, name: str) -> Model | None:
         """The model of a public name or alias."""

@@ -10,7 +10,7 @@ import msgspec
 
 from sekisho.calls.call import Call
 from sekisho.dialects import anthropic_messages, openai_chat, openai_responses, passing
-from sekisho.dialects.bedrock import converse, invoke
+from sekisho.dialects.bedrock import converse, invoke, invoke_reply
 from sekisho.dialects.exchange import ReplyParser, ReplyRenderer, Request
 from sekisho.dialects.folding import renamed_tools
 from sekisho.dialects.translation import Translated, Translation
@@ -45,17 +45,8 @@ def shape(call: Call, wire: Wire) -> Shaped:
         raise BadRequest("The request body is nested too deeply.") from error
 
 
-def parse_request(call: Call) -> Request:
-    """The call in neutral form. Raises BadRequest."""
-    if call.door == "bedrock_invoke":
-        raise BadRequest(
-            f"The model '{call.model_name}' is not served through InvokeModel here. Use Converse.", param="model"
-        )
-    return _PARSERS[call.door](call)
-
-
 def _translate(call: Call, wire: Wire) -> Shaped:
-    request = msgspec.structs.replace(parse_request(call), stream=call.stream)
+    request = msgspec.structs.replace(_PARSERS[call.door](call), stream=call.stream)
     return Shaped(
         body=_REQUESTS[wire](request, call),
         translation=Translated(_REPLY_PARSERS[wire](request), _RENDERERS[call.door](request, call)),
@@ -67,6 +58,7 @@ _PARSERS: dict[Door, Callable[[Call], Request]] = {
     "openai_responses": lambda call: openai_responses.parse_request(call.body),
     "anthropic_messages": lambda call: anthropic_messages.parse_request(call.body),
     "bedrock_converse": lambda call: converse.parse_request(call.body, call.model_name),
+    "bedrock_invoke": lambda call: invoke_reply.parse_request(call.body, call.model_name),
 }
 _REQUESTS: dict[Wire, Callable[[Request, Call], bytes]] = {
     "bedrock_converse": lambda request, call: converse.render_request(request, call.known_model)[0],
@@ -98,6 +90,7 @@ _RENDERERS: dict[Door, Callable[[Request, Call], ReplyRenderer]] = {
     ),
     "anthropic_messages": lambda request, call: anthropic_messages.ReplyRenderer(call.id_text, call.model_name),
     "bedrock_converse": lambda request, call: converse.ReplyRenderer(),
+    "bedrock_invoke": lambda request, call: invoke_reply.ReplyRenderer(call.id_text, call.model_name),
 }
 
 

@@ -81,6 +81,7 @@ def apply_patch(files: Files, given: dict[str, Any]) -> str:
     kind, _, path = lines[1].removeprefix("*** ").partition(" File: ")
     added = "\n".join(line[1:] for line in lines[2:-1] if line.startswith("+"))
     removed = "\n".join(line[1:] for line in lines[2:-1] if line.startswith("-"))
+    assert kind == "Add" or f"\n{removed}\n" in f"\n{files[located(files, path)]}"  # a patch takes whole lines
     if kind == "Add":
         files[located(files, path)] = added + "\n"
         return "Success"

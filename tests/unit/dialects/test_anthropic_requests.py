@@ -262,6 +262,14 @@ def test_only_the_model_name_changes_when_the_dialect_stays():
 def test_what_would_change_price_or_bound_does_not_pass():
     body = b'{"speed":"fast","max_tokens":10,"service_tier":"auto","inference_geo":"us"}'
     assert pass_request(body, "real", max_output_tokens=9) == b'{"max_tokens":9,"model":"real"}'
+    search = '{"type":"web_search_20250305","name":"web_search"}'
+    own = '{"name":"a","input_schema":{"type":"object"}}'
+    both = f'{{"tools":[{own},{search}],"tool_choice":{{"type":"auto"}}}}'
+    assert pass_request(both.encode(), "real", max_output_tokens=9).decode() == (
+        f'{{"tool_choice":{{"type":"auto"}},"tools":[{own}],"model":"real"}}'
+    )
+    alone = f'{{"tools":[{search}],"tool_choice":{{"type":"auto"}}}}'
+    assert pass_request(alone.encode(), "real", max_output_tokens=9) == b'{"model":"real"}'
 
 
 def test_a_document_that_the_api_cannot_take_is_refused():

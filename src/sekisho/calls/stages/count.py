@@ -23,8 +23,9 @@ async def count(gate: Gate, call: Call, next: Next) -> Reply:
     counted = replace(unwrap(call), deployment=deployment, stream=False)
     wire = wire_of(counted.door, deployment, counted.known_model.family)
     shaped = shape(counted, wire)
+    credential = await find_credential(gate, deployment)
     try:
-        tokens = await gate.upstreams.count_tokens(deployment, wire, find_credential(gate, deployment), shaped.body)
+        tokens = await gate.upstreams.count_tokens(deployment, wire, credential, shaped.body)
     except (RateLimited, UpstreamUnavailable) as error:
         log.info("count of call %s estimated: %s", call.id_text, error.code)
         tokens = None

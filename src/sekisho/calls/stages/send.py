@@ -5,7 +5,7 @@ from sekisho.calls.call import AttemptNote, Call
 from sekisho.calls.gate import Gate
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.shaping import Shaped, shape, wire_of
-from sekisho.errors import Internal, SekishoError, StoreUnavailable
+from sekisho.errors import Internal, SekishoError
 from sekisho.values import Credential, Deployment, Wire
 
 
@@ -34,7 +34,7 @@ async def _open(gate: Gate, call: Call, wire: Wire, shaped: Shaped, note: Attemp
     response = await gate.upstreams.open(
         note.deployment,
         wire,
-        find_credential(gate, note.deployment),
+        await find_credential(gate, note.deployment),
         shaped.body,
         stream=call.stream,
         betas=shaped.betas,
@@ -63,11 +63,8 @@ async def _open(gate: Gate, call: Call, wire: Wire, shaped: Shaped, note: Attemp
     return answer
 
 
-def find_credential(gate: Gate, deployment: Deployment) -> Credential | None:
-    """The credential a deployment names. Raises StoreUnavailable while it is not there."""
+async def find_credential(gate: Gate, deployment: Deployment) -> Credential | None:
+    """The credential a deployment names, if it names one. Raises StoreUnavailable while it is not there."""
     if not deployment.credential:
         return None
-    credential = gate.registry.credentials.get(deployment.credential)
-    if credential is None:
-        raise StoreUnavailable("Sekisho has no credentials for the model provider yet. Try again.")
-    return credential
+    return await gate.registry.get_credential(deployment.credential, gate.limits.start_timeout_s)

@@ -1,6 +1,7 @@
 """Requests of the Anthropic Messages dialect, to and from the neutral form."""
 
 import base64
+import re
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -38,6 +39,7 @@ _MEDIA_TYPES = {format_: media_type for media_type, format_ in _IMAGE_FORMATS.it
 
 # Blocks of tools that ran at the provider. Their calls and results belong together, so both go.
 _PRICED_APART = ("inference_geo", "service_tier", "speed")
+_CHARGED_TOOL = re.compile(rb'"type"\s*:\s*"(?:web_search|code_execution)_\d+"')
 _SERVER_BLOCKS = ("server_tool_use", "mcp_tool_use", "mcp_tool_result", "container_upload")
 _SERVER_RESULT = "_tool_result"
 
@@ -288,10 +290,16 @@ def _object(raw: msgspec.Raw, where: str) -> str:
 def pass_request(body: bytes, upstream_model: str, *, max_output_tokens: int) -> bytes:
     """A client's own body for the Anthropic API as upstream: another model name, no longer answer than the model's.
 
-    What would change the price of a token is left out; all else stays as it came."""
+    What would change the price of a token is left out, and hosted tools that cost by use; all else stays as it came."""
     members = decode(body, dict[str, msgspec.Raw], "body")
     for name in _PRICED_APART:
         members.pop(name, None)
+    if _CHARGED_TOOL.search(bytes(members.get("tools", b""))):
+        tools = decode(members.pop("tools"), list[msgspec.Raw], "tools")
+        if kept := [tool for tool in tools if not _CHARGED_TOOL.search(bytes(tool))]:
+            members["tools"] = msgspec.Raw(msgspec.json.encode(kept))
+        else:
+            members.pop("tool_choice", None)
     asked = bytes(members.get("max_tokens", b""))
     if asked.isdigit() and int(asked) > max_output_tokens:
         members["max_tokens"] = msgspec.Raw(b"%d" % max_output_tokens)

@@ -94,7 +94,7 @@ def _fix_calc(conversation: Conversation, toolbox: Toolbox) -> Turn:
         return Turn("I will read `calc.py` first.", (reading,))
     whole = f"def add(a, b):\n    {_RIGHT}\n"
     ways = (
-        toolbox.replace(_CALC, _WRONG, _RIGHT),
+        toolbox.replace(_CALC, f"    {_WRONG}", f"    {_RIGHT}"),
         toolbox.run(f"sed -i {shlex.quote(f's/{_WRONG}/{_RIGHT}/')} {_CALC} && cat {_CALC}"),
         toolbox.rewrite(_CALC, whole),
     )

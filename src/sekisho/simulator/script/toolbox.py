@@ -54,7 +54,7 @@ class Toolbox:
         return None
 
     def replace(self, path: str, old: str, new: str) -> Call | None:
-        """Replace one passage of a file."""
+        """Replace whole lines of a file; patches and diffs take no less."""
         for tool in self._tools:
             properties = _properties(tool)
             key = _first(properties, _PATH)

@@ -150,7 +150,7 @@ TEXTS = {
     "error.upstream_timeout": "Upstream timed out",
     "error.store_unavailable": "Ledger cannot be checked",
     "error.internal_error": "Fault inside Sekisho",
-    "error.client_gone": "The client left",
+    "error.client_gone": "The client left while sending",
     "error.process_ended": "The process died; upper bound booked",
     "note.client_left": "The client left before the end",
     "enter.title": "Enter the console",

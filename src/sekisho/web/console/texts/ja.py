@@ -148,7 +148,7 @@ TEXTS = {
     "error.upstream_timeout": "上流がタイムアウト",
     "error.store_unavailable": "台帳を確かめられない",
     "error.internal_error": "関所の中の障害",
-    "error.client_gone": "クライアントが切断",
+    "error.client_gone": "送信中にクライアントが切断",
     "error.process_ended": "プロセスが停止、上限で計上",
     "note.client_left": "途中でクライアントが切断",
     "enter.title": "コンソールに入る",
