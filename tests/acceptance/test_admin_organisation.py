@@ -248,7 +248,7 @@ async def test_members_have_roles_and_caps_of_their_own(running):
     )
     assert (changed["max_budget_in_team"], changed["role"]) == (6.0, "user")
     assert in_force(running).limits == (RateLimit(in_force(running).limits[0].id, Scope("member", "red/bob"), "", 2),)
-    too_much = {"team_id": "red", "user_id": "bob", "max_budget_in_team": 6.01}
+    too_much: dict[str, Any] = {"team_id": "red", "user_id": "bob", "max_budget_in_team": 6.01}
     refused = await running.gate.post("/team/member_update", json=too_much)
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "allow_over_allocation")
     await post(running, "/team/member_update", **too_much, allow_over_allocation=True)
