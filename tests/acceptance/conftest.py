@@ -78,6 +78,7 @@ class CallPlane:
     registry: Registry
     http: Http1Client
     app: DoorApp
+    counters: MemoryCounters
 
     @property
     def url(self) -> str:
@@ -149,7 +150,7 @@ async def call_plane(
     listener.listen()
     port = listener.getsockname()[1]
     async with server.running(listener):
-        yield CallPlane(port, journal, registry, http, app)
+        yield CallPlane(port, journal, registry, http, app, counters)
     await http.close()
 
 
@@ -160,5 +161,5 @@ async def gateway(limits: Limits, pace_s: float, region: str, tmp_path: Path) ->
     simulator = Simulator(offered, credential=SIMULATOR_CREDENTIAL, clock=SystemClock(), pace_s=pace_s)
     upstream = await simulator.start()
     async with call_plane(catalog.bedrock_models(region, upstream, "simulator"), limits, tmp_path) as plane:
-        yield Gateway(plane.port, plane.journal, plane.registry, plane.http, plane.app, simulator)
+        yield Gateway(plane.port, plane.journal, plane.registry, plane.http, plane.app, plane.counters, simulator)
     await simulator.stop()
