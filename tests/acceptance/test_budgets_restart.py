@@ -40,15 +40,14 @@ def spend_of(server: Served, key: str) -> float:
     return float(json.loads(body)["info"]["spend"])
 
 
-@pytest.mark.parametrize("victims", [(), ("call-1",), ("control",)])
-def test_a_key_stops_at_its_budget_and_stays_stopped_after_restarts(tmp_path: Path, victims: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("victim", ["call-1", "control"])
+def test_a_key_stops_at_its_budget_and_stays_stopped_after_restarts(tmp_path: Path, victim: str) -> None:
     with served(tmp_path / "home", SEKISHO_MASTER_KEY=MASTER) as server:
         key = new_key(server, max_budget=0.01, budget_duration="30d")
         passed = spend_all(server, key)
         assert passed > 2
-        for victim in victims:
-            os.kill(server.children()[victim], signal.SIGKILL)
-        wait_for(lambda: server.ask("GET", "/health/ready")[0] == 200, "ready again")
+        os.kill(server.children()[victim], signal.SIGKILL)
+        wait_for(lambda: server.ask("GET", "/key/list", key=MASTER)[0] == 200, "both planes again")
         assert call(server, key)[0] == 400
         wait_for(lambda: spend_of(server, key) > 0, "spend in the ledger")
         assert spend_of(server, key) <= 0.01
