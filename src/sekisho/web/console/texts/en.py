@@ -148,6 +148,7 @@ TEXTS = {
     "error.upstream_unavailable": "Upstream not available",
     "error.upstream_timeout": "Upstream timed out",
     "error.store_unavailable": "Ledger cannot be checked",
+    "error.cut_off": "Cut off: Sekisho stopped",
     "error.internal_error": "Fault inside Sekisho",
     "error.client_left": "The client left",
     "enter.title": "Enter the console",

@@ -146,6 +146,7 @@ TEXTS = {
     "error.upstream_unavailable": "上流が使えない",
     "error.upstream_timeout": "上流の時間切れ",
     "error.store_unavailable": "台帳を確かめられない",
+    "error.cut_off": "関所の停止で切れた",
     "error.internal_error": "関所の中の障害",
     "error.client_left": "クライアントが離れた",
     "enter.title": "コンソールに入る",
