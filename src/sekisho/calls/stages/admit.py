@@ -13,11 +13,14 @@ from sekisho.calls.call import AttemptNote, Call
 from sekisho.calls.gate import Gate, Outcome
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.stages.trace import caller_of
+from sekisho.dialects import search
 from sekisho.errors import NotAllowed, SekishoError
 from sekisho.ledger.bound import bound_nanousd, prompt_tokens_bound
 from sekisho.ledger.cost import list_cost_nanousd
 from sekisho.ledger.journal import Attempt, Opened, Settled
-from sekisho.values import CallStatus, Price, Usage
+from sekisho.values import CallStatus, Usage
+
+_DOCUMENTS = (b'"application/pdf"', b"data:application/", b'"document"')
 
 
 async def admit(gate: Gate, call: Call, next: Next) -> Reply:
@@ -48,31 +51,27 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
 
 def _bound(gate: Gate, call: Call) -> int:
     """The most this call can cost at the dearest deployment that may serve it."""
-    bounds = [
-        _attempt_bound(call, deployment.price) * gate.limits.max_attempts
-        for deployment in call.known_model.deployments
-        if deployment.price is not None
-    ]
-    if not bounds:
+    prices = [deployment.price for deployment in call.known_model.deployments if deployment.price is not None]
+    if not prices:
         raise NotAllowed(
             f"The price of the model '{call.known_model.name}' is not known, so calls to it cannot be accounted for. "
             "Ask the administrator to set its price.",
             param="model",
         )
-    return max(bounds)
+    prompt_tokens = _prompt_tokens(call)
+    most = max([bound_nanousd(prompt_tokens, call.max_output_tokens, price) for price in prices])
+    return most * gate.limits.max_attempts
 
 
-def _attempt_bound(call: Call, price: Price) -> int:
-    """The most one attempt can cost. Pictures and documents are counted generously, by the words that announce them."""
+def _prompt_tokens(call: Call) -> int:
+    """The most tokens the prompt can have. Pictures and documents are counted generously, by words that announce them."""
     body = call.body
-    documents = any(word in body for word in (b'"application/pdf"', b"data:application/", b'"document"'))
-    prompt_tokens = prompt_tokens_bound(
+    return prompt_tokens_bound(
         len(body),
-        images=body.count(b'"image'),
-        compressed_documents=int(documents),
+        images=search.count(body, b'"image'),
+        compressed_documents=int(any(search.holds(body, word) for word in _DOCUMENTS)),
         context_tokens=call.known_model.context_tokens,
     )
-    return bound_nanousd(prompt_tokens, call.max_output_tokens, price)
 
 
 async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
@@ -114,7 +113,7 @@ def _priced(call: Call, note: AttemptNote) -> Attempt:
     if note.is_metered:
         cost = list_cost_nanousd(note.usage, price)
     else:
-        cost = _attempt_bound(call, price)
+        cost = bound_nanousd(_prompt_tokens(call), call.max_output_tokens, price)
     return Attempt(
         deployment=note.deployment.id,
         started_at=note.started_at,

@@ -6,11 +6,12 @@ Above: the doors for Messages and Invoke. Below: the quirks of the model. Answer
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from sekisho.dialects import search
 from sekisho.dialects.anthropic_messages.request import BILLING_HEADER
 from sekisho.dialects.exchange import Reasoning
 from sekisho.dialects.fields import decode
@@ -96,7 +97,7 @@ class _Thinking(msgspec.Struct, frozen=True):
 
 
 def to_invoke(
-    body: bytes,
+    given: Mapping[str, msgspec.Raw],
     quirks: Quirks,
     *,
     max_output_tokens: int,
@@ -105,10 +106,9 @@ def to_invoke(
 ) -> InvokeBody:
     """The same request for InvokeModel of a Claude model with these quirks.
 
-    `body`: Anthropic Messages, with or without `model`, or already Claude's invoke form. `betas`: from the
-    anthropic-beta header, already split. Raises BadRequest for what cannot be read.
+    `given`: the members of a body of Anthropic Messages, with or without `model`, or already of Claude's invoke form.
+    `betas`: from the anthropic-beta header, already split. Raises BadRequest for what cannot be read.
     """
-    given = decode(body, Members, "body")
     out = {name: bytes(given[name]) for name in (*_FIRST, *given) if name in given}
     if not out.get("messages", b"").startswith(b"["):
         raise BadRequest("messages: a list is required", param="messages")
@@ -184,7 +184,7 @@ class _Fitting:
     def _system_turns(self) -> None:
         raw = self._out["messages"]
         # the second search is slower and hardly ever needed
-        if b'"system"' not in raw or not _SYSTEM_ROLE.search(raw):
+        if not search.holds(raw, b'"system"') or not _SYSTEM_ROLE.search(raw):
             return
         turns = decode(raw, list[_Turn], "messages")
         if all(turn.role != "system" for turn in turns):
@@ -340,12 +340,12 @@ def _raw(value: Any) -> msgspec.Raw:
 def _marks(member: bytes) -> list[bytes]:
     """The text of each cache_control object; found by search, since parsing costs more and they are few."""
     marks: list[bytes] = []
-    at = member.find(_CACHE_CONTROL)
+    at = search.find(member, _CACHE_CONTROL)
     while at >= 0:
         mark = _CACHE_OBJECT.match(member, at)
         if mark:
             marks.append(mark[0])
-        at = member.find(_CACHE_CONTROL, at + len(_CACHE_CONTROL))
+        at = search.find(member, _CACHE_CONTROL, at + len(_CACHE_CONTROL))
     return marks
 
 
