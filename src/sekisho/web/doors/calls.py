@@ -23,6 +23,7 @@ from sekisho.web.doors.refusals import id_headers, send_error
 
 log = logging.getLogger(__name__)
 _RELEASE_TIMEOUT_S = 0.5
+_KEEPALIVE_TIMEOUT_S = 0.05
 
 
 class ClientGone(BadRequest):
@@ -154,13 +155,8 @@ class Relay:
             if leaving.done():
                 self._has_left = answer.client_left = True
                 return
-            self._is_sending = True
-            try:
-                async with asyncio.timeout(self._limits.client_send_timeout_s):
-                    await self._send({"type": "http.response.body", "body": data, "more_body": not answer.has_ended})
-            except TimeoutError:
-                self._has_left = answer.client_left = True
-                return
+            self._is_sending = True  # for as long as the client takes: the server closes on one that does not read
+            await self._send({"type": "http.response.body", "body": data, "more_body": not answer.has_ended})
             self._is_sending = False
             self._sent_us = self._gate.clock.monotonic_us()
 
@@ -181,7 +177,11 @@ class Relay:
             return
         if data := self._answer.keepalive():
             self._sent_us = self._gate.clock.monotonic_us()
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            try:
+                async with asyncio.timeout(_KEEPALIVE_TIMEOUT_S):
+                    await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            except TimeoutError:
+                pass  # it does not read: nobody else's stream waits for that
 
 
 def usd(nanousd: int) -> bytes:
