@@ -53,6 +53,7 @@ _FIELDS = (
     "top_p",
 )
 _FIRST = ("tools", "system", "messages")  # the order of prompt caching
+_ALLOWED = frozenset({*_FIRST, *_FIELDS})
 _SAID_OTHERWISE = ("model", "stream", "anthropic_version", "anthropic_beta")  # in the path, or replaced
 
 _SERVER_TOOLS = ("web_search_", "web_fetch_", "code_execution_", "advisor_", "mcp_toolset")
@@ -71,6 +72,7 @@ _CACHE_OBJECT = re.compile(rb'"cache_control"\s*:\s*\{[^{}]*\}')
 Members = dict[str, msgspec.Raw]
 
 _encode = msgspec.json.encode
+_VERSION_MEMBER = _encode(ANTHROPIC_VERSION)
 
 
 class InvokeBody(NamedTuple):
@@ -109,10 +111,14 @@ def to_invoke(
     `given`: the members of a body of Anthropic Messages, with or without `model`, or already of Claude's invoke form.
     `betas`: from the anthropic-beta header, already split. Raises BadRequest for what cannot be read.
     """
-    out = {name: bytes(given[name]) for name in (*_FIRST, *given) if name in given}
-    if not out.get("messages", b"").startswith(b"["):
+    present: dict[str, bytes] = {}
+    for name in (*_FIRST, *given):
+        if name in given and name not in present:
+            member = bytes(given[name])
+            if member != b"null":
+                present[name] = member
+    if not present.get("messages", b"").startswith(b"["):
         raise BadRequest("messages: a list is required", param="messages")
-    present = {name: member for name, member in out.items() if member != b"null"}
     return _Fitting(present, quirks, max_output_tokens).run(betas, known_betas)
 
 
@@ -135,7 +141,7 @@ class _Fitting:
         self._thinking(self._max_tokens())
         self._output_config()
         self._sampling_and_choice()
-        self._out["anthropic_version"] = _encode(ANTHROPIC_VERSION)
+        self._out["anthropic_version"] = _VERSION_MEMBER
         if kept_betas:
             self._out["anthropic_beta"] = _encode(kept_betas)
         members = {name: msgspec.Raw(member) for name, member in self._out.items()}
@@ -143,6 +149,8 @@ class _Fitting:
 
     def _betas(self, header: Sequence[str], known: frozenset[str]) -> list[str]:
         raw = self._out.get("anthropic_beta")
+        if raw is None and not header:
+            return []
         asked = dict.fromkeys((*(decode(raw, list[str], "anthropic_beta") if raw else ()), *header))
         kept = []
         for beta in asked:
@@ -156,9 +164,7 @@ class _Fitting:
         return kept
 
     def _fields(self, betas: list[str]) -> None:
-        allowed = {*_FIRST, *_FIELDS}
-        if CONTEXT_MANAGEMENT_BETA in betas:
-            allowed.add("context_management")
+        allowed = _ALLOWED | {"context_management"} if CONTEXT_MANAGEMENT_BETA in betas else _ALLOWED
         for name in list(self._out):
             if name not in allowed:
                 del self._out[name]
@@ -200,11 +206,13 @@ class _Fitting:
         self._out = {name: self._out[name] for name in names if name in self._out}
 
     def _tools(self, betas: list[str]) -> None:
-        raw = self._out.get("tools", b"")
+        raw = self._out.get("tools")
+        if raw is None:
+            return
         banned = {name for name, beta in _TOOL_EXTRAS.items() if beta not in betas}
         if not self._quirks.json_schema:
             banned.add("strict")
-        if not _SERVER_TOOL.search(raw) and not any(f'"{name}"'.encode() in raw for name in banned):
+        if not _SERVER_TOOL.search(raw) and not any(search.holds(raw, f'"{name}"'.encode()) for name in banned):
             return
         tools = decode(raw, list[Members], "tools")
         kept: list[Members] = []
