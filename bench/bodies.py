@@ -18,6 +18,22 @@ def small_call() -> bytes:
     return _compact({"model": MODEL, "max_tokens": 256, "messages": [{"role": "user", "content": "y" * 900}]})
 
 
+def whole_answer() -> bytes:
+    """What the provider answers when it does not stream: 1 KB."""
+    return _compact(
+        {
+            "id": "msg_bench",
+            "type": "message",
+            "role": "assistant",
+            "model": MODEL,
+            "content": [{"type": "text", "text": "x" * 800}],
+            "stop_reason": "end_turn",
+            "stop_sequence": None,
+            "usage": {"input_tokens": 210, "output_tokens": 190},
+        }
+    )
+
+
 def agent_turn(turns: int = 100, body_bytes: int = 800_000, *, stream: bool = False) -> bytes:
     """The last of `turns` turns of an agent with 25 tools: system prompt, tool calls and their results; 800 KB.
 
