@@ -122,7 +122,9 @@ class Bench:
             else:
                 upstream_port = stack.enter_context(peers.streaming(gap_s, events))
             port = peers.free_port()
-            workers = stack.enter_context(peers.nginx(self.folder / f"{name}-proxy", peers.passing(port, upstream_port)))
+            workers = stack.enter_context(
+                peers.nginx(self.folder / f"{name}-proxy", peers.passing(port, upstream_port))
+            )
             server = stack.enter_context(peers.sekisho(self.folder / f"{name}-home", upstream_port))
             yield {
                 "nginx": Peer(f"http://127.0.0.1:{port}/v1/messages", workers, server.key),

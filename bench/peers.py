@@ -19,6 +19,7 @@ from bench.bodies import MODEL, whole_answer
 MASTER_KEY = "sk-bench-master"
 _UPSTREAM_MODEL = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 _START_S = 30.0
+_COMMAND = (sys.executable, "-c", "from sekisho.cli.main import main; main()")
 
 
 def cpu_s(pids: list[int]) -> float:
@@ -52,7 +53,8 @@ def nginx(folder: Path, server: str) -> Iterator[list[int]]:
     """An nginx with one worker and this `http` content; the worker's process id."""
     folder.mkdir()
     (folder / "nginx.conf").write_text(
-        "daemon off; worker_processes 1; pid nginx.pid; error_log error.log crit;\nevents { worker_connections 4096; }\n"
+        "daemon off; worker_processes 1; pid nginx.pid; error_log error.log crit;\n"
+        "events { worker_connections 4096; }\n"
         "http { access_log off; keepalive_requests 1000000000; client_max_body_size 0; client_body_buffer_size 2m;\n"
         "client_body_temp_path body; proxy_temp_path proxy;\n"
         "fastcgi_temp_path fcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n" + server + "}\n"
@@ -145,8 +147,7 @@ def serving(home: Path, port: int, *arguments: str) -> Iterator["subprocess.Pope
     """`sekisho serve` of the code that is importable here, from its start on."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SEKISHO_"))}
     process = subprocess.Popen(
-        [sys.executable, "-c", "from sekisho.cli.main import main; main()", "serve"]
-        + ["--home", str(home), "--port", str(port), *arguments],
+        [*_COMMAND, "serve", "--home", str(home), "--port", str(port), *arguments],
         stdout=subprocess.PIPE,
         text=True,
         env={**kept, "HOME": str(home.parent), "BENCH_MASTER_KEY": MASTER_KEY, "SEKISHO_LANG": "en"},

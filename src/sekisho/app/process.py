@@ -13,7 +13,6 @@ import time
 from typing import Literal
 
 import msgspec
-import uvloop
 
 from sekisho.settings import Settings
 
@@ -54,6 +53,8 @@ def main() -> None:
     for library in ("uvicorn", "alembic", "botocore"):
         logging.getLogger(library).setLevel(logging.WARNING)
     _die_with_parent()
+    import uvloop  # noqa: PLC0415  the supervisor uses this module too, and needs no event loop
+
     uvloop.run(_run(spec))
 
 

@@ -27,7 +27,7 @@ def find(text: bytes, words: bytes, start: int = 0) -> int:
     length = len(text) - start
     if _memmem is None or length < _WORTH_BYTES or start < 0:
         return text.find(words, start)
-    base = ctypes.cast(text, ctypes.c_void_p).value or 0
+    base = ctypes.cast(ctypes.c_char_p(text), ctypes.c_void_p).value or 0
     found: int | None = _memmem(base + start, length, words, len(words))
     return -1 if found is None else found - base
 

@@ -64,7 +64,7 @@ def _bound(gate: Gate, call: Call) -> int:
 
 
 def _prompt_tokens(call: Call) -> int:
-    """The most tokens the prompt can have. Pictures and documents are counted generously, by words that announce them."""
+    """The most tokens the prompt can have. Pictures and documents are counted by the words that announce them."""
     body = call.body
     return prompt_tokens_bound(
         len(body),

@@ -1,5 +1,7 @@
 """Read the body, and find the model that its name means."""
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec.structs import replace
 
@@ -11,7 +13,7 @@ from sekisho.calls.reply import Next, Reply
 from sekisho.errors import BadRequest, ModelNotFound
 
 _MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-_decode_number = msgspec.json.Decoder(int | None).decode
+_decode_number: Callable[[msgspec.Raw], int | None] = msgspec.json.Decoder(int | None).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_flag = msgspec.json.Decoder(bool | None).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -21,7 +21,7 @@ from sekisho.dialects.exchange import (
     ToolDelta,
     ToolStarted,
 )
-from sekisho.dialects.fields import decoder
+from sekisho.dialects.fields import decode_as
 from sekisho.dialects.folding import input_object
 from sekisho.dialects.wording import clean
 from sekisho.errors import SekishoError, UpstreamUnavailable
@@ -140,7 +140,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
 def read(payload: bytes, kind: type[T]) -> T:
     """JSON of the provider as `kind`. Raises UpstreamUnavailable."""
     try:
-        return decoder(kind).decode(payload)
+        return decode_as(payload, kind)
     except (msgspec.DecodeError, RecursionError) as error:
         raise UpstreamUnavailable(f"The provider's answer cannot be read: {clean(str(error))}") from error
 
