@@ -164,10 +164,10 @@ class Exchange:
             connection.answered(self)
 
     def _start(self, status: int, headers: HeaderList) -> None:
-        self.is_started = True
         lines = b"".join([b"%b: %b\r\n" % header for header in headers])
         if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
             raise RuntimeError("a header must be one line")
+        self.is_started = True
         for name, value in headers:
             if name == b"content-length":
                 self._left = int(value)
