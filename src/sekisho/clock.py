@@ -75,8 +75,3 @@ def parse_id(text: str) -> bytes:
             raise ValueError("an identifier has only digits and letters without i, l, o, u")
         number = number << 5 | _DECODE[char]
     return number.to_bytes(17, "big")[-16:]
-
-
-def id_time_us(raw: bytes) -> int:
-    """When a 16-byte identifier was made, in microseconds (to the millisecond)."""
-    return int.from_bytes(raw[:6], "big") * 1000

@@ -6,13 +6,13 @@ not settings. Each setting has a heading in docs/en/settings.md and docs/ja/sett
 """
 
 import difflib
-import ipaddress
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
+import msgspec.inspect
 
 PREFIX = "SEKISHO_"
 MAX_SECRET_BYTES = 65_536
@@ -50,18 +50,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     home: Path = Path("~/.sekisho")
     config_file: Path | None = None
-    org_name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "default"
     master_key: SecretRef | None = None
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 4000
-    trusted_proxies: tuple[str, ...] = ()
     call_processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     aws_region: str = "us-east-1"
     bedrock_endpoint: str = ""
     allow_global_profiles: bool = True
     simulator: Literal["auto", "on", "off"] = "auto"
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_000, le=1_000_000_000)] = 25_000_000
-    json_max_depth: Annotated[int, msgspec.Meta(ge=8, le=900)] = 256
     connect_timeout_s: Seconds = 10.0
     first_byte_timeout_s: Seconds = 600.0
     idle_timeout_s: Seconds = 300.0
@@ -99,8 +96,10 @@ def load_settings(
         source, raw = found
         try:
             values[name] = _parse(name, raw, source if raw is env.get(source) else "")
-        except (msgspec.ValidationError, ValueError) as error:
-            problems.append(f"{source}: {error}")
+        except msgspec.ValidationError:
+            problems.append(f"{source} must be {_wanted(FIELDS[name].type)}, not '{raw}'.")
+        except ValueError as error:
+            problems.append(f"{source}: {error}.")
     if problems:
         raise SettingsError(problems)
     settings = Settings(**values)
@@ -166,8 +165,6 @@ def _parse(name: str, raw: Any, variable: str) -> Any:
     if name == "master_key":
         ref = parse_secret(_text(raw))
         return SecretRef("env", variable) if variable and ref.kind == "literal" else ref
-    if name == "trusted_proxies":
-        return tuple(str(ipaddress.ip_network(network, strict=False)) for network in _texts(raw))
     if name == "aws_region":
         return parse_region(_text(raw))
     if name == "bedrock_endpoint":
@@ -178,16 +175,25 @@ def _parse(name: str, raw: Any, variable: str) -> Any:
     return msgspec.convert(raw, kind, strict=False)
 
 
+def _wanted(kind: Any) -> str:
+    """In words, what values a setting of this type takes."""
+    match msgspec.inspect.type_info(kind):
+        case msgspec.inspect.IntType(ge=least, le=most):
+            return f"a whole number from {least} to {most}"
+        case msgspec.inspect.FloatType(gt=above, le=most):
+            return f"a number above {above:g} and not above {most:g}"
+        case msgspec.inspect.LiteralType(values=values):
+            return f"one of {', '.join(map(str, values))}"
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case _:
+            return "a text that is not empty or too long"
+
+
 def _text(raw: Any) -> str:
     if not isinstance(raw, str) or not raw:
         raise ValueError("a text is expected")
     return raw
-
-
-def _texts(raw: Any) -> list[str]:
-    if isinstance(raw, str):
-        return [part.strip() for part in raw.split(",") if part.strip()]
-    return msgspec.convert(raw, list[str])
 
 
 def _unknown(what: str, name: str, known: list[str]) -> str:

@@ -3,13 +3,15 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from sekisho.access.keys import digest
 from sekisho.calls.gate import Gate, Limits, Registry
-from sekisho.clock import SystemClock
+from sekisho.clock import Clock, SystemClock
 from sekisho.errors import StoreUnavailable
 from sekisho.ledger.catalog import load_catalog
 from sekisho.ledger.journal import Opened, Record, Refused, Settled
@@ -17,7 +19,7 @@ from sekisho.simulator.credentials import SIMULATOR_CREDENTIAL
 from sekisho.simulator.server import Simulator
 from sekisho.upstream.http1 import Http1Client
 from sekisho.upstream.providers import Providers
-from sekisho.values import Delivery, Snapshot, VirtualKey
+from sekisho.values import Delivery, Model, Snapshot, VirtualKey
 from sekisho.web.doors.app import DoorApp
 from sekisho.web.doors.forward import ForwardDoor
 from sekisho.web.doors.server import DoorServer
@@ -66,13 +68,24 @@ class MemoryJournal:
 
 
 @dataclass
-class Gateway:
+class CallPlane:
     """A running call plane and all that a test may look at."""
 
-    url: str
     port: int
     journal: MemoryJournal
     registry: Registry
+    http: Http1Client
+    app: DoorApp
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass
+class Gateway(CallPlane):
+    """A call plane over the simulator."""
+
     simulator: Simulator
 
 
@@ -98,16 +111,23 @@ def pace_s() -> float:
 
 
 @pytest.fixture
-async def gateway(limits: Limits, pace_s: float, tmp_path) -> AsyncIterator[Gateway]:
-    clock = SystemClock()
-    catalog = load_catalog()
-    offered = catalog.bedrock_models(REGION, "http://unused", "simulator")
-    simulator = Simulator(offered, credential=SIMULATOR_CREDENTIAL, clock=clock, pace_s=pace_s)
-    upstream = await simulator.start()
-    models = catalog.bedrock_models(REGION, upstream, "simulator")
+def region() -> str:
+    """The Region whose models are offered."""
+    return REGION
+
+
+@asynccontextmanager
+async def call_plane(
+    models: tuple[Model, ...],
+    limits: Limits,
+    home: Path,
+    clock: Clock = SystemClock(),  # noqa: B008  it has no state
+    journal: MemoryJournal | None = None,
+) -> AsyncIterator[CallPlane]:
+    """A call plane that offers these models; their credential is named "simulator"."""
     registry = Registry()
     registry.deliver(Delivery(Snapshot(1, "org", keys(), models, simulated=True), {"simulator": SIMULATOR_CREDENTIAL}))
-    journal = MemoryJournal()
+    journal = journal or MemoryJournal()
     http = Http1Client()
     gate = Gate(
         clock=clock,
@@ -117,12 +137,24 @@ async def gateway(limits: Limits, pace_s: float, tmp_path) -> AsyncIterator[Gate
         upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
         limits=limits,
     )
-    forward = ForwardDoor(http, tmp_path / "nobody.sock", max_body_bytes=1_000_000)
-    server = DoorServer(DoorApp(gate, forward), shutdown_grace_s=1)
+    forward = ForwardDoor(http, home / "nobody.sock", max_body_bytes=1_000_000)
+    app = DoorApp(gate, forward)
+    server = DoorServer(app, shutdown_grace_s=1)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen()
     port = listener.getsockname()[1]
     async with server.running(listener):
-        yield Gateway(f"http://127.0.0.1:{port}", port, journal, registry, simulator)
+        yield CallPlane(port, journal, registry, http, app)
     await http.close()
+
+
+@pytest.fixture
+async def gateway(limits: Limits, pace_s: float, region: str, tmp_path: Path) -> AsyncIterator[Gateway]:
+    catalog = load_catalog()
+    offered = catalog.bedrock_models(region, "http://unused", "simulator")
+    simulator = Simulator(offered, credential=SIMULATOR_CREDENTIAL, clock=SystemClock(), pace_s=pace_s)
+    upstream = await simulator.start()
+    async with call_plane(catalog.bedrock_models(region, upstream, "simulator"), limits, tmp_path) as plane:
+        yield Gateway(plane.port, plane.journal, plane.registry, plane.http, plane.app, simulator)
     await simulator.stop()

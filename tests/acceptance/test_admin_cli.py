@@ -21,14 +21,13 @@ from sekisho.app.control_plane import (
     bind_control_socket,
     create_control_app,
     open_control_plane,
-    resolve_secret,
     run_control_plane,
     serve_control_plane,
     snapshot_path,
 )
 from sekisho.cli.keys import app
 from sekisho.clock import FakeClock
-from sekisho.errors import BadRequest, StoreUnavailable
+from sekisho.errors import StoreUnavailable
 from sekisho.ledger.journal import Caller, Opened
 from sekisho.ledger.journal_files import JournalReader, JournalWriter
 from sekisho.web.admin.services import Services
@@ -75,8 +74,8 @@ async def test_a_key_is_made_shown_once_and_found_again(sekisho, home):
     assert listed.stdout.count("\n") == 1
     assert f"sk-...{raw[-4:]}" in listed.stdout
     shown = await sekisho("info", "alice")
-    assert "models: claude" in shown.stdout
-    assert "spend: $0.000000000" in shown.stdout
+    assert "models   claude\n" in shown.stdout
+    assert "spend    $0.000000000" in shown.stdout
     assert raw not in listed.output + shown.output
     assert files_with(home, raw) == []
 
@@ -84,8 +83,8 @@ async def test_a_key_is_made_shown_once_and_found_again(sekisho, home):
 async def test_a_key_is_changed_blocked_unblocked_and_deleted(sekisho, home):
     await sekisho("create", "--alias", "alice", "--model", "claude", "--expires", "1h")
     changed = await sekisho("update", "alice", "--all-models", "--never-expires", "--team", "red")
-    assert "models: all" in changed.stdout
-    assert "expires: never" in changed.stdout
+    assert "models   all\n" in changed.stdout
+    assert "expires  never\n" in changed.stdout
     assert (await sekisho("block", "alice")).stdout == "Blocked.\n"
     assert [key.blocked for key in keys_in_force(home)] == [True]
     assert (await sekisho("unblock", "alice")).stdout == "Unblocked.\n"
@@ -103,6 +102,12 @@ def keys_in_force(home: Path) -> Any:
     return snapshot.keys
 
 
+async def test_a_model_that_is_not_offered_is_pointed_out(sekisho):
+    made = await sekisho("create", "--model", "claude", "--model", "no-such")
+    assert made.exit_code == 0
+    assert "Not offered here now: no-such\n" in made.stderr
+
+
 async def test_json_is_for_programmes(sekisho):
     made = json.loads((await sekisho("create", "--alias", "alice", "--tag", "a", "--json")).stdout)
     (listed,) = json.loads((await sekisho("list", "--json")).stdout)
@@ -114,7 +119,10 @@ async def test_a_reader_of_japanese_reads_japanese(sekisho, monkeypatch):
     monkeypatch.setenv("SEKISHO_LANG", "ja_JP.UTF-8")
     made = await sekisho("create", "--alias", "営業")
     assert "再表示はできません" in made.stderr
-    assert "別名: 営業" in (await sekisho("info", "営業")).stdout
+    assert "その別名は別のキーが使っています" in (await sekisho("create", "--alias", "営業")).stderr
+    assert "そのキーはありません" in (await sekisho("info", "経理")).stderr
+    assert "期間は数字と" in (await sekisho("create", "--expires", "soon")).stderr
+    assert "別名      営業" in (await sekisho("info", "営業")).stdout
 
 
 async def test_an_empty_list_an_unknown_key_and_an_empty_change_say_so(sekisho):
@@ -122,6 +130,8 @@ async def test_an_empty_list_an_unknown_key_and_an_empty_change_say_so(sekisho):
     unknown = await sekisho("info", "../nobody")
     assert (unknown.exit_code, "There is no such" in unknown.stderr) == (1, True)
     await sekisho("create", "--alias", "alice")
+    again = await sekisho("create", "--alias", "alice")
+    assert (again.exit_code, "already has this alias" in again.stderr) == (1, True)
     empty = await sekisho("update", "alice")
     assert (empty.exit_code, "Say what to change" in empty.stderr) == (1, True)
 
@@ -187,7 +197,7 @@ async def test_a_control_process_runs_alone_in_its_home_until_it_is_stopped(home
     ) as client:
         assert (await client.get("/internal/health")).json()["epoch"] == 1
     with pytest.raises(StoreUnavailable, match="Another control process"):
-        await run_control_plane(home, SETTINGS)
+        await run_control_plane(home, SETTINGS, lock_wait_s=0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -261,18 +271,6 @@ def test_a_socket_path_that_is_too_long_is_reported(tmp_path):
     folder.mkdir()
     with pytest.raises(StoreUnavailable, match="cannot be opened"):
         bind_control_socket(folder / "control.sock")
-
-
-def test_a_master_key_may_be_a_reference():
-    environ = {"KEY": "sk-1"}
-    assert [resolve_secret(value, environ) for value in ("os.environ/KEY", "env:KEY", "sk-2", "")] == [
-        "sk-1",
-        "sk-1",
-        "sk-2",
-        "",
-    ]
-    with pytest.raises(BadRequest, match="MISSING"):
-        resolve_secret("env:MISSING", environ)
 
 
 def test_settings_do_not_show_their_secrets():

@@ -167,3 +167,20 @@ class TestSmallGate:
         await writer.wait_closed()
         answer = await post(gateway, "/v1/messages", json.dumps(HELLO["/v1/messages"]).encode())
         assert answer.status_code == 200 and len(gateway.journal.settled) == 1
+
+
+class TestAWholeCallTakesTooLong:
+    @pytest.fixture
+    def limits(self) -> Limits:
+        return Limits(idle_timeout_s=20, first_byte_timeout_s=20, call_timeout_s=0.4)
+
+    @pytest.fixture
+    def pace_s(self) -> float:
+        return 0.3  # every event comes in time, all of them together do not
+
+    async def test_it_ends_with_an_error_and_is_booked(self, gateway: Gateway) -> None:
+        body = HELLO["/v1/messages"] | {"stream": True, "max_tokens": 200}
+        answer = await post(gateway, "/v1/messages", json.dumps(body).encode())
+        (settled,) = await gateway.journal.wait_settled()
+        assert "upstream_timeout" in answer.text
+        assert (settled.status, settled.error) == ("failed", "upstream_timeout")

@@ -73,8 +73,45 @@ def test_the_first_start_gives_a_key_a_link_and_a_curl_that_work(tmp_path: Path)
         assert status == 200 and json.loads(body)["choices"][0]["message"]["content"]
         assert server.ask("GET", "/console/sign-in")[0] == 200
         assert server.ask("GET", server.link)[0] == 200
+        assert (tmp_path / "home" / "run" / "address").read_text() == f"http://127.0.0.1:{server.port}\n"
         assert server.stop() == 0
-    assert any("stopped" in line for line in server.lines)
+    assert server.lines[-2:] == ["Ctrl-C stops.", "Sekisho has stopped."]  # a healthy run logs nothing
+    assert not (tmp_path / "home" / "run" / "address").exists()
+
+
+def test_without_credentials_it_serves_and_says_what_is_missing(tmp_path: Path) -> None:
+    with served(tmp_path / "home", AWS_PROFILE="nobody") as server:
+        text = "\n".join(server.lines)
+        assert "Amazon Bedrock in us-east-1" in text and "credentials are missing (default)" in text
+        status, body = server.ask("GET", "/health/ready")
+        assert (status, json.loads(body)["missing_credentials"]) == (503, ["default"])
+        assert server.ask("GET", "/health/live")[0] == 200
+
+
+def test_a_lost_pepper_is_not_replaced(tmp_path: Path) -> None:
+    with served(tmp_path / "home"):
+        pass
+    pepper = tmp_path / "home" / "secrets" / "pepper"
+    pepper.unlink()
+    with pytest.raises(AssertionError, match="Restore it from your backup"), served(tmp_path / "home"):
+        pass
+    assert not pepper.exists()
+
+
+def test_what_an_operator_must_mend_ends_the_start_without_a_stack_trace(tmp_path: Path) -> None:
+    with served(tmp_path / "home"):
+        pass
+    for ending in ("", "-wal", "-shm"):
+        (tmp_path / "home" / f"sekisho.db{ending}").write_bytes(b"this is not a database" * 100)
+    with pytest.raises(AssertionError, match="Sekisho cannot start") as refused, served(tmp_path / "home"):
+        pass
+    assert "database" in str(refused.value) and "Traceback" not in str(refused.value)
+
+
+def test_a_home_too_deep_for_a_socket_is_refused(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 100)
+    with pytest.raises(AssertionError, match="too long for a socket"), served(deep):
+        pass
 
 
 def test_the_second_start_knows_the_key_and_shows_none(tmp_path: Path) -> None:

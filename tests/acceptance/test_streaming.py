@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -18,7 +18,7 @@ START = {
     "message": {"id": "m", "content": [], "usage": {"input_tokens": 9, "output_tokens": 1}},
 }
 WORDS = ("first", "second", "third")
-END = [
+END: list[dict] = [
     {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}},
     {"type": "message_stop"},
 ]
@@ -31,9 +31,7 @@ def chunk(event: dict) -> bytes:
 
 
 @asynccontextmanager
-async def provider(
-    write: Callable[[asyncio.StreamWriter, bytes], None],
-) -> AsyncIterator[tuple[str, asyncio.Queue[int]]]:
+async def provider() -> AsyncIterator[tuple[str, asyncio.Queue[int]]]:
     """A provider that says the next word when told to; its address, and where to tell it."""
     turns: asyncio.Queue[int] = asyncio.Queue()
 
@@ -43,9 +41,9 @@ async def provider(
         for word in WORDS:
             await turns.get()
             event = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}
-            write(writer, chunk(event))
+            writer.write(chunk(event))
         await turns.get()
-        writer.write(b"".join(map(chunk, END)) + b"0\r\n\r\n")
+        writer.write(b"".join(chunk(event) for event in END) + b"0\r\n\r\n")
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
@@ -77,7 +75,7 @@ async def test_each_event_reaches_the_client_before_the_next_is_sent(gateway: Ga
         "messages": [{"role": "user", "content": "x"}],
     }
     content = json.dumps(body).encode()
-    async with provider(lambda writer, data: writer.write(data)) as (url, turns):
+    async with provider() as (url, turns):
         serve_by(gateway, url)
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         writer.write(

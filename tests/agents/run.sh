@@ -30,7 +30,7 @@ scratch=$(mktemp -d)
 .venv/bin/sekisho serve --home "$scratch/sekisho" --port 0 >"$scratch/serve.log" 2>&1 &
 server=$!
 trap 'kill $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "$scratch"' EXIT
-for _ in $(seq 100); do grep -q '^Virtual key' "$scratch/serve.log" && break; sleep 0.1; done
+for _ in $(seq 100); do grep -q '^Ctrl-C' "$scratch/serve.log" && break; sleep 0.1; done
 url=$(grep -oE 'http://127\.0\.0\.1:[0-9]+' "$scratch/serve.log" | head -1)
 key=$(grep -oE 'sk-[A-Za-z0-9_-]{40,}' "$scratch/serve.log" | head -1)
 [ -n "$url" ] && [ -n "$key" ] || { cat "$scratch/serve.log"; exit 1; }

@@ -125,6 +125,21 @@ class TestRows:
         row = make_row(make_call(1, NOW_US, **fields), STAGES, EN)
         return "".join({"pass": "+", "stop": "x", "cut": "/", "off": "."}[gate.mark] for gate in row.gates)
 
+    @pytest.mark.parametrize(
+        ("deployment", "place"),
+        [
+            ("bedrock/us-east-1/us.anthropic.claude-sonnet-4-6", "Bedrock · us-east-1"),
+            ("anthropic/claude-sonnet-4-6", "Anthropic"),
+            ("hosted_vllm/org/model", "hosted_vllm"),
+            ("", ""),
+        ],
+    )
+    def test_a_row_names_the_deployment_in_short(self, deployment: str, place: str) -> None:
+        assert make_row(make_call(1, NOW_US, deployment=deployment), STAGES, EN).place == place
+
+    def test_a_client_that_left_is_noticed(self) -> None:
+        assert make_row(make_call(1, NOW_US, client_left=True), STAGES, EN).note == "The client left before the end"
+
     def test_the_strip_shows_where_a_call_ended(self) -> None:
         assert self.marks() == "+++++++"
         assert self.marks(**RUNNING) == "+++++++"

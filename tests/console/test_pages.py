@@ -47,6 +47,10 @@ class TestSigningIn:
             assert (answer.status_code, answer.headers["location"]) == (303, "/console/sign-in")
         assert "sekisho console" in visitor.get("/console/sign-in").text
 
+    def test_the_bare_address_leads_to_the_console(self, visitor: TestClient) -> None:
+        answer = visitor.get("/")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/console")
+
     def test_opening_the_link_does_not_spend_it(self, visitor: TestClient, sessions: FakeSessions) -> None:
         assert visitor.get(f"/console/enter?code={CODE}").status_code == 200
         assert visitor.get(f"/console/enter?code={CODE}").status_code == 200
@@ -283,7 +287,7 @@ class TestOneCall:
 
     def test_an_estimate_is_marked(self, alice: TestClient, queries: FakeQueries) -> None:
         call = queries.put(make_call(701, NOW_US, is_metered=False, cost_nanousd=243_100_000))
-        assert "≤ $0.2431" in alice.get(f"/console/calls/{call.call_id}").text
+        assert "≤\N{NO-BREAK SPACE}$0.2431" in alice.get(f"/console/calls/{call.call_id}").text
 
     @pytest.mark.parametrize("call_id", ["0" * 26, "x", "%2e%2e%2fx", "0" * 300, "%00"])
     def test_no_such_call_is_404_in_the_readers_language(self, alice: TestClient, call_id: str) -> None:
@@ -323,6 +327,22 @@ class TestFailures:
         answer = alice.get("/console")
         assert answer.status_code == 503
         assert "tr data-id" not in answer.text
+
+
+class TestZone:
+    @pytest.mark.parametrize(
+        ("zone", "shown"),
+        [
+            ("", "Times are Asia/Tokyo."),
+            ("Europe%2FLondon", "Times are Europe/London."),
+            ("../../etc/passwd", "Times are Asia/Tokyo."),
+            ("Nowhere/At_All", "Times are Asia/Tokyo."),
+            ("x" * 5000, "Times are Asia/Tokyo."),
+        ],
+    )
+    def test_times_are_in_the_zone_of_the_browser(self, alice: TestClient, zone: str, shown: str) -> None:
+        alice.cookies.set("sekisho_zone", zone, path="/console")
+        assert shown in alice.get("/console").text
 
 
 class TestLanguage:

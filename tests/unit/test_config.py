@@ -542,7 +542,7 @@ def test_a_control_that_would_not_be_enforced_stops_the_start_unless_accepted(
 
 
 def test_our_own_section_holds_settings(load: Load) -> None:
-    configuration = load("sekisho: {port: 5000, keepalive_s: 2.5, aws_region: eu-west-1, org_name: Example}")
+    configuration = load("sekisho: {port: 5000, keepalive_s: 2.5, aws_region: eu-west-1}")
     settings = load_settings({"AWS_REGION": "us-west-2"}, configuration.settings)
     assert (settings.port, settings.keepalive_s, settings.aws_region) == (5000, 2.5, "eu-west-1")
     assert configuration.models == ()

@@ -34,6 +34,7 @@ class Distribution:
         self._encoded = b""
         self._processes: dict[str, _Process] = {}
         self._news = asyncio.Event()
+        self._is_closed = False
 
     @property
     def epoch(self) -> int:
@@ -46,8 +47,13 @@ class Distribution:
         self._encoded = msgspec.msgpack.encode(delivery)
         self._wake()
 
+    def close(self) -> None:
+        """Answer everybody who asks at once from now on: this process is about to end."""
+        self._is_closed = True
+        self._wake()
+
     async def ask(self, process: str, after: int, timeout_s: float = POLL_S) -> bytes | None:
-        """The delivery as msgpack once its epoch is another than `after`; None when that takes too long.
+        """The delivery as msgpack once its epoch is another than `after`; None when that takes too long, or at the end.
 
         `after` is also the process's word that it has this epoch in force. A higher one than ours comes from before
         the database was lost, so it gets ours too.
@@ -57,10 +63,12 @@ class Distribution:
         try:
             async with asyncio.timeout(timeout_s):
                 while self._epoch in (0, after):
+                    if self._is_closed:
+                        return None
                     await self._news.wait()
         except TimeoutError:
             return None
-        return self._encoded
+        return self._encoded if self._epoch not in (0, after) else None
 
     async def confirmed(self, epoch: int, timeout_s: float = CONFIRM_S) -> None:
         """Wait until every process that serves has this epoch in force. Raises StoreUnavailable after the timeout."""

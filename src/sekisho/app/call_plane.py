@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sekisho.access.keys import digest, load_or_create_pepper
 from sekisho.app.follow import SnapshotFollower, load_snapshot
+from sekisho.app.signals import orderly_stop
 from sekisho.calls.gate import Gate, Limits, Registry
 from sekisho.clock import SystemClock
 from sekisho.ledger.journal_files import JournalWriter
@@ -27,8 +28,9 @@ def limits_of(settings: Settings) -> Limits:
     """The settings that the path works with."""
     return Limits(
         max_body_bytes=settings.max_body_bytes,
-        first_byte_timeout_s=settings.first_byte_timeout_s,
+        first_byte_timeout_s=min(settings.first_byte_timeout_s, settings.call_timeout_s),
         idle_timeout_s=settings.idle_timeout_s,
+        call_timeout_s=settings.call_timeout_s,
         drain_timeout_s=settings.drain_timeout_s,
         client_send_timeout_s=settings.client_send_timeout_s,
         keepalive_s=settings.keepalive_s,
@@ -45,23 +47,27 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     load_snapshot(home / "snapshot", registry)
     http = Http1Client(connect_timeout_s=settings.connect_timeout_s)
     local = Http1Client(connect_timeout_s=settings.connect_timeout_s)
+    limits = limits_of(settings)
+    journal = JournalWriter(home / "journal", process_id, durability=settings.journal_durability)
     gate = Gate(
         clock=clock,
         registry=registry,
         digest=functools.partial(digest, load_or_create_pepper(home)),
-        journal=JournalWriter(home / "journal", process_id, durability=settings.journal_durability),
-        upstreams=Providers(http, clock, first_byte_timeout_s=settings.first_byte_timeout_s),
-        limits=limits_of(settings),
+        journal=journal,
+        upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
+        limits=limits,
     )
     app = DoorApp(gate, ForwardDoor(local, socket_path, max_body_bytes=settings.max_body_bytes))
     server = DoorServer(app, shutdown_grace_s=int(settings.shutdown_grace_s))
     gc.collect()
     gc.freeze()  # what lives as long as the process is not walked again at each collection
     following = asyncio.create_task(SnapshotFollower(local, socket_path, process_id, registry).run())
-    try:
-        await server.serve(listener)
-    finally:
-        following.cancel()
-        await http.close()
-        await local.close()
-    log.info("call process %s (%d) stopped", process_id, os.getpid())
+    with orderly_stop():
+        try:
+            await server.serve(listener)
+        finally:
+            following.cancel()
+            await http.close()
+            await local.close()
+            journal.close()
+    log.debug("call process %s (%d) stopped", process_id, os.getpid())

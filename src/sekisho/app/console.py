@@ -35,9 +35,14 @@ _SCAN_PAGE = 500
 _SCAN_ROWS = 5_000  # how far back a filter looks, and how many calls the last hour is summed over
 
 
-def create_console(services: Services, *, is_simulated: bool) -> APIRouter:
-    """The routes of the pages."""
-    info = ConsoleInfo(stages=tuple(stage.__name__ for stage in STAGES), simulated=is_simulated, version=__version__)
+def create_console(services: Services, *, is_simulated: bool, command: str) -> APIRouter:
+    """The routes of the pages. `command`: how this program is called in the operator's shell."""
+    info = ConsoleInfo(
+        stages=tuple(stage.__name__ for stage in STAGES),
+        simulated=is_simulated,
+        version=__version__,
+        command=command,
+    )
     return create_console_router(ConsoleCalls(services), LinkedSessions(services.sessions), info=info)
 
 
@@ -170,6 +175,7 @@ def _view(row: CallRow, attempts: list[AttemptRow], alias: str) -> CallView:
         stages_us=row.stages_us,
         error=row.error,
         message=row.message,
+        client_left=row.client_left,
         stop_reason=msgspec.convert(row.stop_reason or None, StopReason | None),
     )
 

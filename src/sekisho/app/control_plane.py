@@ -9,6 +9,7 @@ import fcntl
 import logging
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from sekisho.access.distribution import Distribution, write_snapshot
 from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
 from sekisho.access.register import KeyRegister
 from sekisho.access.sessions import Sessions
+from sekisho.app.signals import orderly_stop
 from sekisho.clock import Clock, SystemClock
-from sekisho.errors import BadRequest, SekishoError, StoreUnavailable
+from sekisho.errors import SekishoError, StoreUnavailable
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader
 from sekisho.values import Credential, Delivery, Model, Snapshot, VirtualKey
@@ -42,6 +44,8 @@ MASTER_KEY_ID = "master"
 DRAIN_S = 0.1
 DRAIN_BACKOFF_S = 5.0
 CREDENTIALS_S = 10.0
+LOCK_WAIT_S = 10.0
+LOCK_POLL_S = 0.05
 
 Credentials = Callable[[], Awaitable[Mapping[str, Credential]]]
 Console = Callable[["Services"], "APIRouter"]
@@ -54,7 +58,7 @@ async def no_credentials() -> Mapping[str, Credential]:
 
 @dataclass(frozen=True)
 class ControlPlaneSettings:
-    """What the operator says. `master_key` may be a reference: `os.environ/NAME` or `env:NAME`; empty: none.
+    """What the operator says. `master_key` is the secret itself; empty: none.
 
     `models` and `credentials` are asked again on `reload` and every ten seconds. An empty `database_url` means
     HOME/sekisho.db.
@@ -131,6 +135,14 @@ class ControlPlane:
                 log.error("the journal cannot be booked; trying again", exc_info=error)
                 wait_s = min(wait_s * 2, DRAIN_BACKOFF_S)
             await asyncio.sleep(wait_s)
+
+    async def drain_rest(self) -> None:
+        """Book what is left when the process stops: the call processes have stopped before it, so this is the end."""
+        try:
+            while await self.drain_once():
+                pass
+        except SekishoError as error:  # it stays in the journal; the next start books it
+            log.error("the journal could not be booked to its end: %s", error.message)
 
     async def refresh_credentials_forever(self) -> None:
         """Hand on upstream credentials when they change."""
@@ -243,16 +255,17 @@ async def run_control_plane(
     console: Console | None = None,
     socket_path: Path | None = None,
     clock: Clock | None = None,
+    lock_wait_s: float = LOCK_WAIT_S,
 ) -> None:
     """Be the control process of this home until SIGTERM, SIGINT or cancellation.
 
     Raises StoreUnavailable when it cannot start, also when another control process has this home.
     """
     path = socket_path or home / "run" / "control.sock"
-    with _sole_process(home, path.with_name("control.lock")):
+    with _sole_process(home, path.with_name("control.lock"), lock_wait_s):
         plane = await open_control_plane(home, settings, clock or SystemClock())
         try:
-            with bind_control_socket(path) as listener:
+            with orderly_stop(), bind_control_socket(path) as listener:
                 app = PromptApp(plane, lambda: create_control_app(plane, console))
                 async with asyncio.TaskGroup() as group:
                     group.create_task(app.load())
@@ -304,8 +317,14 @@ class PromptApp:
 
 
 async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", listener: socket.socket) -> None:
-    """Serve the application and run the loops until a signal or cancellation."""
+    """Serve the application and run the loops until a signal or cancellation; after a signal book what is left."""
     import uvicorn  # noqa: PLC0415  slow to import: see the module
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            """As uvicorn does, but first let go of the long polls: each would hold the end up for seconds."""
+            plane.distribution.close()
+            await super().shutdown(sockets)
 
     config = uvicorn.Config(
         app,
@@ -313,9 +332,9 @@ async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", l
         access_log=False,  # addresses of pages may hold what is secret
         log_config=None,
         server_header=False,
-        timeout_graceful_shutdown=1,  # a long poll need not end by itself
+        timeout_graceful_shutdown=5,
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     async with asyncio.TaskGroup() as group:
         loops = [
             group.create_task(plane.drain_forever()),
@@ -329,6 +348,7 @@ async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", l
             await serving
             for loop in loops:
                 loop.cancel()
+    await plane.drain_rest()
 
 
 def bind_control_socket(path: Path) -> socket.socket:
@@ -356,36 +376,32 @@ def snapshot_path(home: Path) -> Path:
     return home / "snapshot"
 
 
-def resolve_secret(value: str, environ: Mapping[str, str]) -> str:
-    """The secret behind `os.environ/NAME` or `env:NAME`; any other value is the secret. Raises BadRequest."""
-    for prefix in ("os.environ/", "env:"):
-        if value.startswith(prefix):
-            name = value.removeprefix(prefix)
-            if not environ.get(name):
-                raise BadRequest(f"The environment variable {name} is not set.")
-            return environ[name]
-    return value
-
-
 def _master_key(settings: ControlPlaneSettings, pepper: bytes) -> tuple[VirtualKey, ...]:
     """The master key as a key that may use every model; nothing when none is configured."""
-    raw = resolve_secret(settings.master_key, os.environ)
-    if not raw:
+    if not settings.master_key:
         return ()
-    key = VirtualKey(MASTER_KEY_ID, ORG_ID, digest(pepper, raw), alias="master key", is_master=True)
+    key = VirtualKey(MASTER_KEY_ID, ORG_ID, digest(pepper, settings.master_key), alias="master key", is_master=True)
     return (key,)
 
 
 @contextmanager
-def _sole_process(home: Path, path: Path) -> Iterator[None]:
-    """Hold the lock file of this home, making the folders. Raises StoreUnavailable when another process does."""
+def _sole_process(home: Path, path: Path, wait_s: float) -> Iterator[None]:
+    """Hold the lock file of this home, making the folders. Raises StoreUnavailable when another process keeps it.
+
+    It waits, because the control process of a killed supervisor may still be on its way out."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)  # `parents` alone would leave it open to all
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + wait_s
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise StoreUnavailable(f"Another control process runs here: {path} is locked.") from error
+            time.sleep(LOCK_POLL_S)
         yield
-    except BlockingIOError as error:
-        raise StoreUnavailable(f"Another control process runs here: {path} is locked.") from error
     finally:
         os.close(descriptor)

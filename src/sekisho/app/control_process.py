@@ -12,7 +12,7 @@ from sekisho.clock import Clock, SystemClock
 from sekisho.config.configuration import Configuration, load_config
 from sekisho.errors import SekishoError
 from sekisho.ledger.catalog import load_catalog
-from sekisho.settings import SecretRef, Settings, resolve_secret
+from sekisho.settings import Settings, resolve_secret
 from sekisho.upstream.bedrock.default_chain import BEARER_VARIABLE
 from sekisho.values import Credential, CredentialSource
 
@@ -26,15 +26,11 @@ log = logging.getLogger(__name__)
 DEFAULT_CREDENTIAL = "default"
 
 
-async def run_control_process(settings: Settings, config_path: str, simulator_url: str) -> None:
+async def run_control_process(settings: Settings, config_path: str, simulator_url: str, command: str) -> None:
     """Be the control process until told to stop."""
     clock = SystemClock()
     catalog = load_catalog()
     configuration = load_config(Path(config_path), os.environ, catalog) if config_path else Configuration()
-    for warning in configuration.warnings:
-        log.warning("%s: %s", config_path, warning)
-    for name in configuration.unused:
-        log.warning("%s: %s is not used by Sekisho", config_path, name)
     models, sources = configuration.models, configuration.credential_sources
     if simulator_url and not models:
         models = simulated_models(catalog, simulator_url)
@@ -49,10 +45,10 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
     parts = ControlPlaneSettings(
         models=lambda: models,
         simulated=bool(simulator_url),
-        master_key=_master_key(configuration.master_key or settings.master_key),
+        master_key=master_key(settings, configuration, os.environ),
         credentials=CredentialBook(sources, clock, is_simulated=bool(simulator_url)).current,
     )
-    await run_control_plane(Path(settings.home), parts, console=_console(is_simulated=bool(simulator_url)))
+    await run_control_plane(Path(settings.home), parts, console=_console(command, is_simulated=bool(simulator_url)))
 
 
 class CredentialBook:
@@ -79,7 +75,7 @@ class CredentialBook:
                 self._failed.discard(name)
             except SekishoError as error:
                 if name not in self._failed:
-                    log.error("the credential '%s' cannot be had: %s", name, error.message)
+                    log.error("the credential '%s' cannot be had: %s", name, error.upstream_message or error.message)
                 self._failed.add(name)
         return dict(self._found)
 
@@ -91,14 +87,16 @@ def _default_source(settings: Settings) -> CredentialSource:
     return CredentialSource("default", region=settings.aws_region)
 
 
-def _master_key(reference: SecretRef | None) -> str:
-    return resolve_secret(reference, os.environ) if reference else ""
+def master_key(settings: Settings, configuration: Configuration, env: Mapping[str, str]) -> str:
+    """The administrator's key: the setting's, else that of the configuration file, else none. Raises SettingsError."""
+    reference = settings.master_key or configuration.master_key
+    return resolve_secret(reference, env) if reference else ""
 
 
-def _console(*, is_simulated: bool) -> Console:
+def _console(command: str, *, is_simulated: bool) -> Console:
     def make(services: "Services") -> "APIRouter":
         from sekisho.app.console import create_console  # noqa: PLC0415  the web is imported after the snapshot
 
-        return create_console(services, is_simulated=is_simulated)
+        return create_console(services, is_simulated=is_simulated, command=command)
 
     return make

@@ -9,28 +9,27 @@ from pathlib import Path
 
 import msgspec
 
+from sekisho.access.distribution import read_snapshot
 from sekisho.calls.gate import Registry
-from sekisho.errors import SekishoError, UpstreamUnavailable
+from sekisho.errors import SekishoError, StoreUnavailable, UpstreamUnavailable
 from sekisho.upstream.http1 import Http1Client, Origin
-from sekisho.values import Delivery, Snapshot
+from sekisho.values import Delivery
 
 log = logging.getLogger(__name__)
 _LONG_POLL_S = 30.0
 _MAX_DELIVERY_BYTES = 256 * 1024 * 1024
-_decode_snapshot = msgspec.msgpack.Decoder(Snapshot).decode
 _decode_delivery = msgspec.msgpack.Decoder(Delivery).decode
 
 
-def load_snapshot(path: Path, registry: Registry) -> bool:
+def load_snapshot(path: Path, registry: Registry) -> None:
     """Put the snapshot on disk in force, if there is one that this version can read."""
     try:
-        registry.load(_decode_snapshot(path.read_bytes()))
-    except FileNotFoundError:
-        return False
-    except (msgspec.DecodeError, msgspec.ValidationError):
-        log.info("the snapshot on disk is of another version; waiting for the control plane's")
-        return False
-    return True
+        snapshot = read_snapshot(path)
+    except StoreUnavailable:
+        log.info("the snapshot on disk cannot be read; waiting for the control plane's")
+        return
+    if snapshot is not None:
+        registry.load(snapshot)
 
 
 class SnapshotFollower:

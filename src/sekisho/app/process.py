@@ -14,9 +14,12 @@ from typing import Literal
 
 import msgspec
 
-from sekisho.settings import Settings
+from sekisho.errors import SekishoError
+from sekisho.settings import Settings, SettingsError
 
+log = logging.getLogger(__name__)
 ENVIRONMENT = "SEKISHO_PROCESS"
+CANNOT_START = 78  # exit code: something that an operator must mend; EX_CONFIG of sysexits.h
 _PR_SET_PDEATHSIG = 1
 
 Role = Literal["call", "control", "simulator"]
@@ -31,6 +34,7 @@ class ProcessSpec(msgspec.Struct, frozen=True):
     listen_fd: int = -1
     config_path: str = ""
     simulator_url: str = ""
+    command: str = "sekisho"
 
 
 def encode_spec(spec: ProcessSpec) -> str:
@@ -52,10 +56,16 @@ def main() -> None:
     )
     for library in ("uvicorn", "alembic", "botocore"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    if spec.role == "simulator":
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it breaks connections off when asked to
     _die_with_parent()
     import uvloop  # noqa: PLC0415  the supervisor uses this module too, and needs no event loop
 
-    uvloop.run(_run(spec))
+    try:
+        uvloop.run(_run(spec))
+    except (SekishoError, SettingsError) as error:
+        log.error("%s", error)
+        sys.exit(CANNOT_START)
 
 
 async def _run(spec: ProcessSpec) -> None:
@@ -74,7 +84,7 @@ async def _run(spec: ProcessSpec) -> None:
     else:
         from sekisho.app.control_process import run_control_process  # noqa: PLC0415
 
-        await run_control_process(spec.settings, spec.config_path, spec.simulator_url)
+        await run_control_process(spec.settings, spec.config_path, spec.simulator_url, spec.command)
 
 
 def _die_with_parent() -> None:

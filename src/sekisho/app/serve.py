@@ -3,6 +3,7 @@
 The supervisor itself serves nothing and holds no state, so it has nothing to lose.
 """
 
+import errno
 import fcntl
 import http.client
 import os
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +20,8 @@ from types import FrameType
 
 import msgspec
 
-from sekisho.app.process import ENVIRONMENT, ProcessSpec, Role, encode_spec
+from sekisho.access.keys import pepper_path
+from sekisho.app.process import CANNOT_START, ENVIRONMENT, ProcessSpec, Role, encode_spec
 from sekisho.settings import Settings
 
 _BACKLOG = 2048
@@ -27,10 +30,22 @@ _POLL_S = 0.05
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _STEADY_S = 10.0
+_CREDENTIALS_S = 1.0  # after this, credentials that are missing are taken to be missing for good
+_LONGEST_SOCKET_BYTES = 103  # of a Unix socket's path, on macOS; Linux takes 107
 
 
 class ServeError(Exception):
-    """Sekisho cannot start; the text says why and what to do."""
+    """Sekisho cannot start. Says why and what to do, in English and in Japanese."""
+
+    def __init__(self, en: str, ja: str) -> None:
+        self.en = en
+        self.ja = ja
+        super().__init__(en)
+
+
+def address_path(home: Path) -> Path:
+    """The file that says under which URL the Sekisho of this home answers on its own machine."""
+    return home / "run" / "address"
 
 
 @dataclass(slots=True)
@@ -51,6 +66,7 @@ class Supervisor:
     settings: Settings
     config_path: str
     is_simulated: bool
+    command: str = "sekisho"
     children: list[Child] = field(default_factory=list)
     port: int = 0
     _is_stopping: bool = False
@@ -62,8 +78,10 @@ class Supervisor:
         home = Path(self.settings.home)
         _make_home(home)
         self._lock = _lock_home(home)
+        _check_pepper(home)
         listener = self._listen(self.settings.host, self.settings.port)
         self.port = listener.getsockname()[1]
+        address_path(home).write_text(self.url + "\n")
         simulator_url = ""
         if self.is_simulated:
             simulator = self._listen("127.0.0.1", 0)
@@ -76,35 +94,58 @@ class Supervisor:
             self._spawn(child)
 
     def wait_ready(self) -> Mapping[str, object]:
-        """Wait until calls can be answered; what `/health/ready` says. Raises ServeError."""
+        """Wait until calls can be answered, or until nothing but credentials is missing; what `/health/ready` says.
+
+        Empty when told to stop. Raises ServeError."""
         deadline = time.monotonic() + _READY_TIMEOUT_S
-        while time.monotonic() < deadline and not self._is_stopping:
-            self._mend()
-            try:
-                connection = http.client.HTTPConnection(self.local_host, self.port, timeout=2)
-                connection.request("GET", "/health/ready")
-                response = connection.getresponse()
-                body = response.read()
-                connection.close()
-                if response.status == 200:
-                    ready: dict[str, object] = msgspec.json.decode(body)
-                    return ready
-            except (OSError, http.client.HTTPException):
-                pass
+        lacking_since = 0.0
+        while not self._is_stopping:
+            self._mend(is_starting=True)
+            said = self._ask_ready()
+            if said.get("status") == "ready":
+                return said
+            now_s = time.monotonic()
+            if not (said.get("missing_credentials") and self._does_control_answer()):
+                lacking_since = 0.0
+            elif not lacking_since:
+                lacking_since = now_s
+            elif now_s > lacking_since + _CREDENTIALS_S:
+                return said
+            if now_s > deadline:
+                raise ServeError(
+                    "Sekisho did not become ready in time; the lines above say why.",
+                    "時間内に準備が整いませんでした。理由は上の行にあります。",
+                )
             time.sleep(_POLL_S)
-        raise ServeError("Sekisho did not become ready in time; the lines above say why.")
+        return {}
 
     def wait_control(self) -> None:
-        """Wait until the control plane answers on its socket too. Raises ServeError."""
-        path = str(Path(self.settings.home) / "run" / "control.sock")
+        """Wait until the control plane answers on its socket too, or until told to stop. Raises ServeError."""
         deadline = time.monotonic() + _READY_TIMEOUT_S
-        while time.monotonic() < deadline and not self._is_stopping:
-            self._mend()
-            with socket.socket(socket.AF_UNIX) as probe:
-                if probe.connect_ex(path) == 0:
-                    return
+        while not self._is_stopping and not self._does_control_answer():
+            self._mend(is_starting=True)
+            if time.monotonic() > deadline:
+                raise ServeError(
+                    "Sekisho's control plane did not start in time; the lines above say why.",
+                    "制御プレーンが時間内に起動しませんでした。理由は上の行にあります。",
+                )
             time.sleep(_POLL_S)
-        raise ServeError("Sekisho's control plane did not start in time; the lines above say why.")
+
+    def _ask_ready(self) -> Mapping[str, object]:
+        """What `/health/ready` says now; empty when nobody answers."""
+        connection = http.client.HTTPConnection(self.local_host, self.port, timeout=2)
+        try:
+            connection.request("GET", "/health/ready")
+            said: dict[str, object] = msgspec.json.decode(connection.getresponse().read())
+            return said
+        except (OSError, http.client.HTTPException, msgspec.DecodeError):
+            return {}
+        finally:
+            connection.close()
+
+    def _does_control_answer(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(_control_socket(Path(self.settings.home)))) == 0
 
     def watch(self) -> None:
         """Restart what dies, until told to stop."""
@@ -129,6 +170,7 @@ class Supervisor:
         for listener in self._listeners:
             listener.close()
         if self._lock >= 0:
+            address_path(Path(self.settings.home)).unlink(missing_ok=True)
             os.close(self._lock)
 
     def request_stop(self, signum: int = 0, frame: FrameType | None = None) -> None:
@@ -136,9 +178,19 @@ class Supervisor:
         self._is_stopping = True
 
     @property
+    def is_stopping(self) -> bool:
+        return self._is_stopping
+
+    @property
     def local_host(self) -> str:
         """An address of this machine on which the port answers."""
-        return "127.0.0.1" if self.settings.host in ("0.0.0.0", "::", "") else self.settings.host
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)
+
+    @property
+    def url(self) -> str:
+        """Where Sekisho answers on this machine."""
+        host = f"[{self.local_host}]" if ":" in self.local_host else self.local_host
+        return f"http://{host}:{self.port}"
 
     def _listen(self, host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -148,7 +200,7 @@ class Supervisor:
             listener.bind((host, port))
         except OSError as error:
             listener.close()
-            raise ServeError(f"Port {port} on {host} cannot be used: {error.strerror}. Try --port.") from error
+            raise _cannot_listen(host, port, error) from error
         listener.listen(_BACKLOG)
         self._listeners.append(listener)
         return listener
@@ -161,6 +213,7 @@ class Supervisor:
             listen_fd=listener.fileno() if listener else -1,
             config_path=self.config_path,
             simulator_url=simulator_url,
+            command=self.command,
         )
         self.children.append(Child(spec))
 
@@ -177,13 +230,18 @@ class Supervisor:
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops them in order
         )
 
-    def _mend(self) -> None:
+    def _mend(self, *, is_starting: bool = False) -> None:
+        """Start again what has ended. Raises ServeError when, at the start, a process says that it cannot start."""
         now_s = time.monotonic()
         for child in self.children:
             if child.popen is None:
                 if now_s >= child.due_s:
                     self._spawn(child)
             elif child.popen.poll() is not None:
+                if is_starting and child.popen.returncode == CANNOT_START:
+                    raise ServeError(
+                        "Sekisho cannot start; the line above says why.", "起動できません。理由は上の行にあります。"
+                    )
                 if now_s - child.started_s > _STEADY_S:
                     child.pause_s = _FIRST_PAUSE_S
                 sys.stderr.write(
@@ -194,12 +252,52 @@ class Supervisor:
                 child.pause_s = min(child.pause_s * 2, _LONGEST_PAUSE_S)
 
 
+def _cannot_listen(host: str, port: int, error: OSError) -> ServeError:
+    """What to do about a port that cannot be had, or about a host that is not one of this machine."""
+    if error.errno in (errno.EADDRINUSE, errno.EACCES):
+        return ServeError(
+            f"Port {port} on {host} cannot be used: {error.strerror}. Choose another with --port or SEKISHO_PORT.",
+            f"{host} のポート {port} は使えません（{error.strerror}）。"
+            "--port か SEKISHO_PORT で別のポートを選んでください。",
+        )
+    return ServeError(
+        f"Sekisho cannot listen on {host}: {error.strerror}. Choose another address with --host or SEKISHO_HOST.",
+        f"{host} では待ち受けられません（{error.strerror}）。--host か SEKISHO_HOST で別のアドレスを選んでください。",
+    )
+
+
+def _control_socket(home: Path) -> Path:
+    return home / "run" / "control.sock"
+
+
 def _make_home(home: Path) -> None:
+    if len(os.fsencode(_control_socket(home).absolute())) > _LONGEST_SOCKET_BYTES:
+        raise ServeError(
+            f"The path of the home {home} is too long for a socket. Choose a shorter one with --home or SEKISHO_HOME.",
+            f"データフォルダー {home} はパスが長すぎて、ソケットを置けません。"
+            "--home か SEKISHO_HOME で短いパスを選んでください。",
+        )
     try:
         for part in (home, home / "run", home / "secrets", home / "journal"):
             part.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home / "run"):
+            pass
     except OSError as error:
-        raise ServeError(f"The home {home} cannot be used: {error.strerror}. Try --home.") from error
+        raise ServeError(
+            f"The home {home} cannot be used: {error.strerror}. Choose another with --home or SEKISHO_HOME.",
+            f"データフォルダー {home} は使えません（{error.strerror}）。"
+            "--home か SEKISHO_HOME で別の場所を選んでください。",
+        ) from error
+
+
+def _check_pepper(home: Path) -> None:
+    """No key would open any more: a new pepper must not be made beside an old database."""
+    pepper = pepper_path(home)
+    if (home / "sekisho.db").exists() and not pepper.exists():
+        raise ServeError(
+            f"{pepper} is missing; without it no key opens. Restore it from your backup.",
+            f"{pepper} がありません。これがないと、どのキーも使えません。バックアップから戻してください。",
+        )
 
 
 def _lock_home(home: Path) -> int:
@@ -209,5 +307,8 @@ def _lock_home(home: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
-        raise ServeError(f"Another Sekisho is running in {home}. Stop it, or use another --home.") from error
+        raise ServeError(
+            f"Another Sekisho is running in {home}. Stop it, or choose another home with --home.",
+            f"{home} では別の関所が動いています。それを止めるか、--home で別のデータフォルダーを選んでください。",
+        ) from error
     return lock

@@ -7,18 +7,21 @@ the end of the stream is still booked. Why there is no separate reader task: doc
 import logging
 
 from sekisho.calls.call import AttemptNote, Trail
-from sekisho.calls.gate import Outcome, Settle
+from sekisho.calls.gate import Limits, Outcome, Settle
 from sekisho.clock import Clock
 from sekisho.dialects.translation import Translation
-from sekisho.errors import SekishoError, StoreUnavailable, UpstreamUnavailable
+from sekisho.errors import Internal, SekishoError, StoreUnavailable, UpstreamTimeout, UpstreamUnavailable
 from sekisho.upstream.http1 import Http1Response
 from sekisho.values import Usage
 
 log = logging.getLogger(__name__)
+_CLOSING_BYTES = 65_536  # more than any provider says behind the end of an answer
 
 
 class Answer:
-    """One answer. `next` gives client bytes until `has_ended`; the last of them are out only after settlement."""
+    """One answer. `next` gives client bytes until `has_ended`; the last of them are out only after settlement.
+
+    `ends_by_us`: when the whole call must be over, on the monotonic clock."""
 
     def __init__(
         self,
@@ -29,16 +32,17 @@ class Answer:
         clock: Clock,
         *,
         is_stream: bool,
-        idle_timeout_s: float,
+        limits: Limits,
     ) -> None:
         self._response = response
         self._translation = translation
         self._attempt = attempt
         self._trail = trail
         self._clock = clock
-        self._idle_timeout_s = idle_timeout_s
+        self._limits = limits
         self._first = b""
         self._settle: Settle | None = None
+        self._is_cut_short = False
         self.is_stream = is_stream
         self.has_ended = False
         self.client_left = False
@@ -52,78 +56,106 @@ class Answer:
         """Say who books the cost. Called once, by the stage that opened the call."""
         self._settle = settle
 
-    async def begin(self, first_byte_timeout_s: float) -> None:
+    async def begin(self) -> None:
         """Wait until the upstream has said something of its own, so that a failure before it can still be retried.
 
         Raises what the stream's first event says, or UpstreamUnavailable, UpstreamTimeout.
         """
         parts = []
         while not (self._translation.has_started or self._translation.is_complete):
-            data = await self._response.next(first_byte_timeout_s)
+            data = await self._response.next(self._time_left_s(self._limits.first_byte_timeout_s))
             if not data:
                 raise UpstreamUnavailable("The model provider ended its answer before it began.")
             parts.append(self._translation.feed(data))
         self._first = b"".join(parts)
 
     async def next(self) -> bytes:
-        """The next bytes for the client. With `has_ended` set they are the last."""
+        """The next bytes for the client. With `has_ended` set they are the last. Raises nothing of the tree: whatever
+        fails is booked, and told to the client in the stream."""
         try:
-            out, self._first = self._first, b""
-            while not self._translation.is_complete:
-                if out:
-                    return out
-                data = await self._response.next(self._idle_timeout_s)
-                if not data:
-                    if self._translation.stop_reason is not None:
-                        break  # whole for the client, though its usage never came: booked at the bound
-                    raise UpstreamUnavailable("The model provider broke off its answer.")
-                out = self._translation.feed(data)
+            out = await self._read_on()
         except SekishoError as error:
             return await self._fail(error)
+        except Exception:  # the edge of a stream under way: a fault of ours must not leave the call open
+            log.exception("an answer could not be translated")
+            return await self._fail(Internal())
+        if not self._is_whole:
+            return out
         try:
             cost = await self._book(Outcome(self._translation, client_left=self.client_left))
         except StoreUnavailable as error:  # not booked: the client must not see a good end
             return out + self._translation.failure(error)
         return out + self._translation.finish(cost)
 
+    async def _read_on(self) -> bytes:
+        """Some bytes, or none when the answer is whole."""
+        out, self._first = self._first, b""
+        while not (out or self._translation.is_complete):
+            try:
+                data = await self._response.next(self._time_left_s(self._limits.idle_timeout_s))
+                if not data:
+                    raise UpstreamUnavailable("The model provider broke off its answer.")
+                out = self._translation.feed(data)
+            except UpstreamUnavailable as error:
+                if self._translation.stop_reason is None:
+                    raise
+                # whole for the client, though its usage never came: booked at the bound
+                self._attempt.error = error.code
+                self._is_cut_short = True
+                break
+        return out
+
+    @property
+    def _is_whole(self) -> bool:
+        return self._translation.is_complete or self._is_cut_short
+
+    def _time_left_s(self, most_s: float) -> float:
+        """How long to wait for the upstream: `most_s`, or less when the call's own time is nearly over."""
+        spent_s = (self._clock.monotonic_us() - self._trail.started_us) / 1_000_000
+        left_s = self._limits.call_timeout_s - spent_s
+        if left_s <= 0:
+            raise UpstreamTimeout("The answer was not complete in the time that a call may take.")
+        return min(most_s, left_s)
+
     async def _fail(self, error: SekishoError) -> bytes:
         self._response.close()
         self._attempt.error = error.code
-        await self._book(Outcome(self._translation, error.code, error.message, client_left=self.client_left))
+        try:
+            await self._book(Outcome(self._translation, error.code, error.message, client_left=self.client_left))
+        except StoreUnavailable as failure:  # it will be booked late; the client is told of what came first
+            log.error("a failed call could not be booked yet: %s", failure)
         return self._translation.failure(error)
 
-    async def read(self, limit_bytes: int, timeout_s: float) -> None:
+    async def read(self) -> None:
         """Take in a whole, non-streamed answer. Raises UpstreamUnavailable, UpstreamTimeout, UpstreamRejected."""
-        body = await self._response.read(limit_bytes, timeout_s)
+        limits = self._limits
+        body = await self._response.read(limits.max_reply_bytes, self._time_left_s(limits.first_byte_timeout_s))
         self._translation.read(body, self._response.headers)
         self._response.close()
 
     async def whole(self) -> bytes:
-        """The complete body for the client, after settlement."""
+        """The complete body for the client, after settlement. Raises StoreUnavailable when that is not durable."""
         cost = await self._book(Outcome(self._translation, client_left=self.client_left))
         return self._translation.body(cost)
 
-    async def abandon(self) -> None:
-        """Stop reading: the client is gone and the time to wait for the usage has passed."""
+    async def abandon(self, error: str, message: str) -> None:
+        """Stop reading, for the reason given, and book what was not booked yet as interrupted."""
         self._response.close()
-        if not self.has_ended:
-            await self._book(
-                Outcome(
-                    self._translation, "client_gone", "The client left the stream.", client_left=True, is_abandoned=True
-                )
-            )
+        if self.has_ended:
+            return
+        outcome = Outcome(self._translation, error, message, client_left=self.client_left, is_abandoned=True)
+        try:
+            await self._book(outcome)
+        except StoreUnavailable as failure:
+            log.error("an abandoned call could not be booked yet: %s", failure)
 
     async def release(self, timeout_s: float) -> None:
         """Let go of the upstream connection; read its closing bytes, so that it can serve again."""
         try:
-            while await self._response.next(timeout_s):
-                pass
+            await self._response.read(_CLOSING_BYTES, timeout_s)
         except SekishoError as error:
             log.debug("upstream connection not reusable: %s", error.code)
         self._response.close()
-
-    def keepalive(self) -> bytes:
-        return self._translation.keepalive()
 
     async def _book(self, outcome: Outcome) -> int:
         assert self._settle is not None

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from sekisho.dialects.exchange import Request
+from sekisho.dialects.translation import Translation
 from sekisho.values import Deployment, Door, Model, Usage, VirtualKey
 
 Operation = Literal["generate", "count_tokens"]
@@ -32,7 +33,8 @@ class AttemptNote:
 class Trail:
     """What happened to the call so far; the one part of a call that changes. Times are monotonic microseconds.
 
-    `seen` is the call as far as it was understood once its key was known: what a refusal is recorded with.
+    `seen` is the call as far as it was understood once its key was known: what a refusal is recorded with. `awaited`
+    will turn the answer of a stream into its client's bytes: it can write signs of life before there is one.
     """
 
     started_us: int
@@ -40,6 +42,7 @@ class Trail:
     entered_us: list[int] = field(default_factory=list)
     attempts: list[AttemptNote] = field(default_factory=list)
     seen: "Call | None" = None
+    awaited: Translation | None = None
     is_opened: bool = False
     first_byte_us: int = 0
 

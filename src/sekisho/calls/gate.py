@@ -1,15 +1,16 @@
 """The parts that stages work with, put together once by `app`."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sekisho.access.keys import KeyRing
 from sekisho.clock import Clock
 from sekisho.dialects.translation import Translation
 from sekisho.errors import StoreUnavailable
-from sekisho.ledger.journal import Record
+from sekisho.ledger.journal import Record, Settled
 from sekisho.upstream.http1 import Http1Response
 from sekisho.values import Credential, Delivery, Deployment, Model, Snapshot, Wire
 
@@ -100,6 +101,7 @@ class Limits:
     max_reply_bytes: int = 64_000_000
     first_byte_timeout_s: float = 600.0
     idle_timeout_s: float = 300.0
+    call_timeout_s: float = 3600.0
     drain_timeout_s: float = 120.0
     client_send_timeout_s: float = 120.0
     keepalive_s: float = 15.0
@@ -116,6 +118,22 @@ class Gate:
     journal: Journal
     upstreams: Upstreams
     limits: Limits
+    owed: deque[Settled] = field(default_factory=deque)  # settlements that the journal could not take yet
+
+    def settle(self, settled: Settled) -> None:
+        """Book the end of a call. Raises StoreUnavailable when it is not durable; it stays owed and is booked later."""
+        self.owed.append(settled)
+        self.pay_owed()
+
+    def pay_owed(self) -> None:
+        """Book what is owed, oldest first. Raises StoreUnavailable."""
+        while self.owed:
+            settled = self.owed.popleft()
+            try:
+                self.journal.append(settled)
+            except StoreUnavailable:
+                self.owed.appendleft(settled)
+                raise
 
 
 Settle = Callable[["Outcome"], Awaitable[int]]

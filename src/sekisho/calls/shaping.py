@@ -122,18 +122,24 @@ def _invoke_by_invoke(call: Call) -> Shaped:
 
 
 def _converse_by_converse(call: Call) -> Shaped:
-    return Shaped(call.body, passing.ConverseToConverse())
+    return Shaped(converse.fit_request(call.body, call.fields, call.known_model), passing.ConverseToConverse())
 
 
 def _messages_by_messages(call: Call) -> Shaped:
-    body = anthropic_messages.rename_model(call.body, call.chosen_deployment.upstream_model)
+    body = anthropic_messages.pass_request(
+        call.body, call.chosen_deployment.upstream_model, max_output_tokens=call.known_model.max_output_tokens
+    )
     return Shaped(body, passing.MessagesToMessages(call.id_text, call.model_name), _betas(call))
 
 
 def _chat_by_chat(call: Call) -> Shaped:
     return Shaped(
-        openai_chat.pass_request(call.body, call.chosen_deployment.upstream_model, include_usage=True),
-        openai_chat.ChatPassing(call_id=call.id_text, wants_usage=_wants_usage(call)),
+        openai_chat.pass_request(
+            call.body,
+            call.chosen_deployment.upstream_model,
+            max_output_tokens=call.known_model.max_output_tokens,
+        ),
+        openai_chat.ChatPassing(call_id=call.id_text, model=call.model_name, wants_usage=_wants_usage(call)),
     )
 
 

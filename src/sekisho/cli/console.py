@@ -4,16 +4,25 @@ from typing import Annotated
 
 import typer
 
-from sekisho.cli.keys import DEFAULT_HOME, Home
+from sekisho.cli.keys import Home
 from sekisho.cli.messages import say
 from sekisho.cli.operator import ask
+from sekisho.cli.place import DEFAULT_HOME, local_url
 
 
 def console(
     home: Home = DEFAULT_HOME,
-    url: Annotated[str, typer.Option(help="The address under which Sekisho is reached.")] = "http://127.0.0.1:4000",
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help=say(
+                "The address under which browsers reach Sekisho. Default: its own on this machine.",
+                "ブラウザーから見た関所のアドレス。初期値はこのマシンでのアドレス。",
+            )
+        ),
+    ] = None,
 ) -> None:
-    """Print a link that opens the console once. Needs the rights of the user that runs Sekisho."""
+    """Print a new link; only the link goes to standard output."""
     path: str = ask(home, "POST", "/internal/console-codes")["path"]
-    typer.echo(say("This link opens the console once:", "このリンクは一度だけコンソールを開きます:"), err=True)
-    typer.echo(url.rstrip("/") + path)
+    typer.echo(say("This link opens the console once:", "このリンクでコンソールを 1 回だけ開けます："), err=True)
+    typer.echo((url or local_url(home)).rstrip("/") + path)

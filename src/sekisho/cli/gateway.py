@@ -10,16 +10,25 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from email.message import Message
-from typing import IO, Any, NoReturn
+from typing import IO, Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 
 import typer
-from rich.console import Console
 
 from sekisho.cli.messages import say
+from sekisho.cli.place import DEFAULT_URL, local_url
 from sekisho.kits.target import Offer
 
-DEFAULT_URL = "http://127.0.0.1:4000"
+Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SEKISHO_URL",
+        help=say(
+            f"Address of Sekisho. Default: the one that runs here, else {DEFAULT_URL}.",
+            f"関所のアドレス。初期値はこのマシンで動いている関所、なければ {DEFAULT_URL}。",
+        ),
+    ),
+]
 _TIMEOUT_S = 10
 _ANSWER_BYTES = 8_000_000
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -36,14 +45,17 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def root_url(text: str) -> str:
-    """The gateway's root as a person may write it: no trailing slash, no /v1. Raises GatewayError."""
+def root_url(given: str | None) -> str:
+    """The gateway's root as a person may write it: no trailing slash, no /v1; this machine's if none is given.
+
+    Raises GatewayError."""
+    text = given or local_url()
     url = text.strip().rstrip("/").removesuffix("/v1").rstrip("/")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise GatewayError(
             say(
-                f"{text} is not an address such as https://gateway.example.com or {DEFAULT_URL}.",
+                f"{text} is not an address such as {DEFAULT_URL} or https://gateway.example.com.",
                 f"{text} はアドレスではありません。{DEFAULT_URL} のように書いてください。",
             )
         )
@@ -55,7 +67,7 @@ def read_key(given: str | None, *, may_ask: bool = True) -> str:
     key = given or os.environ.get("SEKISHO_KEY", "")
     if not key and may_ask:
         if sys.stdin.isatty():
-            key = typer.prompt(say("Your Sekisho key", "Sekisho のキー"), hide_input=True)
+            key = typer.prompt(say("Your Sekisho key", "関所のキー"), hide_input=True)
         else:
             key = sys.stdin.readline()
     return key.strip()
@@ -78,8 +90,10 @@ def get_json(url: str, path: str, key: str) -> Any:
     except (OSError, ValueError) as error:
         raise GatewayError(
             say(
-                f"No Sekisho answers at {url} ({_reason(error)}). Is it running? Is the address right?",
-                f"{url} から Sekisho の答えがありません（{_reason(error)}）。起動とアドレスを確かめてください。",
+                f"Nothing answers at {url} ({_reason(error)}). Start Sekisho there with: sekisho serve. "
+                "If it runs elsewhere, give its address with --url or SEKISHO_URL.",
+                f"{url} から応答がありません（{_reason(error)}）。sekisho serve で起動するか、"
+                "別の場所で動いているなら --url か SEKISHO_URL でアドレスを指定してください。",
             )
         ) from error
 
@@ -90,7 +104,7 @@ def list_offers(url: str, key: str) -> tuple[Offer, ...]:
     rows = answer.get("data") if isinstance(answer, Mapping) else None
     if not isinstance(rows, list):
         raise GatewayError(
-            say(f"{url} answers, but not with a list of models.", f"{url} は答えますが、モデルの一覧ではありません。")
+            say(f"{url} answers, but not with a list of models.", f"{url} の応答はモデルの一覧ではありません。")
         )
     offers = [_offer(row) for row in rows if isinstance(row, Mapping)]
     return tuple({offer.name: offer for offer in offers if offer}.values())
@@ -125,23 +139,25 @@ def _usd_per_million(value: object) -> float | None:
 def _refusal(url: str, error: urllib.error.HTTPError) -> str:
     if error.code == 401:
         return say(
-            f"{url} does not know this key. Ask for a new one, or check that you copied all of it.",
-            f"{url} はこのキーを知りません。全部写せているか確かめるか、新しいキーを頼んでください。",
+            f"{url} does not accept this key. Check that you copied all of it, or ask for a new one "
+            "(sekisho key create makes one).",
+            f"{url} はこのキーを受け付けません。全体をコピーできているか確かめるか、"
+            "新しいキーを発行してもらってください（sekisho key create で作れます）。",
         )
     try:
         body = json.loads(error.read(_ANSWER_BYTES))
         message = str(body["error"]["message"])
     except (OSError, ValueError, KeyError, TypeError):
         message = str(error.reason)
-    return say(f"{url} answers {error.code}: {message}", f"{url} の答えは {error.code} です：{message}")
+    return say(f"{url} answers {error.code}: {message}", f"{url} からの応答は {error.code} です：{message}")
 
 
 def _reason(error: Exception) -> str:
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
-    return str(cause) or type(cause).__name__
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
 
 
 def fail(message: str) -> NoReturn:
     """Say what is wrong on standard error and end with code 1."""
-    Console(stderr=True).print(message, style="red", markup=False, highlight=False)
+    typer.secho(message, fg="red", err=True)
     raise typer.Exit(1)

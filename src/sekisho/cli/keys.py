@@ -7,8 +7,10 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from sekisho.cli.messages import say
+from sekisho.cli.messages import columns, say
 from sekisho.cli.operator import ask, stop
+from sekisho.cli.place import DEFAULT_HOME
+from sekisho.cli.status import local_time
 
 app = typer.Typer(no_args_is_help=True, help=say("Virtual keys.", "仮想キーを管理します。"))
 
@@ -31,7 +33,6 @@ Expires = Annotated[
     typer.Option("--expires", help=say('Life from now, such as "30d".', "今からの有効期間。例: 30d")),
 ]
 
-DEFAULT_HOME = Path.home() / ".sekisho"
 KEYS = "/admin/v1/keys"
 PAGE = 500
 
@@ -49,6 +50,7 @@ def create(
 ) -> None:
     """Make a key; its raw form goes to standard output, everything else to standard error."""
     key = ask(home, "POST", KEYS, _fields(alias, user, team, model, tag, expires))
+    _warn_of_unknown(home, key["models"])
     if as_json:
         typer.echo(_json(key))
         return
@@ -56,7 +58,7 @@ def create(
     typer.echo(
         say(
             f"Keep it now: it is not shown again. Id: {key['id']}",
-            f"今すぐ保存してください。再表示はできません。ID: {key['id']}",
+            f"今すぐ保管してください。再表示はできません。ID: {key['id']}",
         ),
         err=True,
     )
@@ -77,9 +79,9 @@ def list_keys(home: Home = DEFAULT_HOME, user: User = None, team: Team = None, a
     if as_json:
         typer.echo(_json(keys))
         return
-    for key in keys:
-        typer.echo("  ".join((key["id"], f"sk-...{key['hint']}", _state(key), key["alias"] or "-")))
-    if not keys:
+    if keys:
+        typer.echo(columns([_row(key) for key in keys]))
+    else:
         typer.echo(say("There are no keys yet.", "キーはまだありません。"), err=True)
 
 
@@ -116,6 +118,7 @@ def update(
     if not fields:
         stop(say("Say what to change.", "変更する項目を指定してください。"))
     key = ask(home, "PATCH", f"{KEYS}/{_find(home, reference)['id']}", fields)
+    _warn_of_unknown(home, model or [])
     typer.echo(_describe(key))
 
 
@@ -177,25 +180,38 @@ def _fields(
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def _warn_of_unknown(home: Path, models: list[str]) -> None:
+    """Say which models of a key are not offered here; they may be one day, so the key is made all the same."""
+    if not models:
+        return
+    offered = ask(home, "GET", "/internal/models")["models"]
+    unknown = ", ".join(name for name in models if name not in offered)
+    if unknown:
+        typer.echo(say(f"Not offered here now: {unknown}", f"いまここで提供していないモデル： {unknown}"), err=True)
+
+
+def _row(key: dict[str, Any]) -> tuple[str, ...]:
+    """A key in the list."""
+    return key["id"], f"sk-...{key['hint']}", _state(key), key["alias"] or "-", key["user_id"] or "-"
+
+
 def _describe(key: dict[str, Any]) -> str:
-    every = say("all", "すべて")
-    never = say("never", "無期限")
-    lines = {
-        say("id", "ID"): key["id"],
-        say("key", "キー"): f"sk-...{key['hint']}",
-        say("alias", "別名"): key["alias"] or "-",
-        say("state", "状態"): _state(key),
-        say("user", "利用者"): key["user_id"] or "-",
-        say("team", "チーム"): key["team_id"] or "-",
-        say("models", "モデル"): ", ".join(key["models"]) or every,
-        say("tags", "タグ"): ", ".join(key["tags"]) or "-",
-        say("expires", "有効期限"): key["expires_at"] or never,
-        say("created", "作成"): f"{key['created_at']} ({key['created_by']})",
-    }
+    lines = [
+        (say("id", "ID"), key["id"]),
+        (say("key", "キー"), f"sk-...{key['hint']}"),
+        (say("alias", "別名"), key["alias"] or "-"),
+        (say("state", "状態"), _state(key)),
+        (say("user", "利用者"), key["user_id"] or "-"),
+        (say("team", "チーム"), key["team_id"] or "-"),
+        (say("models", "モデル"), ", ".join(key["models"]) or say("all", "すべて")),
+        (say("tags", "タグ"), ", ".join(key["tags"]) or "-"),
+        (say("expires", "有効期限"), local_time(key["expires_at"]) or say("never", "無期限")),
+        (say("created", "作成"), f"{local_time(key['created_at']) or '-'}  ({key['created_by']})"),
+    ]
     if "cost_nanousd" in key:
-        lines[say("calls", "呼び出し")] = str(key["calls"])
-        lines[say("spend", "利用額")] = f"${key['cost_nanousd'] // 10**9}.{key['cost_nanousd'] % 10**9:09d}"
-    return "\n".join(f"{name}: {value}" for name, value in lines.items())
+        lines.append((say("calls", "コール"), f"{key['calls']:,}"))
+        lines.append((say("spend", "使用額"), f"${key['cost_nanousd'] // 10**9:,}.{key['cost_nanousd'] % 10**9:09d}"))
+    return columns(lines)
 
 
 def _state(key: dict[str, Any]) -> str:

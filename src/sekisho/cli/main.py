@@ -2,44 +2,108 @@
 
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
-# name: the module of its command, the function or, for a group, the Typer application in it
+from sekisho import __version__
+from sekisho.cli.messages import language, say
+
+# name: the module of its command, the function or, for a group, the Typer application in it, and its help
 _COMMANDS = {
-    "serve": ("sekisho.cli.serve", "serve"),
-    "setup": ("sekisho.cli.setup", "setup"),
-    "status": ("sekisho.cli.status", "status"),
-    "console": ("sekisho.cli.console", "console"),
-    "key": ("sekisho.cli.keys", "app"),
-    "version": ("sekisho.cli.version", "version"),
+    "serve": (
+        "sekisho.cli.serve",
+        "serve",
+        say(
+            "Start Sekisho. Without configuration and AWS credentials it answers from its Bedrock simulator.",
+            "関所を起動します。設定も AWS の認証情報もなければ、Bedrock シミュレーターが応答します。",
+        ),
+    ),
+    "setup": (
+        "sekisho.cli.setup",
+        "setup",
+        say(
+            "Point a coding agent at Sekisho, or undo it.",
+            "コーディングエージェントを関所につなぎます。元にも戻せます。",
+        ),
+    ),
+    "status": (
+        "sekisho.cli.status",
+        "status",
+        say("Show what your key may do, and what it has cost.", "手元のキーで使えるモデルと、使用額を表示します。"),
+    ),
+    "key": ("sekisho.cli.keys", "app", ""),
+    "console": (
+        "sekisho.cli.console",
+        "console",
+        say(
+            "Print a link that opens the console once. Run it as the user that runs Sekisho.",
+            "コンソールを 1 回だけ開けるリンクを作ります。関所を動かしているユーザーで実行してください。",
+        ),
+    ),
 }
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def _sekisho(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_show_version,
+            help=say("Show the version.", "バージョンを表示します。"),
+        ),
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
 
 
 def create_app(wanted: str = "") -> typer.Typer:
     """The command line with the wanted command alone, which starts faster; with all of them if there is none such."""
     app = typer.Typer(
         name="sekisho",
-        help="The checkpoint between coding agents and the models they call.",
+        help=say(
+            "The checkpoint between coding agents and the models they call.",
+            "コーディングエージェントとモデルの間に立つ関所です。",
+        ),
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.callback()(_root)  # so that a single command keeps its name
+    app.callback()(_sekisho)  # it also lets a single command keep its name
     for name in [wanted] if wanted in _COMMANDS else _COMMANDS:
-        module, attribute = _COMMANDS[name]
+        module, attribute, words = _COMMANDS[name]
         command = getattr(import_module(module), attribute)
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
         else:
-            app.command(name)(command)
+            app.command(name, help=words)(command)
     return app
-
-
-def _root() -> None:
-    pass
 
 
 def main() -> None:
     """The entry point of the `sekisho` script."""
+    if language() == "ja":
+        _speak_japanese()
     create_app(sys.argv[1] if len(sys.argv) > 1 else "")()
+
+
+def _speak_japanese() -> None:
+    """The words that the help pages take from Typer."""
+    from typer import rich_utils  # noqa: PLC0415  Rich is slow to import
+
+    rich_utils.ARGUMENTS_PANEL_TITLE = "引数"
+    rich_utils.OPTIONS_PANEL_TITLE = "オプション"
+    rich_utils.COMMANDS_PANEL_TITLE = "コマンド"
+    rich_utils.ERRORS_PANEL_TITLE = "エラー"
+    rich_utils.DEFAULT_STRING = "[初期値: {}]"
+    rich_utils.ENVVAR_STRING = "[環境変数: {}]"
+    rich_utils.REQUIRED_LONG_STRING = "[必須]"
+    rich_utils.ABORTED_TEXT = "中止しました。"
+    rich_utils.RICH_HELP = "使い方: [blue]'{command_path} {help_option}'[/]"

@@ -11,6 +11,13 @@ import typer
 from sekisho.cli.messages import say
 
 TIMEOUT_S = 15.0
+_JAPANESE = {
+    "There is no such key.": "そのキーはありません。",
+    "Another key already has this alias.": "その別名は別のキーが使っています。",
+    'A duration is a number and one of s, m, h, d, w, such as "30d".': (
+        "期間は数字と s、m、h、d、w のどれかで書きます。例：30d"
+    ),
+}
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -49,15 +56,18 @@ def request(home: Path, method: str, path: str, body: dict[str, Any] | None = No
     except (OSError, http.client.HTTPException) as error:
         raise OperatorError(
             say(
-                f"Sekisho does not answer under {home}. Is it running? Start it with: sekisho serve",
-                f"{home} の関所が応答しません。起動していますか？ 起動するには: sekisho serve",
+                f"No Sekisho is running in {home}. Start it with: sekisho serve. "
+                "If it runs in another home, give that with --home or SEKISHO_HOME.",
+                f"{home} の関所は動いていません。sekisho serve で起動するか、"
+                "別のデータフォルダーなら --home か SEKISHO_HOME で指定してください。",
             )
         ) from error
     finally:
         connection.close()
     answer: Any = json.loads(content) if content else None
     if response.status >= 400:
-        raise OperatorError(answer["error"]["message"])
+        message = answer["error"]["message"]
+        raise OperatorError(say(message, _JAPANESE.get(message, message)))
     return answer
 
 

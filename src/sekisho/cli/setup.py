@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from sekisho.cli.gateway import DEFAULT_URL, GatewayError, fail, list_offers, read_key, root_url
-from sekisho.cli.messages import say
+from sekisho.cli.gateway import GatewayError, Url, fail, list_offers, read_key, root_url
+from sekisho.cli.messages import program, say
 from sekisho.clock import SystemClock
 from sekisho.kits import apply
 from sekisho.kits.agents import KITS
@@ -21,15 +20,13 @@ _MASK = "***"
 
 def setup(
     agent: Annotated[str, typer.Argument(help=say("One of: ", "次のどれか： ") + ", ".join(KITS))],
-    url: Annotated[
-        str, typer.Option(envvar="SEKISHO_URL", help=say("Address of the gateway.", "ゲートウェイのアドレス。"))
-    ] = DEFAULT_URL,
+    url: Url = None,
     key: Annotated[
         str | None,
         typer.Option(
             help=say(
                 "Virtual key. Better: SEKISHO_KEY, a pipe, or the hidden prompt.",
-                "仮想キー。SEKISHO_KEY、パイプ、見えない入力のほうが安全です。",
+                "仮想キー。SEKISHO_KEY、パイプ、画面に出ない入力のほうが安全です。",
             )
         ),
     ] = None,
@@ -38,13 +35,23 @@ def setup(
         typer.Option(help=say("Model. Default: the newest Claude Sonnet.", "モデル。初期値は最新の Claude Sonnet。")),
     ] = None,
     home_dir: Annotated[
-        Path | None, typer.Option(help=say("Another home folder.", "別のホームフォルダー。"), file_okay=False)
+        Path | None,
+        typer.Option(
+            help=say(
+                "The agent's home folder, if not yours.",
+                "エージェントの設定を置くホームフォルダー（初期値は自分のもの）。",
+            ),
+            file_okay=False,
+        ),
     ] = None,
     print_only: Annotated[
-        bool, typer.Option("--print", help=say("Show the changes, write nothing.", "変更を見せるだけで書かない。"))
+        bool,
+        typer.Option(
+            "--print", help=say("Show the changes, write nothing.", "変更の内容を表示するだけで、書き込みません。")
+        ),
     ] = False,
     undo: Annotated[
-        bool, typer.Option("--undo", help=say("Bring the former files back.", "元のファイルに戻す。"))
+        bool, typer.Option("--undo", help=say("Bring the former files back.", "設定前のファイルに戻します。"))
     ] = False,
 ) -> None:
     kit = KITS.get(agent)
@@ -53,7 +60,7 @@ def setup(
         fail(
             say(
                 f"{agent} is not an agent Sekisho knows. Known: {', '.join(KITS)}.",
-                f"{agent} は Sekisho の知らないエージェントです。使えるもの：{', '.join(KITS)}。",
+                f"{agent} の設定には対応していません。対応しているもの：{', '.join(KITS)}。",
             )
         )
     if undo:
@@ -75,14 +82,14 @@ def setup(
     _write(kit, target, changes)
 
 
-def _target(url: str, key: str, model: str | None, home: Path) -> Target:
+def _target(url: str | None, key: str, model: str | None, home: Path) -> Target:
     """Where to point the agent; asks the gateway for its models. Raises GatewayError when no model is known."""
     root = root_url(url)
     if not key and not model:
         raise GatewayError(
             say(
-                "No key. Give it in SEKISHO_KEY or with --key, or name a model with --model.",
-                "キーがありません。SEKISHO_KEY か --key で渡すか、--model でモデルを指定してください。",
+                "No key. Give it in SEKISHO_KEY or with --key; sekisho key create makes one.",
+                "キーがありません。SEKISHO_KEY か --key で渡してください。sekisho key create で作れます。",
             )
         )
     offers: tuple[Offer, ...] = ()
@@ -91,31 +98,31 @@ def _target(url: str, key: str, model: str | None, home: Path) -> Target:
     except GatewayError as error:
         if not model:
             raise
-        Console(stderr=True).print(str(error), style="yellow", markup=False, highlight=False)
+        typer.secho(str(error), fg="yellow", err=True)
     chosen = model or default_model(offers)
     if not chosen:
-        raise GatewayError(say("This key may use no model.", "このキーで使えるモデルがありません。"))
+        raise GatewayError(say("This key may use no model.", "このキーで使えるモデルはありません。"))
     if offers and chosen not in {offer.name for offer in offers}:
         names = ", ".join(offer.name for offer in offers)
         raise GatewayError(
             say(
                 f"There is no model {chosen} for this key. There are: {names}.",
-                f"このキーに {chosen} はありません。使えるモデル：{names}。",
+                f"このキーでは {chosen} を使えません。使えるモデル：{names}。",
             )
         )
     return Target(url=root, key=key or "YOUR-KEY", model=chosen, home=home, offers=offers)
 
 
 def _write(kit: Kit, target: Target, changes: tuple[apply.Change, ...]) -> None:
-    out = Console()
     apply.write(kit.name, changes, target.home, _now())
     for change in changes:
-        verb = say("written", "書きました") if change.is_needed else say("already so", "すでにその通りです")
-        out.print(f"{change.path}  {verb}", markup=False, highlight=False)
-    out.print(say(f"Model: {target.model}", f"モデル：{target.model}"), markup=False, highlight=False)
+        verb = say("written", "書き込みました") if change.is_needed else say("already so", "変更なし")
+        typer.echo(f"{change.path}  {verb}")
+    typer.echo(say(f"Model: {target.model}", f"モデル： {target.model}"))
     for note in kit.notes(target):
-        out.print(_text(note), markup=False, highlight=False)
-    out.print(say(f"Undo: sekisho setup {kit.name} --undo", f"元に戻す： sekisho setup {kit.name} --undo"), style="dim")
+        typer.echo(_text(note))
+    undo = f"{program()} setup {kit.name} --undo"
+    typer.echo(say(f"Undo: {undo}", f"元に戻す： {undo}"))
 
 
 def _print(changes: tuple[apply.Change, ...], key: str) -> None:
@@ -131,25 +138,22 @@ def _print(changes: tuple[apply.Change, ...], key: str) -> None:
 
 
 def _undo(kit: Kit, home: Path) -> None:
-    out = Console()
     if not apply.has_backup(kit.name, home):
         fail(
             say(
                 f"{kit.title} was not set up by Sekisho here.",
-                f"ここでは {kit.title} は Sekisho で設定されていません。",
+                f"{kit.title} は、ここでは関所から設定されていません。",
             )
         )
     for undone in apply.undo(kit.name, home, _now()):
-        verb = say("deleted", "消しました") if undone.was_deleted else say("as before", "元に戻しました")
-        out.print(f"{undone.path}  {verb}", markup=False, highlight=False)
+        verb = say("deleted", "削除しました") if undone.was_deleted else say("as before", "元に戻しました")
+        typer.echo(f"{undone.path}  {verb}")
         if undone.edited_copy:
-            out.print(
+            typer.echo(
                 say(
                     f"  it was changed since; that version is in {undone.edited_copy}",
-                    f"  設定の後に変わっていたので、その版を {undone.edited_copy} に残しました",
+                    f"  設定の後に変更されていたため、変更後の内容を {undone.edited_copy} に残しました",
                 ),
-                markup=False,
-                highlight=False,
             )
 
 

@@ -1,86 +1,112 @@
 """`sekisho status`: what the holder of a key may do, and what it has cost."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from sekisho.cli.gateway import DEFAULT_URL, GatewayError, fail, get_json, read_key, root_url
-from sekisho.cli.messages import say
+from sekisho.cli.gateway import GatewayError, Url, fail, get_json, read_key, root_url
+from sekisho.cli.messages import columns, say
 
 
-class _Key(msgspec.Struct):
-    id: str
-    alias: str = ""
-    expires_at: int | str | None = None
-    blocked: bool = False
-    models: tuple[str, ...] = ()
-
-
-class _Use(msgspec.Struct):
+class _Period(msgspec.Struct):
     calls: int
-    total_tokens: int
+    refused: int
+    prompt_tokens: int
+    output_tokens: int
     cost_nanousd: int
 
 
-class _Usage(msgspec.Struct):
-    today: _Use
-    month: _Use
-
-
 class _Status(msgspec.Struct):
-    key: _Key
-    usage: _Usage
-    budget: Mapping[str, int] | None = None
-    simulated: bool = False
+    """The answer of GET /v1/sekisho/status. No models: all models."""
+
+    key_alias: str
+    key_hint: str
+    user_id: str
+    team_id: str
+    models: tuple[str, ...]
+    expires_at: str | None
+    simulated: bool
+    today: _Period
+    month: _Period
 
 
 def status(
-    url: Annotated[
-        str, typer.Option(envvar="SEKISHO_URL", help=say("Address of the gateway.", "ゲートウェイのアドレス。"))
-    ] = DEFAULT_URL,
+    url: Url = None,
     key: Annotated[
-        str | None, typer.Option(help=say("Virtual key; else SEKISHO_KEY.", "仮想キー。なければ SEKISHO_KEY。"))
+        str | None,
+        typer.Option(
+            help=say(
+                "Virtual key. Better: SEKISHO_KEY, a pipe, or the hidden prompt.",
+                "仮想キー。SEKISHO_KEY、パイプ、画面に出ない入力のほうが安全です。",
+            )
+        ),
     ] = None,
 ) -> None:
     try:
         root = root_url(url)
-        answer = msgspec.convert(get_json(root, "/v1/sekisho/status", read_key(key)), _Status)
+        given = read_key(key)
+        if not given:
+            fail(
+                say(
+                    "No key. Give it in SEKISHO_KEY or with --key.",
+                    "キーがありません。SEKISHO_KEY か --key で渡してください。",
+                )
+            )
+        answer = msgspec.convert(get_json(root, "/v1/sekisho/status", given), _Status)
     except GatewayError as error:
         fail(str(error))
     except msgspec.ValidationError:
-        fail(say(f"{url} is not a Sekisho of this version.", f"{url} はこの版の Sekisho ではありません。"))
-    _show(answer, Console())
+        fail(say(f"{root} is not a Sekisho of this version.", f"{root} はこのバージョンの関所ではありません。"))
+    typer.echo(_render(answer))
 
 
-def _show(answer: _Status, out: Console) -> None:
+def _render(answer: _Status) -> str:
+    facts = [
+        (say("Key", "キー"), f"{answer.key_alias or '-'}  (sk-...{answer.key_hint})"),
+        (say("User", "利用者"), answer.user_id or "-"),
+        (say("Team", "チーム"), answer.team_id or "-"),
+        (say("Models", "モデル"), ", ".join(answer.models) or say("all", "すべて")),
+        (say("Valid until", "有効期限"), local_time(answer.expires_at) or say("no end", "無期限")),
+        (say("Room", "残り"), say("no budget set", "予算の設定なし")),
+    ]
+    titles = (
+        "",
+        say("Spent", "使用額"),
+        say("Calls", "コール"),
+        say("Refused", "拒否"),
+        say("Input", "入力"),
+        say("Output", "出力"),
+    )
+    use = [
+        titles,
+        _use(say("Today (UTC)", "今日 (UTC)"), answer.today),
+        _use(say("This month", "今月"), answer.month),
+    ]
+    parts = [columns(facts), columns(use)]
     if answer.simulated:
-        out.print(
+        parts.insert(
+            0,
             say(
                 "Simulator: answers are made up and no AWS account is charged.",
-                "シミュレーター：応答は作りもので、AWS の料金はかかりません。",
+                "シミュレーター：応答は台本どおりで、AWS の料金はかかりません。",
             ),
-            style="yellow",
         )
-    facts = Table.grid(padding=(0, 3))
-    facts.add_row(say("Key", "キー"), Text(answer.key.alias or answer.key.id))
-    facts.add_row(say("Valid until", "有効期限"), _expiry(answer.key))
-    facts.add_row(say("Models", "モデル"), Text(", ".join(answer.key.models) or say("all", "すべて")))
-    facts.add_row(say("Room", "残り"), _room(answer))
-    out.print(facts)
-    use = Table(box=None, padding=(0, 3), header_style="dim")
-    use.add_column("")
-    for title in (say("Spent", "使用"), say("Calls", "コール"), say("Tokens", "トークン")):
-        use.add_column(title, justify="right")
-    for title, row in ((say("Today", "今日"), answer.usage.today), (say("This month", "今月"), answer.usage.month)):
-        use.add_row(title, dollars(row.cost_nanousd), f"{row.calls:,}", f"{row.total_tokens:,}")
-    out.print(use)
+    return "\n\n".join(parts)
+
+
+def _use(title: str, period: _Period) -> tuple[str, ...]:
+    tokens = say("{:,} tokens", "{:,} トークン")
+    return (
+        title,
+        dollars(period.cost_nanousd),
+        f"{period.calls:,}",
+        f"{period.refused:,}",
+        tokens.format(period.prompt_tokens),
+        tokens.format(period.output_tokens),
+    )
 
 
 def dollars(nanousd: int) -> str:
@@ -90,19 +116,6 @@ def dollars(nanousd: int) -> str:
     return f"${Decimal(nanousd).scaleb(-9).quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
 
 
-def _expiry(key: _Key) -> Text:
-    if key.blocked:
-        return Text(say("blocked", "止められています"), style="red")
-    if key.expires_at is None:
-        return Text(say("no end", "期限なし"))
-    if isinstance(key.expires_at, str):
-        moment = datetime.fromisoformat(key.expires_at)
-    else:
-        moment = datetime.fromtimestamp(key.expires_at / 1_000_000, UTC)
-    return Text(f"{moment.astimezone():%Y-%m-%d %H:%M %Z}")
-
-
-def _room(answer: _Status) -> Text:
-    if answer.budget is None:
-        return Text(say("no budget set", "予算の設定なし"))
-    return Text(dollars(answer.budget.get("room_nanousd", 0)))
+def local_time(moment: str | None) -> str:
+    """An ISO moment as minutes on this machine's clock; nothing for none."""
+    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M %Z}" if moment else ""

@@ -101,7 +101,7 @@ def load_config(path: Path, env: Mapping[str, str], catalog: Catalog) -> Configu
         except SettingsError as error:
             problems += error.problems
     master_key = _master_key(general, stated, variables, problems)
-    models = _joined(entries, problems)
+    models = _joined(entries)
     models = _with_group_aliases(models, router.section("model_group_alias"), entries.warnings)
     unused = [
         *root.unused(),
@@ -197,7 +197,7 @@ def _master_key(
     return SecretRef("literal", stated[ref.value]) if ref.kind == "env" and ref.value in stated else ref
 
 
-def _joined(entries: Entries, problems: list[str]) -> tuple[Model, ...]:
+def _joined(entries: Entries) -> tuple[Model, ...]:
     """One model per name. Entries win over what * stands for; deployment ids become unique."""
     models: dict[str, Model] = {}
     for served in sorted(entries.served, key=_order):

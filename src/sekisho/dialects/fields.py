@@ -1,6 +1,5 @@
 """Reading a client's JSON: every fault in it becomes a BadRequest that names the member."""
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -9,15 +8,6 @@ import msgspec
 from sekisho.errors import BadRequest
 
 T = TypeVar("T")
-
-# one decoder per type: `msgspec.json.decode` would work the type out anew at each call
-_decoder: Callable[[Any], msgspec.json.Decoder[Any]] = lru_cache(maxsize=256)(msgspec.json.Decoder)
-
-
-def decode_as(data: bytes | msgspec.Raw, kind: type[T]) -> T:
-    """JSON as `kind`. Raises what msgspec raises."""
-    value: T = _decoder(kind).decode(data)
-    return value
 
 
 class Fields:
@@ -34,10 +24,21 @@ class Fields:
         return None if raw is None or bytes(raw) == b"null" else decode(raw, kind, name)
 
 
+@lru_cache(maxsize=256)  # `msgspec.json.decode` would work the type out anew at each call
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """The decoder for a type, made once."""
+    hashable: Any = kind  # mypy takes no type for hashable
+    return _decoder(hashable)
+
+
 def decode(data: bytes | msgspec.Raw, kind: type[T], name: str) -> T:
     """JSON as `kind`. Raises BadRequest, which says what is wrong and where."""
     try:
-        return decode_as(data, kind)
+        return decoder(kind).decode(data)
     except msgspec.DecodeError as error:
         raise BadRequest(f"{name}: {error}", param=name) from error
     except RecursionError as error:

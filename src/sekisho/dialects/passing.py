@@ -10,8 +10,9 @@ from binascii import a2b_base64
 
 import msgspec
 
+from sekisho.dialects.anthropic_messages.faults import fault
 from sekisho.dialects.anthropic_messages.metering import Count, UsageCounts, parse_stop_reason
-from sekisho.dialects.anthropic_messages.reply import PING, SseParser, broken, fault, render_error
+from sekisho.dialects.anthropic_messages.reply import PING, render_error
 from sekisho.dialects.bedrock.converse import metering as converse_metering
 from sekisho.dialects.bedrock.converse.reply import (
     MEDIA_TYPE,
@@ -24,6 +25,8 @@ from sekisho.dialects.bedrock.converse.reply import (
 )
 from sekisho.dialects.bedrock.event_stream import FrameDecoder
 from sekisho.dialects.bedrock.faults import raise_if_fault
+from sekisho.dialects.faults import unreadable
+from sekisho.dialects.sse import SseParser, render_event
 from sekisho.errors import SekishoError, UpstreamUnavailable
 from sekisho.values import StopReason, Usage
 
@@ -157,7 +160,7 @@ class _ToMessages(_ClaudePassing):
         return self._renamed(self._whole)
 
     def failure(self, error: SekishoError) -> bytes:
-        return b"event: error\ndata: " + render_error(error, self._call_id) + b"\n\n"
+        return render_event(render_error(error, self._call_id), b"error")
 
     def keepalive(self) -> bytes:
         return PING
@@ -330,8 +333,8 @@ def _sse(kind: bytes, event: bytes) -> bytes:
         try:
             event = msgspec.json.format(event, indent=-1)
         except msgspec.DecodeError as error:
-            raise broken(error) from error
-    return b"event: %b\ndata: %b\n\n" % (kind, event)
+            raise unreadable(error) from error
+    return render_event(event, kind)
 
 
 def _counts_of_headers(headers: dict[bytes, bytes]) -> UsageCounts:

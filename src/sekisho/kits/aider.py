@@ -61,7 +61,12 @@ def _metadata(offer: Offer) -> dict[str, jsonc.Json]:
 
 
 def notes(target: Target) -> tuple[Text, ...]:
-    return (Text("aider is ready: aider", "aider は使えます： aider"),)
+    return (
+        Text(
+            "aider is ready: run aider in your repository",
+            "aider の準備ができました。リポジトリーで aider を実行してください",
+        ),
+    )
 
 
 KIT = Kit("aider", "aider", plan, notes)

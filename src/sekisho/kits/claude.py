@@ -44,7 +44,7 @@ def notes(target: Target) -> tuple[Text, ...]:
     return (
         Text(
             'Claude Code is ready: claude "say hello"',
-            'Claude Code は使えます： claude "say hello"',
+            'Claude Code の準備ができました。試す： claude "say hello"',
         ),
     )
 

@@ -35,11 +35,11 @@ def notes(target: Target) -> tuple[Text, ...]:
     return (
         Text(
             'The Cline command line is ready: cline "say hello"',
-            'Cline のコマンドラインは使えます： cline "say hello"',
+            'Cline（CLI）の準備ができました。試す： cline "say hello"',
         ),
         Text(
-            f"In VS Code, open Cline's settings and type:\n{_panel(target, 'the same key')}",
-            f"VS Code では Cline の設定を開き、次のように入れてください。\n{_panel(target, '同じキー')}",
+            f"In VS Code, open Cline's settings and enter:\n{_panel(target, 'the same key')}",
+            f"VS Code では、Cline の設定画面に次のように入力してください。\n{_panel(target, '同じキー')}",
         ),
     )
 

@@ -38,7 +38,7 @@ def plan(target: Target) -> tuple[FileEdit, ...]:
 
 
 def notes(target: Target) -> tuple[Text, ...]:
-    return (Text('Codex is ready: codex "say hello"', 'Codex は使えます： codex "say hello"'),)
+    return (Text('Codex is ready: codex "say hello"', 'Codex の準備ができました。試す： codex "say hello"'),)
 
 
 KIT = Kit("codex", "Codex", plan, notes)

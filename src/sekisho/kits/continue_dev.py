@@ -41,7 +41,7 @@ def notes(target: Target) -> tuple[Text, ...]:
     return (
         Text(
             "Continue is ready. On the command line: cn --config ~/.continue/config.yaml",
-            "Continue は使えます。コマンドラインでは： cn --config ~/.continue/config.yaml",
+            "Continue の準備ができました。CLI では： cn --config ~/.continue/config.yaml",
         ),
     )
 

@@ -16,7 +16,7 @@ def notes(target: Target) -> tuple[Text, ...]:
     return (
         Text(
             'The Kilo command line is ready: kilo run "say hello"',
-            'Kilo のコマンドラインは使えます： kilo run "say hello"',
+            'Kilo（CLI）の準備ができました。試す： kilo run "say hello"',
         ),
     )
 

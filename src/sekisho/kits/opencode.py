@@ -55,7 +55,12 @@ def _model(offer: Offer) -> dict[str, jsonc.Json]:
 
 
 def notes(target: Target) -> tuple[Text, ...]:
-    return (Text('opencode is ready: opencode run "say hello"', 'opencode は使えます： opencode run "say hello"'),)
+    return (
+        Text(
+            'opencode is ready: opencode run "say hello"',
+            'opencode の準備ができました。試す： opencode run "say hello"',
+        ),
+    )
 
 
 KIT = Kit("opencode", "opencode", plan, notes)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sekisho.clock import Clock
-from sekisho.errors import JournalCorrupt
+from sekisho.errors import JournalCorrupt, StoreUnavailable
 from sekisho.ledger.journal_files import Batch, JournalReader
 
 log = logging.getLogger(__name__)
@@ -52,18 +52,24 @@ class Drain:
         """Book everything that is there, settle what dead processes left open, remove finished segments.
 
         Returns the number of records. A damaged segment stops its own process only and is kept in `damaged`.
-        Raises StoreUnavailable; the next call goes on where the ledger stands.
+        Raises StoreUnavailable, once every process has been tried; the next call goes on where the ledger stands.
         """
         if self._offsets is None:
             self._offsets = await self._ledger.offsets()
         booked = 0
+        failure: StoreUnavailable | None = None
         for process in dict.fromkeys(segment.process for segment in self._reader.segments()):
             try:
                 booked += await self._drain_process(process, self._offsets)
+                self.damaged.pop(process, None)
             except JournalCorrupt as error:
                 if self.damaged.get(process) != error.message:
                     log.error("journal: %s Calls of this process are not booked any further.", error.message)
                 self.damaged[process] = error.message
+            except StoreUnavailable as error:  # a file that cannot be read must not hold up the other processes
+                failure = failure or error
+        if failure:
+            raise failure
         await self._forget_removed(self._offsets)
         return booked
 

@@ -59,7 +59,7 @@ def find_pairing_fault(messages: Sequence[Message], *, results_first: bool) -> P
     seen = set[str]()
     for index, message in enumerate(messages):
         results = tuple(part.tool_use_id for part in message.parts if isinstance(part, ToolResult))
-        fault = _result_fault(index, message, asked, results)
+        fault = _result_fault(index, asked, results)
         if fault is not None:
             return fault
         if results_first and not _has_results_first(message):
@@ -71,9 +71,7 @@ def find_pairing_fault(messages: Sequence[Message], *, results_first: bool) -> P
     return PairingFault("unanswered", len(messages), asked) if asked else None
 
 
-def _result_fault(
-    index: int, message: Message, asked: tuple[str, ...], results: tuple[str, ...]
-) -> PairingFault | None:
+def _result_fault(index: int, asked: tuple[str, ...], results: tuple[str, ...]) -> PairingFault | None:
     stray = tuple(result for result in results if result not in asked)
     if stray:
         return PairingFault("stray", index, stray)

@@ -8,24 +8,15 @@ from functools import lru_cache
 
 import msgspec
 
+from sekisho.dialects.anthropic_messages.faults import MEANINGS
+from sekisho.dialects.faults import explain
+from sekisho.dialects.reading import UNREADABLE
 from sekisho.errors import SekishoError
-from sekisho.upstream.faults import read_fault, render_fault
+from sekisho.upstream.faults import answered, read_fault, retry_after_s
 from sekisho.upstream.http1 import Http1Client, Http1Response
 from sekisho.upstream.origin import Origin, parse_origin
 from sekisho.values import BearerCredential, Deployment
 
-MEANINGS = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
 _VERSION = "2023-06-01"
 _JSON = (b"content-type", b"application/json")
 _ACCEPT_JSON = (b"accept", b"application/json")
@@ -113,7 +104,8 @@ async def _fault(response: Http1Response) -> SekishoError:
     data = await read_fault(response)
     try:
         error = msgspec.json.decode(data, type=_Body).error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # a load balancer's page, or cut off
+    except UNREADABLE:  # a load balancer's page, or cut off
         error = _Error()
     meaning = MEANINGS.get(error.type, response.status)
-    return render_fault("Anthropic", response, meaning, error.message, response.headers.get(b"request-id", b""))
+    explained = explain(meaning, error.message, provider="Anthropic", retry_after_s=retry_after_s(response))
+    return answered(explained, response, b"request-id")

@@ -1,40 +1,20 @@
 """Servers that speak OpenAI's Chat Completions: OpenAI itself, vLLM, llama.cpp and others.
 
-Source: OpenAI API reference; the error bodies of vLLM and of frameworks that answer with `detail` or a bare message.
+Source: OpenAI API reference.
 """
 
 from functools import lru_cache
 
-import msgspec
-
+from sekisho.dialects.openai_chat.faults import parse_fault
 from sekisho.errors import SekishoError
-from sekisho.upstream.faults import read_fault, render_fault
+from sekisho.upstream.faults import answered, read_fault, retry_after_s
 from sekisho.upstream.http1 import Http1Client, Http1Response
 from sekisho.upstream.origin import Origin, parse_origin
 from sekisho.values import BearerCredential, Deployment
 
-# codes that mean something else than the status they come with
-MEANINGS = {
-    "invalid_api_key": 401,
-    "insufficient_quota": 402,
-    "billing_hard_limit_reached": 402,
-    "billing_not_active": 402,
-    "account_deactivated": 403,
-}
 _JSON = (b"content-type", b"application/json")
 _ACCEPT_JSON = (b"accept", b"application/json")
 _ACCEPT_EVENTS = (b"accept", b"text/event-stream")
-
-
-class _Error(msgspec.Struct):
-    message: str = ""
-    code: str | int | None = None
-
-
-class _Body(msgspec.Struct):
-    error: _Error | str | None = None
-    message: str = ""
-    detail: object = None
 
 
 class OpenAICompatibleClient:
@@ -75,21 +55,5 @@ def _route(endpoint: str) -> tuple[Origin, bytes]:
 
 
 async def _fault(response: Http1Response) -> SekishoError:
-    data = await read_fault(response)
-    try:
-        body = msgspec.json.decode(data, type=_Body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # a load balancer's page, or cut off
-        body = _Body()
-    if isinstance(body.error, _Error):
-        error = body.error
-    else:
-        error = _Error(body.error or body.message or str(body.detail or ""))
-    code = str(error.code)
-    return render_fault(
-        "the model provider",
-        response,
-        MEANINGS.get(code, response.status),
-        error.message,
-        response.headers.get(b"x-request-id", b""),
-        is_overflow=code == "context_length_exceeded",
-    )
+    error = parse_fault(await read_fault(response), response.status, retry_after_s=retry_after_s(response))
+    return answered(error, response, b"x-request-id")

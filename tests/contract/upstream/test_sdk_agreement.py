@@ -20,10 +20,10 @@ from botocore.credentials import Credentials
 from botocore.session import Session
 
 from sekisho.clock import FakeClock
-from sekisho.upstream.anthropic import MEANINGS as ANTHROPIC_MEANINGS
+from sekisho.dialects.anthropic_messages.faults import MEANINGS as ANTHROPIC_MEANINGS
+from sekisho.dialects.bedrock.faults import MEANINGS as BEDROCK_MEANINGS
 from sekisho.upstream.anthropic import AnthropicClient
 from sekisho.upstream.bedrock.client import BedrockClient
-from sekisho.upstream.bedrock.faults import MEANINGS as BEDROCK_MEANINGS
 from sekisho.upstream.http1 import Http1Client
 from sekisho.upstream.openai_compatible import OpenAICompatibleClient
 from sekisho.values import AwsCredential, BearerCredential, Deployment

@@ -61,6 +61,16 @@ async def test_a_wait_without_news_ends_with_nothing(clock):
     assert await distribution.ask("a", after=7, timeout_s=AT_ONCE) is None
 
 
+async def test_the_end_lets_go_of_everybody_who_waits(clock):
+    distribution = Distribution(clock)
+    distribution.offer(delivery(7))
+    asking = asyncio.ensure_future(distribution.ask("a", after=7))
+    await turns()
+    distribution.close()
+    assert await asking is None
+    assert await distribution.ask("a", after=7) is None
+
+
 async def test_a_process_from_before_the_database_was_lost_gets_the_lower_epoch(clock):
     distribution = Distribution(clock)
     distribution.offer(delivery(1))

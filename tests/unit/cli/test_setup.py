@@ -90,7 +90,7 @@ def test_a_named_model_works_while_the_gateway_does_not_answer(cli: Cli, tmp_pat
     words = ("setup", "claude", "--url", "http://127.0.0.1:9", "--home-dir", str(tmp_path))
     result = cli(*words, "--model", "my-model", SEKISHO_KEY="sk-1")
     assert result.exit_code == 0
-    assert "No Sekisho answers at http://127.0.0.1:9" in result.output
+    assert "Nothing answers at http://127.0.0.1:9" in result.output
     assert claude(tmp_path)["ANTHROPIC_MODEL"] == "my-model"
 
 
@@ -99,14 +99,14 @@ class TestRefusals:
         words = ("setup", "claude", "--url", "http://127.0.0.1:9", "--home-dir", str(tmp_path))
         result = cli(*words, SEKISHO_KEY="sk-1")
         assert result.exit_code == 1
-        assert "No Sekisho answers at http://127.0.0.1:9" in result.output
+        assert "Nothing answers at http://127.0.0.1:9" in result.output
         assert list(tmp_path.iterdir()) == []
 
     def test_a_key_the_gateway_does_not_know(self, cli: Cli, gateway: FakeGateway) -> None:
         gateway.answer("/v1/model/info", {"error": {"message": "no"}}, 401)
         result = cli("setup", "claude", "--url", gateway.url, SEKISHO_KEY="sk-1")
         assert result.exit_code == 1
-        assert "does not know this key" in result.output
+        assert "does not accept this key" in result.output
 
     def test_any_other_refusal_shows_its_words(self, cli: Cli, gateway: FakeGateway) -> None:
         gateway.answer("/v1/model/info", {"error": {"message": "Keys cannot be checked."}}, 503)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from sekisho.dialects.anthropic_messages import parse_request, rename_model, render_request
+from sekisho.dialects.anthropic_messages import parse_request, pass_request, render_request
 from sekisho.dialects.exchange import (
     CachePoint,
     Document,
@@ -254,8 +254,14 @@ def test_what_is_rendered_is_read_back_as_it_was_meant(request):
 
 
 def test_only_the_model_name_changes_when_the_dialect_stays():
-    body = b'{"model": "alias", "z": [1.50, "\\u00e4"], "messages": []}'
-    assert rename_model(body, "real") == b'{"model":"real","z":[1.50, "\\u00e4"],"messages":[]}'
+    body = b'{"model": "alias", "z": [1.50, "\\u00e4"], "messages": [], "max_tokens": 9}'
+    passed = pass_request(body, "real", max_output_tokens=9)
+    assert passed == b'{"model":"real","z":[1.50, "\\u00e4"],"messages":[],"max_tokens":9}'
+
+
+def test_what_would_change_price_or_bound_does_not_pass():
+    body = b'{"speed":"fast","max_tokens":10,"service_tier":"auto","inference_geo":"us"}'
+    assert pass_request(body, "real", max_output_tokens=9) == b'{"max_tokens":9,"model":"real"}'
 
 
 def test_a_document_that_the_api_cannot_take_is_refused():

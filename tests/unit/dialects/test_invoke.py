@@ -136,7 +136,28 @@ def test_system_messages_are_folded_where_they_stand():
     middle = {"type": "text", "text": system_as_user("mid"), "cache_control": point}
     assert body["messages"][2]["content"] == [result, middle, {"type": "text", "text": "so"}]
     assert body["messages"][4]["content"] == [{"type": "text", "text": system_as_user("alone")}]
-    assert list(body)[:2] == ["system", "messages"]
+    assert list(body)[:3] == ["tools", "system", "messages"]
+
+
+def test_a_history_with_tools_brings_their_definitions_when_none_are_left():
+    use = {"type": "tool_use", "id": "1", "name": "read", "input": {}}
+    messages = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [use]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "r"}]},
+    ]
+    hosted = [{"type": "web_search_20250305", "name": "web_search"}]
+    given: list[dict[str, Any]] = [
+        {},
+        {"tools": []},
+        {"tools": None},
+        {"tools": hosted, "tool_choice": {"type": "auto"}},
+    ]
+    for tools in given:
+        body, _ = fitted({"messages": messages, **tools})
+        assert body["tools"] == [{"name": "read", "input_schema": {"type": "object"}}]
+        assert body["messages"] == messages
+    assert "tools" not in fitted({"messages": [{"role": "user", "content": 'the words "tool_use"'}]})[0]
 
 
 def test_the_words_system_and_role_inside_content_change_nothing():
@@ -334,7 +355,7 @@ def test_a_whole_cache_point_in_an_odd_place_is_left_to_the_provider():
 
 
 def test_a_body_that_deep_is_refused_and_not_a_crash():
-    deep = b'{"messages":[],"system":' + b"[" * 5000 + b"]" * 5000 + b"}"
+    deep = b'{"messages":[],"system":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     with pytest.raises(BadRequest):
         to_invoke(deep, CLAUDE, max_output_tokens=MAX)
 

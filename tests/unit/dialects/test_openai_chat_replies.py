@@ -32,6 +32,7 @@ from sekisho.errors import (
     ContextTooLong,
     Internal,
     RateLimited,
+    UpstreamAccessDenied,
     UpstreamRejected,
     UpstreamUnavailable,
 )
@@ -452,13 +453,14 @@ def test_a_stop_sequence_that_the_upstream_names_is_kept():
         ({"message": "slow down", "type": "rate_limit_error"}, RateLimited),
         ({"message": "bad", "code": "400"}, UpstreamRejected),
         ({"message": "bad", "type": "invalid_request_error"}, UpstreamRejected),
-        ({"message": "too long", "code": "context_length_exceeded"}, UpstreamRejected),
+        ({"message": "too long", "code": "context_length_exceeded"}, ContextTooLong),
+        ({"message": "Incorrect API key at 10.0.0.1", "code": "invalid_api_key"}, UpstreamAccessDenied),
         ({"message": "internal host 10.0.0.1 died", "code": 500}, UpstreamUnavailable),
         ("plain words", UpstreamUnavailable),
         ([1], UpstreamUnavailable),
     ],
 )
-@pytest.mark.parametrize("reader", [ReplyParser, lambda: ChatPassing(call_id="c", wants_usage=True)])
+@pytest.mark.parametrize("reader", [ReplyParser, lambda: ChatPassing(call_id="c", model="public", wants_usage=True)])
 def test_an_error_in_the_stream_is_raised(error, kind, reader):
     data = json.dumps({"error": error}).encode()
     with pytest.raises(kind) as raised:
@@ -477,7 +479,7 @@ def test_an_error_in_the_stream_is_raised(error, kind, reader):
         b'data: {"object": "error", "message": "bad", "code": 400}\n\n',
     ],
 )
-@pytest.mark.parametrize("reader", [ReplyParser, lambda: ChatPassing(call_id="c", wants_usage=True)])
+@pytest.mark.parametrize("reader", [ReplyParser, lambda: ChatPassing(call_id="c", model="public", wants_usage=True)])
 def test_errors_in_other_shapes_are_raised_too(event, reader):
     with pytest.raises(UpstreamRejected, match="bad"):
         reader().feed(event)
@@ -500,7 +502,7 @@ def test_half_an_emoji_from_the_upstream_is_mended():
     data = rb'{"choices":[{"delta":{"content":"\ud83d"},"finish_reason":null}]}'
     assert ReplyParser().feed(render_event(data)) == [Started(), TextDelta(0, "\ufffd")]
     ending = rb'{"choices":[{"delta":{"content":"\ud83d"},"finish_reason":"stop"}],"usage":null}'
-    translation = ChatPassing(call_id="c", wants_usage=True)
+    translation = ChatPassing(call_id="c", model="public", wants_usage=True)
     assert translation.feed(render_event(ending)) == b""
     assert chunks(translation.finish(None))[0]["choices"][0]["finish_reason"] == "stop"
 
@@ -520,7 +522,7 @@ def test_an_answer_without_a_choice_is_the_upstreams_failure():
     with pytest.raises(UpstreamUnavailable):
         ReplyParser().whole(b'{"choices": []}')
     with pytest.raises(UpstreamUnavailable):
-        ChatPassing(call_id="c", wants_usage=True).read(b'{"choices": [{"message"}]}', {})
+        ChatPassing(call_id="c", model="public", wants_usage=True).read(b'{"choices": [{"message"}]}', {})
 
 
 def test_a_choice_may_carry_nothing():
@@ -529,7 +531,7 @@ def test_a_choice_may_carry_nothing():
 
 def test_nothing_counts_after_the_terminator():
     late = render_event(b"no chunk")
-    parser, translation = ReplyParser(), ChatPassing(call_id="c", wants_usage=True)
+    parser, translation = ReplyParser(), ChatPassing(call_id="c", model="public", wants_usage=True)
     data = upstream({"content": "a"}) + late
     assert parser.feed(data)[-1] == Stopped("end_turn")
     assert b"no chunk" not in translation.feed(data) + translation.finish(None)
@@ -573,7 +575,7 @@ USAGE_CHUNK = {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_detail
 
 
 def passing(data: bytes, wants_usage: bool, cost_nanousd: int | None = None) -> tuple[ChatPassing, bytes, bytes]:
-    translation = ChatPassing(call_id="c", wants_usage=wants_usage)
+    translation = ChatPassing(call_id="c", model="public", wants_usage=wants_usage)
     return translation, translation.feed(data), translation.finish(cost_nanousd)
 
 
@@ -629,13 +631,26 @@ def test_the_upstreams_own_cost_is_never_shown():
 def test_passing_does_not_depend_on_how_the_bytes_are_cut(places):
     data = stream(ANSWER)
     bounds = [0, *sorted(place % len(data) for place in places), len(data)]
-    translation = ChatPassing(call_id="c", wants_usage=True)
+    translation = ChatPassing(call_id="c", model="public", wants_usage=True)
     passed = b"".join(translation.feed(data[bounds[i] : end]) for i, end in enumerate(bounds[1:]))
-    assert chunks(passed + translation.finish(None)) == chunks(data)
+    assert chunks(passed + translation.finish(None)) == [chunk | {"model": "public"} for chunk in chunks(data)]
+
+
+def test_the_public_name_stands_in_the_place_of_the_upstreams():
+    said = '{"model":"m"} and "model": "m"'
+    data = upstream({"content": said}, usage=USAGE_CHUNK).replace(b'{"id"', b'{"model" : "m-2026", "id"')
+    _, passed, ending = passing(data, wants_usage=True)
+    found = chunks(passed + ending)
+    assert {chunk["model"] for chunk in found} == {"public"}
+    assert found[0]["choices"][0]["delta"]["content"] == said
+    translation = ChatPassing(call_id="c", model="公開", wants_usage=True)
+    body = {"model": "m", "choices": [{"message": {"content": said}, "finish_reason": "stop"}]}
+    translation.read(json.dumps(body).encode(), {})
+    assert json.loads(translation.body(1)) == body | {"model": "公開"}
 
 
 def test_a_whole_answer_may_lack_usage():
-    translation = ChatPassing(call_id="c", wants_usage=True)
+    translation = ChatPassing(call_id="c", model="public", wants_usage=True)
     body = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}
     translation.read(json.dumps(body).encode(), {})
     assert translation.usage is None
@@ -651,7 +666,7 @@ def test_a_whole_answer_passes_with_our_cost():
             "usage": USAGE_CHUNK,
         }
     ).encode()
-    translation = ChatPassing(call_id="c", wants_usage=True)
+    translation = ChatPassing(call_id="c", model="public", wants_usage=True)
     translation.read(body, {})
     assert (translation.usage, translation.stop_reason) == (Usage(5, 4, 0, 0, 2), "max_tokens")
     assert json.loads(translation.body(3_000_000_000)) == json.loads(body) | {"usage": {**USAGE_CHUNK, "cost": 3}}
@@ -659,7 +674,7 @@ def test_a_whole_answer_passes_with_our_cost():
 
 def test_both_ways_through_are_translations():
     ways: list[Translation] = [
-        ChatPassing(call_id="c", wants_usage=True),
+        ChatPassing(call_id="c", model="public", wants_usage=True),
         Translated(ReplyParser(), renderer()),
     ]
     for way in ways:

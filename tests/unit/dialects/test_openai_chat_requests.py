@@ -351,7 +351,6 @@ def test_answer_formats():
         ({"temperature": "hot"}, "temperature"),
         ({"stop": [1]}, "stop[0]"),
         ({"stream": 1}, "stream"),
-        ({"n": 2}, "n"),
         ({"tools": [{"type": "function"}]}, "tools[0].function"),
         ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
         ({"tool_choice": "maybe"}, "tool_choice"),
@@ -551,17 +550,22 @@ def test_thinking_budgets_become_efforts_and_newer_models_get_the_newer_limit():
 
 def test_passing_changes_only_the_model_and_what_usage_needs():
     body = b'{"model":"alias","a":1,"stream":true,"stream_options":{"x":1},"messages":[{"role" :"x"}]}'
-    assert pass_request(body, "up", include_usage=True) == (
+    assert pass_request(body, "up", max_output_tokens=9) == (
         b'{"model":"up","a":1,"stream":true,"stream_options":{"x":1,"include_usage":true},"messages":[{"role" :"x"}]}'
     )
-    assert b"stream_options" not in pass_request(b'{"model":"a","stream":false}', "up", include_usage=True)
-    assert b"include_usage" not in pass_request(b'{"model":"a","stream":true}', "up", include_usage=False)
-    assert pass_request(b'{"stream":true,"stream_options":null}', "up", include_usage=True) == (
+    assert b"stream_options" not in pass_request(b'{"model":"a","stream":false}', "up", max_output_tokens=9)
+    assert pass_request(b'{"stream":true,"stream_options":null}', "up", max_output_tokens=9) == (
         b'{"stream":true,"stream_options":{"include_usage":true},"model":"up"}'
     )
+
+
+def test_passing_keeps_the_price_and_the_bound_of_the_call():
+    body = b'{"max_tokens":10,"max_completion_tokens":9,"service_tier":"priority"}'
+    assert pass_request(body, "up", max_output_tokens=9) == (b'{"max_tokens":9,"max_completion_tokens":9,"model":"up"}')
+    assert pass_request(b'{"max_tokens":null}', "up", max_output_tokens=9) == b'{"max_tokens":null,"model":"up"}'
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"nope", b'{"stream":true,"stream_options":3}'])
 def test_passing_refuses_what_is_no_object(body):
     with pytest.raises(BadRequest):
-        pass_request(body, "up", include_usage=True)
+        pass_request(body, "up", max_output_tokens=9)

@@ -116,3 +116,30 @@ async def test_damage_stops_its_own_process_only_and_keeps_the_file(tmp_path, le
     assert path.exists()
     assert "bad-000001.log is damaged at offset 0" in drain.damaged["bad"]
     assert caplog.text.count("damaged") == 1
+
+
+async def test_a_segment_that_cannot_be_read_holds_up_its_own_process_only(tmp_path, ledger):
+    drain = drain_of(tmp_path, ledger)
+    (tmp_path / "a-000001.log").mkdir()  # reading it fails, whoever tries
+    with JournalWriter(tmp_path, "b") as writer:
+        writer.append(opened(1))
+        with pytest.raises(StoreUnavailable, match="a-000001"):
+            await drain.drain_once()
+        assert ledger.records == [opened(1)]
+        (tmp_path / "a-000001.log").rmdir()
+        assert await drain.drain_once() == 0
+
+
+async def test_a_damaged_segment_that_is_mended_is_booked(tmp_path, ledger, caplog):
+    drain = drain_of(tmp_path, ledger)
+    with JournalWriter(tmp_path, "p") as writer:
+        for number in range(3):
+            writer.append(opened(number))
+        path = tmp_path / "p-000001.log"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:9] + b"\xff" + whole[10:])
+        await drain.drain_once()
+        assert list(drain.damaged) == ["p"] and ledger.records == []
+        path.write_bytes(whole)
+        assert await drain.drain_once() == 3
+        assert drain.damaged == {}

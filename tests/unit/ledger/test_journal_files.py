@@ -73,7 +73,7 @@ def test_a_frame_is_length_and_check_sum_and_msgpack(tmp_path: Path):
     reads=st.sets(st.integers(0, 11)),
     cut=st.floats(0, 1),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_whole_record_is_read_exactly_once_and_in_order(written, segment_bytes, reads, cut):
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
@@ -100,7 +100,7 @@ def test_every_whole_record_is_read_exactly_once_and_in_order(written, segment_b
 
 
 @given(written=st.lists(records, min_size=2, max_size=6), data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_damaged_byte_before_the_last_record_is_an_error_never_a_loss(written, data):
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)

@@ -4,7 +4,9 @@ Nothing is sent upstream before the open record is durable, and no client sees t
 record is. A call whose end is never booked here (the process was killed) is settled from the journal as interrupted.
 """
 
+import logging
 from functools import partial
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -14,13 +16,23 @@ from sekisho.calls.gate import Gate, Outcome
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.stages.trace import caller_of
 from sekisho.dialects import search
-from sekisho.errors import NotAllowed, SekishoError
+from sekisho.errors import Internal, NotAllowed, SekishoError
 from sekisho.ledger.bound import bound_nanousd, prompt_tokens_bound
 from sekisho.ledger.cost import list_cost_nanousd
 from sekisho.ledger.journal import Attempt, Opened, Settled
-from sekisho.values import CallStatus, Usage
+from sekisho.values import CallStatus, Door, Usage
 
-_DOCUMENTS = (b'"application/pdf"', b"data:application/", b'"document"')
+log = logging.getLogger(__name__)
+
+# Words that announce what may have more tokens than bytes. Each door is searched for its own only: a search of a large
+# body costs as much as sending it on.
+_UNPACKED: dict[Door, tuple[bytes, ...]] = {
+    "anthropic_messages": (b'"document"',),
+    "bedrock_invoke": (b'"document"',),
+    "bedrock_converse": (b'"document"', b'"video"'),
+    "openai_chat": (b"data:application/", b'"file"'),
+    "openai_responses": (b'"input_file"',),
+}
 
 
 async def admit(gate: Gate, call: Call, next: Next) -> Reply:
@@ -41,7 +53,8 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
     admitted = replace(call, bound_nanousd=bound)
     try:
         reply = await next(admitted)
-    except SekishoError as error:
+    except Exception as cause:  # also a fault of ours: what was opened is settled, whatever happens
+        error = cause if isinstance(cause, SekishoError) else Internal()
         await _settle(gate, admitted, Outcome(None, error.code, error.message))
         raise
     if isinstance(reply, Answer):
@@ -50,7 +63,7 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
 
 
 def _bound(gate: Gate, call: Call) -> int:
-    """The most this call can cost at the dearest deployment that may serve it."""
+    """The most this call can cost: the sum of its dearest attempts, as many as there may be."""
     prices = [deployment.price for deployment in call.known_model.deployments if deployment.price is not None]
     if not prices:
         raise NotAllowed(
@@ -58,24 +71,27 @@ def _bound(gate: Gate, call: Call) -> int:
             "Ask the administrator to set its price.",
             param="model",
         )
-    prompt_tokens = _prompt_tokens(call)
-    most = max([bound_nanousd(prompt_tokens, call.max_output_tokens, price) for price in prices])
-    return most * gate.limits.max_attempts
+    prompt_tokens, longest_ttl = _prompt_bound(call)
+    bounds = (bound_nanousd(prompt_tokens, call.max_output_tokens, price, longest_ttl=longest_ttl) for price in prices)
+    return sum(sorted(bounds, reverse=True)[: gate.limits.max_attempts])
 
 
-def _prompt_tokens(call: Call) -> int:
-    """The most tokens the prompt can have. Pictures and documents are counted by the words that announce them."""
-    body = call.body
-    return prompt_tokens_bound(
+def _prompt_bound(call: Call) -> tuple[int, Literal["5m", "1h"]]:
+    """The most tokens this prompt can have, and the longest caching it can ask for.
+
+    By byte search, which may find a word where it means nothing: docs/why/bound.md"""
+    body, model = call.body, call.known_model
+    prompt_tokens = prompt_tokens_bound(
         len(body),
         images=search.count(body, b'"image'),
-        compressed_documents=int(any(search.holds(body, word) for word in _DOCUMENTS)),
-        context_tokens=call.known_model.context_tokens,
+        compressed_documents=int(any(search.holds(body, word) for word in _UNPACKED[call.door])),
+        context_tokens=model.context_tokens,
     )
+    return prompt_tokens, "1h" if model.quirks.cache_ttl_1h and search.holds(body, b'"1h"') else "5m"
 
 
 async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
-    """Book the call. Unit: nano-USD, the effective cost. Raises StoreUnavailable: nothing is booked."""
+    """Book the call. Unit: nano-USD, the effective cost. Raises StoreUnavailable: it is booked late."""
     attempts = tuple(_priced(call, note) for note in call.trail.attempts)
     usage = _sum(tuple(attempt.usage for attempt in attempts))
     translation = outcome.translation
@@ -96,7 +112,14 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
         upstream_us=sum(attempt.duration_us for attempt in attempts),
         stages_us=call.trail.stages_us(),
     )
-    gate.journal.append(settled)
+    if settled.cost_nanousd > call.bound_nanousd:
+        log.error(
+            "call %s cost %d nano-USD, more than its bound of %d: see docs/why/bound.md",
+            call.id_text,
+            settled.cost_nanousd,
+            call.bound_nanousd,
+        )
+    gate.settle(settled)
     return settled.cost_nanousd
 
 
@@ -113,7 +136,8 @@ def _priced(call: Call, note: AttemptNote) -> Attempt:
     if note.is_metered:
         cost = list_cost_nanousd(note.usage, price)
     else:
-        cost = bound_nanousd(_prompt_tokens(call), call.max_output_tokens, price)
+        prompt_tokens, longest_ttl = _prompt_bound(call)
+        cost = bound_nanousd(prompt_tokens, call.max_output_tokens, price, longest_ttl=longest_ttl)
     return Attempt(
         deployment=note.deployment.id,
         started_at=note.started_at,

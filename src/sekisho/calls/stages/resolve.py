@@ -1,7 +1,5 @@
 """Read the body, and find the model that its name means."""
 
-from collections.abc import Callable
-
 import msgspec
 from msgspec.structs import replace
 
@@ -11,9 +9,16 @@ from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.calls.reply import Next, Reply
 from sekisho.errors import BadRequest, ModelNotFound
+from sekisho.values import Door
 
-_MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-_decode_number: Callable[[msgspec.Raw], int | None] = msgspec.json.Decoder(int | None).decode
+_MAX_TOKENS_FIELDS: dict[Door, tuple[str, ...]] = {
+    "openai_chat": ("max_completion_tokens", "max_tokens"),
+    "openai_responses": ("max_output_tokens",),
+    "anthropic_messages": ("max_tokens",),
+    "bedrock_invoke": ("max_tokens",),
+    "bedrock_converse": ("maxTokens",),  # inside inferenceConfig
+}
+_decode_number = msgspec.json.Decoder(int | None).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_flag = msgspec.json.Decoder(bool | None).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -35,32 +40,28 @@ async def resolve(gate: Gate, call: Call, next: Next) -> Reply:
     model = gate.registry.find_model(name)
     if model is None:
         raise ModelNotFound(f"There is no model '{name[:100]}' here. GET /v1/models lists those you may use.")
-    return await next(
-        replace(named, model=model, max_output_tokens=_max_output_tokens(fields, model.max_output_tokens))
-    )
+    if call.door == "openai_chat" and (_number(fields, "n") or 1) > 1:
+        raise BadRequest("n: this gateway gives one answer per call.", param="n")  # each would cost like a call
+    return await next(replace(named, model=model, max_output_tokens=_max_output_tokens(named, model.max_output_tokens)))
 
 
-def _max_output_tokens(fields: dict[str, msgspec.Raw], most: int) -> int:
-    """How many tokens the client lets the model write; the model's most if it does not say."""
-    for field in _MAX_TOKENS_FIELDS:
-        if field in fields:
-            value = _number(fields, field)
-            return min(value, most) if value is not None else most
-    if "inferenceConfig" in fields:
+def _max_output_tokens(call: Call, most: int) -> int:
+    """How many tokens the client lets the model write, by the fields that its door reads; the model's most if none."""
+    fields = call.fields
+    if call.door == "bedrock_converse":
         try:
-            inference = _decode_fields(fields["inferenceConfig"])
+            fields = _decode_fields(fields["inferenceConfig"]) if "inferenceConfig" in fields else {}
         except msgspec.DecodeError as error:
             raise BadRequest("'inferenceConfig' must be an object.", param="inferenceConfig") from error
-        value = _number(inference, "maxTokens")
-        return min(value, most) if value is not None else most
-    return most
+    given = [_number(fields, field) for field in _MAX_TOKENS_FIELDS[call.door]]
+    return min(max((value for value in given if value is not None), default=most), most)
 
 
 def _number(fields: dict[str, msgspec.Raw], field: str) -> int | None:
     if field not in fields:
         return None
     try:
-        value = _decode_number(fields[field])
+        value: int | None = _decode_number(fields[field])
     except msgspec.DecodeError as error:
         raise BadRequest(f"'{field}' must be a whole number.", param=field) from error
     if value is not None and value < 1:

@@ -5,7 +5,7 @@ from sekisho.calls.call import AttemptNote, Call
 from sekisho.calls.gate import Gate
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.shaping import Shaped, shape, wire_of
-from sekisho.errors import SekishoError, StoreUnavailable
+from sekisho.errors import Internal, SekishoError, StoreUnavailable
 from sekisho.values import Credential, Deployment, Wire
 
 
@@ -16,9 +16,11 @@ async def send(gate: Gate, call: Call, next: Next) -> Reply:
     shaped = shape(call, wire)
     note = AttemptNote(deployment, gate.clock.now_us(), gate.clock.monotonic_us())
     call.trail.attempts.append(note)
+    call.trail.awaited = shaped.translation if call.stream else None
     try:
         return await _open(gate, call, wire, shaped, note)
-    except SekishoError as error:
+    except Exception as cause:  # also a fault of ours: what it cost must be known
+        error = cause if isinstance(cause, SekishoError) else Internal()
         # what began to answer may be billed; a whole answer has begun when its head is here
         note.is_metered = not (shaped.translation.has_started or (note.status == 200 and not call.stream))
         note.error = error.code
@@ -29,7 +31,6 @@ async def send(gate: Gate, call: Call, next: Next) -> Reply:
 
 
 async def _open(gate: Gate, call: Call, wire: Wire, shaped: Shaped, note: AttemptNote) -> Answer:
-    limits = gate.limits
     response = await gate.upstreams.open(
         note.deployment,
         wire,
@@ -49,13 +50,13 @@ async def _open(gate: Gate, call: Call, wire: Wire, shaped: Shaped, note: Attemp
         call.trail,
         gate.clock,
         is_stream=call.stream,
-        idle_timeout_s=limits.idle_timeout_s,
+        limits=gate.limits,
     )
     try:
         if call.stream:
-            await answer.begin(limits.first_byte_timeout_s)
+            await answer.begin()
         else:
-            await answer.read(limits.max_reply_bytes, limits.first_byte_timeout_s)
+            await answer.read()
     except BaseException:
         response.close()
         raise

@@ -1,10 +1,11 @@
 """Answers of the Anthropic Messages dialect, to and from the neutral events, and its errors."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
+from sekisho.dialects.anthropic_messages.faults import fault
 from sekisho.dialects.anthropic_messages.metering import (
     UsageCounts,
     parse_stop_reason,
@@ -24,60 +25,14 @@ from sekisho.dialects.exchange import (
     ToolDelta,
     ToolStarted,
 )
+from sekisho.dialects.faults import unreadable
 from sekisho.dialects.folding import input_object
-from sekisho.dialects.wording import NOT_ENTITLED, clean, rejected
-from sekisho.errors import RateLimited, SekishoError, UpstreamRejected, UpstreamTimeout, UpstreamUnavailable
+from sekisho.dialects.reading import UNREADABLE
+from sekisho.dialects.sse import SseParser, render_event
+from sekisho.errors import SekishoError, UpstreamUnavailable
 from sekisho.values import Usage
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
-MAX_EVENT_BYTES = 24 * 1024 * 1024
-
-
-class SseEvent(NamedTuple):
-    """One server-sent event; `event` is empty when the stream gave it no name."""
-
-    event: str
-    data: bytes
-
-
-class SseParser:
-    """Cuts a stream into server-sent events, however it was split. One instance per stream.
-
-    Comments, ids and retry times are skipped. Raises UpstreamUnavailable for an event over MAX_EVENT_BYTES.
-    """
-
-    def __init__(self) -> None:
-        self._pending = bytearray()
-        self._event = ""
-        self._data: list[bytes] = []
-        self._size = 0
-
-    def feed(self, data: bytes) -> list[SseEvent]:
-        """The events completed by `data`."""
-        self._pending += data
-        if b"\n" not in data:
-            self._bound()
-            return []
-        lines = bytes(self._pending).split(b"\n")
-        self._pending = bytearray(lines.pop())
-        events: list[SseEvent] = []
-        for line in lines:
-            line = line.removesuffix(b"\r")
-            if not line:
-                if self._data:
-                    events.append(SseEvent(self._event, b"\n".join(self._data)))
-                self._event, self._data, self._size = "", [], 0
-            elif line.startswith(b"data:"):
-                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
-                self._size += len(line)
-            elif line.startswith(b"event:"):
-                self._event = line[6:].strip().decode(errors="replace")
-        self._bound()
-        return events
-
-    def _bound(self) -> None:
-        if self._size + len(self._pending) > MAX_EVENT_BYTES:
-            raise UpstreamUnavailable("The provider's stream is broken: an event is too large.")
 
 
 class _Block(msgspec.Struct, frozen=True):
@@ -130,29 +85,6 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_message = msgspec.json.Decoder(_Message).decode
 
 
-def fault(kind: str, message: str) -> SekishoError:
-    """The error for an `error.type` of the Anthropic API. Returned, not raised."""
-    match kind:
-        case "rate_limit_error":
-            return RateLimited(clean(message) or None, retry_after_s=5)
-        case "invalid_request_error" | "request_too_large":
-            return rejected(message)
-        case "not_found_error":
-            return rejected(message or "The model provider does not know this model.", 404)
-        case "authentication_error" | "permission_error" | "billing_error":
-            # the gateway's own account, not the caller's key
-            return UpstreamRejected(NOT_ENTITLED)
-        case "timeout_error":
-            return UpstreamTimeout(clean(message) or None)
-        case _:
-            return UpstreamUnavailable(clean(message) or None)
-
-
-def broken(error: Exception) -> SekishoError:
-    """What to raise for an answer that does not keep to the dialect."""
-    return UpstreamUnavailable(f"The provider's answer cannot be read: {clean(str(error))}")
-
-
 class ReplyParser:
     """Reads an answer of the Anthropic API. One instance per call.
 
@@ -167,19 +99,19 @@ class ReplyParser:
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
-        for _, payload in self._sse.feed(data):
+        for sent in self._sse.feed(data):
             try:
-                event = _decode_event(payload)
-            except (msgspec.DecodeError, RecursionError) as error:
-                raise broken(error) from error
+                event = _decode_event(sent.data)
+            except UNREADABLE as error:
+                raise unreadable(error) from error
             self._read(event, events)
         return events
 
     def whole(self, body: bytes) -> list[Event]:
         try:
             message = _decode_message(body)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise broken(error) from error
+        except UNREADABLE as error:
+            raise unreadable(error) from error
         if message.stop_reason is None:
             raise UpstreamUnavailable("The provider's answer cannot be read: it has no stop reason.")
         events: list[Event] = [Started(message.id)]
@@ -301,7 +233,7 @@ class ReplyRenderer:
         )
 
     def failure(self, error: SekishoError) -> bytes:
-        return b"event: error\ndata: " + render_error(error, self._id.removeprefix("msg_")) + b"\n\n"
+        return render_event(render_error(error, self._id.removeprefix("msg_")), b"error")
 
     def keepalive(self) -> bytes:
         return PING
@@ -415,7 +347,7 @@ def _delta(index: int, delta: dict[str, Any], content: str, out: list[bytes]) ->
 
 
 def _sse(kind: str, members: dict[str, Any]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode({"type": kind, **members}))
+    return render_event(msgspec.json.encode({"type": kind, **members}), kind.encode())
 
 
 def render_error(error: SekishoError, call_id: str) -> bytes:

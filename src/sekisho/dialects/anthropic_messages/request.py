@@ -37,6 +37,7 @@ _IMAGE_FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/gif": "gif", 
 _MEDIA_TYPES = {format_: media_type for media_type, format_ in _IMAGE_FORMATS.items()}
 
 # Blocks of tools that ran at the provider. Their calls and results belong together, so both go.
+_PRICED_APART = ("inference_geo", "service_tier", "speed")
 _SERVER_BLOCKS = ("server_tool_use", "mcp_tool_use", "mcp_tool_result", "container_upload")
 _SERVER_RESULT = "_tool_result"
 
@@ -284,9 +285,16 @@ def _object(raw: msgspec.Raw, where: str) -> str:
     return text.decode()
 
 
-def rename_model(body: bytes, upstream_model: str) -> bytes:
-    """The body with another model name and nothing else changed, for the Anthropic API as upstream."""
+def pass_request(body: bytes, upstream_model: str, *, max_output_tokens: int) -> bytes:
+    """A client's own body for the Anthropic API as upstream: another model name, no longer answer than the model's.
+
+    What would change the price of a token is left out; all else stays as it came."""
     members = decode(body, dict[str, msgspec.Raw], "body")
+    for name in _PRICED_APART:
+        members.pop(name, None)
+    asked = bytes(members.get("max_tokens", b""))
+    if asked.isdigit() and int(asked) > max_output_tokens:
+        members["max_tokens"] = msgspec.Raw(b"%d" % max_output_tokens)
     members["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
     return msgspec.json.encode(members)
 

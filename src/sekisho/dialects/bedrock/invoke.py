@@ -65,6 +65,7 @@ _TOOL_EXTRAS: dict[str, str] = {
     "eager_input_streaming": "",
     "input_examples": "tool-examples-2025-10-29",
 }
+_TOOL_BLOCKS = (b'"tool_use"', b'"tool_result"')
 _SYSTEM_ROLE = re.compile(rb'"role"\s*:\s*"system"')
 _CACHE_CONTROL = b'"cache_control"'
 _CACHE_OBJECT = re.compile(rb'"cache_control"\s*:\s*\{[^{}]*\}')
@@ -137,6 +138,7 @@ class _Fitting:
         self._billing_header()
         self._system_turns()
         self._tools(kept_betas)
+        self._tools_of_history()
         self._cache_points()
         self._thinking(self._max_tokens())
         self._output_config()
@@ -229,6 +231,19 @@ class _Fitting:
             kept.append({name: value for name, value in tool.items() if name not in extras})
         if changed:
             self._replace_tools(kept)
+
+    def _tools_of_history(self) -> None:
+        """A bare definition of each tool the history uses: Bedrock refuses tool blocks in a request without tools."""
+        raw = self._out["messages"]
+        if self._out.get("tools", b"[]") != b"[]" or not any(search.holds(raw, word) for word in _TOOL_BLOCKS):
+            return
+        names: dict[str, None] = {}
+        for turn in decode(raw, list[_Turn], "messages"):
+            blocks = [decode(block, _Typed, "messages") for block in _blocks(turn.content)]
+            names |= dict.fromkeys(block.name for block in blocks if block.type == "tool_use" and block.name)
+        if names:
+            self._out["tools"] = _encode([{"name": name, "input_schema": {"type": "object"}} for name in names])
+            self._order()
 
     def _replace_tools(self, kept: list[Members]) -> None:
         names = {bytes(tool.get("name", msgspec.Raw())) for tool in kept}

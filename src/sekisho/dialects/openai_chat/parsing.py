@@ -22,10 +22,11 @@ from sekisho.dialects.exchange import (
     ToolDelta,
     ToolStarted,
 )
+from sekisho.dialects.openai_chat.faults import named_error, reported_error
 from sekisho.dialects.openai_chat.usage import parse_usage
 from sekisho.dialects.reading import UNREADABLE, mend_surrogates
 from sekisho.dialects.sse import SseParser
-from sekisho.errors import RateLimited, SekishoError, UpstreamRejected, UpstreamUnavailable
+from sekisho.errors import UpstreamUnavailable
 from sekisho.values import StopReason
 
 DONE = b"[DONE]"
@@ -111,36 +112,6 @@ def read_finish_reason(finish_reason: str) -> StopReason:
     if finish_reason == "error":
         raise UpstreamUnavailable("The model provider broke off its answer.")
     return _STOP_REASONS.get(finish_reason, "end_turn")
-
-
-def reported_error(error: Any) -> SekishoError:
-    """The error an upstream wrote into its answer. Only what it says of the request itself is shown to the caller."""
-    fields = error if isinstance(error, dict) else {"message": error}
-    message = str(fields.get("message") or "The model provider reported an error.")[:2_000]
-    words = f"{fields.get('code')} {fields.get('type')}".lower()
-    status = next((value for key in ("code", "status") if (value := _status(fields.get(key)))), 0)
-    if status == 429 or "rate_limit" in words or "throttl" in words:
-        return RateLimited("The model provider is busy.")
-    if 400 <= status < 500 or "invalid_request" in words or "context_length" in words:
-        return UpstreamRejected(message, status=status or 400)
-    unavailable = UpstreamUnavailable("The model provider reported an error in its answer.")
-    unavailable.__cause__ = ValueError(message)
-    return unavailable
-
-
-def named_error(data: bytes) -> SekishoError:
-    """The error in an event that is named so, whatever shape its data has."""
-    try:
-        fields = msgspec.json.decode(data)
-    except UNREADABLE:
-        return reported_error(data.decode("utf-8", "replace"))
-    return reported_error(fields.get("error", fields) if isinstance(fields, dict) else fields)
-
-
-def _status(value: Any) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3:
-        return int(value)
-    return value if isinstance(value, int) else 0
 
 
 class ReplyParser:
@@ -273,7 +244,7 @@ class ReplyParser:
         fragment = arguments if isinstance(arguments, str) else ""
         if isinstance(arguments, dict):
             fragment = msgspec.json.encode(arguments).decode()  # Ollama's native form
-        key = call.index if call.index is not None else self._guess_index(call, name)
+        key = call.index if call.index is not None else self._guess_index(name)
         tool = self._tools.get(key)
         if tool is None or (call.id and name and call.id != tool.id):
             if not name:
@@ -288,7 +259,7 @@ class ReplyParser:
         tool.pieces.append(fragment)
         events.append(ToolDelta(tool.index, fragment))
 
-    def _guess_index(self, call: _ToolCall, name: str) -> int:
+    def _guess_index(self, name: str) -> int:
         """Servers that number no calls send each whole, or go on with the last."""
         is_new = not self._tools or bool(name)
         return len(self._tools) if is_new else len(self._tools) - 1

@@ -1,7 +1,8 @@
 """OpenAI chat completions on both sides: bytes pass, and only what governs the call is read or written.
 
-Changed on the way: the model's name and `stream_options` of the request; in the answer, usage that the client did not
-ask for (taken out) and `cost` (ours put in). Everything else reaches the other side as it was written.
+Changed on the way: the model's name on both sides, `stream_options`, too long an answer's length and a service tier in
+the request; in the answer, usage that the client did not ask for (taken out) and `cost` (ours put in). Everything else
+reaches the other side as it was written.
 """
 
 import re
@@ -9,14 +10,8 @@ import re
 import msgspec
 
 from sekisho.dialects.exchange import Metered, Started, Stopped
-from sekisho.dialects.openai_chat.parsing import (
-    DONE,
-    ReplyParser,
-    decode_chunk,
-    named_error,
-    read_finish_reason,
-    reported_error,
-)
+from sekisho.dialects.openai_chat.faults import named_error, reported_error
+from sekisho.dialects.openai_chat.parsing import DONE, ReplyParser, decode_chunk, read_finish_reason
 from sekisho.dialects.openai_chat.replies import MEDIA_TYPE, TERMINATOR, render_failure
 from sekisho.dialects.openai_chat.usage import parse_usage, with_cost
 from sekisho.dialects.reading import UNREADABLE, mend_surrogates
@@ -27,34 +22,44 @@ from sekisho.values import StopReason, Usage
 _decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 # Inside a JSON string these quotes would be escaped, so only real keys match. Without a match a chunk passes unread.
+_MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _NOTEWORTHY = re.compile(rb'"(?:usage|error)"\s*:\s*[^\sn]|"finish_reason"\s*:\s*"|"object"\s*:\s*"error"')
 
 
-def pass_request(body: bytes, upstream_model: str, *, include_usage: bool) -> bytes:
-    """The client's body with the upstream's model name and, for a stream with `include_usage`, usage asked for.
+def pass_request(body: bytes, upstream_model: str, *, max_output_tokens: int) -> bytes:
+    """The client's body with the upstream's model name and, for a stream, usage asked for.
 
-    Raises BadRequest for a body that is no JSON object; all other checking is the upstream's."""
+    An answer's length is lowered to `max_output_tokens`; a service tier, which has its own price, is left out. Raises
+    BadRequest for a body that is no JSON object; all other checking is the upstream's."""
     try:
         fields = _raw_object(body)
-        if include_usage and fields.get("stream") == msgspec.Raw(b"true"):
+        if fields.get("stream") == msgspec.Raw(b"true"):
             options = _raw_object(fields.get("stream_options", b"null")) if _has(fields, "stream_options") else {}
             options["include_usage"] = msgspec.Raw(b"true")
             fields["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
     except UNREADABLE as error:
         raise BadRequest("The body must be a JSON object, and stream_options too.") from error
+    for name in ("max_tokens", "max_completion_tokens"):
+        asked = bytes(fields.get(name, b""))
+        if asked.isdigit() and int(asked) > max_output_tokens:
+            fields[name] = msgspec.Raw(b"%d" % max_output_tokens)
+    fields.pop("service_tier", None)
     fields["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
     return msgspec.json.encode(fields)
 
 
 class ChatPassing:
-    """A translation.Translation for equal wires. `wants_usage`: the client asked for it (always, without a stream).
+    """A translation.Translation for equal wires.
+
+    `model`: the name to show instead of the upstream's. `wants_usage`: the client asked for it (always without stream).
 
     Held back for `finish`: usage that comes alone, and everything from the chunk with the finish reason on."""
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, *, call_id: str, wants_usage: bool) -> None:
+    def __init__(self, *, call_id: str, model: str, wants_usage: bool) -> None:
         self._call_id = call_id
+        self._model = b'"model":' + msgspec.json.encode(model)
         self._wants_usage = wants_usage
         self._sse = SseParser()
         self._held: list[bytes] = []
@@ -74,11 +79,8 @@ class ChatPassing:
                 self.is_complete = True
             elif event.name == b"error":
                 raise named_error(event.data)
-            elif self._is_ending or _NOTEWORTHY.search(event.data):
-                passed.append(self._inspect(event.data))
             else:
-                self.has_started = True
-                passed.append(render_event(event.data, event.name))
+                passed.append(self._pass(_MODEL.sub(lambda _: self._model, event.data, count=1), event.name))
         return b"".join(passed)
 
     def finish(self, cost_nanousd: int | None) -> bytes:
@@ -95,7 +97,7 @@ class ChatPassing:
         self._body = body
 
     def body(self, cost_nanousd: int | None) -> bytes:
-        fields = _raw_object(self._body)
+        fields = _raw_object(_MODEL.sub(lambda _: self._model, self._body, count=1))
         if _has(fields, "usage"):
             fields["usage"] = with_cost(fields["usage"], cost_nanousd)
         return msgspec.json.encode(fields)
@@ -105,6 +107,12 @@ class ChatPassing:
 
     def keepalive(self) -> bytes:
         return KEEPALIVE
+
+    def _pass(self, data: bytes, name: bytes) -> bytes:
+        if self._is_ending or _NOTEWORTHY.search(data):
+            return self._inspect(data)
+        self.has_started = True
+        return render_event(data, name)
 
     def _inspect(self, data: bytes) -> bytes:
         """Note what a chunk says of the call; gives what of it may go on now."""

@@ -63,8 +63,6 @@ def parse_request(body: bytes) -> Request:
     """Raises BadRequest with the path of the field that cannot be read or served."""
     source = decode_object(body)
     unused = [name for name in source if name not in _FIELDS]
-    if (find_count(source, "n") or 1) > 1:
-        raise BadRequest("n: this gateway gives one answer per call.", param="n")
     turns = _turns(source)
     tools, tool_choice = _tools(source, unused)
     stream = find_bool(source, "stream") or False

@@ -9,8 +9,10 @@ from typing import Literal
 from urllib.parse import quote
 
 from sekisho.clock import Clock
-from sekisho.upstream.bedrock.faults import bedrock_fault
+from sekisho.dialects.bedrock.faults import parse_fault
+from sekisho.errors import SekishoError
 from sekisho.upstream.bedrock.signing import Signer
+from sekisho.upstream.faults import answered, read_fault, retry_after_s
 from sekisho.upstream.http1 import Http1Client, Http1Response
 from sekisho.upstream.origin import Origin, parse_origin
 from sekisho.values import AwsCredential, Credential, Deployment
@@ -58,7 +60,7 @@ class BedrockClient:
         response = await self._http.send(origin, b"POST", target, sent, body, first_byte_timeout_s=first_byte_timeout_s)
         if response.status == 200:
             return response
-        raise await bedrock_fault(response, deployment.region)
+        raise await _fault(response, deployment.region)
 
 
 @lru_cache(maxsize=4096)
@@ -67,3 +69,14 @@ def _route(endpoint: str, model: str, operation: str) -> tuple[Origin, bytes, st
     origin, base = parse_origin(endpoint)
     path = f"{base}/model/{quote(model, safe='')}/{operation}"
     return origin, path.encode("ascii"), path
+
+
+async def _fault(response: Http1Response, region: str) -> SekishoError:
+    error = parse_fault(
+        response.headers.get(b"x-amzn-errortype", b"").decode("latin-1"),
+        await read_fault(response),
+        unknown=response.status,
+        provider=f"Amazon Bedrock in {region}",
+        retry_after_s=retry_after_s(response),
+    )
+    return answered(error, response, b"x-amzn-requestid")

@@ -1,9 +1,11 @@
 """What our own processes ask over the Unix socket: the snapshot, and how the control plane is."""
 
+import asyncio
 import dataclasses
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
 from starlette.responses import Response
 
 from sekisho.web.admin.authority import Authority
@@ -15,9 +17,18 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
     router = APIRouter(prefix="/internal", dependencies=[Depends(authority.local)], include_in_schema=False)
 
     @router.get("/snapshot")
-    async def snapshot(after: Annotated[int, Query(ge=0)], process: Annotated[str, Query(max_length=64)]) -> Response:
+    async def snapshot(
+        request: Request, after: Annotated[int, Query(ge=0)], process: Annotated[str, Query(max_length=64)]
+    ) -> Response:
         """The msgpack `Delivery` once its epoch differs from `after`, else 204 after 20 s."""
-        delivery = await services.distribution.ask(process, after)
+        asking = asyncio.ensure_future(services.distribution.ask(process, after))
+        gone = asyncio.ensure_future(_gone(request))  # nobody to answer: a clean stop must not wait for this
+        try:
+            await asyncio.wait({asking, gone}, return_when=asyncio.FIRST_COMPLETED)
+            delivery = asking.result() if asking.done() else None
+        finally:
+            asking.cancel()
+            gone.cancel()
         if delivery is None:
             return Response(status_code=204)
         return Response(delivery, media_type="application/msgpack")
@@ -38,3 +49,9 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
         return {"models": [model.name for model in services.models()]}
 
     return router
+
+
+async def _gone(request: Request) -> None:
+    """Wait until the other side has closed its connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

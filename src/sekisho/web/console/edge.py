@@ -9,8 +9,8 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qs, urlsplit
-from zoneinfo import ZoneInfo
+from urllib.parse import parse_qs, unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -24,6 +24,7 @@ SESSION_COOKIE = "sekisho_session"
 VISIT_COOKIE = "sekisho_visit"
 LANGUAGE_COOKIE = "sekisho_language"
 THEME_COOKIE = "sekisho_theme"
+ZONE_COOKIE = "sekisho_zone"
 THEMES = ("light", "dark")
 
 _CSP = (
@@ -150,6 +151,14 @@ async def _to_sign_in(visit: Visit) -> Response:
     return RedirectResponse(f"{ROOT}/sign-in", 303)
 
 
+def _zone(wanted: str, usual: str) -> ZoneInfo:
+    """The time zone that the browser's script wrote into its cookie, else the usual one."""
+    try:
+        return ZoneInfo(unquote(wanted)[:100] or usual)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo(usual)
+
+
 def _visit(request: Request, info: ConsoleInfo) -> Visit:
     """What cookies and headers say, before anything is looked up."""
     cookies = request.cookies
@@ -158,7 +167,7 @@ def _visit(request: Request, info: ConsoleInfo) -> Visit:
     language = choose(cookies.get(LANGUAGE_COOKIE, ""), request.headers.get("accept-language", ""))
     return Visit(
         request=request,
-        words=Words(language, ZoneInfo(info.time_zone)),
+        words=Words(language, _zone(cookies.get(ZONE_COOKIE, ""), info.time_zone)),
         theme=theme if theme in THEMES else "",
         token=token,
         secret=token or cookies.get(VISIT_COOKIE, "")[:200] or secrets.token_urlsafe(24),

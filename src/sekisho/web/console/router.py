@@ -53,10 +53,11 @@ _IMMUTABLE = "public, max-age=31536000, immutable"
 def create_console_router(
     queries: CallQueries, sessions: ConsoleSessions, *, info: ConsoleInfo, clock: Clock | None = None
 ) -> APIRouter:
-    """The routes under /console, ready to include in an application."""
+    """The routes under /console, and / which leads there, ready to include in an application."""
     pages = _Pages(queries, sessions, info, clock or SystemClock())
     edge = pages.edge
     router = APIRouter()
+    router.add_route("/", _to_console, ["GET"])
     router.add_route(ROOT, edge.page(pages.live), ["GET"])
     router.add_route(f"{ROOT}/", edge.page(pages.live), ["GET"])
     router.add_route(f"{ROOT}/calls/changes", edge.page(pages.changes), ["GET"])
@@ -72,6 +73,11 @@ def create_console_router(
     router.add_route(f"{ROOT}/assets/{{address}}", pages.asset, ["GET"])
     router.add_route(f"{ROOT}/{{rest:path}}", edge.page(pages.nothing), ["GET", "POST"])
     return router
+
+
+async def _to_console(_request: Request) -> Response:
+    """Where a person goes who opens the bare address."""
+    return RedirectResponse(ROOT, 303)
 
 
 @dataclass

@@ -26,6 +26,7 @@ _AGENTS = {
     "openai-sdk": "OpenAI SDK",
     "anthropic-sdk": "Anthropic SDK",
 }
+_PROVIDERS = {"bedrock": "Bedrock", "anthropic": "Anthropic"}
 _STRIP_FIRST, _STRIP_LAST = 5, 82
 _BAR_WIDTH = 64.0
 _BAR_LEAST = 1.2  # a class that is there at all is visible
@@ -78,6 +79,14 @@ class Row:
     def agent(self) -> str:
         """The agent's name as its makers write it."""
         return agent_name(self.call.agent)
+
+    @property
+    def place(self) -> str:
+        """The deployment in short: who serves it and where. The model's own id is in the details."""
+        provider, _, rest = self.call.deployment.partition("/")
+        if provider == "bedrock" and "/" in rest:
+            return f"Bedrock · {rest.partition('/')[0]}"
+        return _PROVIDERS.get(provider, provider)
 
     @property
     def reached_x(self) -> float:
@@ -199,6 +208,8 @@ def _note(call: CallView, words: Words) -> tuple[Markup | str, str]:
         return words.known(f"error.{call.error}", call.error), css
     if not call.is_metered and call.status != "running":
         return words("note.unmetered"), "care"
+    if call.client_left:
+        return words("note.client_left"), "sub"
     if call.stop_reason == "max_tokens":
         return words("note.max_tokens"), "sub"
     if call.stop_reason not in (None, "end_turn", "tool_use", "stop_sequence"):

@@ -45,6 +45,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     stages_us: tuple[int, ...] = ()
     error: str = ""
     message: str = ""
+    client_left: bool = False
     stop_reason: StopReason | None = None
 
 
@@ -162,10 +163,12 @@ class ConsoleSessions(Protocol):
 
 
 class ConsoleInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the console says of this installation. `stages`: names in the order a call walks them; `time_zone`: IANA."""
+    """What the console says of this installation. `stages`: names in the order a call walks them; `time_zone`: IANA,
+    for a browser that does not say its own. `command`: how this program is called in a shell here."""
 
     stages: tuple[str, ...]
     simulated: bool = False
     time_zone: str = "UTC"
     version: str = ""
+    command: str = "sekisho"
     is_https: bool = False

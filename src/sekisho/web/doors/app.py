@@ -4,7 +4,8 @@ import logging
 
 import msgspec
 
-from sekisho.calls.gate import Gate
+from sekisho.calls.gate import Gate, Limits
+from sekisho.errors import StoreUnavailable
 from sekisho.values import Door
 from sekisho.web.doors.asgi import Receive, Scope, Send, send_whole
 from sekisho.web.doors.calls import CallDoor
@@ -37,6 +38,18 @@ class DoorApp:
         self.client_send_timeout_s = gate.limits.client_send_timeout_s
         self._lists = ListingDoor(gate)
         self._forward = forward
+
+    @property
+    def limits(self) -> Limits:
+        return self._gate.limits
+
+    def tick(self) -> None:
+        """What is to be done again and again: signs of life to waiting clients, and bookings that are owed."""
+        self.calls.keep_alive()
+        try:
+            self._gate.pay_owed()
+        except StoreUnavailable as error:
+            log.error("%d calls are not booked yet: %s", len(self._gate.owed), error.message)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -3,10 +3,13 @@
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from sekisho.errors import BadRequest
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-litellm-api-key"})
 HeaderList = list[tuple[bytes, bytes]]
 
 JSON = b"application/json"
@@ -24,6 +27,15 @@ async def send_whole(
         }
     )
     await send({"type": "http.response.body", "body": body})
+
+
+def check_headers(scope: Scope) -> None:
+    """Refuse a request that carries two different keys under one name: whoever looked at it before us may have read
+    the other one. Raises BadRequest."""
+    seen: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in KEY_HEADERS and seen.setdefault(name, value) != value:
+            raise BadRequest(f"The header '{name.decode('latin-1')}' stands twice, with different values.")
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:

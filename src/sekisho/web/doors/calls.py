@@ -6,8 +6,6 @@ is booked. Why the reader is the request's own task: docs/why/drain.md
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from urllib.parse import unquote
 
 from sekisho.calls.answer import Answer
@@ -16,14 +14,14 @@ from sekisho.calls.gate import Gate, Limits
 from sekisho.calls.path import COUNT_STAGES, STAGES, join
 from sekisho.calls.reply import Counted, Next
 from sekisho.clock import id_text, new_id
-from sekisho.errors import BadRequest, BodyTooLarge, Internal, SekishoError
+from sekisho.errors import BadRequest, BodyTooLarge, Internal, SekishoError, StoreUnavailable
 from sekisho.values import Door
-from sekisho.web.doors.asgi import JSON, HeaderList, Message, Receive, Scope, Send, headers_of, send_whole
+from sekisho.web.doors.asgi import JSON, Receive, Scope, Send, check_headers, headers_of, send_whole
+from sekisho.web.doors.client import Client
 from sekisho.web.doors.refusals import id_headers, send_error
 
 log = logging.getLogger(__name__)
 _RELEASE_TIMEOUT_S = 0.5
-_KEEPALIVE_TIMEOUT_S = 0.05
 
 
 class ClientGone(BadRequest):
@@ -39,7 +37,7 @@ class CallDoor:
         self._gate = gate
         self._generate: Next = join(gate, STAGES)
         self._count: Next = join(gate, COUNT_STAGES)
-        self._streams: set[Relay] = set()
+        self._clients: set[Client] = set()
 
     async def serve(
         self,
@@ -69,119 +67,83 @@ class CallDoor:
             path_model=unquote(model),
             path_stream=is_stream,
         )
+        client = Client(call, receive, send, gate.clock)
+        self._clients.add(client)
         try:
-            await self._walk(call, receive, send)
+            await self._answer(call, client, scope, send)
+        finally:
+            self._clients.discard(client)
+            client.close()
+
+    async def _answer(self, call: Call, client: Client, scope: Scope, send: Send) -> None:
+        try:
+            check_headers(scope)
+            await self._walk(call, client, send)
         except ClientGone:
             log.debug("call %s: the client left before its request was complete", call.id_text)
         except SekishoError as error:
-            await send_error(send, door, error, call.id_text)
+            await _refuse(call, client, send, error)
+        except asyncio.CancelledError:  # the server, at the end of its grace time; the task ends here in any case
+            log.warning("call %s was cut off: its process stops", call.id_text)
+            await _refuse(call, client, send, StoreUnavailable("Sekisho is stopping. Try again."))
         except Exception:  # the edge: whatever it is, the caller gets an id and the log gets the cause
             log.exception("call %s failed inside Sekisho", call.id_text)
-            await send_error(send, door, Internal(f"Sekisho failed on call {call.id_text}."), call.id_text)
+            await _refuse(call, client, send, Internal(f"Sekisho failed on call {call.id_text}."))
 
-    async def _walk(self, call: Call, receive: Receive, send: Send) -> None:
+    async def _walk(self, call: Call, client: Client, send: Send) -> None:
         reply = await (self._generate if call.operation == "generate" else self._count)(call)
         if isinstance(reply, Counted):
             key = b"inputTokens" if call.door.startswith("bedrock") else b"input_tokens"
             await send_whole(send, 200, b'{"%s":%d}' % (key, reply.input_tokens), JSON, id_headers(call.id_text))
         elif reply.is_stream:
-            await self._relay(call, reply, receive, send)
+            try:
+                await self._relay(call, reply, client)
+            except BaseException:  # the server stops, or a fault of ours: what was opened is settled all the same
+                await reply.abandon("cut_off", "Sekisho had to stop the answer.")
+                raise
+            await reply.release(_RELEASE_TIMEOUT_S)
         else:
             body = await reply.whole()
             assert reply.cost_nanousd is not None
             headers = [*id_headers(call.id_text), (b"x-litellm-response-cost", usd(reply.cost_nanousd))]
-            await send_whole(send, 200, body, reply.media_type, headers)
+            await send_whole(send, 200, body, JSON, headers)
 
-    async def _relay(self, call: Call, answer: Answer, receive: Receive, send: Send) -> None:
-        relay = Relay(self._gate, call, answer, receive, send)
-        with self._listed(relay):
-            await relay.run()
-        await answer.release(_RELEASE_TIMEOUT_S)
-
-    @contextmanager
-    def _listed(self, relay: "Relay") -> Iterator[None]:
-        self._streams.add(relay)
-        try:
-            yield
-        finally:
-            self._streams.discard(relay)
-
-    async def keep_alive(self) -> None:
-        """Write to the clients of silent streams, so that nothing between us takes the connection for dead."""
-        for relay in tuple(self._streams):
-            await relay.keep_alive()
-
-
-class Relay:
-    """One stream on its way to its client."""
-
-    def __init__(self, gate: Gate, call: Call, answer: Answer, receive: Receive, send: Send) -> None:
-        self._gate = gate
-        self._limits = gate.limits
-        self._call = call
-        self._answer = answer
-        self._receive = receive
-        self._send = send
-        self._is_sending = False
-        self._has_left = False
-        self._sent_us = gate.clock.monotonic_us()
-
-    async def run(self) -> None:
+    async def _relay(self, call: Call, answer: Answer, client: Client) -> None:
         """Send the whole stream. If the client leaves, read on without it for at most the drain time."""
-        leaving = asyncio.ensure_future(self._receive())
-        try:
-            await self._start()
-            await self._pass_on(leaving)
-            if self._has_left:
-                await self._drain()
-        finally:
-            leaving.cancel()
-
-    async def _start(self) -> None:
-        trail = self._call.trail
+        trail = call.trail
         trail.first_byte_us = self._gate.clock.monotonic_us() - trail.started_us
-        headers: HeaderList = [
-            (b"content-type", self._answer.media_type),
-            (b"cache-control", b"no-cache"),
-            (b"x-accel-buffering", b"no"),
-            *id_headers(self._call.id_text),
-        ]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-
-    async def _pass_on(self, leaving: "asyncio.Future[Message]") -> None:
-        answer = self._answer
+        client.watch()
+        await client.begin(answer.media_type)
         while not answer.has_ended:
             data = await answer.next()
-            if leaving.done():
-                self._has_left = answer.client_left = True
-                return
-            self._is_sending = True  # for as long as the client takes: the server closes on one that does not read
-            await self._send({"type": "http.response.body", "body": data, "more_body": not answer.has_ended})
-            self._is_sending = False
-            self._sent_us = self._gate.clock.monotonic_us()
+            if client.has_left:
+                answer.client_left = True
+                break
+            await client.write(data, is_last=answer.has_ended)
+        if not answer.has_ended:
+            await self._drain(answer)
 
-    async def _drain(self) -> None:
-        answer = self._answer
+    async def _drain(self, answer: Answer) -> None:
         try:
-            async with asyncio.timeout(self._limits.drain_timeout_s):
+            async with asyncio.timeout(self._gate.limits.drain_timeout_s):
                 while not answer.has_ended:
                     await answer.next()
         except TimeoutError:
-            await answer.abandon()
+            await answer.abandon("client_gone", "The client left the stream.")
 
-    async def keep_alive(self) -> None:
-        if self._is_sending or self._has_left:
-            return
-        silent_us = self._gate.clock.monotonic_us() - self._sent_us
-        if silent_us < self._limits.keepalive_s * 1_000_000:
-            return
-        if data := self._answer.keepalive():
-            self._sent_us = self._gate.clock.monotonic_us()
-            try:
-                async with asyncio.timeout(_KEEPALIVE_TIMEOUT_S):
-                    await self._send({"type": "http.response.body", "body": data, "more_body": True})
-            except TimeoutError:
-                pass  # it does not read: nobody else's stream waits for that
+    def keep_alive(self) -> None:
+        """Write to the clients of silent streams, so that nothing between us takes the connection for dead."""
+        for client in tuple(self._clients):
+            client.keep_alive(self._gate.limits.keepalive_s)
+
+
+async def _refuse(call: Call, client: Client, send: Send, error: SekishoError) -> None:
+    if client.has_begun:
+        await client.fail(error)
+    else:
+        # a client that waits for "100 Continue" may or may not send its body now: only a new connection is clear
+        headers = [(b"connection", b"close")] if b"expect" in call.headers else []
+        await send_error(send, call.door, error, call.id_text, headers)
 
 
 def usd(nanousd: int) -> bytes:

@@ -4,13 +4,14 @@ import asyncio
 import logging
 from pathlib import Path
 
-from sekisho.errors import SekishoError
+from sekisho.errors import BodyTooLarge, SekishoError
 from sekisho.upstream.http1 import Http1Client, Http1Response, Origin
 from sekisho.web.doors.asgi import HeaderList, Receive, Scope, Send, send_whole
 
 log = logging.getLogger(__name__)
 
 FORWARDED = b"x-sekisho-forwarded"
+_HOST = b"x-sekisho-host"
 _HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -25,8 +26,10 @@ _HOP_BY_HOP = frozenset(
         b"date",
         b"server",
         FORWARDED,
+        _HOST,
     }
 )
+_BODY_TIMEOUT_S = 60.0
 _FIRST_BYTE_TIMEOUT_S = 60.0
 _IDLE_TIMEOUT_S = 300.0
 
@@ -40,9 +43,16 @@ class ForwardDoor:
         self._max_body_bytes = max_body_bytes
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await self._read(receive)
+        try:
+            async with asyncio.timeout(_BODY_TIMEOUT_S):
+                body = await self._read(receive)
+        except BodyTooLarge as error:
+            await send_whole(send, error.status, b'{"error":{"message":"The request body is too large."}}')
+            return
+        except TimeoutError:
+            await send_whole(send, 408, b'{"error":{"message":"The request body did not arrive in time."}}')
+            return
         if body is None:
-            await send_whole(send, 413, b'{"error":{"message":"The request body is too large."}}')
             return
         target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         try:
@@ -61,16 +71,17 @@ class ForwardDoor:
         await _pass_back(response, receive, send)
 
     async def _read(self, receive: Receive) -> bytes | None:
+        """The whole body; None when the client left before its end: half a request must not be acted on."""
         parts: list[bytes] = []
         size = 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return b"".join(parts)
+                return None
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > self._max_body_bytes:
-                return None
+                raise BodyTooLarge
             if not message.get("more_body", False):
                 return b"".join(parts)
 
@@ -80,7 +91,7 @@ def _request_headers(scope: Scope) -> HeaderList:
     host = next((value for name, value in scope["headers"] if name == b"host"), b"")
     client = scope.get("client")
     headers.append((FORWARDED, (client[0] if client else "").encode() or b"-"))
-    headers.append((b"x-sekisho-host", host))
+    headers.append((_HOST, host))
     return headers
 
 

@@ -35,8 +35,12 @@ _DISCONNECT: Message = {"type": "http.disconnect"}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
-    b"content-length: 30\r\nconnection: close\r\n\r\nInvalid HTTP request received."
+    b"content-length: %d\r\nconnection: close\r\n\r\n%b"
 )
+_NO_HTTP = "Invalid HTTP request received."
+_HEAD_TOO_LARGE = "The request head is too large."
+_NO_UPGRADE = "A request with a body cannot offer another protocol: speak HTTP/1.1 without Upgrade."
+_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _FAILED = (
     b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"content-length: 21\r\nconnection: close\r\n\r\nInternal Server Error"
@@ -168,9 +172,12 @@ class Exchange:
         if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
             raise RuntimeError("a header must be one line")
         self.is_started = True
+        says_close = False
         for name, value in headers:
             if name == b"content-length":
                 self._left = int(value)
+            elif name == b"connection":
+                says_close = self._says_close(value)
         if self._is_head_request or status in _BODILESS:
             self._left = 0
         self._is_chunked = self._left is None and not self._is_http_1_0
@@ -179,12 +186,18 @@ class Exchange:
         # else the end of the connection is the end of the body; and a body that waits for 100 may never be sent
         if (self._left is None and not self._is_chunked) or self.expects_continue:
             self.is_kept_alive = False
-        if not self.is_kept_alive:
+        if not self.is_kept_alive and not says_close:
             lines += b"connection: close\r\n"
         status_line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
         self._head = b"%b%b%b\r\n" % (status_line, self._connection.date_line(), lines)
         if self._left is None:  # a stream: its head is news in itself
             self._write(b"")
+
+    def _says_close(self, connection: bytes) -> bool:
+        if connection.lower() != b"close":
+            return False
+        self.is_kept_alive = False
+        return True
 
     def _framed(self, body: bytes, is_last: bool) -> bytes:
         if self._is_head_request:
@@ -227,6 +240,10 @@ class DoorProtocol(asyncio.Protocol):
         self._url = b""
         self._headers: HeaderList = []
         self._head_bytes = 0
+        self._unparsed_bytes = 0  # of one head: the parser keeps an unfinished line to itself, however long it grows
+        self._heads = 0
+        self._is_in_head = False
+        self._refusal = _NO_HTTP
         self._expects_continue = False
         self._dates: list[tuple[bytes, bytes]] = []
         self._date_line = b""
@@ -257,6 +274,7 @@ class DoorProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_deaf:
             return
+        heads = self._heads
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -266,6 +284,12 @@ class DoorProtocol(asyncio.Protocol):
                 last.is_kept_alive = False
         except httptools.HttpParserError:
             self._refuse()
+        else:
+            if self._is_in_head and self._heads == heads:
+                self._unparsed_bytes += len(data)
+                if self._unparsed_bytes > HEAD_BYTES:
+                    self._refusal = _HEAD_TOO_LARGE
+                    self._refuse()
 
     def pause_writing(self) -> None:
         self.writable = asyncio.Event()
@@ -299,7 +323,9 @@ class DoorProtocol(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._url = b""
         self._headers = []
-        self._head_bytes = 0
+        self._head_bytes = self._unparsed_bytes = 0
+        self._heads += 1
+        self._is_in_head = True
         self._expects_continue = False
         if self._current is None:
             self._deadline_s = self.loop.time() + HEAD_TIMEOUT_S
@@ -310,13 +336,19 @@ class DoorProtocol(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + 4)
+        if not self._is_in_head:
+            return  # a trailer: it must not come to stand among the headers
         name = name.lower()
         if name == b"expect":
             self._expects_continue = value.lower() == b"100-continue"
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        self._is_in_head = False
         parser = self._parser
+        if parser.should_upgrade() and any(name in _BODY_HEADERS for name, _ in self._headers):
+            self._refusal = _NO_UPGRADE  # the parser would take the body for the next request
+            raise ValueError(_NO_UPGRADE)
         version = parser.get_http_version()
         raw_path, query = _split(self._url)
         path = raw_path.decode("ascii")
@@ -377,7 +409,8 @@ class DoorProtocol(asyncio.Protocol):
             following.is_kept_alive = following.is_kept_alive and not self._is_stopping
             self._serve(following)
         else:
-            self._deadline_s = self.loop.time() + (KEEP_ALIVE_S if exchange.is_read else HEAD_TIMEOUT_S)
+            is_idle = exchange.is_read and not self._is_in_head
+            self._deadline_s = self.loop.time() + (KEEP_ALIVE_S if is_idle else HEAD_TIMEOUT_S)
         if self._is_paused and not self._early:
             self._is_paused = False
             self.transport.resume_reading()
@@ -409,20 +442,25 @@ class DoorProtocol(asyncio.Protocol):
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > HEAD_BYTES:
-            raise ValueError("the request head is too large")
+            self._refusal = _HEAD_TOO_LARGE
+            raise ValueError(_HEAD_TOO_LARGE)
 
     def _refuse(self) -> None:
         """What came is not HTTP. A request whose body broke off there counts as one whose client left."""
         exchange = self._current
         if exchange is None:
-            self._end(_BAD_REQUEST)
+            self._end(self._bad_request())
         elif exchange is self._reading:
             exchange.has_left = True
             exchange.wake()
-            self._end(b"" if exchange.is_started else _BAD_REQUEST)
+            self._end(b"" if exchange.is_started else self._bad_request())
         else:
             self._is_deaf = True
             exchange.is_kept_alive = False
+
+    def _bad_request(self) -> bytes:
+        words = self._refusal.encode()
+        return _BAD_REQUEST % (len(words), words)
 
     def _end(self, last_words: bytes) -> None:
         self._is_deaf = True

@@ -98,7 +98,7 @@ def _info(model: Model) -> dict[str, Any]:
             "supports_pdf_input": quirks.documents,
             "supports_function_calling": quirks.tools,
             "supports_prompt_caching": quirks.cache_min_tokens > 0,
-            "supports_reasoning": bool(quirks.thinking),
+            "supports_reasoning": bool(quirks.thinking) or quirks.thinking_always_on,
             "supports_response_schema": quirks.json_schema,
             **(_prices(price) if price else {}),
         },

@@ -1,5 +1,7 @@
 """An error as the client of each door reads it."""
 
+from collections.abc import Iterable
+
 from sekisho.dialects import anthropic_messages, openai_chat, openai_responses
 from sekisho.dialects.bedrock import converse
 from sekisho.errors import SekishoError
@@ -7,9 +9,11 @@ from sekisho.values import Door
 from sekisho.web.doors.asgi import JSON, HeaderList, Send, send_whole
 
 
-async def send_error(send: Send, door: Door, error: SekishoError, call_id: str) -> None:
+async def send_error(
+    send: Send, door: Door, error: SekishoError, call_id: str, more_headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
     """Answer with the error in the dialect of the door. The status is the class's own."""
-    headers = [*id_headers(call_id), *_retry_headers(error)]
+    headers = [*id_headers(call_id), *_retry_headers(error), *more_headers]
     if door in ("bedrock_converse", "bedrock_invoke"):
         headers.extend(converse.error_headers(error))
     await send_whole(send, error.status, error_body(door, error, call_id), JSON, headers)

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import ctypes.util
+import logging
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -15,7 +16,9 @@ from uvicorn.server import Server, ServerState
 from sekisho.web.doors.app import DoorApp
 from sekisho.web.doors.http1 import DoorProtocol
 
+log = logging.getLogger(__name__)
 _TICK_S = 1.0
+_LAST_WORDS_S = 1.0
 _MIB = 1024 * 1024
 
 
@@ -41,7 +44,6 @@ class DoorServer:
 
     def __init__(self, app: DoorApp, *, shutdown_grace_s: int) -> None:
         self._app = app
-        self._send_timeout_s = app.client_send_timeout_s
         self._server = Server(
             Config(
                 app,
@@ -51,7 +53,7 @@ class DoorServer:
                 access_log=False,
                 log_config=None,
                 server_header=False,
-                proxy_headers=False,
+                proxy_headers=False,  # uvicorn would believe whoever connects from this machine
                 timeout_graceful_shutdown=shutdown_grace_s,
                 backlog=2048,
             )
@@ -61,6 +63,8 @@ class DoorServer:
         """Serve until the process is told to stop; then let the calls under way finish, within the grace time."""
         async with self._ticking():
             await self._server.serve(sockets=[listener])
+            if calls := self._server.server_state.tasks:  # cut off: they book, and tell their clients
+                await asyncio.wait(calls, timeout=_LAST_WORDS_S)
 
     @asynccontextmanager
     async def running(self, listener: socket.socket) -> AsyncIterator[None]:
@@ -76,7 +80,7 @@ class DoorServer:
     def _make_protocol(
         self, config: Config, server_state: ServerState, app_state: Any, _loop: Any = None
     ) -> DoorProtocol:
-        return DoorProtocol(self._app, server_state, send_timeout_s=self._send_timeout_s)
+        return DoorProtocol(self._app, server_state, send_timeout_s=self._app.limits.client_send_timeout_s)
 
     @asynccontextmanager
     async def _ticking(self) -> AsyncIterator[None]:
@@ -88,8 +92,12 @@ class DoorServer:
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
+        wait_s = min(_TICK_S, self._app.limits.keepalive_s)
         while True:
-            await asyncio.sleep(_TICK_S)
-            for connection in tuple(self._server.server_state.connections):
-                cast(Any, connection).sweep(loop.time())
-            await self._app.calls.keep_alive()
+            await asyncio.sleep(wait_s)
+            try:
+                for connection in tuple(self._server.server_state.connections):
+                    cast(DoorProtocol, connection).sweep(loop.time())
+                self._app.tick()
+            except Exception:  # a background loop: one client must not end the signs of life of all others
+                log.exception("the tick of the doors failed")

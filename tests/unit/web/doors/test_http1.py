@@ -361,7 +361,7 @@ async def test_a_server_that_stops_lets_the_answer_under_way_end(door: Door) -> 
     idle, idle_writer = await door.open()
     asking = asyncio.ensure_future(door.ask(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n"))
     async with asyncio.timeout(20):
-        await until(lambda: door.state.tasks or len(door.state.connections) < 2)
+        await until(lambda: door.state.tasks and len(door.state.connections) == 2)
         for connection in tuple(door.state.connections):
             connection.shutdown()
         assert await idle.read() == b""

@@ -11,18 +11,7 @@ PROGRAMS = {
     "serve": "from sekisho.cli.main import create_app; create_app('serve')",
 }
 HEAVY = {
-    "call": {
-        "fastapi",
-        "starlette",
-        "pydantic",
-        "sqlalchemy",
-        "alembic",
-        "botocore",
-        "yaml",
-        "jinja2",
-        "typer",
-        "rich",
-    },
+    "call": {"fastapi", "starlette", "pydantic", "sqlalchemy", "alembic", "botocore", "yaml", "jinja2", "typer"},
     "serve": {"fastapi", "pydantic", "sqlalchemy", "botocore", "yaml", "uvicorn", "uvloop"},
 }
 

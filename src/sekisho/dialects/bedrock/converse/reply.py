@@ -21,10 +21,11 @@ from sekisho.dialects.exchange import (
     ToolDelta,
     ToolStarted,
 )
-from sekisho.dialects.fields import decode_as
+from sekisho.dialects.faults import unreadable
+from sekisho.dialects.fields import decoder
 from sekisho.dialects.folding import input_object
-from sekisho.dialects.wording import clean
-from sekisho.errors import SekishoError, UpstreamUnavailable
+from sekisho.dialects.reading import UNREADABLE
+from sekisho.errors import SekishoError
 from sekisho.values import StopReason, Usage
 
 MEDIA_TYPE = b"application/vnd.amazon.eventstream"
@@ -140,9 +141,9 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
 def read(payload: bytes, kind: type[T]) -> T:
     """JSON of the provider as `kind`. Raises UpstreamUnavailable."""
     try:
-        return decode_as(payload, kind)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UpstreamUnavailable(f"The provider's answer cannot be read: {clean(str(error))}") from error
+        return decoder(kind).decode(payload)
+    except UNREADABLE as error:
+        raise unreadable(error) from error
 
 
 def _stop_sequence(extra: Any) -> str | None:

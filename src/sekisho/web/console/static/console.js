@@ -1,5 +1,12 @@
-// Every page: copy buttons, and menus that close when they are left.
+// Every page: the time zone, copy buttons, and menus that close when they are left.
 "use strict";
+
+// The server writes times in the reader's zone from the next page on; the first page is the one that lets people in.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone) {
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  document.cookie = `sekisho_zone=${encodeURIComponent(zone)}; path=/console; max-age=31536000; samesite=strict${secure}`;
+}
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   const source = button.parentElement.querySelector("[data-copy-text]");

@@ -1,0 +1,130 @@
+"""What `sekisho serve` says once it is open: where it is, with which key it opens, what to paste where."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from sekisho.cli.messages import columns, program, say
+from sekisho.cli.operator import request
+from sekisho.cli.place import DEFAULT_HOME
+from sekisho.kits.agents import KITS
+from sekisho.kits.target import Offer, default_model
+from sekisho.settings import Settings
+
+DEMO_ALIAS = "demo"
+
+
+def greet(url: str, settings: Settings, ready: Mapping[str, Any], *, is_simulated: bool) -> None:
+    """Print all of it; `ready` is what `/health/ready` says. Where the simulator answers, the first key is made here.
+
+    Raises OperatorError."""
+    home = settings.home
+    key = _create_first_key(home) if is_simulated else ""
+    link = url + request(home, "POST", "/internal/console-codes")["path"]
+    names = request(home, "GET", "/internal/models")["models"]
+    model = default_model(tuple(map(Offer, names)))
+    _say_upstream(settings, len(names), is_simulated=is_simulated)
+    if lacking := ", ".join(ready.get("missing_credentials", ())):
+        typer.echo(
+            say(
+                f"Not ready: credentials are missing ({lacking}). Calls fail until they are found; "
+                f"{url}/health/ready says when.",
+                f"準備未完了：認証情報がありません（{lacking}）。見つかるまでコールは失敗します。"
+                f"状態は {url}/health/ready で確かめられます。",
+            )
+        )
+    typer.echo("")
+    _say_way_in(home, key, link, has_keys=bool(ready.get("keys")))
+    if model:
+        _say_how_to_use(url, home, key, model)
+    else:
+        typer.echo(say("\nNo model is on offer.", "\n使えるモデルがありません。"))
+    typer.echo(say("\nCtrl-C stops.", "\nCtrl-C で終了します。"))
+
+
+def _create_first_key(home: Path) -> str:
+    """A new key if there is none at all yet: the raw key, which nobody will see again; else nothing."""
+    if request(home, "GET", "/admin/v1/keys?limit=1")["keys"]:
+        return ""
+    return str(request(home, "POST", "/admin/v1/keys", {"alias": DEMO_ALIAS})["key"])
+
+
+def _say_upstream(settings: Settings, models: int, *, is_simulated: bool) -> None:
+    """In one line, who answers the calls, and why."""
+    file = settings.config_file
+    if is_simulated and file is None and settings.simulator == "auto":
+        line = say(
+            "Bedrock simulator: no AWS credentials and no configuration were found. "
+            "Answers are scripted; nothing is billed.",
+            "Bedrock シミュレーターで動いています（AWS の認証情報も設定ファイルもないため）。"
+            "応答は台本どおりで、料金はかかりません。",
+        )
+    elif is_simulated:
+        line = say(
+            "Bedrock simulator, as set. Answers are scripted; nothing is billed.",
+            "設定に従い Bedrock シミュレーターで動いています。応答は台本どおりで、料金はかかりません。",
+        )
+    elif file is not None:
+        line = say(
+            f"{models} models, from {file} and this environment.", f"モデル {models} 個（{file} とこの環境の設定）。"
+        )
+    else:
+        line = say(
+            f"Amazon Bedrock in {settings.aws_region}, with the AWS credentials of this environment. Calls are billed.",
+            f"Amazon Bedrock（{settings.aws_region}）を、この環境の AWS 認証情報で呼び出します。料金がかかります。",
+        )
+    typer.echo(line)
+
+
+def _say_way_in(home: Path, key: str, link: str, *, has_keys: bool) -> None:
+    create = _command("key create", home)
+    if key:
+        shown, note = key, say("(shown only now)", "（表示は今回だけ）")
+    elif has_keys:
+        shown, note = say("as made before; another:", "作成済みのもの。追加："), create
+    else:
+        shown, note = say("none yet; make one:", "まだありません。作成："), create
+    rows = [
+        (say("Virtual key", "仮想キー"), f"{shown} {note}"),
+        (say("Console", "コンソール"), f"{link} {say('(opens once)', '（1 回だけ開けます）')}"),
+    ]
+    typer.echo(columns(rows))
+
+
+def _say_how_to_use(url: str, home: Path, key: str, model: str) -> None:
+    setup = _command("setup cline", home, f"--url {url}")
+    shown_key = key or '"$SEKISHO_KEY"'
+    bearer = key or "$SEKISHO_KEY"
+    typer.echo(say(f"\nSet up an agent ({', '.join(KITS)}):", f"\nエージェントを設定する（{'、'.join(KITS)}）："))
+    typer.echo(f"  SEKISHO_KEY={key} {setup}" if key else f"  {setup}")
+    if key:
+        typer.echo(say("\nOr by hand:", "\n手で設定する："))
+    else:
+        typer.echo(
+            say(
+                "\nOr by hand, with SEKISHO_KEY set to your key:",
+                "\n手で設定する（SEKISHO_KEY に手元のキーを入れて）：",
+            )
+        )
+    panel_key = say("the key above", "上のキー") if key else say("your key", "手元のキー")
+    rows = [
+        (
+            "  Claude Code",
+            f"ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN={shown_key} ANTHROPIC_MODEL={model} claude",
+        ),
+        ("  Cline", f"API Provider: LiteLLM | Base URL: {url} | API Key: {panel_key} | Model: {model}"),
+    ]
+    typer.echo(columns(rows))
+    typer.echo(say("\nOr try one call:", "\n1 回呼び出してみる："))
+    typer.echo(f'  curl {url}/v1/chat/completions -H "Authorization: Bearer {bearer}" \\')
+    typer.echo(f"""    -d '{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}'""")
+
+
+def _command(words: str, home: Path, instead_of_home: str = "") -> str:
+    """A command as it can be pasted. `instead_of_home`: the option that leads to this Sekisho, if not --home."""
+    if home == DEFAULT_HOME:
+        return f"{program()} {words}"
+    return f"{program()} {words} {instead_of_home or f'--home {shlex.quote(str(home))}'}"
