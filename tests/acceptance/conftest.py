@@ -15,7 +15,8 @@ from sekisho.clock import Clock, SystemClock
 from sekisho.errors import StoreUnavailable
 from sekisho.ledger.catalog import load_catalog
 from sekisho.ledger.journal import Opened, Record, Refused, Settled
-from sekisho.simulator.server import SIMULATOR_CREDENTIAL, Simulator
+from sekisho.simulator.credentials import SIMULATOR_CREDENTIAL
+from sekisho.simulator.server import Simulator
 from sekisho.upstream.http1 import Http1Client
 from sekisho.upstream.providers import Providers
 from sekisho.values import Delivery, Model, Snapshot, VirtualKey
