@@ -16,7 +16,8 @@ from sekisho.errors import StoreUnavailable
 from sekisho.ledger.catalog import load_catalog
 from sekisho.ledger.counters import JournalPosition
 from sekisho.ledger.journal import Opened, Record, Refused, Settled
-from sekisho.simulator.server import SIMULATOR_CREDENTIAL, Simulator
+from sekisho.simulator.credentials import SIMULATOR_CREDENTIAL
+from sekisho.simulator.server import Simulator
 from sekisho.store.counters.memory import MemoryCounters
 from sekisho.upstream.http1 import Http1Client
 from sekisho.upstream.providers import Providers

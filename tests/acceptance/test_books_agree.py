@@ -16,7 +16,7 @@ from sekisho.calls.gate import Limits
 from sekisho.ledger.counters import JournalPosition
 from sekisho.ledger.journal import Record
 from sekisho.ledger.journal_files import JournalWriter
-from sekisho.simulator.server import SIMULATOR_CREDENTIAL
+from sekisho.simulator.credentials import SIMULATOR_CREDENTIAL
 from sekisho.store.sql.tables import attempt, call, running_call, spend_day
 from sekisho.values import Delivery, Model, Snapshot, VirtualKey
 from tests.acceptance.conftest import ALICE, PEPPER, CallPlane, MemoryJournal, call_plane

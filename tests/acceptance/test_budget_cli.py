@@ -20,7 +20,7 @@ from sekisho.app.control_plane import (
     serve_control_plane,
     snapshot_path,
 )
-from sekisho.cli.main import app
+from sekisho.cli.main import create_app
 from sekisho.clock import FakeClock
 from sekisho.values import Scope, Snapshot, Window
 from tests.acceptance.control_plane import CLAUDE
@@ -47,7 +47,7 @@ async def sekisho(home: Path, monkeypatch) -> AsyncIterator[Sekisho]:
     listener = bind_control_socket(home / "run" / "control.sock")
     serving = asyncio.ensure_future(serve_control_plane(plane, create_control_app(plane), listener))
     yield lambda words, *more, **options: asyncio.ensure_future(
-        asyncio.to_thread(CliRunner().invoke, app, [*words.split(), *more], **options)
+        asyncio.to_thread(CliRunner().invoke, create_app(), [*words.split(), *more], **options)
     )
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -275,8 +275,8 @@ async def test_a_long_head_in_pieces_is_taken(gateway: Gateway, size: int) -> No
 async def test_who_says_half_a_thing_and_no_more_is_cut_off(
     gateway: Gateway, start: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sekisho.web.doors.server._HEAD_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("sekisho.web.doors.server._KEEP_ALIVE_S", 0.2)
+    monkeypatch.setattr("sekisho.web.doors.http1.HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("sekisho.web.doors.http1.KEEP_ALIVE_S", 0.2)
     async with connected(gateway) as connection:
         await connection.say(start)
         if b"\r\n\r\n" in start:

@@ -18,7 +18,8 @@ import openai
 import pytest
 
 from sekisho.ledger.catalog import load_catalog
-from sekisho.simulator.server import SIMULATOR_CREDENTIAL, Simulator
+from sekisho.simulator.credentials import SIMULATOR_CREDENTIAL
+from sekisho.simulator.server import Simulator
 from tests.acceptance.processes import Served, served, wait_for
 
 pytestmark = pytest.mark.xdist_group("processes")

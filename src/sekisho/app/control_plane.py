@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 from sekisho.access.distribution import Distribution, write_snapshot
 from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
@@ -33,12 +34,15 @@ from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader
 from sekisho.values import Credential, Delivery, Model, Snapshot, VirtualKey
+from sekisho.web.doors.asgi import send_whole
+from sekisho.web.doors.forward import FORWARDED
 
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
 
     from sekisho.store.sql.engine import Database
     from sekisho.web.admin.services import Health, Services
+    from sekisho.web.doors.asgi import Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
@@ -315,12 +319,57 @@ async def run_control_plane(
         plane = await open_control_plane(home, settings, clock or SystemClock())
         try:
             with orderly_stop(), bind_control_socket(path) as listener:
-                await serve_control_plane(plane, create_control_app(plane, console), listener)
+                app = PromptApp(plane, lambda: create_control_app(plane, console))
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(app.load())
+                    await serve_control_plane(plane, app, listener)
         finally:
             await plane.close()
 
 
-async def serve_control_plane(plane: ControlPlane, app: "FastAPI", listener: socket.socket) -> None:
+class PromptApp:
+    """The web application from its first moment on: until it is made, which takes long, only the snapshot is served.
+
+    The first answer to an agent waits for nothing else of the control plane.
+    """
+
+    def __init__(self, plane: ControlPlane, make: "Callable[[], FastAPI]") -> None:
+        self._distribution = plane.distribution
+        self._make = make
+        self._app: FastAPI | None = None
+        self._is_made = asyncio.Event()
+
+    async def load(self) -> None:
+        """Make the web application, in a thread, since its imports take long."""
+        self._app = await asyncio.to_thread(self._make)
+        self._is_made.set()
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        if self._app is None and scope["type"] == "http" and scope["path"] == "/internal/snapshot":
+            names = [name for name, _ in scope["headers"]]
+            if FORWARDED not in names:  # else it came from the public port, and is answered by the application
+                await self._snapshot(scope, send)
+                return
+        await self._is_made.wait()
+        assert self._app is not None
+        await self._app(scope, receive, send)
+
+    async def _snapshot(self, scope: "Scope", send: "Send") -> None:
+        asked = parse_qs(scope["query_string"].decode("latin-1"))
+        try:
+            after, process = int(asked["after"][0]), asked["process"][0]
+        except (KeyError, ValueError):
+            await send_whole(send, 400, b"")
+            return
+        delivery = await self._distribution.ask(process, after)
+        if delivery is None:
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await send_whole(send, 200, delivery, b"application/msgpack")
+
+
+async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", listener: socket.socket) -> None:
     """Serve the application and run the loops until a signal or cancellation; after a signal book what is left."""
     import uvicorn  # noqa: PLC0415  slow to import: see the module
 

@@ -13,7 +13,6 @@ import time
 from typing import Literal
 
 import msgspec
-import uvloop
 
 from sekisho.errors import SekishoError
 from sekisho.settings import Settings, SettingsError
@@ -60,6 +59,8 @@ def main() -> None:
     if spec.role == "simulator":
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it breaks connections off when asked to
     _die_with_parent()
+    import uvloop  # noqa: PLC0415  the supervisor uses this module too, and needs no event loop
+
     try:
         uvloop.run(_run(spec))
     except (SekishoError, SettingsError) as error:

@@ -2,11 +2,9 @@
 
 import socket
 
-import uvicorn
-
 from sekisho.clock import SystemClock
 from sekisho.ledger.catalog import Catalog, load_catalog
-from sekisho.simulator.server import SIMULATOR_CREDENTIAL, Simulator
+from sekisho.simulator.credentials import SIMULATOR_CREDENTIAL
 from sekisho.values import Credential, Model
 
 CREDENTIAL_NAME = "simulator"
@@ -26,6 +24,10 @@ def simulator_credentials() -> dict[str, Credential]:
 
 async def run_simulator(listener: socket.socket) -> None:
     """Serve Bedrock's wire on an open socket until told to stop."""
+    import uvicorn  # noqa: PLC0415  for this process alone: the control process uses the rest of this module
+
+    from sekisho.simulator.server import Simulator  # noqa: PLC0415
+
     models = simulated_models(load_catalog(), "http://127.0.0.1")
     simulator = Simulator(models, clock=SystemClock(), pace_s=_PACE_S)
     config = uvicorn.Config(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from codecs import utf_8_decode
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from sekisho.errors import BadRequest
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_PIECE_BYTES = 16_384
 _NEXT_KEY = re.compile(rb'[ \t\n\r]*[{,][ \t\n\r]*"([^"\\]*)"[ \t\n\r]*:[ \t\n\r]*')
 _END = re.compile(rb"[ \t\n\r]*\}[ \t\n\r]*\Z")
 
@@ -19,7 +21,7 @@ def parse_fields(body: bytes) -> dict[str, msgspec.Raw]:
         raise BadRequest("The request has no body.")
     try:
         if not body.isascii():
-            body.decode()  # what is not decoded below would otherwise pass unchecked
+            _check_utf_8(body)  # what is not decoded below would otherwise pass unchecked
         fields = _fields.decode(body)
     except msgspec.ValidationError as error:
         raise BadRequest("The request body must be a JSON object.") from error
@@ -30,6 +32,15 @@ def parse_fields(body: bytes) -> dict[str, msgspec.Raw]:
     if not (_is_compact(body, fields) or _is_walked(body, fields)):
         _check_unique(body)
     return fields
+
+
+def _check_utf_8(body: bytes) -> None:
+    """Raises UnicodeDecodeError. In pieces, since the text of all of it would not fit the processor's caches."""
+    view = memoryview(body)
+    at, size = 0, len(body)
+    while at < size:
+        _, used = utf_8_decode(view[at : at + _PIECE_BYTES], "strict", at + _PIECE_BYTES >= size)
+        at += used
 
 
 def _reason(error: Exception) -> str:

@@ -101,7 +101,9 @@ def _betas(call: Call) -> tuple[str, ...]:
 
 def _invoke_body(call: Call) -> bytes:
     model = call.known_model
-    return invoke.to_invoke(call.body, model.quirks, max_output_tokens=model.max_output_tokens, betas=_betas(call)).body
+    return invoke.to_invoke(
+        call.fields, model.quirks, max_output_tokens=model.max_output_tokens, betas=_betas(call)
+    ).body
 
 
 def _messages_by_invoke(call: Call) -> Shaped:

@@ -1,32 +1,51 @@
-"""The `sekisho` command: one file per command group."""
+"""The `sekisho` command: one file per command group, imported when it is asked for."""
 
+import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
-from typer import rich_utils
 
 from sekisho import __version__
-from sekisho.cli.budgets import app as budgets
-from sekisho.cli.console import console
-from sekisho.cli.keys import app as keys
-from sekisho.cli.limits import app as limits
 from sekisho.cli.messages import language, say
-from sekisho.cli.serve import serve
-from sekisho.cli.setup import setup
-from sekisho.cli.status import status
-from sekisho.cli.teams import app as teams
-from sekisho.cli.users import app as users
 
-app = typer.Typer(
-    name="sekisho",
-    help=say(
-        "The checkpoint between coding agents and the models they call.",
-        "コーディングエージェントとモデルの間に立つ関所です。",
+# name: the module of its command, the function or, for a group, the Typer application in it, and its help
+_COMMANDS = {
+    "serve": (
+        "sekisho.cli.serve",
+        "serve",
+        say(
+            "Start Sekisho. Without configuration and AWS credentials it answers from its Bedrock simulator.",
+            "関所を起動します。設定も AWS の認証情報もなければ、Bedrock シミュレーターが応答します。",
+        ),
     ),
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+    "setup": (
+        "sekisho.cli.setup",
+        "setup",
+        say(
+            "Point a coding agent at Sekisho, or undo it.",
+            "コーディングエージェントを関所につなぎます。元にも戻せます。",
+        ),
+    ),
+    "status": (
+        "sekisho.cli.status",
+        "status",
+        say("Show what your key may do, and what it has cost.", "手元のキーで使えるモデルと、使用額を表示します。"),
+    ),
+    "key": ("sekisho.cli.keys", "app", ""),
+    "team": ("sekisho.cli.teams", "app", ""),
+    "user": ("sekisho.cli.users", "app", ""),
+    "budget": ("sekisho.cli.budgets", "app", ""),
+    "limit": ("sekisho.cli.limits", "app", ""),
+    "console": (
+        "sekisho.cli.console",
+        "console",
+        say(
+            "Print a link that opens the console once. Run it as the user that runs Sekisho.",
+            "コンソールを 1 回だけ開けるリンクを作ります。関所を動かしているユーザーで実行してください。",
+        ),
+    ),
+}
 
 
 def _show_version(is_wanted: bool) -> None:
@@ -35,8 +54,7 @@ def _show_version(is_wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def sekisho(
+def _sekisho(
     version: Annotated[
         bool,
         typer.Option(
@@ -50,42 +68,40 @@ def sekisho(
     """Options that stand before a command."""
 
 
-app.command(
-    help=say(
-        "Start Sekisho. Without configuration and AWS credentials it answers from its Bedrock simulator.",
-        "関所を起動します。設定も AWS の認証情報もなければ、Bedrock シミュレーターが応答します。",
+def create_app(wanted: str = "") -> typer.Typer:
+    """The command line with the wanted command alone, which starts faster; with all of them if there is none such."""
+    app = typer.Typer(
+        name="sekisho",
+        help=say(
+            "The checkpoint between coding agents and the models they call.",
+            "コーディングエージェントとモデルの間に立つ関所です。",
+        ),
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
     )
-)(serve)
-app.command(
-    help=say(
-        "Point a coding agent at Sekisho, or undo it.", "コーディングエージェントを関所につなぎます。元にも戻せます。"
-    )
-)(setup)
-app.command(
-    help=say("Show what your key may do, and what it has cost.", "手元のキーで使えるモデルと、使用額を表示します。")
-)(status)
-app.add_typer(keys, name="key")
-app.command(
-    help=say(
-        "Print a link that opens the console once. Run it as the user that runs Sekisho.",
-        "コンソールを 1 回だけ開けるリンクを作ります。関所を動かしているユーザーで実行してください。",
-    )
-)(console)
-app.add_typer(teams, name="team")
-app.add_typer(users, name="user")
-app.add_typer(budgets, name="budget")
-app.add_typer(limits, name="limit")
+    app.callback()(_sekisho)  # it also lets a single command keep its name
+    for name in [wanted] if wanted in _COMMANDS else _COMMANDS:
+        module, attribute, words = _COMMANDS[name]
+        command = getattr(import_module(module), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name, help=words)(command)
+    return app
 
 
 def main() -> None:
     """The entry point of the `sekisho` script."""
     if language() == "ja":
         _speak_japanese()
-    app()
+    create_app(sys.argv[1] if len(sys.argv) > 1 else "")()
 
 
 def _speak_japanese() -> None:
     """The words that the help pages take from Typer."""
+    from typer import rich_utils  # noqa: PLC0415  Rich is slow to import
+
     rich_utils.ARGUMENTS_PANEL_TITLE = "引数"
     rich_utils.OPTIONS_PANEL_TITLE = "オプション"
     rich_utils.COMMANDS_PANEL_TITLE = "コマンド"

@@ -10,7 +10,6 @@ import typer
 
 from sekisho import __version__
 from sekisho.app.serve import ServeError, Supervisor
-from sekisho.cli.greeting import greet
 from sekisho.cli.messages import program, say
 from sekisho.cli.operator import OperatorError
 from sekisho.settings import Settings, SettingsError, load_settings, resolve_secret
@@ -78,6 +77,7 @@ def serve(
     signal.signal(signal.SIGTERM, supervisor.request_stop)
     try:
         supervisor.start()
+
         ready = supervisor.wait_ready()
         supervisor.wait_control()
         if ready and not supervisor.is_stopping:
@@ -103,6 +103,8 @@ def _complain(text: str) -> None:
 
 def _greet(supervisor: Supervisor, ready: Mapping[str, object], *, is_simulated: bool) -> None:
     """Calls are served already: a greeting that fails is no reason to stop."""
+    from sekisho.cli.greeting import greet  # noqa: PLC0415  slow to import, and nobody waits for it any more
+
     try:
         greet(supervisor.url, supervisor.settings, ready, is_simulated=is_simulated)
     except OperatorError as error:

@@ -11,6 +11,7 @@ import uvicorn
 from sekisho.clock import Clock, SystemClock
 from sekisho.simulator.authentication import HttpRequest
 from sekisho.simulator.behaviours import behaviour
+from sekisho.simulator.credentials import SIMULATOR_BEARER_TOKEN, SIMULATOR_CREDENTIAL
 from sekisho.simulator.playback import Cut, Pause
 from sekisho.simulator.service import BODY_BYTES_MAX, BedrockRuntime, ReceivedCall, Response
 from sekisho.values import AwsCredential, Model
@@ -20,9 +21,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# Not secrets: they open nothing but this simulator, and are written so that nobody takes them for keys.
-SIMULATOR_CREDENTIAL = AwsCredential("AKIASIMULATORONLY000", "simulator-only-not-a-secret")
-SIMULATOR_BEARER_TOKEN = "ABSK-simulator-only-not-a-secret"
 SIMULATOR_REGIONS = frozenset(
     {
         "ap-northeast-1",

@@ -16,7 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
 from sekisho.clock import Clock, FakeClock, SystemClock
-from sekisho.simulator.server import SIMULATOR_BEARER_TOKEN, SIMULATOR_CREDENTIAL, Simulator
+from sekisho.simulator.credentials import SIMULATOR_BEARER_TOKEN, SIMULATOR_CREDENTIAL
+from sekisho.simulator.server import Simulator
 from sekisho.values import AwsCredential, Deployment, Model, Quirks
 
 SONNET = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"

@@ -11,7 +11,8 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from sekisho.simulator.server import SIMULATOR_BEARER_TOKEN, Simulator
+from sekisho.simulator.credentials import SIMULATOR_BEARER_TOKEN
+from sekisho.simulator.server import Simulator
 from sekisho.values import StopReason
 from tests.contract.simulator.conftest import LLAMA, OPUS, SONNET, Bedrock, text, user
 

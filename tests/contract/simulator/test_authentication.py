@@ -11,7 +11,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from sekisho.clock import FakeClock
-from sekisho.simulator.server import SIMULATOR_CREDENTIAL, Simulator
+from sekisho.simulator.credentials import SIMULATOR_CREDENTIAL
+from sekisho.simulator.server import Simulator
 from sekisho.values import AwsCredential
 from tests.contract.simulator.conftest import OPUS, REGION, SONNET, Bedrock, connected, running, text, user
 

@@ -12,8 +12,9 @@ from botocore.exceptions import ClientError, EventStreamError
 from urllib3.exceptions import ProtocolError
 
 from sekisho.simulator.behaviours import find_directives, without_directives
+from sekisho.simulator.credentials import SIMULATOR_BEARER_TOKEN
 from sekisho.simulator.exceptions import STATUS, AwsException
-from sekisho.simulator.server import SIMULATOR_BEARER_TOKEN, Simulator
+from sekisho.simulator.server import Simulator
 from tests.contract.simulator.conftest import SONNET, Bedrock, running, text, user
 
 HELLO = [user(text())]

@@ -7,7 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sekisho.dialects.anthropic_messages import render_request
-from sekisho.dialects.bedrock.invoke import CONTEXT_MANAGEMENT_BETA, KNOWN_BETAS, to_invoke
+from sekisho.dialects.bedrock import invoke
+from sekisho.dialects.bedrock.invoke import CONTEXT_MANAGEMENT_BETA, KNOWN_BETAS, InvokeBody
+from sekisho.dialects.fields import decode
 from sekisho.dialects.folding import system_as_user
 from sekisho.errors import BadRequest
 from sekisho.values import Quirks
@@ -19,6 +21,10 @@ MAX = 64_000
 OLD = Quirks(thinking=("enabled", "disabled"), cache_min_tokens=1024)
 NEW = Quirks(thinking=("adaptive",), thinking_always_on=True, effort=True, sampling=False, forced_tool_choice=False)
 HI = [{"role": "user", "content": "hi"}]
+
+
+def to_invoke(body: bytes, quirks: Quirks, **options: Any) -> InvokeBody:
+    return invoke.to_invoke(decode(body, invoke.Members, "body"), quirks, **options)
 
 
 def fitted(body: Any, quirks: Quirks = CLAUDE, **options: Any) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -17,6 +17,7 @@ from sekisho.calls.call import AttemptNote, Call
 from sekisho.calls.gate import Gate, Outcome
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.stages.trace import caller_of
+from sekisho.dialects import search
 from sekisho.errors import Internal, NotAllowed, SekishoError, StoreUnavailable
 from sekisho.ledger.bound import bound_nanousd, prompt_tokens_bound
 from sekisho.ledger.cost import list_cost_nanousd
@@ -112,11 +113,11 @@ def _prompt_bound(call: Call) -> tuple[int, Literal["5m", "1h"]]:
     body, model = call.body, call.known_model
     prompt_tokens = prompt_tokens_bound(
         len(body),
-        images=body.count(b'"image'),
-        compressed_documents=int(any(word in body for word in _UNPACKED[call.door])),
+        images=search.count(body, b'"image'),
+        compressed_documents=int(any(search.holds(body, word) for word in _UNPACKED[call.door])),
         context_tokens=model.context_tokens,
     )
-    return prompt_tokens, "1h" if model.quirks.cache_ttl_1h and b'"1h"' in body else "5m"
+    return prompt_tokens, "1h" if model.quirks.cache_ttl_1h and search.holds(body, b'"1h"') else "5m"
 
 
 async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:

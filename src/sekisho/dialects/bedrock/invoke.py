@@ -6,11 +6,12 @@ Above: the doors for Messages and Invoke. Below: the quirks of the model. Answer
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from sekisho.dialects import search
 from sekisho.dialects.anthropic_messages.request import BILLING_HEADER
 from sekisho.dialects.exchange import Reasoning
 from sekisho.dialects.fields import decode
@@ -52,6 +53,7 @@ _FIELDS = (
     "top_p",
 )
 _FIRST = ("tools", "system", "messages")  # the order of prompt caching
+_ALLOWED = frozenset({*_FIRST, *_FIELDS})
 _SAID_OTHERWISE = ("model", "stream", "anthropic_version", "anthropic_beta")  # in the path, or replaced
 
 _SERVER_TOOLS = ("web_search_", "web_fetch_", "code_execution_", "advisor_", "mcp_toolset")
@@ -63,6 +65,7 @@ _TOOL_EXTRAS: dict[str, str] = {
     "eager_input_streaming": "",
     "input_examples": "tool-examples-2025-10-29",
 }
+_TOOL_BLOCKS = (b'"tool_use"', b'"tool_result"')
 _SYSTEM_ROLE = re.compile(rb'"role"\s*:\s*"system"')
 _CACHE_CONTROL = b'"cache_control"'
 _CACHE_OBJECT = re.compile(rb'"cache_control"\s*:\s*\{[^{}]*\}')
@@ -70,6 +73,7 @@ _CACHE_OBJECT = re.compile(rb'"cache_control"\s*:\s*\{[^{}]*\}')
 Members = dict[str, msgspec.Raw]
 
 _encode = msgspec.json.encode
+_VERSION_MEMBER = _encode(ANTHROPIC_VERSION)
 
 
 class InvokeBody(NamedTuple):
@@ -96,7 +100,7 @@ class _Thinking(msgspec.Struct, frozen=True):
 
 
 def to_invoke(
-    body: bytes,
+    given: Mapping[str, msgspec.Raw],
     quirks: Quirks,
     *,
     max_output_tokens: int,
@@ -105,14 +109,17 @@ def to_invoke(
 ) -> InvokeBody:
     """The same request for InvokeModel of a Claude model with these quirks.
 
-    `body`: Anthropic Messages, with or without `model`, or already Claude's invoke form. `betas`: from the
-    anthropic-beta header, already split. Raises BadRequest for what cannot be read.
+    `given`: the members of a body of Anthropic Messages, with or without `model`, or already of Claude's invoke form.
+    `betas`: from the anthropic-beta header, already split. Raises BadRequest for what cannot be read.
     """
-    given = decode(body, Members, "body")
-    out = {name: bytes(given[name]) for name in (*_FIRST, *given) if name in given}
-    if not out.get("messages", b"").startswith(b"["):
+    present: dict[str, bytes] = {}
+    for name in (*_FIRST, *given):
+        if name in given and name not in present:
+            member = bytes(given[name])
+            if member != b"null":
+                present[name] = member
+    if not present.get("messages", b"").startswith(b"["):
         raise BadRequest("messages: a list is required", param="messages")
-    present = {name: member for name, member in out.items() if member != b"null"}
     return _Fitting(present, quirks, max_output_tokens).run(betas, known_betas)
 
 
@@ -136,7 +143,7 @@ class _Fitting:
         self._thinking(self._max_tokens())
         self._output_config()
         self._sampling_and_choice()
-        self._out["anthropic_version"] = _encode(ANTHROPIC_VERSION)
+        self._out["anthropic_version"] = _VERSION_MEMBER
         if kept_betas:
             self._out["anthropic_beta"] = _encode(kept_betas)
         members = {name: msgspec.Raw(member) for name, member in self._out.items()}
@@ -144,6 +151,8 @@ class _Fitting:
 
     def _betas(self, header: Sequence[str], known: frozenset[str]) -> list[str]:
         raw = self._out.get("anthropic_beta")
+        if raw is None and not header:
+            return []
         asked = dict.fromkeys((*(decode(raw, list[str], "anthropic_beta") if raw else ()), *header))
         kept = []
         for beta in asked:
@@ -157,9 +166,7 @@ class _Fitting:
         return kept
 
     def _fields(self, betas: list[str]) -> None:
-        allowed = {*_FIRST, *_FIELDS}
-        if CONTEXT_MANAGEMENT_BETA in betas:
-            allowed.add("context_management")
+        allowed = _ALLOWED | {"context_management"} if CONTEXT_MANAGEMENT_BETA in betas else _ALLOWED
         for name in list(self._out):
             if name not in allowed:
                 del self._out[name]
@@ -185,7 +192,7 @@ class _Fitting:
     def _system_turns(self) -> None:
         raw = self._out["messages"]
         # the second search is slower and hardly ever needed
-        if b'"system"' not in raw or not _SYSTEM_ROLE.search(raw):
+        if not search.holds(raw, b'"system"') or not _SYSTEM_ROLE.search(raw):
             return
         turns = decode(raw, list[_Turn], "messages")
         if all(turn.role != "system" for turn in turns):
@@ -201,11 +208,13 @@ class _Fitting:
         self._out = {name: self._out[name] for name in names if name in self._out}
 
     def _tools(self, betas: list[str]) -> None:
-        raw = self._out.get("tools", b"")
+        raw = self._out.get("tools")
+        if raw is None:
+            return
         banned = {name for name, beta in _TOOL_EXTRAS.items() if beta not in betas}
         if not self._quirks.json_schema:
             banned.add("strict")
-        if not _SERVER_TOOL.search(raw) and not any(f'"{name}"'.encode() in raw for name in banned):
+        if not _SERVER_TOOL.search(raw) and not any(search.holds(raw, f'"{name}"'.encode()) for name in banned):
             return
         tools = decode(raw, list[Members], "tools")
         kept: list[Members] = []
@@ -226,7 +235,7 @@ class _Fitting:
     def _tools_of_history(self) -> None:
         """A bare definition of each tool the history uses: Bedrock refuses tool blocks in a request without tools."""
         raw = self._out["messages"]
-        if self._out.get("tools", b"[]") != b"[]" or (b'"tool_use"' not in raw and b'"tool_result"' not in raw):
+        if self._out.get("tools", b"[]") != b"[]" or not any(search.holds(raw, word) for word in _TOOL_BLOCKS):
             return
         names: dict[str, None] = {}
         for turn in decode(raw, list[_Turn], "messages"):
@@ -354,12 +363,12 @@ def _raw(value: Any) -> msgspec.Raw:
 def _marks(member: bytes) -> list[bytes]:
     """The text of each cache_control object; found by search, since parsing costs more and they are few."""
     marks: list[bytes] = []
-    at = member.find(_CACHE_CONTROL)
+    at = search.find(member, _CACHE_CONTROL)
     while at >= 0:
         mark = _CACHE_OBJECT.match(member, at)
         if mark:
             marks.append(mark[0])
-        at = member.find(_CACHE_CONTROL, at + len(_CACHE_CONTROL))
+        at = search.find(member, _CACHE_CONTROL, at + len(_CACHE_CONTROL))
     return marks
 
 

@@ -20,6 +20,7 @@ _UNSIGNED = frozenset(
     b" transfer-encoding upgrade user-agent x-amzn-trace-id".split()
 )
 _KEPT_KEYS = 256
+_DATE = b"\0"  # where the date goes; no header that is sent holds this byte
 
 
 class _DayKey(NamedTuple):
@@ -61,31 +62,15 @@ class Signer:
         payload = sha256()
         for part in body_parts:
             payload.update(part)
-        added = [(b"X-Amz-Date", timestamp)]
-        signed = [(b"host", host.encode("ascii")), (b"x-amz-date", timestamp)]
-        if credential.session_token:
-            token = credential.session_token.encode("ascii")
-            added.append((b"X-Amz-Security-Token", token))
-            signed.append((b"x-amz-security-token", token))
-        for name, value in headers:
-            lower = name.lower()
-            if lower not in _UNSIGNED:
-                signed.append((lower, b" ".join(value.split())))
-        names, lines = _canonical_headers(signed)
-        request = b"\n".join(
-            (
-                method,
-                _canonical_path(path),
-                _canonical_query(query) if query else b"",
-                lines,
-                b"",
-                names,
-                payload.hexdigest().encode("ascii"),
-            )
-        )
+        token = credential.session_token
+        before_date, after_date, names = _canonical_request(method, host, path, query, token, tuple(headers))
+        request = b"%b%b%b%b" % (before_date, timestamp, after_date, payload.hexdigest().encode("ascii"))
         digest = sha256(request).hexdigest().encode("ascii")
         text = b"AWS4-HMAC-SHA256\n%b\n%b\n%b" % (timestamp, day_key.scope, digest)
         signature = hmac.digest(day_key.key, text, "sha256").hex().encode("ascii")
+        added = [(b"X-Amz-Date", timestamp)]
+        if token:
+            added.append((b"X-Amz-Security-Token", token.encode("ascii")))
         added.append((b"Authorization", b"%b, SignedHeaders=%b, Signature=%b" % (day_key.claim, names, signature)))
         return added
 
@@ -110,6 +95,25 @@ class Signer:
         return made
 
 
+@lru_cache(maxsize=256)  # from call to call only the date and the payload are others
+def _canonical_request(
+    method: bytes, host: str, path: str, query: str, token: str, headers: tuple[tuple[bytes, bytes], ...]
+) -> tuple[bytes, bytes, bytes]:
+    """The canonical request before its date and between date and payload hash; the names of the signed headers."""
+    signed = [(b"host", host.encode("ascii")), (b"x-amz-date", _DATE)]
+    if token:
+        signed.append((b"x-amz-security-token", token.encode("ascii")))
+    for name, value in headers:
+        lower = name.lower()
+        if lower not in _UNSIGNED:
+            signed.append((lower, b" ".join(value.split())))
+    names, lines = _canonical_headers(signed)
+    query_line = _canonical_query(query) if query else b""
+    request = b"\n".join((method, _canonical_path(path), query_line, lines, b"", names, b""))
+    before_date, _, after_date = request.partition(b"x-amz-date:" + _DATE)
+    return before_date + b"x-amz-date:", after_date, names
+
+
 def _canonical_headers(signed: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
     """Their names joined by ";" and their lines; a repeated header is one line, values in their order."""
     merged: dict[bytes, bytes] = {}
@@ -119,7 +123,6 @@ def _canonical_headers(signed: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes]
     return b";".join(names), b"\n".join([b"%b:%b" % (name, merged[name]) for name in names])
 
 
-@lru_cache(maxsize=4096)
 def _canonical_path(path: str) -> bytes:
     return quote(path, safe="/~").encode("ascii")
 

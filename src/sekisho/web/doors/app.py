@@ -35,6 +35,7 @@ class DoorApp:
     def __init__(self, gate: Gate, forward: ForwardDoor) -> None:
         self._gate = gate
         self.calls = CallDoor(gate)
+        self.client_send_timeout_s = gate.limits.client_send_timeout_s
         self._lists = ListingDoor(gate)
         self._forward = forward
 

@@ -149,6 +149,7 @@ TEXTS = {
     "error.upstream_access_denied": "Upstream refused Sekisho's credentials",
     "error.upstream_timeout": "Upstream timed out",
     "error.store_unavailable": "Ledger cannot be checked",
+    "error.cut_off": "Cut off: Sekisho stopped",
     "error.internal_error": "Fault inside Sekisho",
     "error.client_gone": "The client left while sending",
     "error.process_ended": "The process died; upper bound booked",

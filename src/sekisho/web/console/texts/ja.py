@@ -147,6 +147,7 @@ TEXTS = {
     "error.upstream_access_denied": "上流が関所の認証情報を拒否",
     "error.upstream_timeout": "上流がタイムアウト",
     "error.store_unavailable": "台帳を確かめられない",
+    "error.cut_off": "関所の停止で切れた",
     "error.internal_error": "関所の中の障害",
     "error.client_gone": "送信中にクライアントが切断",
     "error.process_ended": "プロセスが停止、上限で計上",
