@@ -6,7 +6,7 @@ import random
 import pytest
 from msgspec.structs import replace
 
-from sekisho.ledger.counters import Admitted, Demand, NoRoom, Spent, TooFast
+from sekisho.ledger.counters import Admitted, Demand, NoRoom, NotLoaded, Spent, TooFast
 from sekisho.values import Budget, RateLimit, Scope, Window
 
 DOLLAR = 1_000_000_000
@@ -142,6 +142,26 @@ async def test_a_fixed_budget_counts_only_inside_its_window(counters, clock):
     assert await counters.standings() == ()
 
 
+async def test_a_fixed_budget_is_in_force_from_the_moment_it_begins(counters, clock):
+    budget = Budget("b", TEAM, 5, Window("fixed", starts_at=clock.now_us() + 10_000_000))
+    await put_in_force(counters, budget, Budget("other", TEAM, 100, DAY))
+    assert isinstance(await counters.admit(demand(1, 6)), Admitted)
+    clock.advance(10)
+    assert await counters.admit(demand(2, 6)) == NotLoaded(budget)
+
+
+async def test_a_clock_that_is_set_back_finds_the_windows_as_they_were(counters, clock):
+    await put_in_force(counters, Budget("b", TEAM, 10, DAY))
+    await counters.admit(demand(1, 7))
+    clock.step(86_400)
+    await counters.admit(demand(2, 2))
+    clock.step(-86_400)
+    assert isinstance(await counters.admit(demand(3, 4)), NoRoom)
+    assert isinstance(await counters.admit(demand(4, 3)), Admitted)
+    clock.step(86_400)
+    assert isinstance(await counters.admit(demand(5, 8)), Admitted)
+
+
 async def test_a_budget_for_good_never_resets(counters):
     await put_in_force(counters, Budget("b", TEAM, 5, Window("fixed")))
     refusal = await counters.admit(demand(1, 6))
@@ -155,8 +175,8 @@ async def test_an_increase_is_there_until_its_time_and_a_credit_in_its_window(co
     await counters.configure((replace(more, credit_from=clock.now_us()),), ())
     verdict = await counters.admit(demand(1, 9))
     assert isinstance(verdict, NoRoom) and verdict.room_nanousd == 8
-    clock.advance(0.000001)
-    verdict = await counters.admit(demand(2, 9))
+    clock.step(0.000001)
+    verdict = await counters.admit(demand(2, 7))
     assert isinstance(verdict, NoRoom) and verdict.room_nanousd == 6
     clock.advance(3_600)
     verdict = await counters.admit(demand(3, 9))

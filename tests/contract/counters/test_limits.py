@@ -43,9 +43,9 @@ async def test_a_wait_of_a_whole_minute_is_told_as_59_seconds(counters, clock):
     await counters.configure((), (RateLimit("l", KEY, requests_per_minute=1),))
     await counters.admit(demand(1, 0))
     assert wait_s(await counters.admit(demand(2, 0))) == 59
-    clock.advance(59)
+    clock.advance(59.999_999)
     assert wait_s(await counters.admit(demand(3, 0))) == 1
-    clock.advance(1)
+    clock.advance(0.000_001)
     assert isinstance(await counters.admit(demand(4, 0)), Admitted)
 
 
@@ -112,6 +112,16 @@ async def test_of_several_limits_the_one_that_takes_longest_is_named(counters, c
     clock.advance(5)
     assert await counters.admit(demand(3, 0, tokens=1)) == TooFast(slow, "requests", 55)
     assert await counters.admit(demand(4, 0, USER, tokens=1)) == TooFast(fast, "tokens", 35)
+
+
+async def test_a_limit_that_is_lowered_waits_for_as_many_calls_as_are_too_many(counters, clock):
+    await counters.configure((), (PER_MINUTE,))
+    for number in range(3):
+        await counters.admit(demand(number, 0))
+        clock.advance(10)
+    lowered = RateLimit("l", KEY, requests_per_minute=2)
+    await counters.configure((), (lowered,))
+    assert await counters.admit(demand(3, 0)) == TooFast(lowered, "requests", 40)
 
 
 async def test_a_limit_that_is_new_counts_the_last_minute_and_the_open_calls(counters, clock):

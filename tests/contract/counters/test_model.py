@@ -97,8 +97,15 @@ class CountersMachine(RuleBasedStateMachine):
     def at(self) -> Fraction:
         return Fraction(self.clock.monotonic_us(), SECOND)
 
-    @initialize(moment=st.sampled_from(MOMENTS), budgets=BUDGETS, limits=LIMITS)
-    def start(self, moment, budgets, limits) -> None:
+    @initialize(
+        moment=st.sampled_from(MOMENTS),
+        budgets=BUDGETS,
+        limits=LIMITS,
+        focus=st.sampled_from(("budgets", "budgets", "limits", "both")),
+    )
+    def start(self, moment, budgets, limits, focus) -> None:
+        """Where one of the two refuses, the other is not asked: so some runs have but one of them."""
+        self.focus = focus
         self.clock = FakeClock(moment)
         self.counters = ENGINES[self.engine](self.clock)
         self.highest: dict[str, tuple[int, ...]] = {}
@@ -171,21 +178,29 @@ class CountersMachine(RuleBasedStateMachine):
             assert verdict == Admitted(now_us, least_room)
 
     @precondition(lambda self: self._open())
-    @rule(data=st.data())
-    def settle(self, data) -> None:
-        call = data.draw(st.sampled_from(self._open()))
-        if call.position is None:
-            self.model.append(call, data.draw(st.integers(0, call.demand.bound_nanousd)))
-        call.tokens = data.draw(st.integers(0, 250))
-        call.is_open = False
-        for _ in range(data.draw(st.integers(1, 2))):
-            self.run(self.counters.settle(call.demand.call_id, call.cost, call.tokens, call.position))
+    @rule(data=st.data(), calls=st.integers(1, 5))
+    def settle(self, data, calls) -> None:
+        for _ in range(calls):
+            if not self._open():
+                return
+            call = data.draw(st.sampled_from(self._open()))
+            self._append(call, data)
+            call.tokens = data.draw(st.integers(0, 250))
+            call.is_open = False
+            for _ in range(data.draw(st.integers(1, 2))):
+                self.run(self.counters.settle(call.demand.call_id, call.cost, call.tokens, call.position))
 
     @precondition(lambda self: self._open())
-    @rule(data=st.data())
-    def journal_only(self, data) -> None:
+    @rule(data=st.data(), is_loaded=st.booleans())
+    def journal_only(self, data, is_loaded) -> None:
         """The record is written, and the drain may be faster than the engine hears of it."""
-        call = data.draw(st.sampled_from(self._open()))
+        for call in self._open()[:3]:
+            self._append(call, data)
+        if is_loaded:
+            self.drain(50)
+            self.load_all()
+
+    def _append(self, call: ModelCall, data) -> None:
         if call.position is None:
             self.model.append(call, data.draw(st.integers(0, call.demand.bound_nanousd)))
 
@@ -203,7 +218,7 @@ class CountersMachine(RuleBasedStateMachine):
         self.run(self.counters.settle(b"unknown", number, number, (999, number)))
         self.run(self.counters.release(b"unknown"))
 
-    @rule(records=st.integers(1, 6))
+    @rule(records=st.integers(1, 6) | st.just(50))
     def drain(self, records) -> None:
         self.model.drain(records)
 
@@ -302,6 +317,8 @@ class CountersMachine(RuleBasedStateMachine):
         return [call for call in self.model.calls if call.is_open and call.life == self.model.life]
 
     def _configure(self, budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...]) -> None:
+        budgets = () if self.focus == "limits" else budgets
+        limits = () if self.focus == "budgets" else limits
         before = {budget.id: budget for budget in self.model.budgets}
         self.model.configure(budgets, limits)
         for budget in budgets:
@@ -315,4 +332,4 @@ class CountersMachine(RuleBasedStateMachine):
 
 
 TestMemoryCounters = CountersMachine.TestCase
-TestMemoryCounters.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestMemoryCounters.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)

@@ -1,7 +1,7 @@
 """One budget: a cell of what is spent and reserved for each of its windows. Money is nano-USD, times are microseconds.
 
-Which windows are known: those that a ledger read named, and those that began after the first of them and which the
-read, by leaving them out, said to be empty. Later windows are therefore known as soon as they begin, at 0.
+Which windows are known: those that a ledger read named, and those that begin after the first that the last read named;
+for what a read left out there was empty. So a new window is known as soon as it begins, at 0.
 """
 
 from sekisho.ledger.counters import JournalPosition, Standing
@@ -95,12 +95,18 @@ class BudgetCounter:
             cell = self.cells[span.starts_at] = BudgetCell(self, span, self._knows(span))
         return cell
 
+    def stays_until(self, now_us: int) -> int:
+        """When the budget comes to another window than that of now, or into its fixed one."""
+        span = self.span_at(now_us)
+        if span:
+            return span.ends_at
+        return self.budget.window.starts_at if now_us < self.budget.window.starts_at else END_OF_TIME
+
     def start_again(self, sums: dict[int, int], booked: JournalPosition) -> None:
         """Begin with what the ledger has, by starts of windows, in all windows from the first of them on.
 
         The calls of this process behind `booked` are to be added."""
-        first = min(sums)
-        self._known_from = first if self._known_from is None else min(first, self._known_from)
+        first = self._known_from = min(sums)
         for starts_at in sums:
             self.cell_at(starts_at)
         for cell in self.cells.values():
@@ -110,10 +116,9 @@ class BudgetCounter:
                 cell.spent = sums.get(cell.span.starts_at, 0)
 
     def forgettable(self, now_us: int) -> list[BudgetCell]:
-        """The windows that ended before all but the last few, without those in which something is reserved."""
+        """All windows that have ended but the last few."""
         ended = sorted(starts_at for starts_at, cell in self.cells.items() if cell.span.ends_at <= now_us)
-        cells = [self.cells[starts_at] for starts_at in ended[:-_KEPT_ENDED_WINDOWS]]
-        return [cell for cell in cells if not cell.reserved]
+        return [self.cells[starts_at] for starts_at in ended[:-_KEPT_ENDED_WINDOWS]]
 
     def forget(self, cell: BudgetCell) -> None:
         """Drop a cell. Should the clock come back to its window, the ledger must be asked."""

@@ -2,7 +2,7 @@
 
 Nothing here waits between looking and holding, so every call of the engine is one atomic step of the event loop. The
 cost of `admit` and `settle` is the product's hot path: what a set of scopes and a model come under is looked up once
-(`_Plan`), and a plan's cells are good until the first of their windows ends.
+(`_Plan`), and a plan's cells are good until the first of their windows ends or the clock is set back.
 
 Why each nano-USD is counted once. For every cell that is loaded this holds after every step:
 
@@ -40,16 +40,15 @@ _LONGEST_WAIT_S = 59
 
 
 class _Plan:
-    """What the calls of one set of scopes to one model come under; its cells serve `from_us` <= time < `until_us`."""
+    """What the calls of one set of scopes to one model come under; its cells are those of now before `until_us`."""
 
-    __slots__ = ("budgets", "from_us", "hard", "limits", "soft", "until_us")
+    __slots__ = ("budgets", "hard", "limits", "soft", "until_us")
 
     def __init__(self, budgets: tuple[BudgetCounter, ...], limits: tuple[LimitCounter, ...]) -> None:
         self.budgets = budgets
         self.limits = limits
         self.hard: tuple[BudgetCell, ...] = ()
         self.soft: tuple[BudgetCell, ...] = ()
-        self.from_us = 0
         self.until_us = 0
 
 
@@ -200,10 +199,10 @@ class MemoryCounters:
     def _plan_at(self, demand: Demand, now_us: int) -> _Plan:
         """The plan for this call, with the cells of now."""
         if now_us < self._now_us:
-            self._plans.clear()  # the clock was set back, maybe to windows whose cells were forgotten
+            self._plans.clear()  # the clock was set back: their cells may be those of later windows
         self._now_us = now_us
         plan = self._plans.get((demand.scopes, demand.model)) or self._plan(demand)
-        if not plan.from_us <= now_us < plan.until_us:
+        if now_us >= plan.until_us:
             self._enter_windows(plan, now_us)
         return plan
 
@@ -224,15 +223,9 @@ class MemoryCounters:
 
     def _enter_windows(self, plan: _Plan, now_us: int) -> None:
         plan.hard, plan.soft = _parted(counter.cell_at(now_us) for counter in plan.budgets)
-        plan.from_us, plan.until_us = 0, END_OF_TIME
+        plan.until_us = END_OF_TIME
         for counter in plan.budgets:
-            span = counter.span_at(now_us)
-            if span:
-                plan.from_us, plan.until_us = max(plan.from_us, span.starts_at), min(plan.until_us, span.ends_at)
-            elif now_us < counter.budget.window.starts_at:
-                plan.until_us = min(plan.until_us, counter.budget.window.starts_at)
-            else:
-                plan.from_us = max(plan.from_us, counter.budget.window.ends_at)
+            plan.until_us = min(plan.until_us, counter.stays_until(now_us))
             if len(counter.cells) > _CELLS_TO_LOOK_AT:
                 self._forget_cells(counter, now_us)
 
