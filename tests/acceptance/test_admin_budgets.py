@@ -13,7 +13,6 @@ from sekisho.access.distribution import read_snapshot
 from sekisho.app import control_plane
 from sekisho.app.control_plane import snapshot_path
 from sekisho.ledger.booked import Booked
-from sekisho.ledger.counters import Spent
 from sekisho.ledger.journal import Caller, Opened
 from sekisho.ledger.journal_files import JournalWriter
 from sekisho.values import Budget, RateLimit, Scope, Snapshot, Window
@@ -247,7 +246,8 @@ async def test_counters_learn_what_was_spent_and_how_far_the_journal_is_booked(r
     answer = await running.operator.get("/internal/spent")
     booked = msgspec.msgpack.decode(answer.content, type=Booked)
     midnight = running.clock.now_us() // 86_400_000_000 * 86_400_000_000
-    assert booked.spent == (Spent(made["id"], midnight, 7),)
+    (spent,) = booked.spent
+    assert (spent.budget.id, spent.window_starts_at, spent.spent_nanousd) == (made["id"], midnight, 7)
     assert booked.at_us == running.clock.now_us()
     assert (await running.gate.get("/internal/spent")).status_code == 404
 

@@ -128,7 +128,7 @@ async def test_sums_are_those_of_the_calls_that_started_in_the_window(template, 
                 for who, model, at, c in expected
                 if pays(budget.scope, who) and span.holds(at) and budget.model in ("", model)
             ]
-            slow.append(Spent(budget.id, span.starts_at, sum(mine)))
+            slow.append(Spent(budget, span.starts_at, sum(mine)))
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(template, Path(folder) / "db")
         database = Database(sqlite_url(Path(folder) / "db"))

@@ -7,7 +7,23 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("", "serve", "setup", "status", "console", "key", "key create", "key update", "key delete")
+COMMANDS = (
+    "",
+    "serve",
+    "setup",
+    "status",
+    "console",
+    "key",
+    "key create",
+    "key update",
+    "key delete",
+    "team",
+    "team create",
+    "user",
+    "budget",
+    "budget create",
+    "limit",
+)
 
 
 def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -28,7 +44,7 @@ def helps(language: str) -> str:
     code = (
         "from typer.testing import CliRunner; import sekisho.cli.main as m; "
         f"m.language() == 'ja' and m._speak_japanese(); "
-        f"[print(CliRunner().invoke(m.app, [*words.split(), '--help']).output) for words in {COMMANDS!r}]"
+        f"[print(CliRunner().invoke(m.create_app(), [*words.split(), '--help']).output) for words in {COMMANDS!r}]"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
