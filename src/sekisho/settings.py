@@ -105,6 +105,11 @@ def load_settings(
             problems.append(f"{source} must be {_wanted(FIELDS[name].type)}, not '{raw}'.")
         except ValueError as error:
             problems.append(f"{source}: {error}.")
+    if values.get("call_processes", 1) > 1:
+        problems.append(
+            "call_processes must be 1: budgets and limits are counted in the memory of the call process, "
+            "and several would each allow the whole amount."
+        )
     if problems:
         raise SettingsError(problems)
     settings = Settings(**values)

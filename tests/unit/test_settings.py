@@ -172,3 +172,8 @@ def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
         load_settings({}).port = 1  # type: ignore[misc]
     assert isinstance(load_settings({}), Settings)
+
+
+def test_more_call_processes_than_count_together_are_refused() -> None:
+    with pytest.raises(SettingsError, match="each allow the whole amount"):
+        load_settings({"SEKISHO_CALL_PROCESSES": "2"})
