@@ -9,7 +9,7 @@ from sekisho.access.keys import digest
 from sekisho.app.control_plane import ORG_ID
 from sekisho.calls.gate import Limits
 from sekisho.ledger.journal_files import JournalWriter
-from sekisho.simulator.server import SIMULATOR_CREDENTIAL
+from sekisho.simulator.credentials import SIMULATOR_CREDENTIAL
 from sekisho.values import Delivery, Snapshot, VirtualKey
 from tests.acceptance.conftest import ALICE, PEPPER, call_plane
 from tests.acceptance.control_plane import running_control_plane
