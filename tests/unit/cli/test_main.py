@@ -28,7 +28,7 @@ def helps(language: str) -> str:
     code = (
         "from typer.testing import CliRunner; import sekisho.cli.main as m; "
         f"m.language() == 'ja' and m._speak_japanese(); "
-        f"[print(CliRunner().invoke(m.app, [*words.split(), '--help']).output) for words in {COMMANDS!r}]"
+        f"[print(CliRunner().invoke(m.create_app(), [*words.split(), '--help']).output) for words in {COMMANDS!r}]"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
