@@ -4,6 +4,7 @@ SekishoError
   BadRequest             what came cannot be read, or asks for what does not exist
     BodyTooLarge         more bytes than the gateway takes
     ContextTooLong       the model's context window is too small for the prompt (agents compact on it)
+    Conflict             the same was asked before, in other words
   NotAuthenticated       no key, an unknown key, an expired key, a blocked key
   NotAllowed             the key is known and may not do this
   NotFound               no such thing, or hidden by policy
@@ -68,6 +69,13 @@ class ContextTooLong(BadRequest):
     """prompt is too long: the input exceeds the model's context window."""
 
     code = "context_length_exceeded"
+
+
+class Conflict(BadRequest):
+    """The request contradicts an earlier one."""
+
+    status = 409
+    code = "conflict"
 
 
 class NotAuthenticated(SekishoError):

@@ -10,9 +10,12 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import msgspec.inspect
+
+from sekisho.values import Language
 
 PREFIX = "SEKISHO_"
 MAX_SECRET_BYTES = 65_536
@@ -50,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     home: Path = Path("~/.sekisho")
     config_file: Path | None = None
+    time_zone: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "UTC"
     master_key: SecretRef | None = None
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 4000
@@ -68,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keepalive_s: Seconds = 15.0
     shutdown_grace_s: Seconds = 30.0
     journal_durability: Literal["process", "power"] = "process"
+    language: Language = "en"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -144,6 +149,14 @@ def parse_region(text: str) -> str:
     return text
 
 
+def parse_time_zone(text: str) -> str:
+    """The name of a time zone, such as "Asia/Tokyo". Raises ValueError."""
+    try:
+        return ZoneInfo(text).key
+    except (ZoneInfoNotFoundError, OSError) as error:
+        raise ValueError(f"'{text}' is not the name of a time zone") from error
+
+
 def parse_endpoint(text: str) -> str:
     """The address of an upstream, without a slash at its end. Raises ValueError."""
     if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", text):
@@ -167,6 +180,8 @@ def _parse(name: str, raw: Any, variable: str) -> Any:
         return SecretRef("env", variable) if variable and ref.kind == "literal" else ref
     if name == "aws_region":
         return parse_region(_text(raw))
+    if name == "time_zone":
+        return parse_time_zone(_text(raw))
     if name == "bedrock_endpoint":
         return parse_endpoint(_text(raw)) if raw else ""
     kind = FIELDS[name].type

@@ -134,6 +134,66 @@ class VirtualKey(msgspec.Struct, frozen=True):
     is_master: bool = False
 
 
+Language = Literal["en", "ja"]
+ScopeKind = Literal["org", "team", "member", "user", "key", "tag"]
+WindowKind = Literal["day", "week", "month", "period", "fixed"]
+BudgetAction = Literal["alert", "refuse"]
+END_OF_TIME = 253_402_300_799_000_000  # the last second of the year 9999
+
+
+class Scope(msgspec.Struct, frozen=True, array_like=True):
+    """Whose money or rate it is. `id` of a member is "team/user"."""
+
+    kind: ScopeKind
+    id: str
+
+
+class Window(msgspec.Struct, frozen=True):
+    """How a budget's time is cut.
+
+    "day", "week" (from Monday) and "month" follow the calendar of `time_zone`. "period" is `period_s` seconds long,
+    again and again from `starts_at`. "fixed" is one window from `starts_at` to `ends_at`. Microseconds.
+    """
+
+    kind: WindowKind
+    time_zone: str = "UTC"
+    period_s: int = 0
+    starts_at: int = 0
+    ends_at: int = END_OF_TIME
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """How much a scope may spend in a window, on one model or (empty `model`) on all.
+
+    A hard budget refuses what might not fit, a soft one never does. `thresholds`: per cent of the amount at which an
+    event is due. `increase_nanousd` is on top of the amount until `increase_until`. `credit_nanousd` is given back in
+    the window that began at `credit_from` (a manual reset or credit).
+    """
+
+    id: str
+    scope: Scope
+    amount_nanousd: int
+    window: Window
+    model: str = ""
+    is_hard: bool = True
+    thresholds: tuple[int, ...] = ()
+    increase_nanousd: int = 0
+    increase_until: int = 0
+    credit_nanousd: int = 0
+    credit_from: int = 0
+
+
+class RateLimit(msgspec.Struct, frozen=True):
+    """How fast a scope may call, on one model or (empty `model`) on all. None: no limit of that sort."""
+
+    id: str
+    scope: Scope
+    model: str = ""
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    parallel: int | None = None
+
+
 class AwsCredential(msgspec.Struct, frozen=True, tag="aws"):
     """Keys to sign with. `expires_at` in microseconds, None for keys that do not expire."""
 
@@ -194,6 +254,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     keys: tuple[VirtualKey, ...]
     models: tuple[Model, ...]
     simulated: bool = False
+    budgets: tuple[Budget, ...] = ()
+    limits: tuple[RateLimit, ...] = ()
 
 
 Credential = AwsCredential | BearerCredential

@@ -14,9 +14,11 @@ from sekisho.calls.gate import Gate, Limits, Registry
 from sekisho.clock import Clock, SystemClock
 from sekisho.errors import StoreUnavailable
 from sekisho.ledger.catalog import load_catalog
+from sekisho.ledger.counters import JournalPosition
 from sekisho.ledger.journal import Opened, Record, Refused, Settled
 from sekisho.simulator.credentials import SIMULATOR_CREDENTIAL
 from sekisho.simulator.server import Simulator
+from sekisho.store.counters.memory import MemoryCounters
 from sekisho.upstream.http1 import Http1Client
 from sekisho.upstream.providers import Providers
 from sekisho.values import Delivery, Model, Snapshot, VirtualKey
@@ -40,11 +42,12 @@ class MemoryJournal:
     is_full: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def append(self, record: Record) -> None:
+    def append(self, record: Record) -> JournalPosition:
         if self.is_full:
             raise StoreUnavailable("The journal cannot be written.")
         self.records.append(record)
         self.news.set()
+        return (1, len(self.records))
 
     async def wait_settled(self, calls: int = 1) -> list[Settled]:
         """The settled records, once there are so many."""
@@ -76,6 +79,7 @@ class CallPlane:
     registry: Registry
     http: Http1Client
     app: DoorApp
+    counters: MemoryCounters
 
     @property
     def url(self) -> str:
@@ -129,11 +133,13 @@ async def call_plane(
     registry.deliver(Delivery(Snapshot(1, "org", keys(), models, simulated=True), {"simulator": SIMULATOR_CREDENTIAL}))
     journal = journal or MemoryJournal()
     http = Http1Client()
+    counters = MemoryCounters(clock)
     gate = Gate(
         clock=clock,
         registry=registry,
         digest=lambda key: digest(PEPPER, key),
         journal=journal,
+        counters=counters,
         upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
         limits=limits,
     )
@@ -145,7 +151,7 @@ async def call_plane(
     listener.listen()
     port = listener.getsockname()[1]
     async with server.running(listener):
-        yield CallPlane(port, journal, registry, http, app)
+        yield CallPlane(port, journal, registry, http, app, counters)
     await http.close()
 
 
@@ -156,5 +162,5 @@ async def gateway(limits: Limits, pace_s: float, region: str, tmp_path: Path) ->
     simulator = Simulator(offered, credential=SIMULATOR_CREDENTIAL, clock=SystemClock(), pace_s=pace_s)
     upstream = await simulator.start()
     async with call_plane(catalog.bedrock_models(region, upstream, "simulator"), limits, tmp_path) as plane:
-        yield Gateway(plane.port, plane.journal, plane.registry, plane.http, plane.app, simulator)
+        yield Gateway(plane.port, plane.journal, plane.registry, plane.http, plane.app, plane.counters, simulator)
     await simulator.stop()

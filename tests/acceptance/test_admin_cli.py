@@ -26,6 +26,7 @@ from sekisho.app.control_plane import (
     snapshot_path,
 )
 from sekisho.cli.keys import app
+from sekisho.cli.operator import ask
 from sekisho.clock import FakeClock
 from sekisho.errors import StoreUnavailable
 from sekisho.ledger.journal import Caller, Opened
@@ -82,6 +83,7 @@ async def test_a_key_is_made_shown_once_and_found_again(sekisho, home):
 
 async def test_a_key_is_changed_blocked_unblocked_and_deleted(sekisho, home):
     await sekisho("create", "--alias", "alice", "--model", "claude", "--expires", "1h")
+    await asyncio.to_thread(ask, home, "POST", "/admin/v1/teams", {"id": "red"})
     changed = await sekisho("update", "alice", "--all-models", "--never-expires", "--team", "red")
     assert "models   all\n" in changed.stdout
     assert "expires  never\n" in changed.stdout

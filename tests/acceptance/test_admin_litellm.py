@@ -51,6 +51,7 @@ async def test_a_generated_key_is_shown_once_and_lies_nowhere(running):
 
 
 async def test_a_generated_key_has_the_fields_that_clients_read(running):
+    await running.gate.post("/team/new", json={"team_id": "red"})
     made = await generate(
         running,
         key_alias="alice",
@@ -78,14 +79,9 @@ async def test_a_generated_key_has_the_fields_that_clients_read(running):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"max_budget": 10},
-        {"max_budget": 0},
-        {"soft_budget": 1},
-        {"budget_duration": "30d"},
-        {"tpm_limit": 1000},
-        {"rpm_limit": 5},
-        {"max_parallel_requests": 2},
-        {"model_max_budget": {"claude": {"budget_limit": 1}}},
+        {"budget_limits": [{"max_budget": 1, "budget_duration": "1d"}]},
+        {"tpd_limit": 1000},
+        {"tpm_limit_type": "dynamic"},
         {"guardrails": ["pii"]},
         {"enforced_params": ["user"]},
         {"never_heard_of": "x"},
@@ -226,6 +222,7 @@ async def test_a_virtual_key_may_ask_about_itself_and_about_no_other(running):
 
 
 async def test_spend_logs_have_the_names_that_clients_read(running):
+    await running.gate.post("/team/new", json={"team_id": "red"})
     await generate(running, key_alias="alice", user_id="alice", team_id="red")
     (stored,) = (await running.operator.get("/admin/v1/keys")).json()["keys"]
     call_id = await running.call_of(stored)

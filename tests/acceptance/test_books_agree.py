@@ -13,6 +13,7 @@ from sekisho.access.keys import digest
 from sekisho.app.console import ConsoleCalls
 from sekisho.app.control_plane import ORG_ID
 from sekisho.calls.gate import Limits
+from sekisho.ledger.counters import JournalPosition
 from sekisho.ledger.journal import Record
 from sekisho.ledger.journal_files import JournalWriter
 from sekisho.simulator.credentials import SIMULATOR_CREDENTIAL
@@ -36,10 +37,10 @@ class BothJournals(MemoryJournal):
 
     writer: JournalWriter | None = None
 
-    def append(self, record: Record) -> None:
+    def append(self, record: Record) -> JournalPosition:
         assert self.writer is not None
-        self.writer.append(record)
         super().append(record)
+        return self.writer.append(record)
 
 
 class Upstream:

@@ -4,16 +4,18 @@ Every write that changes what a call process may decide ends with `publish`: it 
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from sekisho.access.keys import KEY_PREFIX, digest, generate_key
+from sekisho.access.publishing import Publisher
+from sekisho.access.rules import NO_RULES, RuleWrite, StoredRule
 from sekisho.clock import Clock, id_text, new_id
 from sekisho.errors import BadRequest, NotFound, StoreUnavailable
-from sekisho.values import VirtualKey
+from sekisho.values import Scope, VirtualKey
 
 MINIMUM_KEY_CHARACTERS = 20
 ALIAS_CHARACTERS = 200
@@ -120,19 +122,22 @@ class KeyLabel(msgspec.Struct, frozen=True):
 class KeyStore(Protocol):
     """Where keys are kept. Every write raises the epoch in the same transaction. Raises StoreUnavailable."""
 
-    async def add(self, key: StoredKey) -> None:
-        """Keep a new key. Raises BadRequest when its alias or its digest is taken."""
+    async def add(self, key: StoredKey, rules: Sequence[StoredRule] = ()) -> None:
+        """Keep a new key with its rules. Raises BadRequest when its alias or its digest is taken, or its team unknown;
+        a user that is unknown is made."""
         ...
 
-    async def change(self, org_id: str, key_id: str, change: KeyChange, now_us: int) -> StoredKey:
-        """Change a key. Raises NotFound, or BadRequest when the alias is taken."""
+    async def change(
+        self, org_id: str, key_id: str, change: KeyChange, by: str, now_us: int, rules: RuleWrite = NO_RULES
+    ) -> StoredKey:
+        """Change a key and its rules. Raises NotFound, or BadRequest as `add`."""
         ...
 
-    async def delete(self, org_id: str, key_id: str, now_us: int) -> None:
-        """Take a key out of use for good; its name stays for the history. Raises NotFound."""
+    async def delete(self, org_id: str, key_id: str, by: str, now_us: int) -> None:
+        """Take a key out of use for good, with its rules; its name stays for the history. Raises NotFound."""
         ...
 
-    async def erase(self, org_id: str, key_id: str) -> None:
+    async def erase(self, org_id: str, key_id: str, by: str, now_us: int) -> None:
         """Undo `add`, as if the key had never been."""
         ...
 
@@ -155,18 +160,6 @@ class KeyStore(Protocol):
         ...
 
 
-class Publisher(Protocol):
-    """Brings what the store says to the call processes. Raises StoreUnavailable."""
-
-    async def offer(self) -> int:
-        """Hand out the keys as they are now, without waiting; the epoch."""
-        ...
-
-    async def publish(self) -> None:
-        """Hand out the keys as they are now and wait until every call process has them in force."""
-        ...
-
-
 class KeyRegister:
     """Creates, finds and changes the keys of one organisation."""
 
@@ -177,8 +170,10 @@ class KeyRegister:
         self._clock = clock
         self._publisher = publisher
 
-    async def create(self, draft: KeyDraft, created_by: str) -> IssuedKey:
-        """Make a key and put it in force.
+    async def create(
+        self, draft: KeyDraft, created_by: str, rules: Callable[[Scope], Sequence[StoredRule]] = lambda _: ()
+    ) -> IssuedKey:
+        """Make a key and put it in force. `rules`: its budgets and limits, given its scope; in force together with it.
 
         Raises BadRequest. Raises StoreUnavailable when not every call process confirmed the key: then it is taken
         back, because nobody has seen it yet.
@@ -206,29 +201,29 @@ class KeyRegister:
             expires_at=draft.expires_at,
             blocked=draft.blocked,
         )
-        await self._store.add(stored)
+        await self._store.add(stored, rules(Scope("key", stored.id)))
         try:
             await self._publisher.publish()
         except StoreUnavailable:
-            await self._store.erase(self._org_id, stored.id)
+            await self._store.erase(self._org_id, stored.id, created_by, now_us)
             await self._publisher.offer()
             raise
         return IssuedKey(stored, raw)
 
-    async def update(self, key_id: str, change: KeyChange) -> StoredKey:
-        """Change a key and put the change in force. Raises NotFound, BadRequest, StoreUnavailable."""
+    async def update(self, key_id: str, change: KeyChange, by: str, rules: RuleWrite = NO_RULES) -> StoredKey:
+        """Change a key and its rules and put that in force. Raises NotFound, BadRequest, StoreUnavailable."""
         _validate(
             "" if change.alias is UNSET else change.alias,
             () if change.tags is UNSET else change.tags,
             {} if change.metadata is UNSET else change.metadata,
         )
-        changed = await self._store.change(self._org_id, key_id, change, self._clock.now_us())
+        changed = await self._store.change(self._org_id, key_id, change, by, self._clock.now_us(), rules)
         await self._publisher.publish()
         return changed
 
-    async def delete(self, key_id: str) -> None:
-        """Take a key out of use for good. Raises NotFound, StoreUnavailable."""
-        await self._store.delete(self._org_id, key_id, self._clock.now_us())
+    async def delete(self, key_id: str, by: str) -> None:
+        """Take a key out of use for good, with its rules. Raises NotFound, StoreUnavailable."""
+        await self._store.delete(self._org_id, key_id, by, self._clock.now_us())
         await self._publisher.publish()
 
     async def get(self, key_id: str) -> StoredKey:
@@ -270,18 +265,18 @@ class KeyRegister:
         return digest(self._pepper, key)
 
 
-def expiry(duration: str, now_us: int) -> int:
+def expiry(duration: str, now_us: int, param: str = "duration") -> int:
     """When a key made now for "30s", "15m", "1h", "30d" or "4w" expires. Raises BadRequest."""
     match = _DURATION.fullmatch(duration)
     if not match or not int(match[1]):
-        raise BadRequest('A duration is a number and one of s, m, h, d, w, such as "30d".', param="duration")
+        raise BadRequest('A duration is a number and one of s, m, h, d, w, such as "30d".', param=param)
     return now_us + int(match[1]) * _SECONDS[match[2]] * 1_000_000
 
 
 def _validate(alias: str, tags: tuple[str, ...], metadata: dict[str, Any]) -> None:
     if len(alias) > ALIAS_CHARACTERS:
         raise BadRequest(f"An alias has at most {ALIAS_CHARACTERS} characters.", param="key_alias")
-    if sum(len(tag) + 3 for tag in tags) > TAGS_CHARACTERS:
+    if len(msgspec.json.encode(tags).decode()) > TAGS_CHARACTERS:  # a call's row keeps them as JSON
         raise BadRequest(f"The tags of a key have at most {TAGS_CHARACTERS} characters in all.", param="tags")
     if len(msgspec.json.encode(metadata)) > METADATA_BYTES:
         raise BadRequest(f"The metadata of a key has at most {METADATA_BYTES} bytes as JSON.", param="metadata")

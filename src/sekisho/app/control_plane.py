@@ -20,10 +20,17 @@ from urllib.parse import parse_qs
 from sekisho.access.distribution import Distribution, write_snapshot
 from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
 from sekisho.access.register import KeyRegister
+from sekisho.access.resolution import resolve_keys
+from sekisho.access.rules import RuleRegister
 from sekisho.access.sessions import Sessions
+from sekisho.access.tags import TagRegister
+from sekisho.access.teams import TeamRegister
+from sekisho.access.templates import TemplateRegister
+from sekisho.access.users import UserRegister
 from sekisho.app.signals import orderly_stop
 from sekisho.clock import Clock, SystemClock
 from sekisho.errors import SekishoError, StoreUnavailable
+from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader
 from sekisho.values import Credential, Delivery, Model, Snapshot, VirtualKey
@@ -46,6 +53,7 @@ DRAIN_BACKOFF_S = 5.0
 CREDENTIALS_S = 10.0
 LOCK_WAIT_S = 10.0
 LOCK_POLL_S = 0.05
+BOOKED_S = 10.0
 
 Credentials = Callable[[], Awaitable[Mapping[str, Credential]]]
 Console = Callable[["Services"], "APIRouter"]
@@ -61,7 +69,7 @@ class ControlPlaneSettings:
     """What the operator says. `master_key` is the secret itself; empty: none.
 
     `models` and `credentials` are asked again on `reload` and every ten seconds. An empty `database_url` means
-    HOME/sekisho.db.
+    HOME/sekisho.db. `time_zone`: whose days, weeks and months budgets follow that name none.
     """
 
     models: Callable[[], tuple[Model, ...]]
@@ -69,6 +77,7 @@ class ControlPlaneSettings:
     master_key: str = ""
     credentials: Credentials = no_credentials
     database_url: str = ""
+    time_zone: str = "UTC"
 
     def __repr__(self) -> str:
         return f"ControlPlaneSettings(simulated={self.simulated}, master_key=***, database_url=***)"
@@ -80,15 +89,23 @@ class ControlPlane:
     def __init__(
         self, home: Path, settings: ControlPlaneSettings, clock: Clock, pepper: bytes, database: "Database"
     ) -> None:
-        from sekisho.store.sql.calls import SqlCalls  # noqa: PLC0415  slow to import: see the module
+        from sekisho.store.sql.booked import SqlBooked  # noqa: PLC0415  slow to import: see the module
+        from sekisho.store.sql.calls import SqlCalls  # noqa: PLC0415
+        from sekisho.store.sql.effective import SqlEffective  # noqa: PLC0415
         from sekisho.store.sql.keys import SqlKeys  # noqa: PLC0415
         from sekisho.store.sql.ledger import SqlLedger  # noqa: PLC0415
         from sekisho.store.sql.names import Names  # noqa: PLC0415
+        from sekisho.store.sql.organisation import SqlOrganisation  # noqa: PLC0415
+        from sekisho.store.sql.rules import SqlRules  # noqa: PLC0415
         from sekisho.store.sql.sessions import SqlSessions  # noqa: PLC0415
 
         names = Names(database)
         self._database = database
         self._keys = SqlKeys(database)
+        self._effective = SqlEffective(database)
+        self._organisation = SqlOrganisation(database)
+        self._rules = SqlRules(database, names)
+        self._booked = SqlBooked(database, names)
         self._sessions = SqlSessions(database)
         self._calls = SqlCalls(database, names)
         self._snapshot_path = snapshot_path(home)
@@ -100,6 +117,7 @@ class ControlPlane:
         self._credentials: Mapping[str, Credential] = {}
         self._publishing = asyncio.Lock()
         self._journal_error = ""
+        self._drained = asyncio.Event()
         self.distribution = Distribution(clock)
         reader = JournalReader(home / "journal")
         self._drain = Drain(reader, SqlLedger(database, names), clock, on_ended=self.distribution.forget)
@@ -121,7 +139,23 @@ class ControlPlane:
 
     async def drain_once(self) -> int:
         """Book what the journal holds; the number of records."""
-        return await self._drain.drain_once()
+        try:
+            return await self._drain.drain_once()
+        finally:
+            self._drained.set()
+            self._drained = asyncio.Event()
+
+    async def booked(self, at_us: int) -> Booked:
+        """What the ledger says of every budget once it has all that dead processes wrote. Raises StoreUnavailable when
+        that takes too long: who loads counters must not go on without it."""
+        try:
+            async with asyncio.timeout(BOOKED_S):
+                while dead := self._drain.dead_processes():
+                    await self._drained.wait()
+        except TimeoutError as error:
+            names = ", ".join(dead)
+            raise StoreUnavailable(f"Calls of ended processes are not booked yet: {names}. Try again.") from error
+        return await self._booked.booked(ORG_ID, at_us)
 
     async def drain_forever(self) -> None:
         """Book what comes, ten times a second; more slowly while it fails."""
@@ -175,11 +209,22 @@ class ControlPlane:
 
     def services(self) -> "Services":
         """What the routes work with."""
+        from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
         from sekisho.web.admin.services import Services  # noqa: PLC0415  the web is imported after the snapshot
 
+        rules = RuleRegister(self._rules, ORG_ID, self._clock, self)
         return Services(
             org_id=ORG_ID,
             keys=KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self),
+            rules=rules,
+            teams=TeamRegister(self._organisation, ORG_ID, self._clock, self),
+            users=UserRegister(self._organisation, ORG_ID, self._clock, self),
+            tags=TagRegister(self._organisation, ORG_ID, self._clock, self),
+            templates=TemplateRegister(self._rules, rules, ORG_ID, self._clock, self, self._settings.time_zone),
+            answers=SqlAnswers(self._database),
+            spent=self._booked,
+            booked=self.booked,
+            time_zone=self._settings.time_zone,
             calls=self._calls,
             sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
             distribution=self.distribution,
@@ -197,11 +242,19 @@ class ControlPlane:
     async def offer(self) -> int:
         """Build the snapshot from the database, write it, hand it out; its epoch."""
         async with self._publishing:
-            epoch, keys = await self._keys.current(ORG_ID)
-            snapshot = Snapshot(epoch, ORG_ID, self._master + keys, self._models, self._settings.simulated)
+            effective = await self._effective.current(ORG_ID)
+            snapshot = Snapshot(
+                epoch=effective.epoch,
+                org_id=ORG_ID,
+                keys=self._master + resolve_keys(effective.keys, effective.teams, self._models),
+                models=self._models,
+                simulated=self._settings.simulated,
+                budgets=effective.budgets,
+                limits=effective.limits,
+            )
             write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
-            return epoch
+            return effective.epoch
 
 
 async def open_control_plane(home: Path, settings: ControlPlaneSettings, clock: Clock) -> ControlPlane:

@@ -45,6 +45,7 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
     parts = ControlPlaneSettings(
         models=lambda: models,
         simulated=bool(simulator_url),
+        time_zone=settings.time_zone,
         master_key=master_key(settings, configuration, os.environ),
         credentials=CredentialBook(sources, clock, is_simulated=bool(simulator_url)).current,
     )

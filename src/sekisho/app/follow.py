@@ -5,6 +5,7 @@ The call process goes on with the snapshot it has while the control plane is awa
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from sekisho.access.distribution import read_snapshot
 from sekisho.calls.gate import Registry
 from sekisho.errors import SekishoError, StoreUnavailable, UpstreamUnavailable
 from sekisho.upstream.http1 import Http1Client, Origin
-from sekisho.values import Delivery
+from sekisho.values import Delivery, Snapshot
 
 log = logging.getLogger(__name__)
 _LONG_POLL_S = 30.0
@@ -35,11 +36,19 @@ def load_snapshot(path: Path, registry: Registry) -> None:
 class SnapshotFollower:
     """Keeps a registry up to date for as long as `run` runs."""
 
-    def __init__(self, http: Http1Client, socket_path: Path, process_id: str, registry: Registry) -> None:
+    def __init__(
+        self,
+        http: Http1Client,
+        socket_path: Path,
+        process_id: str,
+        registry: Registry,
+        on_delivery: Callable[[Snapshot], Awaitable[None]],
+    ) -> None:
         self._http = http
         self._origin = Origin("unix", str(socket_path), 0)
         self._process_id = process_id
         self._registry = registry
+        self._on_delivery = on_delivery
         self._has_delivery = False
 
     async def run(self) -> None:
@@ -61,7 +70,9 @@ class SnapshotFollower:
         body = await response.read(_MAX_DELIVERY_BYTES, _LONG_POLL_S)
         response.close()
         if response.status == 200:
-            self._registry.deliver(_decode_delivery(body))
+            delivery = _decode_delivery(body)
+            await self._on_delivery(delivery.snapshot)  # before it is in force: a key never calls without its budgets
+            self._registry.deliver(delivery)
             self._has_delivery = True
         elif response.status != 204:
             raise UpstreamUnavailable(f"the control plane answered {response.status}")

@@ -11,15 +11,16 @@ from sekisho.access.keys import KeyRing
 from sekisho.clock import Clock
 from sekisho.dialects.translation import Translation
 from sekisho.errors import StoreUnavailable
+from sekisho.ledger.counters import Counters, JournalPosition
 from sekisho.ledger.journal import Record, Settled
 from sekisho.upstream.http1 import Http1Response
-from sekisho.values import Credential, Delivery, Deployment, Model, Snapshot, Wire
+from sekisho.values import Credential, Delivery, Deployment, Language, Model, Snapshot, Wire
 
 
 class Journal(Protocol):
-    """Where records become durable. `append` returns once the record survives this process."""
+    """Where records become durable. `append` returns once the record survives this process: where it ends."""
 
-    def append(self, record: Record) -> None: ...
+    def append(self, record: Record) -> JournalPosition: ...
 
 
 class Upstreams(Protocol):
@@ -130,24 +131,28 @@ class Gate:
     registry: Registry
     digest: Callable[[str], bytes]
     journal: Journal
+    counters: Counters
     upstreams: Upstreams
     limits: Limits
+    language: Language = "en"
     owed: deque[Settled] = field(default_factory=deque)  # settlements that the journal could not take yet
 
-    def settle(self, settled: Settled) -> None:
+    async def settle(self, settled: Settled) -> None:
         """Book the end of a call. Raises StoreUnavailable when it is not durable; it stays owed and is booked later."""
         self.owed.append(settled)
-        self.pay_owed()
+        await self.pay_owed()
 
-    def pay_owed(self) -> None:
-        """Book what is owed, oldest first. Raises StoreUnavailable."""
+    async def pay_owed(self) -> None:
+        """Book what is owed, oldest first; budgets and limits hear of it then. Raises StoreUnavailable."""
         while self.owed:
             settled = self.owed.popleft()
             try:
-                self.journal.append(settled)
+                position = self.journal.append(settled)
             except StoreUnavailable:
                 self.owed.appendleft(settled)
                 raise
+            usage = settled.usage
+            await self.counters.settle(settled.call_id, settled.cost_nanousd, usage.total_tokens, position)
 
 
 Settle = Callable[["Outcome"], Awaitable[int]]

@@ -33,6 +33,10 @@ _COMMANDS = {
         say("Show what your key may do, and what it has cost.", "手元のキーで使えるモデルと、使用額を表示します。"),
     ),
     "key": ("sekisho.cli.keys", "app", ""),
+    "team": ("sekisho.cli.teams", "app", ""),
+    "user": ("sekisho.cli.users", "app", ""),
+    "budget": ("sekisho.cli.budgets", "app", ""),
+    "limit": ("sekisho.cli.limits", "app", ""),
     "console": (
         "sekisho.cli.console",
         "console",

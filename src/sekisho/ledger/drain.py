@@ -78,6 +78,11 @@ class Drain:
         offsets = self._offsets or {}
         return sum(max(0, self._reader.size(s) - offsets.get(s.name, 0)) for s in self._reader.segments())
 
+    def dead_processes(self) -> list[str]:
+        """Processes that have ended and whose last records are not all booked yet: their segments are still there."""
+        processes = dict.fromkeys(segment.process for segment in self._reader.segments())
+        return [process for process in processes if self._reader.is_dead(process)]
+
     async def _drain_process(self, process: str, offsets: dict[str, int]) -> int:
         booked = 0
         for segment in [s for s in self._reader.segments() if s.process == process]:

@@ -20,6 +20,7 @@ from typing import Literal, Self
 import msgspec
 
 from sekisho.errors import JournalCorrupt, StoreUnavailable
+from sekisho.ledger.counters import JournalPosition
 from sekisho.ledger.journal import Record
 
 Durability = Literal["process", "power"]
@@ -95,8 +96,8 @@ class JournalWriter:
     ) -> None:
         self.close()
 
-    def append(self, record: Record) -> None:
-        """Write one record with one `write`. Raises StoreUnavailable when it is not safely in the journal."""
+    def append(self, record: Record) -> JournalPosition:
+        """Write one record with one `write`; where it ends. Raises StoreUnavailable when it is not safely there."""
         if self._descriptor < 0:
             raise StoreUnavailable("The journal is closed.")
         self._encoder.encode_into(record, self._buffer, HEADER_BYTES)
@@ -110,6 +111,7 @@ class JournalWriter:
             self._write()
         except OSError as error:
             raise StoreUnavailable("The journal cannot be written.") from error
+        return self._number, self._offset
 
     def close(self) -> None:
         """Let go of the segment; the reader then takes this process for ended."""
@@ -218,6 +220,13 @@ class JournalReader:
             if self._segments_of(process) != segments:
                 return False  # it rotated while we looked
             return all(self._is_drained(segment, offsets.get(segment.name, 0)) for segment in segments)
+
+    def is_dead(self, process: str) -> bool:
+        """Whether nobody writes to the segments of this process any more."""
+        with ExitStack() as locks:
+            segments = self._segments_of(process)
+            held = all(self._lock(segment, locks) for segment in segments)
+            return held and bool(segments) and self._segments_of(process) == segments
 
     def remove(self, process: str, offsets: Mapping[str, int]) -> None:
         """Delete all drained segments of a process. One that its writer still holds stays."""

@@ -35,6 +35,22 @@ def template(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(params=ENGINES)
+async def empty(request, tmp_path) -> AsyncIterator[Database]:
+    """A database with nothing in it."""
+    database = Database(sqlite_url(tmp_path / "empty.db") if request.param == "sqlite" else POSTGRES)
+    if request.param == "postgresql":
+        await _drop_all(database)
+    yield database
+    await database.close()
+
+
+async def _drop_all(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.run_sync(metadata.drop_all)
+        await connection.execute(sa.text("DROP TABLE IF EXISTS alembic_version"))
+
+
+@pytest.fixture(params=ENGINES)
 async def database(request, tmp_path, template) -> AsyncIterator[Database]:
     """A migrated database with the organisation "default" and nothing else."""
     if request.param == "sqlite":
@@ -42,9 +58,7 @@ async def database(request, tmp_path, template) -> AsyncIterator[Database]:
         database = Database(sqlite_url(tmp_path / "sekisho.db"))
     else:
         database = Database(POSTGRES)
-        async with database.write() as connection:
-            await connection.run_sync(metadata.drop_all)
-            await connection.execute(sa.text("DROP TABLE IF EXISTS alembic_version"))
+        await _drop_all(database)
         await migrate(database)
         await SqlKeys(database).ensure_org("default", "default", 0)
     yield database

@@ -3,9 +3,12 @@
 import msgspec
 import pytest
 
+from sekisho.access.organisation import Team
 from sekisho.access.register import KeyChange, KeyFilter, KeyLabel, StoredKey
 from sekisho.errors import BadRequest, NotFound
+from sekisho.store.sql.effective import SqlEffective
 from sekisho.store.sql.keys import SqlKeys
+from sekisho.store.sql.organisation import SqlOrganisation
 from sekisho.store.sql.sessions import SqlSessions
 
 
@@ -28,7 +31,8 @@ FULL = key(
 
 
 @pytest.fixture
-def keys(database) -> SqlKeys:
+async def keys(database) -> SqlKeys:
+    await SqlOrganisation(database).add_team(Team("red", "default", 0, "operator", 0), ())
     return SqlKeys(database)
 
 
@@ -42,28 +46,29 @@ async def test_a_key_comes_back_as_it_was_stored(keys):
     assert await keys.find("default") is None
 
 
-async def test_every_write_raises_the_epoch_and_a_refused_one_does_not(keys):
-    epochs: list[int] = [(await keys.current("default"))[0]]
+async def test_every_write_raises_the_epoch_and_a_refused_one_does_not(keys, database):
+    effective = SqlEffective(database)
+    epochs: list[int] = [(await effective.current("default")).epoch]
 
     async def epoch_after(write) -> int:
         await write
-        epochs.append((await keys.current("default"))[0])
+        epochs.append((await effective.current("default")).epoch)
         return epochs[-1] - epochs[-2]
 
     assert await epoch_after(keys.add(FULL)) == 1
-    assert await epoch_after(keys.change("default", FULL.id, KeyChange(blocked=False), 5)) == 1
+    assert await epoch_after(keys.change("default", FULL.id, KeyChange(blocked=False), "operator", 5)) == 1
     with pytest.raises(BadRequest):
         await keys.add(key(2, alias="alice"))
     with pytest.raises(NotFound):
-        await keys.change("default", "nobody", KeyChange(blocked=True), 5)
-    assert await epoch_after(keys.delete("default", FULL.id, 6)) == 1
+        await keys.change("default", "nobody", KeyChange(blocked=True), "operator", 5)
+    assert await epoch_after(keys.delete("default", FULL.id, "operator", 6)) == 1
     assert await epoch_after(keys.raise_epoch()) == 1
 
 
 async def test_a_change_touches_only_what_it_names(keys):
     await keys.add(FULL)
     change = KeyChange(models=(), expires_at=None, alias="")
-    assert await keys.change("default", FULL.id, change, 9) == msgspec.structs.replace(
+    assert await keys.change("default", FULL.id, change, "operator", 9) == msgspec.structs.replace(
         FULL, models=(), expires_at=None, alias="", updated_at=9
     )
 
@@ -73,27 +78,27 @@ async def test_an_alias_belongs_to_one_key_in_use(keys):
     await keys.add(key(2))
     await keys.add(key(3))  # no alias: no clash
     with pytest.raises(BadRequest, match="alias") as caught:
-        await keys.change("default", key(2).id, KeyChange(alias="alice"), 5)
+        await keys.change("default", key(2).id, KeyChange(alias="alice"), "operator", 5)
     assert caught.value.param == "key_alias"
-    await keys.delete("default", FULL.id, 6)
-    assert (await keys.change("default", key(2).id, KeyChange(alias="alice"), 7)).alias == "alice"
+    await keys.delete("default", FULL.id, "operator", 6)
+    assert (await keys.change("default", key(2).id, KeyChange(alias="alice"), "operator", 7)).alias == "alice"
 
 
-async def test_a_deleted_key_is_gone_for_good_but_keeps_its_name(keys):
+async def test_a_deleted_key_is_gone_for_good_but_keeps_its_name(keys, database):
     await keys.add(FULL)
-    await keys.delete("default", FULL.id, 6)
+    await keys.delete("default", FULL.id, "operator", 6)
     assert await keys.find("default", key_id=FULL.id) is None
-    assert (await keys.current("default"))[1] == ()
+    assert (await SqlEffective(database).current("default")).keys == ()
     assert await keys.labels("default", {FULL.id, "other"}) == {FULL.id: KeyLabel("alice", "wxyz", FULL.digest)}
     with pytest.raises(NotFound):
-        await keys.delete("default", FULL.id, 7)
+        await keys.delete("default", FULL.id, "operator", 7)
     with pytest.raises(BadRequest, match="cannot be used"):  # the same raw key cannot come back
         await keys.add(key(2, digest=FULL.digest))
 
 
 async def test_an_erased_key_leaves_nothing(keys):
     await keys.add(FULL)
-    await keys.erase("default", FULL.id)
+    await keys.erase("default", FULL.id, "operator", 7)
     assert await keys.labels("default", {FULL.id}) == {}
     await keys.add(FULL)
 
@@ -110,11 +115,10 @@ async def test_keys_are_listed_newest_first_filtered_and_paged(keys):
     assert await keys.list("another", every, limit=9) == []
 
 
-async def test_a_snapshot_has_every_key_in_use_also_blocked_ones(keys):
+async def test_a_snapshot_has_every_key_in_use_also_blocked_ones(keys, database):
     await keys.add(FULL)
     await keys.add(key(2))
-    _, snapshot_keys = await keys.current("default")
-    assert snapshot_keys == (FULL.virtual_key(), key(2).virtual_key())
+    assert (await SqlEffective(database).current("default")).keys == (FULL.virtual_key(), key(2).virtual_key())
 
 
 async def test_a_code_opens_one_session_in_time_and_in_its_own_organisation(database):

@@ -7,7 +7,23 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("", "serve", "setup", "status", "console", "key", "key create", "key update", "key delete")
+COMMANDS = (
+    "",
+    "serve",
+    "setup",
+    "status",
+    "console",
+    "key",
+    "key create",
+    "key update",
+    "key delete",
+    "team",
+    "team create",
+    "user",
+    "budget",
+    "budget create",
+    "limit",
+)
 
 
 def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":

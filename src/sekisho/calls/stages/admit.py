@@ -1,9 +1,10 @@
-"""Open the call in the journal at its highest possible cost; settle it at its exact cost when it ends.
+"""Hold the call's highest possible cost against every budget and limit, all or none; settle it at its exact cost.
 
 Nothing is sent upstream before the open record is durable, and no client sees the end of its answer before the settled
 record is. A call whose end is never booked here (the process was killed) is settled from the journal as interrupted.
 """
 
+import asyncio
 import logging
 from functools import partial
 from typing import Literal
@@ -11,14 +12,16 @@ from typing import Literal
 from msgspec.structs import replace
 
 from sekisho.calls.answer import Answer
+from sekisho.calls.budgeting import refusal, scopes_of
 from sekisho.calls.call import AttemptNote, Call
 from sekisho.calls.gate import Gate, Outcome
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.stages.trace import caller_of
 from sekisho.dialects import search
-from sekisho.errors import Internal, NotAllowed, SekishoError
+from sekisho.errors import Internal, NotAllowed, SekishoError, StoreUnavailable
 from sekisho.ledger.bound import bound_nanousd, prompt_tokens_bound
 from sekisho.ledger.cost import list_cost_nanousd
+from sekisho.ledger.counters import Admitted, Demand, NotLoaded, Verdict
 from sekisho.ledger.journal import Attempt, Opened, Settled
 from sekisho.values import CallStatus, Door, Usage
 
@@ -34,21 +37,38 @@ _UNPACKED: dict[Door, tuple[bytes, ...]] = {
     "openai_responses": (b'"input_file"',),
 }
 
+_LOADING_PAUSE_S = 0.05
+_BYTES_PER_TOKEN = 4  # a guess for token limits, corrected when the call is settled; money never rests on it
+
 
 async def admit(gate: Gate, call: Call, next: Next) -> Reply:
     bound = _bound(gate, call)
-    gate.journal.append(
-        Opened(
-            call_id=call.id,
-            started_at=call.started_at,
-            caller=caller_of(call),
-            door=call.door,
-            model=call.known_model.name,
-            stream=call.stream,
-            request_bytes=len(call.body),
-            reserved_nanousd=bound,
-        )
+    demand = Demand(
+        call_id=call.id,
+        scopes=scopes_of(call.known_key),
+        model=call.known_model.name,
+        bound_nanousd=bound,
+        estimate_nanousd=bound,
+        tokens=len(call.body) // _BYTES_PER_TOKEN + call.max_output_tokens,
     )
+    verdict = await _verdict(gate, demand)
+    if not isinstance(verdict, Admitted):
+        raise refusal(verdict, gate.language)
+    opened = Opened(
+        call_id=call.id,
+        started_at=verdict.admitted_at,
+        caller=caller_of(call),
+        door=call.door,
+        model=call.known_model.name,
+        stream=call.stream,
+        request_bytes=len(call.body),
+        reserved_nanousd=bound,
+    )
+    try:
+        gate.journal.append(opened)
+    except StoreUnavailable:
+        await gate.counters.release(call.id)
+        raise
     call.trail.is_opened = True
     admitted = replace(call, bound_nanousd=bound)
     try:
@@ -60,6 +80,16 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
     if isinstance(reply, Answer):
         reply.settle_with(partial(_settle, gate, admitted))
     return reply
+
+
+async def _verdict(gate: Gate, demand: Demand) -> Verdict:
+    """Ask the counters; while they do not know yet what was spent (a process has just started), wait a little."""
+    ends_by_us = gate.clock.monotonic_us() + int(gate.limits.start_timeout_s * 1_000_000)
+    while True:
+        verdict = await gate.counters.admit(demand)
+        if not isinstance(verdict, NotLoaded) or gate.clock.monotonic_us() >= ends_by_us:
+            return verdict
+        await asyncio.sleep(_LOADING_PAUSE_S)
 
 
 def _bound(gate: Gate, call: Call) -> int:
@@ -119,7 +149,7 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
             settled.cost_nanousd,
             call.bound_nanousd,
         )
-    gate.settle(settled)
+    await gate.settle(settled)
     return settled.cost_nanousd
 
 

@@ -46,6 +46,8 @@ class Database:
         """A connection that sees one state of the database and changes nothing."""
         try:
             async with self.engine.connect() as connection:
+                if not self.is_sqlite:  # there each statement would see the newest state
+                    await connection.execution_options(isolation_level="REPEATABLE READ")
                 yield connection
         except SQLAlchemyError as error:
             raise StoreUnavailable("The database cannot be read.") from error

@@ -1,6 +1,6 @@
 """Virtual keys in the database, and the epoch of what call processes must know."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -10,10 +10,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.access.register import KeyChange, KeyFilter, KeyLabel, StoredKey
+from sekisho.access.rules import NO_RULES, RuleWrite, StoredRule
 from sekisho.errors import BadRequest, NotFound
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.tables import counter, org, virtual_key
-from sekisho.values import VirtualKey
+from sekisho.store.sql.epoch import raise_epoch
+from sekisho.store.sql.organisation import bind_key
+from sekisho.store.sql.rules import retire_rules, write_rules
+from sekisho.store.sql.tables import org, virtual_key
+from sekisho.values import Scope, VirtualKey
 
 _COLUMNS = [column for column in virtual_key.c if column.name != "deleted_at"]
 
@@ -33,56 +37,59 @@ class SqlKeys:
     async def raise_epoch(self) -> None:
         """Say that something outside the database changed: models, credentials, the master key."""
         async with self._database.write() as connection:
-            await _raise_epoch(connection)
+            await raise_epoch(connection)
 
-    async def current(self, org_id: str) -> tuple[int, tuple[VirtualKey, ...]]:
-        """The epoch and all keys in use as of it."""
-        async with self._database.read() as connection:
-            epoch = (await connection.execute(sa.select(counter.c.value).where(counter.c.name == "epoch"))).scalar_one()
-            rows = (await connection.execute(_live(org_id).order_by(virtual_key.c.id))).mappings()
-            return epoch, tuple(_stored(row).virtual_key() for row in rows)
-
-    async def add(self, key: StoredKey) -> None:
-        """Keep a new key. Raises BadRequest when its alias or its digest is taken."""
+    async def add(self, key: StoredKey, rules: Sequence[StoredRule] = ()) -> None:
+        """Keep a new key with its rules. Raises BadRequest when its alias or its digest is taken."""
         row = msgspec.structs.asdict(key) | {"alias": key.alias or None, "models": key.models, "tags": key.tags}
         try:
             async with self._database.write() as connection:
+                await raise_epoch(connection)
+                who = (key.team_id, key.user_id, key.created_by)
+                await bind_key(self._database, connection, key.org_id, *who, key.created_at)
                 await connection.execute(virtual_key.insert().values(row))
-                await _raise_epoch(connection)
+                await write_rules(connection, key.org_id, RuleWrite(tuple(rules)), key.created_by, key.created_at)
         except IntegrityError as error:
             raise await self._taken(key.org_id, key.alias) from error
 
-    async def change(self, org_id: str, key_id: str, change: KeyChange, now_us: int) -> StoredKey:
-        """Change a key. Raises NotFound, or BadRequest when the alias is taken."""
+    async def change(
+        self, org_id: str, key_id: str, change: KeyChange, by: str, now_us: int, rules: RuleWrite = NO_RULES
+    ) -> StoredKey:
+        """Change a key and its rules. Raises NotFound, or BadRequest when the alias is taken."""
         values = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not UNSET}
         if "alias" in values:
             values["alias"] = values["alias"] or None
         try:
             async with self._database.write() as connection:
+                await raise_epoch(connection)
+                who = (values.get("team_id", ""), values.get("user_id", ""), by)
+                await bind_key(self._database, connection, org_id, *who, now_us)
                 await connection.execute(_update(org_id, key_id).values(values | {"updated_at": now_us}))
-                await _raise_epoch(connection)
                 query = _live(org_id).where(virtual_key.c.id == key_id)
                 row = (await connection.execute(query)).mappings().one_or_none()
                 if row is None:
                     raise NotFound("There is no such key.")
+                await write_rules(connection, org_id, rules, by, now_us)
                 return _stored(row)
         except IntegrityError as error:
             raise await self._taken(org_id, values.get("alias") or "") from error
 
-    async def delete(self, org_id: str, key_id: str, now_us: int) -> None:
-        """Take a key out of use; the row stays for the history. Raises NotFound."""
+    async def delete(self, org_id: str, key_id: str, by: str, now_us: int) -> None:
+        """Take a key out of use, with its rules; the row stays for the history. Raises NotFound."""
         async with self._database.write() as connection:
+            await raise_epoch(connection)
             result = await connection.execute(_update(org_id, key_id).values(deleted_at=now_us))
             if result.rowcount == 0:
                 raise NotFound("There is no such key.")
-            await _raise_epoch(connection)
+            await retire_rules(connection, org_id, Scope("key", key_id).__eq__, by, now_us)
 
-    async def erase(self, org_id: str, key_id: str) -> None:
-        """Remove the row of a key that nobody has seen."""
+    async def erase(self, org_id: str, key_id: str, by: str, now_us: int) -> None:
+        """Remove the row of a key that nobody has seen, and take its rules away."""
         async with self._database.write() as connection:
+            await raise_epoch(connection)
             ours = (virtual_key.c.org_id == org_id) & (virtual_key.c.id == key_id)
             await connection.execute(virtual_key.delete().where(ours))
-            await _raise_epoch(connection)
+            await retire_rules(connection, org_id, Scope("key", key_id).__eq__, by, now_us)
 
     async def find(self, org_id: str, *, key_id: str = "", digest: bytes = b"", alias: str = "") -> StoredKey | None:
         """The key in use that has all the given properties; None when none are given."""
@@ -124,6 +131,12 @@ class SqlKeys:
         return BadRequest("This key cannot be used.", param="key")  # say nothing about keys that exist
 
 
+async def read_keys(connection: AsyncConnection, org_id: str) -> tuple[VirtualKey, ...]:
+    """All keys in use, as their own rows say; their teams may allow less."""
+    rows = (await connection.execute(_live(org_id).order_by(virtual_key.c.id))).mappings()
+    return tuple(_stored(row).virtual_key() for row in rows)
+
+
 def _live(org_id: str) -> sa.Select[Any]:
     return sa.select(*_COLUMNS).where(virtual_key.c.org_id == org_id, virtual_key.c.deleted_at.is_(None))
 
@@ -141,7 +154,3 @@ def _filtered(query: sa.Select[Any], where: KeyFilter) -> sa.Select[Any]:
 
 def _stored(row: sa.RowMapping) -> StoredKey:
     return StoredKey(**{**row, "alias": row["alias"] or "", "models": tuple(row["models"]), "tags": tuple(row["tags"])})
-
-
-async def _raise_epoch(connection: AsyncConnection) -> None:
-    await connection.execute(counter.update().where(counter.c.name == "epoch").values(value=counter.c.value + 1))

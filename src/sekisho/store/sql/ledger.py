@@ -1,6 +1,6 @@
-"""Books what the journal says: one row per call, one per attempt, and the daily sums.
+"""Books what the journal says: one row per call, one per attempt, the daily sums and the sums that budgets need.
 
-Booking is idempotent by call id. A call's share in the daily sums is a function of its row; a batch adds the difference
+Booking is idempotent by call id. A call's share in the sums is a function of its row; a batch adds the difference
 between the rows after and before it. So the sums equal the rows whatever is repeated, and whatever order it comes in.
 """
 
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled
 from sekisho.ledger.journal_files import Batch
 from sekisho.record.calls import utc_day
+from sekisho.store.sql import scope_spend
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.tables import attempt, call, call_message, counter, journal_offset, running_call, spend_day
@@ -117,18 +118,21 @@ class SqlLedger:
         if not changed:
             return {}
         shares = _difference(before, after)
+        gain = scope_spend.difference(before, after)
         tries = [
             _attempt_row(call_id, number, one) for call_id, all_ in attempts.items() for number, one in enumerate(all_)
         ]
         texts = {row[column] for row in changed for column in NAMED}
         texts.update(one[column] for one in tries for column in _NAMED_IN_ATTEMPT)
         texts.update(text for cell in shares for text in (cell.org, cell.key, cell.user, cell.team, cell.model))
+        texts.update(text for account in gain for text in (account.org, account.scope, account.model))
         numbers = await self._names.numbers(connection, texts)
         await self._write_rows(connection, before, changed, numbers)
         if tries:
             rows = [one | {column: numbers[one[column]] for column in _NAMED_IN_ATTEMPT} for one in tries]
             await connection.execute(self._database.insert(attempt).on_conflict_do_nothing(), rows)
         await self._add_shares(connection, shares, numbers)
+        await scope_spend.add(self._database, connection, gain, numbers)
         return numbers
 
     async def _write_rows(

@@ -52,6 +52,14 @@ class Names:
         self.remember(found)
         return found.get(text)
 
+    async def known(self, connection: AsyncConnection, texts: Iterable[str]) -> dict[str, int]:
+        """The number of each string that ever had one."""
+        wanted = {clean(text) for text in texts}
+        found = {text: self._numbers[text] for text in wanted if text in self._numbers}
+        fresh = await _select(connection, sorted(wanted - found.keys()))
+        self.remember(fresh)
+        return found | fresh
+
     async def texts(self, connection: AsyncConnection, numbers: Iterable[int]) -> dict[int, str]:
         """The string behind each number."""
         wanted = set(numbers)

@@ -6,12 +6,18 @@ from fastapi import APIRouter, FastAPI
 
 from sekisho import __version__
 from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.budgets import budgets_router
 from sekisho.web.admin.calls import calls_router
 from sekisho.web.admin.errors import handle_errors
 from sekisho.web.admin.internal import internal_router
 from sekisho.web.admin.keys import keys_router
+from sekisho.web.admin.limits import limits_router
+from sekisho.web.admin.litellm_budgets import litellm_budgets_router, litellm_tags_router
 from sekisho.web.admin.litellm_keys import litellm_keys_router
 from sekisho.web.admin.litellm_spend import litellm_spend_router
+from sekisho.web.admin.litellm_teams import litellm_teams_router
+from sekisho.web.admin.litellm_users import litellm_users_router
+from sekisho.web.admin.organisation import tags_router, teams_router, users_router
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.status import status_router
 
@@ -30,9 +36,18 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
     for make in (
         internal_router,
         keys_router,
+        teams_router,
+        users_router,
+        tags_router,
+        budgets_router,
+        limits_router,
         calls_router,
         status_router,
         litellm_keys_router,
+        litellm_teams_router,
+        litellm_users_router,
+        litellm_budgets_router,
+        litellm_tags_router,
         litellm_spend_router,
     ):
         app.include_router(make(services, authority))

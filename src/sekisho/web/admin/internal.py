@@ -4,12 +4,15 @@ import asyncio
 import dataclasses
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.services import Services
+
+LAST_TIME = 250_000_000_000_000_000  # in the year 9892: a month later there is still a calendar
 
 
 def internal_router(services: Services, authority: Authority) -> APIRouter:
@@ -32,6 +35,14 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
         if delivery is None:
             return Response(status_code=204)
         return Response(delivery, media_type="application/msgpack")
+
+    @router.get("/spent")
+    async def spent(at: Annotated[int, Query(ge=0, le=LAST_TIME)] = 0) -> Response:
+        """The msgpack `Booked` as of `at` (microseconds; now if left out): what counters are loaded with.
+
+        Waits until what dead processes wrote is booked; 503 when that takes longer than 10 s."""
+        booked = await services.booked(at or services.clock.now_us())
+        return Response(msgspec.msgpack.encode(booked), media_type="application/msgpack")
 
     @router.get("/health")
     async def health() -> dict[str, Any]:

@@ -127,24 +127,24 @@ def keys_router(services: Services, authority: Authority) -> APIRouter:
         return render_key(await register.get(key_id))
 
     @router.patch("/{key_id}")
-    async def update_key(key_id: str, body: KeyUpdate, _who: administrator) -> Key:
+    async def update_key(key_id: str, body: KeyUpdate, who: administrator) -> Key:
         """Change a key; in force in every call process when this answers."""
-        return render_key(await register.update(key_id, body.change(services.clock.now_us())))
+        return render_key(await register.update(key_id, body.change(services.clock.now_us()), who))
 
     @router.post("/{key_id}/block")
-    async def block_key(key_id: str, _who: administrator) -> Key:
+    async def block_key(key_id: str, who: administrator) -> Key:
         """Refuse all calls with this key from now on."""
-        return render_key(await register.update(key_id, KeyChange(blocked=True)))
+        return render_key(await register.update(key_id, KeyChange(blocked=True), who))
 
     @router.post("/{key_id}/unblock")
-    async def unblock_key(key_id: str, _who: administrator) -> Key:
+    async def unblock_key(key_id: str, who: administrator) -> Key:
         """Let this key call again."""
-        return render_key(await register.update(key_id, KeyChange(blocked=False)))
+        return render_key(await register.update(key_id, KeyChange(blocked=False), who))
 
     @router.delete("/{key_id}", status_code=204)
-    async def delete_key(key_id: str, _who: administrator) -> None:
+    async def delete_key(key_id: str, who: administrator) -> None:
         """Take a key out of use for good. Its calls stay in the record."""
-        await register.delete(key_id)
+        await register.delete(key_id, who)
 
     return router
 

@@ -8,51 +8,31 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from msgspec import UNSET
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from sekisho.access.register import KeyChange, KeyDraft, KeyFilter, StoredKey, expiry
 from sekisho.errors import BadRequest, NotAllowed, NotFound
-from sekisho.record.calls import CallFilter
+from sekisho.values import Scope
 from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.litellm_fields import Id, TermFields, model_names, prepare_rules, render_spend, render_terms
 from sekisho.web.admin.services import Services
-from sekisho.web.admin.times import iso, usd
+from sekisho.web.admin.times import iso
 
-ALL_MODELS = "all-proxy-models"
-GROUP_NAMES = ("all-team-models", "all-org-models", "no-default-models")
 NEVER = "-1"
 
 
-class Fields(BaseModel):
-    """The fields of a key that this version knows. Others may come empty, as clients send them."""
+class Fields(TermFields):
+    """The fields of a key that this version knows."""
 
-    model_config = ConfigDict(extra="allow")
-
-    key_alias: Annotated[str, Field(max_length=200)] | None = None
+    key_alias: Id | None = None
     duration: str | None = None
     models: list[str] | None = None
-    user_id: Annotated[str, Field(max_length=200)] | None = None
-    team_id: Annotated[str, Field(max_length=200)] | None = None
+    user_id: Id | None = None
+    team_id: Id | None = None
     metadata: dict[str, Any] | None = None
     tags: list[str] | None = None
     blocked: bool | None = None
     key_type: Literal["default", "llm_api"] | None = None
-
-    def refuse_unknown(self) -> None:
-        """Raises BadRequest for a field with content that nothing here would act on."""
-        unknown = [name for name, value in (self.model_extra or {}).items() if not _is_empty(value)]
-        if unknown:
-            names = ", ".join(sorted(unknown))
-            raise BadRequest(f"Not supported by this version, so not accepted: {names}.", param=sorted(unknown)[0])
-
-    def model_names(self) -> tuple[str, ...]:
-        """The models, empty for all. Raises BadRequest for names that stand for groups or patterns."""
-        models = self.models or []
-        if ALL_MODELS in models:
-            return ()
-        for name in models:
-            if "*" in name or name in GROUP_NAMES:
-                raise BadRequest(f"Name models one by one; {name} is not supported.", param="models")
-        return tuple(models)
 
     def expires_at(self, now_us: int) -> int | None:
         """When the key expires; None for never."""
@@ -100,43 +80,47 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
             alias=body.key_alias or "",
             user_id=body.user_id or "",
             team_id=body.team_id or "",
-            models=body.model_names(),
+            models=model_names(body.models),
             tags=tuple(body.tags or ()),
             metadata=body.metadata or {},
             expires_at=body.expires_at(services.clock.now_us()),
             blocked=bool(body.blocked),
         )
-        issued = await register.create(draft, created_by=who)
-        return render(issued.stored, 0) | {"key": issued.key}
+        planner = await prepare_rules(services, body, who)
+        issued = await register.create(draft, who, lambda scope: planner(scope, ()).put)
+        return await show(issued.stored) | {"key": issued.key}
 
     @router.post("/update")
-    async def update(body: Update, _who: administrator) -> dict[str, Any]:
+    async def update(body: Update, who: administrator) -> dict[str, Any]:
         """Change a key; in force in every call process when this answers."""
         body.refuse_unknown()
         known = await register.identify(body.key)
-        stored = await register.update(known.id, _change(body, services.clock.now_us()))
-        return render(stored, await spent(stored.id)) | {"key": stored.digest.hex()}
+        scope = Scope("key", known.id)
+        planner = await prepare_rules(services, body, who)
+        rules = planner(scope, await services.rules.of(scope))
+        stored = await register.update(known.id, _change(body, services.clock.now_us()), who, rules)
+        return await show(stored) | {"key": stored.digest.hex()}
 
     @router.post("/delete")
-    async def delete(body: Deletion, _who: administrator) -> dict[str, Any]:
+    async def delete(body: Deletion, who: administrator) -> dict[str, Any]:
         """Take keys out of use for good: all that are named, or none when one is unknown."""
         if not body.keys and not body.key_aliases:
             raise BadRequest("Name the keys to delete in keys or key_aliases.", param="keys")
         found = [await register.identify(reference) for reference in body.keys or ()]
         found += [await register.by_alias(alias) for alias in body.key_aliases or ()]
         for key_id in dict.fromkeys(key.id for key in found):
-            await register.delete(key_id)
+            await register.delete(key_id, who)
         return {"deleted_keys": list(dict.fromkeys(key.digest.hex() for key in found))}
 
     @router.post("/block")
-    async def block(body: KeyReference, _who: administrator) -> dict[str, Any]:
+    async def block(body: KeyReference, who: administrator) -> dict[str, Any]:
         """Refuse all calls with this key from now on."""
-        return await set_blocked(body.key, True)
+        return await set_blocked(body.key, True, who)
 
     @router.post("/unblock")
-    async def unblock(body: KeyReference, _who: administrator) -> dict[str, Any]:
+    async def unblock(body: KeyReference, who: administrator) -> dict[str, Any]:
         """Let this key call again."""
-        return await set_blocked(body.key, False)
+        return await set_blocked(body.key, False, who)
 
     @router.get("/info")
     async def info(
@@ -151,7 +135,7 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
             stored = own
             if key and not await _is_same(key, own):
                 raise NotAllowed("A virtual key may ask about itself only.")
-        return {"key": stored.digest.hex(), "info": render(stored, await spent(stored.id))}
+        return {"key": stored.digest.hex(), "info": await show(stored)}
 
     @router.get("/list")
     async def list_keys(
@@ -168,8 +152,7 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
         where = KeyFilter(alias=key_alias, user_id=user_id, team_id=team_id, digest=_parse_digest(key_hash))
         total = await register.count(where)
         keys = await register.list(where, limit=size, offset=(page - 1) * size)
-        spend = {row.key_id: row.cost_nanousd for row in await services.calls.spend(services.org_id, by=("key",))}
-        full = [render(key, spend.get(key.id, 0)) for key in keys] if return_full_object else None
+        full = [await show(key) for key in keys] if return_full_object else None
         return {
             "keys": [key.digest.hex() for key in keys] if full is None else full,
             "total_count": total,
@@ -177,14 +160,15 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
             "total_pages": -(-total // size),
         }
 
-    async def set_blocked(reference: str, blocked: bool) -> dict[str, Any]:
+    async def set_blocked(reference: str, blocked: bool, who: str) -> dict[str, Any]:
         known = await register.identify(reference)
-        stored = await register.update(known.id, KeyChange(blocked=blocked))
-        return render(stored, await spent(stored.id))
+        return await show(await register.update(known.id, KeyChange(blocked=blocked), who))
 
-    async def spent(key_id: str) -> int:
-        (spend,) = await services.calls.spend(services.org_id, where=CallFilter(key_id=key_id))
-        return spend.cost_nanousd
+    async def show(key: StoredKey) -> dict[str, Any]:
+        scope = Scope("key", key.id)
+        rules = await services.rules.of(scope)
+        terms = render_terms(rules, services.clock.now_us())
+        return render(key) | terms | {"spend": await render_spend(services, rules, scope)}
 
     async def _is_same(reference: str, own: StoredKey) -> bool:
         try:
@@ -195,14 +179,13 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
     return router
 
 
-def render(key: StoredKey, cost_nanousd: int) -> dict[str, Any]:
-    """The key as LiteLLM shows it. Limits and budgets are null: there are none."""
+def render(key: StoredKey) -> dict[str, Any]:
+    """The key as LiteLLM shows it, without its spend, its budgets and its limits."""
     return {
         "token": key.digest.hex(),
         "token_id": key.digest.hex(),
         "key_name": f"sk-...{key.hint}",
         "key_alias": key.alias or None,
-        "spend": usd(cost_nanousd),
         "expires": iso(key.expires_at),
         "models": list(key.models),
         "user_id": key.user_id or None,
@@ -214,12 +197,6 @@ def render(key: StoredKey, cost_nanousd: int) -> dict[str, Any]:
         "created_at": iso(key.created_at),
         "created_by": key.created_by,
         "updated_at": iso(key.updated_at),
-        "max_budget": None,
-        "soft_budget": None,
-        "budget_duration": None,
-        "tpm_limit": None,
-        "rpm_limit": None,
-        "max_parallel_requests": None,
         "aliases": {},
         "config": {},
         "permissions": {},
@@ -236,17 +213,12 @@ def _change(body: Update, now_us: int) -> KeyChange:
         alias=new(body.key_alias),
         user_id=new(body.user_id),
         team_id=new(body.team_id),
-        models=UNSET if body.models is None else body.model_names(),
+        models=UNSET if body.models is None else model_names(body.models),
         tags=UNSET if body.tags is None else tuple(body.tags),
         metadata=new(body.metadata),
         expires_at=UNSET if body.duration is None else body.expires_at(now_us),
         blocked=new(body.blocked),
     )
-
-
-def _is_empty(value: Any) -> bool:
-    """Whether a field asks for nothing. A zero asks for something: a budget of 0 stops every call."""
-    return value is None or value is False or value in ("", [], {})
 
 
 def _parse_digest(text: str) -> bytes:

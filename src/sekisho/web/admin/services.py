@@ -1,12 +1,19 @@
 """What the pages and the admin API work with: one bundle, made by the app, passed to every router."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from sekisho.access.answers import AnswerStore
 from sekisho.access.distribution import Distribution
 from sekisho.access.register import KeyRegister
+from sekisho.access.rules import RuleRegister
 from sekisho.access.sessions import Sessions
+from sekisho.access.tags import TagRegister
+from sekisho.access.teams import TeamRegister
+from sekisho.access.templates import TemplateRegister
+from sekisho.access.users import UserRegister
 from sekisho.clock import Clock
+from sekisho.ledger.booked import Booked, SpentQueries
 from sekisho.record.calls import CallQueries
 from sekisho.values import Model
 
@@ -28,11 +35,20 @@ class Services:
 
     org_id: str
     keys: KeyRegister
+    rules: RuleRegister
+    teams: TeamRegister
+    users: UserRegister
+    tags: TagRegister
+    templates: TemplateRegister
+    answers: AnswerStore
+    spent: SpentQueries
+    booked: Callable[[int], Awaitable[Booked]]
     calls: CallQueries
     sessions: Sessions
     distribution: Distribution
     models: Callable[[], tuple[Model, ...]]
     health: Callable[[], Health]
     clock: Clock
+    time_zone: str = "UTC"
     master_digest: bytes | None = None
     simulated: bool = False

@@ -43,11 +43,11 @@ class DoorApp:
     def limits(self) -> Limits:
         return self._gate.limits
 
-    def tick(self) -> None:
+    async def tick(self) -> None:
         """What is to be done again and again: signs of life to waiting clients, and bookings that are owed."""
         self.calls.keep_alive()
         try:
-            self._gate.pay_owed()
+            await self._gate.pay_owed()
         except StoreUnavailable as error:
             log.error("%d calls are not booked yet: %s", len(self._gate.owed), error.message)
 

@@ -98,6 +98,6 @@ class DoorServer:
             try:
                 for connection in tuple(self._server.server_state.connections):
                     cast(DoorProtocol, connection).sweep(loop.time())
-                self._app.tick()
+                await self._app.tick()
             except Exception:  # a background loop: one client must not end the signs of life of all others
                 log.exception("the tick of the doors failed")

@@ -151,6 +151,7 @@ TEXTS = {
     "error.store_unavailable": "Ledger cannot be checked",
     "error.cut_off": "Cut off: Sekisho stopped",
     "error.internal_error": "Fault inside Sekisho",
+    "error.conflict": "Contradicts an earlier request",
     "error.client_gone": "The client left while sending",
     "error.process_ended": "The process died; upper bound booked",
     "note.client_left": "The client left before the end",

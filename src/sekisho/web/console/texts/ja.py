@@ -149,6 +149,7 @@ TEXTS = {
     "error.store_unavailable": "台帳を確かめられない",
     "error.cut_off": "関所の停止で切れた",
     "error.internal_error": "関所の中の障害",
+    "error.conflict": "前の要求と食い違う",
     "error.client_gone": "送信中にクライアントが切断",
     "error.process_ended": "プロセスが停止、上限で計上",
     "note.client_left": "途中でクライアントが切断",

@@ -1,0 +1,49 @@
+"""What a key may do once its team has its say: the keys of a snapshot, resolved.
+
+A blocked team blocks its keys; a key of a team that does not exist is blocked too, so that nothing stays valid by being
+forgotten. Where both the key and its team list models, the key may use what both allow.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from sekisho.access.keys import may_use
+from sekisho.access.organisation import Team
+from sekisho.values import Budget, Model, RateLimit, VirtualKey
+
+NO_MODELS = ("",)  # an empty list would mean all; no model has this name
+
+
+class Effective(msgspec.Struct, frozen=True):
+    """What the store has in use, as of `epoch`."""
+
+    epoch: int
+    keys: tuple[VirtualKey, ...]
+    teams: tuple[Team, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    limits: tuple[RateLimit, ...] = ()
+
+
+def resolve_keys(keys: Iterable[VirtualKey], teams: Iterable[Team], models: Sequence[Model]) -> tuple[VirtualKey, ...]:
+    """The keys as the call plane must judge them."""
+    by_id = {team.id: team for team in teams}
+    return tuple(_resolve(key, by_id, models) if key.team_id else key for key in keys)
+
+
+def _resolve(key: VirtualKey, teams: Mapping[str, Team], models: Sequence[Model]) -> VirtualKey:
+    team = teams.get(key.team_id)
+    if team is None or team.blocked:
+        return replace(key, blocked=True)
+    if not team.models:
+        return key
+    if not key.models:
+        return replace(key, models=team.models)
+    as_team = replace(key, models=team.models)
+    both = [
+        model.name
+        for model in models
+        if may_use(key, model.name, model.aliases) and may_use(as_team, model.name, model.aliases)
+    ]
+    return replace(key, models=tuple(both) or NO_MODELS)

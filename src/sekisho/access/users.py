@@ -1,0 +1,87 @@
+"""The register of users: people and service accounts."""
+
+from typing import Any
+
+from msgspec import UNSET
+
+from sekisho.access.organisation import (
+    EMAIL_CHARACTERS,
+    NAME_CHARACTERS,
+    OrganisationStore,
+    User,
+    UserChange,
+    UserKind,
+    check_id,
+    check_metadata,
+    check_texts,
+)
+from sekisho.access.publishing import Publisher
+from sekisho.clock import Clock, id_text, new_id
+from sekisho.errors import NotFound
+
+
+class UserRegister:
+    """Creates, finds and changes the users of one organisation. Changes are in force when a method returns."""
+
+    def __init__(self, store: OrganisationStore, org_id: str, clock: Clock, publisher: Publisher) -> None:
+        self._store = store
+        self._org_id = org_id
+        self._clock = clock
+        self._publisher = publisher
+
+    async def create(
+        self,
+        by: str,
+        *,
+        user_id: str = "",
+        kind: UserKind = "person",
+        alias: str = "",
+        email: str = "",
+        metadata: dict[str, Any] | None = None,
+    ) -> User:
+        """Make a user; without an id it gets one. Raises BadRequest, StoreUnavailable."""
+        now_us = self._clock.now_us()
+        user = User(
+            id=user_id or id_text(new_id(now_us)),
+            org_id=self._org_id,
+            created_at=now_us,
+            created_by=by,
+            updated_at=now_us,
+            kind=kind,
+            alias=alias,
+            email=email,
+            metadata=metadata or {},
+        )
+        check_id(user.id, "user_id")
+        _check(UserChange(kind, alias, email, user.metadata))
+        await self._store.add_user(user)
+        return user
+
+    async def update(self, user_id: str, change: UserChange) -> User:
+        """Change a user. Raises NotFound, BadRequest, StoreUnavailable."""
+        _check(change)
+        return await self._store.change_user(self._org_id, user_id, change, self._clock.now_us())
+
+    async def delete(self, user_id: str, by: str) -> None:
+        """Delete a user, its keys, its memberships and its rules. Raises NotFound, StoreUnavailable."""
+        await self._store.delete_user(self._org_id, user_id, by, self._clock.now_us())
+        await self._publisher.publish()
+
+    async def get(self, user_id: str) -> User:
+        """One user. Raises NotFound."""
+        found = await self._store.find_user(self._org_id, user_id)
+        if found is None:
+            raise NotFound("There is no such user.")
+        return found
+
+    async def list(self, *, limit: int = 50, after: str = "", email: str = "", kind: str = "") -> list[User]:
+        """Users, by id."""
+        return await self._store.list_users(self._org_id, limit=limit, after=after, email=email, kind=kind)
+
+
+def _check(change: UserChange) -> None:
+    check_texts(
+        alias=("" if change.alias is UNSET else change.alias, NAME_CHARACTERS),
+        email=("" if change.email is UNSET else change.email, EMAIL_CHARACTERS),
+    )
+    check_metadata({} if change.metadata is UNSET else change.metadata)

@@ -1,0 +1,245 @@
+"""`sekisho budget ...`: budgets, through the running control process."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from sekisho.cli.messages import say
+from sekisho.cli.operator import ask, stop
+from sekisho.cli.options import (
+    DEFAULT_HOME,
+    AsJson,
+    Home,
+    Model,
+    ScopeText,
+    Yes,
+    confirm,
+    given,
+    list_all,
+    parse_scope,
+    print_json,
+    print_lines,
+)
+
+app = typer.Typer(no_args_is_help=True, help=say("Budgets.", "予算を管理します。"))
+
+BUDGETS = "/admin/v1/budgets"
+
+
+class WindowKind(StrEnum):
+    """How the time of a budget is cut."""
+
+    day = "day"
+    week = "week"
+    month = "month"
+    period = "period"
+    fixed = "fixed"
+
+
+BudgetId = Annotated[str, typer.Argument(help=say("The budget's id.", "予算の ID。"))]
+Amount = Annotated[str, typer.Argument(help=say("US dollars, such as 10.50.", "米ドルの金額。例: 10.50"))]
+NewAmount = Annotated[str | None, typer.Option("--amount", help=say("US dollars.", "米ドルの金額。"))]
+Name = Annotated[str | None, typer.Option("--name", help=say("Name of the budget.", "予算の名前。"))]
+Kind = Annotated[WindowKind | None, typer.Option("--window", help=say("Its window.", "期間の種類。"))]
+Zone = Annotated[
+    str | None, typer.Option("--time-zone", help=say("Such as Asia/Tokyo.", "タイムゾーン。例: Asia/Tokyo"))
+]
+Period = Annotated[int | None, typer.Option("--period-s", help=say("Seconds of a period.", "期間の秒数。"))]
+Starts = Annotated[str | None, typer.Option("--starts-at", help=say("First moment.", "開始時刻。"))]
+Ends = Annotated[str | None, typer.Option("--ends-at", help=say("End.", "終了時刻。"))]
+Hard = Annotated[
+    bool | None,
+    typer.Option("--hard/--soft", help=say("Refuse calls, or only tell.", "超過時に拒否するか、通知だけにするか。")),
+]
+Threshold = Annotated[
+    list[int] | None,
+    typer.Option("--threshold", help=say("Per cent; may repeat.", "通知する割合（%）。複数回指定できます。")),
+]
+Increase = Annotated[
+    str | None, typer.Option("--increase", help=say("More US dollars for a while.", "一時的に増やす米ドル。"))
+]
+Until = Annotated[
+    str | None, typer.Option("--until", help=say('End of the increase, such as "7d".', "増額の終わり。例: 7d"))
+]
+Over = Annotated[
+    bool,
+    typer.Option(
+        "--allow-over-allocation",
+        help=say("Even if it is more than there is.", "上位の予算を超える割り当てを許可します。"),
+    ),
+]
+Reason = Annotated[str, typer.Option("--reason", help=say("Why, for the record.", "理由。記録に残ります。"))]
+
+
+@app.command("create", help=say("Make a budget.", "予算を作成します。"))
+def create(
+    scope: ScopeText,
+    amount: Amount,
+    home: Home = DEFAULT_HOME,
+    name: Name = None,
+    window: Annotated[WindowKind, typer.Option("--window", help=say("Its window.", "期間の種類。"))] = WindowKind.month,
+    time_zone: Zone = None,
+    period_s: Period = None,
+    starts_at: Starts = None,
+    ends_at: Ends = None,
+    model: Model = None,
+    hard: Hard = None,
+    threshold: Threshold = None,
+    increase: Increase = None,
+    until: Until = None,
+    allow_over_allocation: Over = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a budget; in force when the command ends."""
+    cut = _window(window, time_zone, period_s, starts_at, ends_at)
+    fields = _fields(name, amount, hard, threshold, increase, until, allow_over_allocation)
+    body = fields | given(scope=parse_scope(scope), window=cut, model=model)
+    _show(ask(home, "POST", BUDGETS, body), as_json)
+
+
+@app.command("list", help=say("Show budgets.", "予算を一覧表示します。"))
+def list_budgets(
+    home: Home = DEFAULT_HOME,
+    scope: Annotated[
+        str | None, typer.Option("--scope", help=say("Only of KIND:ID.", "対象を「種類:ID」で絞り込みます。"))
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print every budget with what it has spent."""
+    where = parse_scope(scope) if scope else {}
+    budgets = list_all(home, BUDGETS, "budgets", scope_kind=where.get("kind"), scope_id=where.get("id"))
+    if as_json:
+        print_json(budgets)
+        return
+    for one in budgets:
+        money = f"${one['spent_usd']} / ${one['amount_usd']}"
+        typer.echo("  ".join((one["id"], _scope(one), one["window"]["kind"], one["model"] or "-", money, _kind(one))))
+    if not budgets:
+        typer.echo(say("There are no budgets.", "予算はありません。"), err=True)
+
+
+@app.command("show", help=say("Show one budget.", "予算の詳細を表示します。"))
+def show(budget: BudgetId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """Print one budget with its credits."""
+    shown = ask(home, "GET", _address(budget))
+    shown["credits"] = ask(home, "GET", f"{_address(budget)}/credits")["credits"]
+    _show(shown, as_json)
+
+
+@app.command("update", help=say("Change a budget.", "予算を変更します。"))
+def update(
+    budget: BudgetId,
+    home: Home = DEFAULT_HOME,
+    amount: NewAmount = None,
+    name: Name = None,
+    window: Kind = None,
+    time_zone: Zone = None,
+    period_s: Period = None,
+    starts_at: Starts = None,
+    ends_at: Ends = None,
+    hard: Hard = None,
+    threshold: Threshold = None,
+    increase: Increase = None,
+    until: Until = None,
+    allow_over_allocation: Over = False,
+) -> None:
+    """Change what is given; leave the rest."""
+    fields = _fields(name, amount, hard, threshold, increase, until, allow_over_allocation)
+    parts = (time_zone, period_s, starts_at, ends_at)
+    if window is None and any(part is not None for part in parts):
+        stop(say("Say the kind of window too: --window.", "--window で期間の種類も指定してください。"))
+    fields |= given(window=_window(window, *parts) if window else None)
+    if not fields:
+        stop(say("Say what to change.", "変更する項目を指定してください。"))
+    _show(ask(home, "PATCH", _address(budget), fields), False)
+
+
+@app.command("credit", help=say("Give money back in the window of now.", "現在の期間に金額を戻します。"))
+def credit(budget: BudgetId, amount: Amount, reason: Reason, home: Home = DEFAULT_HOME) -> None:
+    """Credit a budget; who, when, how much and why stay on record."""
+    made = ask(home, "POST", f"{_address(budget)}/credits", {"amount_usd": amount, "reason": reason})
+    typer.echo(say(f"Credited ${made['amount_usd']}.", f"${made['amount_usd']} を戻しました。"))
+
+
+@app.command("reset", help=say("Give back all that was spent so far.", "現在の期間の使用額をすべて戻します。"))
+def reset(budget: BudgetId, reason: Reason, home: Home = DEFAULT_HOME, yes: Yes = False) -> None:
+    """Reset a budget after asking; who, when, how much and why stay on record."""
+    confirm(say(f"Reset the budget {budget}?", f"予算 {budget} をリセットしますか？"), yes)
+    made = ask(home, "POST", f"{_address(budget)}/reset", {"reason": reason})
+    typer.echo(say(f"Gave back ${made['amount_usd']}.", f"${made['amount_usd']} を戻しました。"))
+
+
+@app.command("delete", help=say("Take a budget away.", "予算を削除します。"))
+def delete(budget: BudgetId, home: Home = DEFAULT_HOME, yes: Yes = False) -> None:
+    """Delete a budget after asking; its history stays."""
+    confirm(say(f"Delete the budget {budget}?", f"予算 {budget} を削除しますか？"), yes)
+    ask(home, "DELETE", _address(budget))
+    typer.echo(say("Deleted.", "削除しました。"))
+
+
+def _address(budget: str) -> str:
+    return f"{BUDGETS}/{quote(budget, safe='')}"
+
+
+def _window(
+    kind: WindowKind, time_zone: str | None, period_s: int | None, starts_at: str | None, ends_at: str | None
+) -> dict[str, Any]:
+    return given(kind=kind.value, time_zone=time_zone, period_s=period_s, starts_at=starts_at, ends_at=ends_at)
+
+
+def _fields(
+    name: str | None,
+    amount: str | None,
+    hard: bool | None,
+    threshold: list[int] | None,
+    increase: str | None,
+    until: str | None,
+    allow_over_allocation: bool,
+) -> dict[str, Any]:
+    if (increase is None) != (until is None):
+        stop(say("--increase and --until belong together.", "--increase と --until は一緒に指定してください。"))
+    return given(
+        name=name,
+        amount_usd=amount,
+        is_hard=hard,
+        thresholds=threshold or None,
+        increase={"amount_usd": increase, "until": until} if increase is not None else None,
+        allow_over_allocation=True if allow_over_allocation else None,
+    )
+
+
+def _show(one: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(one)
+        return
+    lines = {
+        say("id", "ID"): one["id"],
+        say("scope", "対象"): _scope(one),
+        say("kind", "種類"): _kind(one),
+        say("model", "モデル"): one["model"] or say("all", "すべて"),
+        say("amount", "金額"): f"${one['amount_usd']}",
+        say("spent", "使用額"): f"${one['spent_usd']}",
+        say("credit", "戻した額"): f"${one['credit_usd']}",
+        say("window", "期間"): " ".join(str(part) for part in one["window"].values() if part is not None),
+        say("resets", "リセット"): one["resets_at"] or say("never", "なし"),
+        say("thresholds", "通知"): ", ".join(f"{part}%" for part in one["thresholds"]) or "-",
+        say("created", "作成"): f"{one['created_at']} ({one['created_by']})",
+    }
+    if one["increase"]:
+        lines[say("increase", "増額")] = f"${one['increase']['amount_usd']} ({one['increase']['until']})"
+    if one["allow_over_allocation"]:
+        lines[say("over-allocation", "超過割り当て")] = say("allowed", "許可済み")
+    for credit in one.get("credits", ()):
+        text = f"${credit['amount_usd']} {credit['created_at']} ({credit['created_by']}): {credit['reason']}"
+        typer.echo(f"{say(credit['kind'], 'リセット' if credit['kind'] == 'reset' else '返金')}: {text}")
+    print_lines(lines)
+
+
+def _scope(one: dict[str, Any]) -> str:
+    return f"{one['scope']['kind']}:{one['scope']['id']}"
+
+
+def _kind(one: dict[str, Any]) -> str:
+    return say("hard", "ハード") if one["is_hard"] else say("soft", "ソフト")

@@ -1,0 +1,89 @@
+"""Options and words that several command groups share."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import typer
+
+from sekisho.cli.messages import say
+from sekisho.cli.operator import ask
+
+DEFAULT_HOME = Path.home() / ".sekisho"
+PAGE = 500
+
+Home = Annotated[
+    Path,
+    typer.Option("--home", envvar="SEKISHO_HOME", help=say("Folder of this Sekisho.", "Sekisho のデータフォルダー。")),
+]
+AsJson = Annotated[bool, typer.Option("--json", help=say("Print JSON.", "JSON で出力します。"))]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help=say("Do not ask.", "確認しません。"))]
+ScopeText = Annotated[
+    str,
+    typer.Argument(
+        help=say(
+            "Whose: org:ID, team:ID, member:TEAM/USER, user:ID, key:ID or tag:NAME.",
+            "対象。org:ID、team:ID、member:TEAM/USER、user:ID、key:ID、tag:NAME のいずれか。",
+        )
+    ),
+]
+Model = Annotated[str | None, typer.Option("--model", help=say("Of this model only.", "このモデルだけに適用します。"))]
+Metadata = Annotated[
+    list[str] | None,
+    typer.Option("--metadata", help=say("NAME=VALUE; may repeat.", "名前=値。複数回指定できます。")),
+]
+
+
+def list_all(home: Path, path: str, name: str, **query: str | None) -> list[dict[str, Any]]:
+    """Every page of a list."""
+    found: list[dict[str, Any]] = []
+    after = ""
+    while True:
+        wanted = {"limit": str(PAGE), "after": after} | {key: value for key, value in query.items() if value}
+        page = ask(home, "GET", f"{path}?{urlencode(wanted)}")
+        found += page[name]
+        if page["next"] is None:
+            return found
+        after = page["next"]
+
+
+def parse_scope(text: str) -> dict[str, str]:
+    """The scope behind KIND:ID. Ends the command when it is none."""
+    kind, separator, scope_id = text.partition(":")
+    if not separator or not scope_id:
+        raise typer.BadParameter(
+            say(f"{text} is not KIND:ID, such as team:red.", f"{text} は team:red のような「種類:ID」ではありません。")
+        )
+    return {"kind": kind, "id": scope_id}
+
+
+def parse_metadata(pairs: list[str] | None) -> dict[str, str] | None:
+    """The metadata behind NAME=VALUE pairs; None when none were given."""
+    if not pairs:
+        return None
+    for pair in pairs:
+        if "=" not in pair:
+            raise typer.BadParameter(say(f"{pair} is not NAME=VALUE.", f"{pair} は「名前=値」ではありません。"))
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """The fields that were given on the command line."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def print_json(value: Any) -> None:
+    """Print for programmes."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_lines(lines: dict[str, Any]) -> None:
+    """Print for people: one "name: value" a line."""
+    typer.echo("\n".join(f"{name}: {value}" for name, value in lines.items()))
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask before something is lost; end the command when the answer is no."""
+    if not yes:
+        typer.confirm(question, abort=True)

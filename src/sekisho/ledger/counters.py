@@ -1,0 +1,139 @@
+"""What every counter engine promises: admit a call against all its budgets and limits in one atomic step, or not.
+
+Above: the admit stage. Below: the engines in `store/counters`. Money is integer nano-USD, times are microseconds.
+A hard budget admits a call only if `spent + reserved + bound <= amount`; what is reserved is corrected to what was
+spent when the call is settled. A call belongs to the windows in which it was admitted, however long it takes.
+
+Each nano-USD is counted once, however booking, settling and loading interleave. What makes it so:
+
+- The ledger puts a call into the windows of its `Admitted.admitted_at`, as the engine does.
+- The engine learns of a settlement together with the place of its record in the process's journal (`settle`).
+- A ledger read says how far that journal is booked in it (`load`): neither less nor more than its sums hold.
+
+So a settled call is either before that place, and in the sums, or behind it, and the engine adds it; never both, never
+neither. The engine keeps settled calls until a read says that the ledger has them.
+"""
+
+from typing import Literal, Protocol
+
+import msgspec
+
+from sekisho.values import Budget, RateLimit, Scope
+
+LimitKind = Literal["requests", "tokens", "parallel"]
+
+JournalPosition = tuple[int, int]
+"""A place in one process's journal: a segment's number and the offset right behind a record in it. Later is greater;
+(0, 0) is before everything."""
+
+
+class Demand(msgspec.Struct, frozen=True):
+    """What a call asks for; no two demands have the same `call_id`. `bound_nanousd` is the most it can cost, what hard
+    budgets reserve; `estimate_nanousd` what soft ones do; `tokens` what it may use of token limits."""
+
+    call_id: bytes
+    scopes: tuple[Scope, ...]
+    model: str
+    bound_nanousd: int
+    estimate_nanousd: int
+    tokens: int
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """The call holds its reservations. `admitted_at`: the wall-clock time that chose the windows; the journal must keep
+    it. `least_room_nanousd`: what the tightest hard budget has left beside them, or None without hard budgets."""
+
+    admitted_at: int
+    least_room_nanousd: int | None = None
+
+
+class NoRoom(msgspec.Struct, frozen=True):
+    """A hard budget has too little room, `room_nanousd` (not below 0). Nothing is held. `resets_at`: when its window
+    ends; None: never.
+
+    Of several the one with the least room; then the widest scope (org, team, member, user, key, tag); then by id."""
+
+    budget: Budget
+    room_nanousd: int
+    resets_at: int | None
+
+
+class TooFast(msgspec.Struct, frozen=True):
+    """A limit is reached. Nothing is held. Of several limits the one that takes longest.
+
+    `retry_after_s`: the least whole number of seconds after which the same call passes if nothing else happens. Always
+    1 for parallel calls; 59 stands for 60 too, because most agents ignore 60 and more."""
+
+    limit: RateLimit
+    kind: LimitKind
+    retry_after_s: int
+
+
+class NotLoaded(msgspec.Struct, frozen=True):
+    """What was spent in a hard budget's window is not known (yet). Nothing is held. Ask the ledger, then `load`."""
+
+    budget: Budget
+
+
+Verdict = Admitted | NoRoom | TooFast | NotLoaded
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What the ledger says of one window of one budget, as that budget was defined when the ledger was asked.
+
+    `spent_nanousd`: settled calls at their cost, and the open calls of other lives of the process at their bound."""
+
+    budget: Budget
+    window_starts_at: int
+    spent_nanousd: int
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Where a budget stands now. The figures mean nothing while it is not loaded."""
+
+    budget: Budget
+    window_starts_at: int
+    window_ends_at: int
+    spent_nanousd: int
+    reserved_nanousd: int
+    is_loaded: bool
+
+
+class Counters(Protocol):
+    """One engine. `settle` and `release` are idempotent by call id and never fail for an unknown one."""
+
+    async def configure(self, budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...]) -> None:
+        """Put budgets and limits in force, in place of all before.
+
+        A budget with the id, scope, model and window of one before keeps its counts, whatever else changed; any other
+        is new and not loaded. Open calls keep what they hold, and hold in new budgets of their scopes too. A limit
+        counts the calls of the last minute from before it was in force."""
+        ...
+
+    async def load(self, spent: tuple[Spent, ...], booked: JournalPosition) -> None:
+        """Say what the ledger holds, from one consistent read, and how far this process's journal is booked in it.
+
+        Name for a budget the window that is wanted (`standings` says which), and every later one in which the ledger
+        has anything: the others from there on count as empty. What an earlier read said is replaced. A read that is
+        behind one before changes nothing; so does what it says of a budget that is defined otherwise by now. A read
+        that names nothing still lets the engine forget the settled calls that are booked in it."""
+        ...
+
+    async def admit(self, demand: Demand) -> Verdict:
+        """Hold everything the call needs, or nothing. What is certain comes first: NoRoom, NotLoaded, TooFast."""
+        ...
+
+    async def settle(self, call_id: bytes, cost_nanousd: int, tokens: int, position: JournalPosition) -> None:
+        """Turn what the call holds into what it spent, in the windows that admitted it. Its slots are free again.
+
+        `position`: where its settled record ends in the journal. `tokens`: what it really used. A call whose record
+        could not be written is not settled: it goes on holding its bound, at which the ledger will book it."""
+        ...
+
+    async def release(self, call_id: bytes) -> None:
+        """Give back all that a call holds which was admitted but is in no journal. Its request stays counted."""
+        ...
+
+    async def standings(self) -> tuple[Standing, ...]:
+        """Every budget, as it stands in its window of now. A fixed one is left out before and after its window."""
+        ...

@@ -1,0 +1,317 @@
+"""The counter engine in the memory of one call process.
+
+Nothing here waits between looking and holding, so every call of the engine is one atomic step of the event loop. The
+cost of `admit` and `settle` is the product's hot path: what a set of scopes and a model come under is looked up once
+(`_Plan`), and a plan's cells are good until the first of their windows ends or the clock is set back.
+
+Why each nano-USD is counted once. For every cell that is loaded this holds after every step:
+
+    spent = what the last read named (or left out: 0) + the calls settled here whose records lie behind that read
+
+- `settle` adds a call unless its record lies before the cell's read: then the read has it already.
+- `load` sets the first part, and adds the second again from the calls that were settled here and lie behind the read.
+- Such a call is forgotten only when a read has it; older reads than that are turned away. So the second part is whole.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+from sekisho.clock import Clock
+from sekisho.ledger.counters import (
+    Admitted,
+    Demand,
+    JournalPosition,
+    NoRoom,
+    NotLoaded,
+    Spent,
+    Standing,
+    TooFast,
+    Verdict,
+)
+from sekisho.store.counters.budget_counter import BudgetCell, BudgetCounter
+from sekisho.store.counters.limit_counter import MINUTE_US, LimitCounter
+from sekisho.values import END_OF_TIME, Budget, RateLimit, Scope
+
+_KEPT_PLANS = 10_000
+_CELLS_TO_LOOK_AT = 3  # fewer are never forgotten
+_WIDEST_FIRST = {kind: place for place, kind in enumerate(("org", "team", "member", "user", "key", "tag"))}
+_SECOND_US = 1_000_000
+_LONGEST_WAIT_S = 59
+
+
+class _Plan:
+    """What the calls of one set of scopes to one model come under; its cells are those of now before `until_us`."""
+
+    __slots__ = ("budgets", "hard", "limits", "soft", "until_us")
+
+    def __init__(self, budgets: tuple[BudgetCounter, ...], limits: tuple[LimitCounter, ...]) -> None:
+        self.budgets = budgets
+        self.limits = limits
+        self.hard: tuple[BudgetCell, ...] = ()
+        self.soft: tuple[BudgetCell, ...] = ()
+        self.until_us = 0
+
+
+class _Call:
+    """A call that was admitted. `at_us` is monotonic; `cost` and `position` are known once it is settled."""
+
+    __slots__ = (
+        "admitted_at",
+        "at_us",
+        "cost",
+        "demand",
+        "hard",
+        "is_recent",
+        "limits",
+        "position",
+        "soft",
+        "tokens",
+    )
+
+    def __init__(self, demand: Demand, admitted_at: int, at_us: int, plan: _Plan) -> None:
+        self.demand = demand
+        self.admitted_at = admitted_at
+        self.at_us = at_us
+        self.tokens = demand.tokens
+        self.hard = plan.hard
+        self.soft = plan.soft
+        self.limits = plan.limits
+        self.is_recent = True
+        self.cost = 0
+        self.position: JournalPosition = (0, 0)
+
+
+class MemoryCounters:
+    """Counters of one life of one call process; implements `ledger.counters.Counters`. For one event loop."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._budgets: dict[str, BudgetCounter] = {}
+        self._budgets_of: dict[Scope, list[BudgetCounter]] = {}
+        self._limits_of: dict[Scope, list[LimitCounter]] = {}
+        self._plans: dict[tuple[tuple[Scope, ...], str], _Plan] = {}
+        self._open: dict[bytes, _Call] = {}
+        self._recent: deque[_Call] = deque()  # admitted in the last minute, oldest first
+        self._unbooked: list[_Call] = []  # settled, and not yet in a ledger read
+        self._booked: JournalPosition = (0, 0)
+        self._now_us = 0
+
+    @property
+    def open_calls(self) -> int:
+        """Calls that were admitted and neither settled nor released."""
+        return len(self._open)
+
+    @property
+    def remembered_calls(self) -> int:
+        """Entries in memory: open calls, calls of the last minute, settled calls that no ledger read has shown yet."""
+        return len(self._open) + len(self._recent) + len(self._unbooked)
+
+    async def configure(self, budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...]) -> None:
+        kept = self._budgets
+        self._budgets = {}
+        self._budgets_of = {}
+        self._limits_of = {}
+        self._plans.clear()
+        for budget in budgets:
+            counter = kept.get(budget.id)
+            if counter is None or not counter.counts_same(budget):
+                counter = BudgetCounter(budget)
+            counter.revise(budget)
+            self._budgets[budget.id] = counter
+            self._budgets_of.setdefault(budget.scope, []).append(counter)
+        for limit in limits:
+            self._limits_of.setdefault(limit.scope, []).append(LimitCounter(limit))
+        self._forget_old_calls(self._clock.monotonic_us())
+        for call in self._recent:
+            call.limits = self._plan(call.demand).limits
+            _join(call)
+        for call in self._open.values():
+            self._hold_again(call)
+
+    async def load(self, spent: tuple[Spent, ...], booked: JournalPosition) -> None:
+        if booked < self._booked:
+            return
+        self._booked = booked
+        self._unbooked = [call for call in self._unbooked if call.position > booked]
+        sums: dict[str, dict[int, int]] = {}
+        for one in spent:
+            if self._names_a_window(one):
+                sums.setdefault(one.budget.id, {})[one.window_starts_at] = one.spent_nanousd
+        for budget_id, by_start in sums.items():
+            self._budgets[budget_id].start_again(by_start, booked)
+        for call in self._unbooked:
+            for counter in self._plan(call.demand).budgets:
+                span = counter.span_at(call.admitted_at)
+                if counter.budget.id in sums and span and span.starts_at >= min(sums[counter.budget.id]):
+                    cell = counter.cell_at(call.admitted_at)
+                    assert cell is not None  # its span is
+                    cell.spent += call.cost
+
+    async def admit(self, demand: Demand) -> Verdict:
+        now_us = self._clock.now_us()
+        at_us = self._clock.monotonic_us()
+        self._forget_old_calls(at_us)
+        plan = self._plan_at(demand, now_us)
+        bound = demand.bound_nanousd
+        least_room: int | None = None
+        for cell in plan.hard:
+            room = cell.ceiling - cell.spent - cell.reserved
+            if now_us < cell.increase_until:
+                room += cell.increase
+            if room < bound or not cell.is_loaded:
+                return _refusal(plan.hard, bound, now_us)
+            if least_room is None or room < least_room:
+                least_room = room
+        for limit in plan.limits:
+            if not limit.takes(demand.tokens):
+                return _too_fast(plan.limits, demand.tokens, at_us)
+        call = self._open[demand.call_id] = _Call(demand, now_us, at_us, plan)
+        _hold(call)
+        for limit in plan.limits:
+            limit.open += 1
+        _join(call)
+        self._recent.append(call)
+        return Admitted(now_us, None if least_room is None else least_room - bound)
+
+    async def settle(self, call_id: bytes, cost_nanousd: int, tokens: int, position: JournalPosition) -> None:
+        call = self._open.pop(call_id, None)
+        if call is None:
+            return
+        for cell in (*call.hard, *call.soft):
+            if position > cell.booked:
+                cell.spent += cost_nanousd
+        if position > self._booked:
+            call.cost = cost_nanousd
+            call.position = position
+            self._unbooked.append(call)
+        _let_go(call, tokens)
+
+    async def release(self, call_id: bytes) -> None:
+        call = self._open.pop(call_id, None)
+        if call is not None:
+            _let_go(call, 0)
+
+    async def standings(self) -> tuple[Standing, ...]:
+        now_us = self._clock.now_us()
+        standings = (counter.standing(now_us) for counter in self._budgets.values())
+        return tuple(standing for standing in standings if standing)
+
+    def _plan_at(self, demand: Demand, now_us: int) -> _Plan:
+        """The plan for this call, with the cells of now."""
+        if now_us < self._now_us:
+            self._plans.clear()  # the clock was set back: their cells may be those of later windows
+        self._now_us = now_us
+        plan = self._plans.get((demand.scopes, demand.model)) or self._plan(demand)
+        if now_us >= plan.until_us:
+            self._enter_windows(plan, now_us)
+        return plan
+
+    def _plan(self, demand: Demand) -> _Plan:
+        key = (demand.scopes, demand.model)
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= _KEPT_PLANS:
+                self._plans.clear()
+            scopes = dict.fromkeys(demand.scopes)
+            budgets = (one for scope in scopes for one in self._budgets_of.get(scope, ()))
+            limits = (one for scope in scopes for one in self._limits_of.get(scope, ()))
+            plan = self._plans[key] = _Plan(
+                tuple(one for one in budgets if one.budget.model in ("", demand.model)),
+                tuple(one for one in limits if one.limit.model in ("", demand.model)),
+            )
+        return plan
+
+    def _enter_windows(self, plan: _Plan, now_us: int) -> None:
+        plan.hard, plan.soft = _parted(counter.cell_at(now_us) for counter in plan.budgets)
+        plan.until_us = END_OF_TIME
+        for counter in plan.budgets:
+            plan.until_us = min(plan.until_us, counter.stays_until(now_us))
+            if len(counter.cells) > _CELLS_TO_LOOK_AT:
+                self._forget_cells(counter, now_us)
+
+    def _forget_cells(self, counter: BudgetCounter, now_us: int) -> None:
+        for cell in counter.forgettable(now_us):
+            if not any(cell in call.hard or cell in call.soft for call in self._open.values()):
+                counter.forget(cell)
+
+    def _hold_again(self, call: _Call) -> None:
+        """Let an open call hold in what is in force now, in the windows of its admission."""
+        plan = self._plan(call.demand)
+        call.hard, call.soft = _parted(counter.cell_at(call.admitted_at) for counter in plan.budgets)
+        _hold(call)
+        call.limits = plan.limits
+        for limit in call.limits:
+            limit.open += 1
+
+    def _forget_old_calls(self, at_us: int) -> None:
+        """Drop the calls that were admitted a minute ago or earlier from their limits."""
+        recent = self._recent
+        while recent and recent[0].at_us <= at_us - MINUTE_US:
+            call = recent.popleft()
+            call.is_recent = False
+            for limit in call.limits:
+                limit.calls.popleft()
+                limit.tokens -= call.tokens
+
+    def _names_a_window(self, one: Spent) -> bool:
+        """Whether a ledger read speaks of a budget as it is in force, and of a window that it has."""
+        counter = self._budgets.get(one.budget.id)
+        if counter is None or not counter.counts_same(one.budget):
+            return False
+        span = counter.span_at(one.window_starts_at)
+        return span is not None and span.starts_at == one.window_starts_at
+
+
+def _parted(cells: Iterable[BudgetCell | None]) -> tuple[tuple[BudgetCell, ...], tuple[BudgetCell, ...]]:
+    """The cells of hard budgets, and those of soft ones."""
+    present = [cell for cell in cells if cell]
+    return tuple(cell for cell in present if cell.is_hard), tuple(cell for cell in present if not cell.is_hard)
+
+
+def _hold(call: _Call) -> None:
+    for cell in call.hard:
+        cell.reserved += call.demand.bound_nanousd
+    for cell in call.soft:
+        cell.reserved += call.demand.estimate_nanousd
+
+
+def _join(call: _Call) -> None:
+    """Count the call in the minute of its limits."""
+    for limit in call.limits:
+        limit.calls.append(call)
+        limit.tokens += call.tokens
+
+
+def _let_go(call: _Call, tokens: int) -> None:
+    """Give back what an ended call reserved; correct the tokens it is counted with while it is in the last minute."""
+    for cell in call.hard:
+        cell.reserved -= call.demand.bound_nanousd
+    for cell in call.soft:
+        cell.reserved -= call.demand.estimate_nanousd
+    call.hard = call.soft = ()
+    for limit in call.limits:
+        limit.open -= 1
+        if call.is_recent:
+            limit.tokens += tokens - call.tokens
+    call.tokens = tokens
+
+
+def _refusal(cells: tuple[BudgetCell, ...], bound: int, now_us: int) -> NoRoom | NotLoaded:
+    """Which hard budget refuses, of those of which one does."""
+
+    def widest_first(cell: BudgetCell) -> tuple[int, str]:
+        budget = cell.counter.budget
+        return _WIDEST_FIRST[budget.scope.kind], budget.id
+
+    short = [cell for cell in cells if cell.is_loaded and cell.room(now_us) < bound]
+    if not short:
+        return NotLoaded(min((cell for cell in cells if not cell.is_loaded), key=widest_first).counter.budget)
+    least = min(short, key=lambda cell: (cell.room(now_us), widest_first(cell)))
+    return NoRoom(least.counter.budget, max(least.room(now_us), 0), least.resets_at())
+
+
+def _too_fast(limits: tuple[LimitCounter, ...], tokens: int, at_us: int) -> TooFast:
+    """Which limit holds the call up longest, of those of which one does."""
+    waits = [(limit.wait(tokens, at_us), limit.limit) for limit in limits if not limit.takes(tokens)]
+    (wait_us, kind), limit = max(waits, key=lambda one: one[0][0])
+    return TooFast(limit, kind, min(-(-wait_us // _SECOND_US), _LONGEST_WAIT_S))

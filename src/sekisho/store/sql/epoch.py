@@ -1,0 +1,13 @@
+"""The epoch of what call processes must know: every write that changes it begins here."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sekisho.store.sql.tables import counter
+
+
+async def raise_epoch(connection: AsyncConnection) -> None:
+    """Say that the snapshot is no longer what it was.
+
+    First in a transaction it is a lock too: on PostgreSQL others wait here, so what was read after it is still true.
+    """
+    await connection.execute(counter.update().where(counter.c.name == "epoch").values(value=counter.c.value + 1))

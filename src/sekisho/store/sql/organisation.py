@@ -1,0 +1,306 @@
+"""Teams, members, users and tags in the database."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import UNSET
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sekisho.access.organisation import Member, Tag, Team, TeamChange, User, UserChange
+from sekisho.errors import BadRequest, NotFound
+from sekisho.store.sql.engine import Database
+from sekisho.store.sql.epoch import raise_epoch
+from sekisho.store.sql.rules import retire_rules
+from sekisho.store.sql.tables import person, tag, team, team_member, virtual_key
+from sekisho.values import Scope
+
+
+class SqlOrganisation:
+    """`access.organisation.OrganisationStore` over SQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add_team(self, new: Team, members: tuple[Member, ...]) -> None:
+        """Keep a new team with its first members."""
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            await _check_team_alias(connection, new.org_id, new.id, new.alias)
+            await _add(connection, team, new.org_id, new.id, _team_row(new), "team", "team_id")
+            await _put_members(self._database, connection, members)
+
+    async def change_team(self, org_id: str, team_id: str, change: TeamChange, now_us: int) -> Team:
+        """Change a team."""
+        values = _given(change)
+        if "alias" in values:
+            values["alias"] = values["alias"] or None
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            await _check_team_alias(connection, org_id, team_id, values.get("alias") or "")
+            ours = _is(team, org_id, team_id)
+            result = await connection.execute(team.update().where(*ours).values(values | {"updated_at": now_us}))
+            if result.rowcount == 0:
+                raise NotFound("There is no such team.")
+            return _team((await connection.execute(sa.select(team).where(*ours))).mappings().one())
+
+    async def delete_team(self, org_id: str, team_id: str, by: str, now_us: int) -> None:
+        """Delete a team, its keys, its memberships, its rules and those of its members."""
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            await _delete(connection, team, org_id, team_id, now_us, "team")
+            keys = await _delete_keys(connection, org_id, now_us, virtual_key.c.team_id == team_id)
+            ours = (team_member.c.org_id == org_id) & (team_member.c.team_id == team_id)
+            await connection.execute(team_member.delete().where(ours))
+
+            def is_gone(scope: Scope) -> bool:
+                if scope.kind == "member":
+                    return scope.id.partition("/")[0] == team_id
+                return scope == Scope("team", team_id) or (scope.kind == "key" and scope.id in keys)
+
+            await retire_rules(connection, org_id, is_gone, by, now_us)
+
+    async def find_team(self, org_id: str, team_id: str) -> Team | None:
+        """One team."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(team).where(*_is(team, org_id, team_id)))
+            row = rows.mappings().one_or_none()
+            return _team(row) if row else None
+
+    async def list_teams(
+        self, org_id: str, *, limit: int, after: str = "", alias: str = "", user_id: str = ""
+    ) -> list[Team]:
+        """Teams, by id."""
+        query = sa.select(team).where(team.c.org_id == org_id, team.c.deleted_at.is_(None), team.c.id > after)
+        if alias:
+            query = query.where(team.c.alias == alias)
+        if user_id:
+            ours = (team_member.c.org_id == org_id) & (team_member.c.user_id == user_id)
+            query = query.where(team.c.id.in_(sa.select(team_member.c.team_id).where(ours)))
+        async with self._database.read() as connection:
+            rows = await connection.execute(query.order_by(team.c.id).limit(limit))
+            return [_team(row) for row in rows.mappings()]
+
+    async def put_members(self, members: tuple[Member, ...]) -> None:
+        """Make users members of a team, or give members another role."""
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            await _put_members(self._database, connection, members)
+
+    async def delete_member(self, org_id: str, team_id: str, user_id: str, by: str, now_us: int) -> None:
+        """Take a user out of a team, with the keys bound to both and the rules of the membership."""
+        columns = team_member.c
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            ours = (columns.org_id == org_id) & (columns.team_id == team_id) & (columns.user_id == user_id)
+            if (await connection.execute(team_member.delete().where(ours))).rowcount == 0:
+                raise NotFound("There is no such member of this team.")
+            bound = (virtual_key.c.team_id == team_id, virtual_key.c.user_id == user_id)
+            gone = {Scope("key", key) for key in await _delete_keys(connection, org_id, now_us, *bound)}
+            gone.add(Scope("member", f"{team_id}/{user_id}"))
+            await retire_rules(connection, org_id, gone.__contains__, by, now_us)
+
+    async def list_members(self, org_id: str, *, team_id: str = "", user_id: str = "") -> list[Member]:
+        """Members of a team, memberships of a user."""
+        columns = team_member.c
+        query = sa.select(team_member).where(columns.org_id == org_id).order_by(columns.team_id, columns.user_id)
+        if team_id:
+            query = query.where(columns.team_id == team_id)
+        if user_id:
+            query = query.where(columns.user_id == user_id)
+        async with self._database.read() as connection:
+            return [Member(**row) for row in (await connection.execute(query)).mappings()]
+
+    async def add_user(self, new: User) -> None:
+        """Keep a new user."""
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            await _add(connection, person, new.org_id, new.id, msgspec.structs.asdict(new), "user", "user_id")
+
+    async def change_user(self, org_id: str, user_id: str, change: UserChange, now_us: int) -> User:
+        """Change a user."""
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            ours = _is(person, org_id, user_id)
+            values = _given(change) | {"updated_at": now_us}
+            if (await connection.execute(person.update().where(*ours).values(values))).rowcount == 0:
+                raise NotFound("There is no such user.")
+            return _user((await connection.execute(sa.select(person).where(*ours))).mappings().one())
+
+    async def delete_user(self, org_id: str, user_id: str, by: str, now_us: int) -> None:
+        """Delete a user, its keys, its memberships, its rules and those of its memberships."""
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            await _delete(connection, person, org_id, user_id, now_us, "user")
+            keys = await _delete_keys(connection, org_id, now_us, virtual_key.c.user_id == user_id)
+            ours = (team_member.c.org_id == org_id) & (team_member.c.user_id == user_id)
+            await connection.execute(team_member.delete().where(ours))
+
+            def is_gone(scope: Scope) -> bool:
+                if scope.kind == "member":
+                    return scope.id.partition("/")[2] == user_id
+                return scope == Scope("user", user_id) or (scope.kind == "key" and scope.id in keys)
+
+            await retire_rules(connection, org_id, is_gone, by, now_us)
+
+    async def find_user(self, org_id: str, user_id: str) -> User | None:
+        """One user."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(person).where(*_is(person, org_id, user_id)))
+            row = rows.mappings().one_or_none()
+            return _user(row) if row else None
+
+    async def list_users(
+        self, org_id: str, *, limit: int, after: str = "", email: str = "", kind: str = ""
+    ) -> list[User]:
+        """Users, by id."""
+        query = sa.select(person).where(person.c.org_id == org_id, person.c.deleted_at.is_(None), person.c.id > after)
+        if email:
+            query = query.where(person.c.email == email)
+        if kind:
+            query = query.where(person.c.kind == kind)
+        async with self._database.read() as connection:
+            rows = await connection.execute(query.order_by(person.c.id).limit(limit))
+            return [_user(row) for row in rows.mappings()]
+
+    async def put_tag(self, new: Tag, *, is_new: bool) -> None:
+        """Keep a new tag, or the new description of a known one."""
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            row = msgspec.structs.asdict(new)
+            if is_new:
+                await _add(connection, tag, new.org_id, new.name, row, "tag", "name")
+            else:
+                await connection.execute(tag.update().where(*_is(tag, new.org_id, new.name)).values(row))
+
+    async def delete_tag(self, org_id: str, name: str, by: str, now_us: int) -> None:
+        """Delete a tag and its rules."""
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            await _delete(connection, tag, org_id, name, now_us, "tag")
+            await retire_rules(connection, org_id, Scope("tag", name).__eq__, by, now_us)
+
+    async def find_tag(self, org_id: str, name: str) -> Tag | None:
+        """One tag."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(sa.select(tag).where(*_is(tag, org_id, name)))).mappings().one_or_none()
+            return _tag(row) if row else None
+
+    async def list_tags(self, org_id: str, *, limit: int, after: str = "") -> list[Tag]:
+        """Tags, by name."""
+        query = sa.select(tag).where(tag.c.org_id == org_id, tag.c.deleted_at.is_(None), tag.c.name > after)
+        async with self._database.read() as connection:
+            rows = await connection.execute(query.order_by(tag.c.name).limit(limit))
+            return [_tag(row) for row in rows.mappings()]
+
+
+async def bind_key(
+    database: Database, connection: AsyncConnection, org_id: str, team_id: str, user_id: str, by: str, now_us: int
+) -> None:
+    """See to it that a key's team and user exist: a team must, a user is made on first use. Raises BadRequest."""
+    if team_id:
+        await _need_team(connection, org_id, team_id)
+    if user_id:
+        await _ensure_users(database, connection, org_id, [user_id], by, now_us)
+
+
+async def read_teams(connection: AsyncConnection, org_id: str) -> tuple[Team, ...]:
+    """All teams in use."""
+    query = sa.select(team).where(team.c.org_id == org_id, team.c.deleted_at.is_(None)).order_by(team.c.id)
+    return tuple(_team(row) for row in (await connection.execute(query)).mappings())
+
+
+async def _need_team(connection: AsyncConnection, org_id: str, team_id: str) -> None:
+    if (await connection.execute(sa.select(team.c.id).where(*_is(team, org_id, team_id)))).first() is None:
+        raise BadRequest(f"There is no team '{team_id[:60]}'. Create it first.", param="team_id")
+
+
+async def _ensure_users(
+    database: Database, connection: AsyncConnection, org_id: str, user_ids: Iterable[str], by: str, now_us: int
+) -> None:
+    for user_id in user_ids:
+        row = msgspec.structs.asdict(User(user_id, org_id, now_us, by, now_us)) | {"deleted_at": None}
+        insert = database.insert(person).values(row)
+        revive = insert.on_conflict_do_update(
+            index_elements=["org_id", "id"], set_=row, where=person.c.deleted_at.is_not(None)
+        )
+        await connection.execute(revive)
+
+
+async def _put_members(database: Database, connection: AsyncConnection, members: tuple[Member, ...]) -> None:
+    for one in members:
+        await _need_team(connection, one.org_id, one.team_id)
+        await _ensure_users(database, connection, one.org_id, [one.user_id], one.created_by, one.created_at)
+        insert = database.insert(team_member).values(msgspec.structs.asdict(one))
+        keys = ["org_id", "team_id", "user_id"]
+        await connection.execute(insert.on_conflict_do_update(index_elements=keys, set_={"role": one.role}))
+
+
+async def _check_team_alias(connection: AsyncConnection, org_id: str, team_id: str, alias: str) -> None:
+    columns = team.c
+    taken = (columns.org_id == org_id, columns.alias == alias, columns.id != team_id, columns.deleted_at.is_(None))
+    if alias and (await connection.execute(sa.select(columns.id).where(*taken))).first():
+        raise BadRequest("Another team already has this alias.", param="team_alias")
+
+
+async def _add(
+    connection: AsyncConnection, table: sa.Table, org_id: str, id_: str, row: dict[str, Any], what: str, param: str
+) -> None:
+    """Keep a new row, in the place of a deleted one of the same id. Raises BadRequest when the id is in use."""
+    where = (table.c.org_id == org_id, _id(table) == id_)
+    known = (await connection.execute(sa.select(table.c.deleted_at).where(*where))).one_or_none()
+    if known is None:
+        await connection.execute(table.insert().values(row))
+    elif known.deleted_at is None:
+        raise BadRequest(f"Another {what} already has this id.", param=param)
+    else:
+        await connection.execute(table.update().where(*where).values(row | {"deleted_at": None}))
+
+
+async def _delete(connection: AsyncConnection, table: sa.Table, org_id: str, id_: str, now_us: int, what: str) -> None:
+    result = await connection.execute(table.update().where(*_is(table, org_id, id_)).values(deleted_at=now_us))
+    if result.rowcount == 0:
+        raise NotFound(f"There is no such {what}.")
+
+
+async def _delete_keys(
+    connection: AsyncConnection, org_id: str, now_us: int, *where: sa.ColumnElement[bool]
+) -> set[str]:
+    """Take keys out of use; their ids."""
+    live = (virtual_key.c.org_id == org_id, virtual_key.c.deleted_at.is_(None), *where)
+    ids = set((await connection.execute(sa.select(virtual_key.c.id).where(*live))).scalars())
+    await connection.execute(virtual_key.update().where(*live).values(deleted_at=now_us))
+    return ids
+
+
+def _id(table: sa.Table) -> sa.Column[Any]:
+    return table.c.name if table is tag else table.c.id
+
+
+def _is(table: sa.Table, org_id: str, id_: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return (table.c.org_id == org_id, _id(table) == id_, table.c.deleted_at.is_(None))
+
+
+def _given(change: TeamChange | UserChange) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(change).items() if value is not UNSET}
+
+
+def _team_row(one: Team) -> dict[str, Any]:
+    return msgspec.structs.asdict(one) | {"alias": one.alias or None}
+
+
+def _team(row: sa.RowMapping) -> Team:
+    return Team(**_alive(row) | {"alias": row["alias"] or "", "models": tuple(row["models"])})
+
+
+def _user(row: sa.RowMapping) -> User:
+    return User(**_alive(row))
+
+
+def _tag(row: sa.RowMapping) -> Tag:
+    return Tag(**_alive(row))
+
+
+def _alive(row: sa.RowMapping) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "deleted_at"}

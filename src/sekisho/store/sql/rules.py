@@ -1,0 +1,374 @@
+"""Budgets, limits and credits in the database, with their history."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sekisho.access.allocation import excess_nanousd, parents
+from sekisho.access.money import MOST_NANOUSD, usd_text
+from sekisho.access.rules import Credit, RuleChange, RuleFilter, RuleKind, RuleWrite, StoredRule
+from sekisho.access.templates import Template
+from sekisho.access.terms import Terms
+from sekisho.errors import BadRequest, NotFound
+from sekisho.store.sql.engine import Database
+from sekisho.store.sql.epoch import raise_epoch
+from sekisho.store.sql.names import QUERY_SIZE, Names
+from sekisho.store.sql.scope_spend import SpendSums
+from sekisho.store.sql.tables import (
+    budget,
+    budget_credit,
+    budget_template,
+    person,
+    rate_limit,
+    rule_change,
+    tag,
+    team,
+    team_member,
+    virtual_key,
+)
+from sekisho.values import Budget, RateLimit, Scope, Window
+
+_TABLES: dict[RuleKind, sa.Table] = {"budget": budget, "limit": rate_limit}
+_LIMITED = ("requests_per_minute", "tokens_per_minute", "parallel")
+_STORED = ("org_id", "created_at", "created_by", "updated_at", "name", "template_id")
+_WINDOW = ("time_zone", "period_s", "starts_at", "ends_at")
+
+
+class SqlRules:
+    """`access.rules.RuleStore` over SQL."""
+
+    def __init__(self, database: Database, names: Names) -> None:
+        self._database = database
+        self._sums = SpendSums(names)
+
+    async def write(self, org_id: str, write: RuleWrite, by: str, now_us: int) -> None:
+        """All or nothing."""
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            await write_rules(connection, org_id, write, by, now_us)
+
+    async def put_template(self, org_id: str, template: Template, write: RuleWrite, by: str, now_us: int) -> None:
+        """Keep a template and, in the same step, what that makes of the rules made from it."""
+        row = msgspec.structs.asdict(template) | {"org_id": org_id, "terms": msgspec.to_builtins(template.terms)}
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            insert = self._database.insert(budget_template).values(row)
+            keys = ["org_id", "id"]
+            await connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=row))
+            await write_rules(connection, org_id, write, by, now_us)
+
+    async def delete_template(self, org_id: str, template_id: str, write: RuleWrite, by: str, now_us: int) -> None:
+        """Forget a template and, in the same step, the rules made from it."""
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            await connection.execute(budget_template.delete().where(*_is_template(org_id, template_id)))
+            await write_rules(connection, org_id, write, by, now_us)
+
+    async def find_template(self, org_id: str, template_id: str) -> Template | None:
+        """One template."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(budget_template).where(*_is_template(org_id, template_id)))
+            row = rows.mappings().one_or_none()
+            return _template(row) if row else None
+
+    async def list_templates(self, org_id: str) -> list[Template]:
+        """All templates, by id."""
+        query = sa.select(budget_template).where(budget_template.c.org_id == org_id).order_by(budget_template.c.id)
+        async with self._database.read() as connection:
+            return [_template(row) for row in (await connection.execute(query)).mappings()]
+
+    async def find_rule(self, org_id: str, kind: RuleKind, rule_id: str) -> StoredRule | None:
+        """One rule in use."""
+        async with self._database.read() as connection:
+            found = await _read(connection, kind, _live(kind, org_id).where(_TABLES[kind].c.id == rule_id))
+            return found[0] if found else None
+
+    async def list_rules(
+        self, org_id: str, kind: RuleKind, where: RuleFilter, *, limit: int, after: str = ""
+    ) -> list[StoredRule]:
+        """Rules in use, newest first."""
+        table = _TABLES[kind]
+        query = _live(kind, org_id).order_by(table.c.id.desc()).limit(limit)
+        wanted = msgspec.structs.asdict(where)
+        query = query.where(*(table.c[column] == value for column, value in wanted.items() if value))
+        if after:
+            query = query.where(table.c.id < after)
+        async with self._database.read() as connection:
+            return await _read(connection, kind, query)
+
+    async def add_credit(
+        self, org_id: str, budget_id: str, amount_nanousd: int | None, reason: str, by: str, now_us: int
+    ) -> Credit:
+        """Give money back in the budget's window of now; no amount: all that is booked."""
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            stored = await _read(connection, "budget", _live("budget", org_id).where(budget.c.id == budget_id))
+            if not stored:
+                raise NotFound("There is no such budget.")
+            rule = stored[0].rule
+            assert isinstance(rule, Budget)
+            spent = await self._sums.read(connection, org_id, (rule,), now_us)
+            if not spent:
+                raise BadRequest("The budget's window is not open now, so there is nothing to give back.")
+            window_starts_at = spent[0].window_starts_at
+            given = await _given(connection, budget_id, window_starts_at)
+            made = Credit(
+                budget_id=budget_id,
+                kind="reset" if amount_nanousd is None else "credit",
+                amount_nanousd=max(0, spent[0].spent_nanousd - given) if amount_nanousd is None else amount_nanousd,
+                window_starts_at=window_starts_at,
+                reason=reason,
+                created_at=now_us,
+                created_by=by,
+            )
+            if given + made.amount_nanousd > MOST_NANOUSD:
+                raise BadRequest("So much cannot be given back in one window.", param="amount_usd")
+            await connection.execute(budget_credit.insert().values(msgspec.structs.asdict(made)))
+            return made
+
+    async def credits(self, org_id: str, budget_id: str) -> list[Credit]:
+        """What was ever given back, newest first."""
+        ours = sa.select(budget.c.id).where(budget.c.org_id == org_id, budget.c.id == budget_id)
+        query = sa.select(budget_credit).where(budget_credit.c.budget_id.in_(ours)).order_by(budget_credit.c.id.desc())
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).mappings()
+            return [Credit(**{name: value for name, value in row.items() if name != "id"}) for row in rows]
+
+    async def rule_history(self, org_id: str, rule_id: str) -> list[RuleChange]:
+        """What a rule was, newest first."""
+        ours = sa.union_all(
+            *(
+                sa.select(table.c.id).where(table.c.org_id == org_id, table.c.id == rule_id)
+                for table in _TABLES.values()
+            )
+        )
+        query = sa.select(rule_change).where(rule_change.c.rule_id.in_(ours)).order_by(rule_change.c.id.desc())
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return [RuleChange(row["action"], row["at"], row["by"], _recalled(row["rule"])) for row in rows]
+
+
+async def write_rules(connection: AsyncConnection, org_id: str, write: RuleWrite, by: str, now_us: int) -> None:
+    """Make, replace and drop rules in this transaction, which has raised the epoch first."""
+    if not write.put and not write.drop:
+        return
+    before = await read_budgets(connection, org_id)
+    for rule_id in write.drop:
+        await _drop(connection, org_id, rule_id, by, now_us)
+    for stored in write.put:
+        await _check_scope(connection, org_id, stored.rule.scope)
+        await _check_name(connection, org_id, stored)
+        await _put(connection, stored, by, now_us)
+    _judge_allocation(org_id, before, await read_budgets(connection, org_id), write.put)
+
+
+async def retire_rules(
+    connection: AsyncConnection, org_id: str, is_gone: Callable[[Scope], bool], by: str, now_us: int
+) -> None:
+    """Drop every rule whose scope is no more."""
+    for table in _TABLES.values():
+        columns = (table.c.id, table.c.scope_kind, table.c.scope_id)
+        query = sa.select(*columns).where(table.c.org_id == org_id, table.c.deleted_at.is_(None))
+        for rule_id, kind, scope_id in (await connection.execute(query)).all():
+            if is_gone(Scope(kind, scope_id)):
+                await _drop(connection, org_id, rule_id, by, now_us)
+
+
+async def read_budgets(connection: AsyncConnection, org_id: str) -> tuple[Budget, ...]:
+    """All budgets in use, as a snapshot has them."""
+    found = await _read(connection, "budget", _live("budget", org_id).order_by(budget.c.id))
+    return tuple(stored.rule for stored in found if isinstance(stored.rule, Budget))
+
+
+async def read_limits(connection: AsyncConnection, org_id: str) -> tuple[RateLimit, ...]:
+    """All limits in use, as a snapshot has them."""
+    found = await _read(connection, "limit", _live("limit", org_id).order_by(rate_limit.c.id))
+    return tuple(stored.rule for stored in found if isinstance(stored.rule, RateLimit))
+
+
+def _live(kind: RuleKind, org_id: str) -> sa.Select[Any]:
+    table = _TABLES[kind]
+    return sa.select(table).where(table.c.org_id == org_id, table.c.deleted_at.is_(None))
+
+
+async def _read(connection: AsyncConnection, kind: RuleKind, query: sa.Select[Any]) -> list[StoredRule]:
+    rows = (await connection.execute(query)).mappings().all()
+    if kind == "limit":
+        return [_stored_limit(row) for row in rows]
+    credited = await _newest_credits(connection, [row["id"] for row in rows])
+    return [_stored_budget(row, *credited.get(row["id"], (0, 0))) for row in rows]
+
+
+async def _newest_credits(connection: AsyncConnection, budget_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """By budget: the start of its newest credited window and what was given back in it."""
+    columns = budget_credit.c
+    found: dict[str, tuple[int, int]] = {}
+    for start in range(0, len(budget_ids), QUERY_SIZE):
+        query = (
+            sa.select(columns.budget_id, columns.window_starts_at, sa.func.sum(columns.amount_nanousd))
+            .where(columns.budget_id.in_(budget_ids[start : start + QUERY_SIZE]))
+            .group_by(columns.budget_id, columns.window_starts_at)
+            .order_by(columns.window_starts_at)
+        )
+        for budget_id, window_starts_at, amount in await connection.execute(query):
+            found[budget_id] = (window_starts_at, int(amount))  # PostgreSQL sums to a Decimal
+    return found
+
+
+async def _given(connection: AsyncConnection, budget_id: str, window_starts_at: int) -> int:
+    columns = budget_credit.c
+    query = sa.select(sa.func.coalesce(sa.func.sum(columns.amount_nanousd), 0)).where(
+        columns.budget_id == budget_id, columns.window_starts_at == window_starts_at
+    )
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def _put(connection: AsyncConnection, stored: StoredRule, by: str, now_us: int) -> None:
+    table = _TABLES[stored.kind]
+    row = _row(stored)
+    ours = (table.c.id == stored.rule.id) & (table.c.org_id == stored.org_id) & table.c.deleted_at.is_(None)
+    is_known = (await connection.execute(table.update().where(ours).values(row))).rowcount > 0
+    if not is_known:
+        await connection.execute(table.insert().values(row))
+    await _note(connection, stored.rule, "update" if is_known else "create", by, now_us)
+
+
+async def _drop(connection: AsyncConnection, org_id: str, rule_id: str, by: str, now_us: int) -> None:
+    for kind, table in _TABLES.items():
+        found = await _read(connection, kind, _live(kind, org_id).where(table.c.id == rule_id))
+        if found:
+            await connection.execute(table.update().where(table.c.id == rule_id).values(deleted_at=now_us))
+            await _note(connection, found[0].rule, "delete", by, now_us)
+            return
+    raise NotFound("There is no such budget or limit.")
+
+
+async def _note(connection: AsyncConnection, rule: Budget | RateLimit, action: str, by: str, now_us: int) -> None:
+    row = {"rule_id": rule.id, "action": action, "at": now_us, "by": by}
+    await connection.execute(rule_change.insert().values(row | {"rule": msgspec.to_builtins(rule)}))
+
+
+async def _check_name(connection: AsyncConnection, org_id: str, stored: StoredRule) -> None:
+    """Raises BadRequest when another rule of the same scope has this name."""
+    if not stored.name:
+        return
+    scope = stored.rule.scope
+    columns = _TABLES[stored.kind].c
+    query = _live(stored.kind, org_id).where(
+        columns.scope_kind == scope.kind,
+        columns.scope_id == scope.id,
+        columns.name == stored.name,
+        columns.id != stored.rule.id,
+    )
+    if (await connection.execute(query)).first():
+        raise BadRequest(f"This scope already has a {stored.kind} named '{stored.name[:60]}'.", param="name")
+
+
+async def _check_scope(connection: AsyncConnection, org_id: str, scope: Scope) -> None:
+    """Raises BadRequest for a scope that does not exist."""
+    if not await _exists(connection, org_id, scope):
+        raise BadRequest(f"There is no {scope.kind} '{scope.id[:60]}'.", param="scope")
+
+
+async def _exists(connection: AsyncConnection, org_id: str, scope: Scope) -> bool:
+    if scope.kind == "org":
+        return scope.id == org_id
+    if scope.kind == "member":
+        team_id, _, user_id = scope.id.partition("/")
+        columns = team_member.c
+        where = [columns.org_id == org_id, columns.team_id == team_id, columns.user_id == user_id]
+    else:
+        columns = {"team": team, "user": person, "key": virtual_key, "tag": tag}[scope.kind].c
+        own = columns.name if scope.kind == "tag" else columns.id
+        where = [columns.org_id == org_id, own == scope.id, columns.deleted_at.is_(None)]
+    return (await connection.execute(sa.select(columns.org_id).where(*where))).first() is not None
+
+
+def _judge_allocation(
+    org_id: str, before: Sequence[Budget], after: Sequence[Budget], put: Iterable[StoredRule]
+) -> None:
+    """Raises BadRequest when a budget makes an over-allocation worse and nobody said that this is meant."""
+    for stored in put:
+        if stored.allow_over_allocation or not isinstance(stored.rule, Budget):
+            continue
+        for parent in parents(stored.rule.scope, org_id):
+            excess = excess_nanousd(after, parent)
+            if excess > excess_nanousd(before, parent):
+                raise BadRequest(
+                    f"The budgets below the {parent.kind} '{parent.id[:60]}' would be {usd_text(excess)} USD more than "
+                    "its own in the same window. Say allow_over_allocation if that is meant.",
+                    param="allow_over_allocation",
+                )
+
+
+def _row(stored: StoredRule) -> dict[str, Any]:
+    rule = stored.rule
+    row = {
+        "id": rule.id,
+        "org_id": stored.org_id,
+        "scope_kind": rule.scope.kind,
+        "scope_id": rule.scope.id,
+        "name": stored.name,
+        "model": rule.model,
+        "template_id": stored.template_id,
+        "created_at": stored.created_at,
+        "created_by": stored.created_by,
+        "updated_at": stored.updated_at,
+    }
+    if isinstance(rule, RateLimit):
+        return row | {name: getattr(rule, name) for name in _LIMITED}
+    return row | {
+        "amount_nanousd": rule.amount_nanousd,
+        "window_kind": rule.window.kind,
+        **{name: getattr(rule.window, name) for name in _WINDOW},
+        "duration": stored.duration,
+        "is_hard": rule.is_hard,
+        "thresholds": list(rule.thresholds),
+        "increase_nanousd": rule.increase_nanousd,
+        "increase_until": rule.increase_until,
+        "allow_over_allocation": stored.allow_over_allocation,
+    }
+
+
+def _stored_budget(row: sa.RowMapping, credit_from: int, credit_nanousd: int) -> StoredRule:
+    rule = Budget(
+        id=row["id"],
+        scope=Scope(row["scope_kind"], row["scope_id"]),
+        amount_nanousd=row["amount_nanousd"],
+        window=Window(row["window_kind"], **{name: row[name] for name in _WINDOW}),
+        model=row["model"],
+        is_hard=row["is_hard"],
+        thresholds=tuple(row["thresholds"]),
+        increase_nanousd=row["increase_nanousd"],
+        increase_until=row["increase_until"],
+        credit_nanousd=credit_nanousd,
+        credit_from=credit_from,
+    )
+    return StoredRule(
+        rule,
+        **{name: row[name] for name in _STORED},
+        duration=row["duration"],
+        allow_over_allocation=row["allow_over_allocation"],
+    )
+
+
+def _stored_limit(row: sa.RowMapping) -> StoredRule:
+    scope = Scope(row["scope_kind"], row["scope_id"])
+    rule = RateLimit(row["id"], scope, row["model"], **{name: row[name] for name in _LIMITED})
+    return StoredRule(rule, **{name: row[name] for name in _STORED})
+
+
+def _is_template(org_id: str, template_id: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return (budget_template.c.org_id == org_id, budget_template.c.id == template_id)
+
+
+def _template(row: sa.RowMapping) -> Template:
+    values = {name: value for name, value in row.items() if name != "org_id"}
+    return Template(**values | {"terms": msgspec.convert(row["terms"], Terms)})
+
+
+def _recalled(rule: dict[str, Any]) -> Budget | RateLimit:
+    return msgspec.convert(rule, Budget) if "amount_nanousd" in rule else msgspec.convert(rule, RateLimit)

@@ -1,0 +1,245 @@
+"""Budgets in Sekisho's own admin API, under /admin/v1/budgets."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from msgspec.structs import replace
+from pydantic import BaseModel, ConfigDict, Field
+
+from sekisho.access.money import parse_usd
+from sekisho.access.rules import Credit, RuleChange, RuleFilter, RuleWrite, StoredRule
+from sekisho.ledger.windows import span_at
+from sekisho.values import END_OF_TIME, Budget
+from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.idempotency import idempotent_router
+from sekisho.web.admin.litellm_fields import parse_expiry, public_name
+from sekisho.web.admin.scopes import ScopeFields, WindowFields, render_money, render_scope, render_window
+from sekisho.web.admin.services import Services
+from sekisho.web.admin.times import iso
+
+PerCent = Annotated[int, Field(ge=1, le=1000)]
+
+
+class Increase(BaseModel):
+    """More money until a time, or for a duration from now such as "7d"."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    amount_usd: Any
+    until: str
+
+
+class BudgetUpdate(BaseModel):
+    """What to change; what is left out stays. Amounts are US dollars, as a number or a decimal string."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(max_length=200)] = ""
+    amount_usd: Any = None
+    window: WindowFields | None = None
+    is_hard: bool = True
+    thresholds: Annotated[tuple[PerCent, ...], Field(max_length=20)] = ()
+    increase: Increase | None = None
+    allow_over_allocation: bool = False
+
+    def change(self, old: Budget, time_zone: str, now_us: int) -> Budget:
+        """`old` with what was sent in its place. Raises BadRequest."""
+        given = self.model_fields_set
+        if "amount_usd" in given:
+            old = replace(old, amount_nanousd=parse_usd(self.amount_usd, "amount_usd"))
+        if self.window is not None:
+            old = replace(old, window=self.window.window(time_zone, now_us))
+        if "is_hard" in given:
+            old = replace(old, is_hard=self.is_hard)
+        if "thresholds" in given:
+            old = replace(old, thresholds=tuple(sorted(set(self.thresholds))))
+        if "increase" in given:
+            amount, until = 0, 0
+            if self.increase is not None:
+                amount = parse_usd(self.increase.amount_usd, "increase.amount_usd")
+                until = parse_expiry(self.increase.until, now_us, "increase.until")
+            old = replace(old, increase_nanousd=amount, increase_until=until)
+        return old
+
+
+class BudgetCreation(BudgetUpdate):
+    """A budget to be made. `model`: of one model only; empty: of all."""
+
+    scope: ScopeFields
+    amount_usd: Any
+    window: WindowFields
+    model: Annotated[str, Field(max_length=200)] = ""
+
+
+class CreditFields(BaseModel):
+    """Money to give back in the window of now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    amount_usd: Any
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class ResetFields(BaseModel):
+    """Why all that was spent so far in the window of now is given back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class BudgetPage(BaseModel):
+    """Budgets, newest first. `next`: pass it as `after` for the following page; null at the end."""
+
+    budgets: list[dict[str, Any]]
+    next: str | None
+
+
+def budgets_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
+    """Routes for administrators."""
+    router = idempotent_router(services, authority, "/admin/v1/budgets", "budgets")
+    administrator = Annotated[str, Depends(authority.administrator)]
+    rules = services.rules
+
+    @router.post("", status_code=201)
+    async def create_budget(body: BudgetCreation, who: administrator) -> dict[str, Any]:
+        """Make a budget; in force in every call process when this answers."""
+        now_us = services.clock.now_us()
+        model = public_name(services.models(), body.model, "model") if body.model else ""
+        window = body.window.window(services.time_zone, now_us)
+        new = body.change(Budget("", body.scope.scope(), 0, window, model), services.time_zone, now_us)
+        made = rules.draft(new, who, name=body.name, allow_over_allocation=body.allow_over_allocation)
+        await rules.write(RuleWrite((made,)), who)
+        return await show(made)
+
+    @router.get("")
+    async def list_budgets(
+        _who: administrator,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        after: str = "",
+        scope_kind: str = "",
+        scope_id: str = "",
+    ) -> BudgetPage:
+        """Budgets in use, newest first, with what they have spent."""
+        found = await rules.list("budget", RuleFilter(scope_kind, scope_id), limit=limit + 1, after=after)
+        shown = await show_all(found[:limit])
+        return BudgetPage(budgets=shown, next=shown[-1]["id"] if len(found) > limit else None)
+
+    @router.get("/{budget_id}")
+    async def get_budget(budget_id: str, _who: administrator) -> dict[str, Any]:
+        """One budget, with what it has spent in its window of now."""
+        return await show(await rules.get("budget", budget_id))
+
+    @router.patch("/{budget_id}")
+    async def update_budget(budget_id: str, body: BudgetUpdate, who: administrator) -> dict[str, Any]:
+        """Change a budget; in force in every call process when this answers."""
+        old = await rules.get("budget", budget_id)
+        assert isinstance(old.rule, Budget)
+        now_us = services.clock.now_us()
+        new = replace(
+            old,
+            rule=body.change(old.rule, services.time_zone, now_us),
+            updated_at=now_us,
+            name=body.name if "name" in body.model_fields_set else old.name,
+            duration="" if body.window is not None else old.duration,
+            allow_over_allocation=old.allow_over_allocation or body.allow_over_allocation,
+        )
+        await rules.write(RuleWrite((new,)), who)
+        return await show(new)
+
+    @router.delete("/{budget_id}", status_code=204)
+    async def delete_budget(budget_id: str, who: administrator) -> None:
+        """Take a budget away. Its history stays."""
+        await rules.delete("budget", budget_id, who)
+
+    @router.post("/{budget_id}/credits", status_code=201)
+    async def credit_budget(budget_id: str, body: CreditFields, who: administrator) -> dict[str, Any]:
+        """Give money back in the window of now."""
+        return _credit(await rules.credit(budget_id, parse_usd(body.amount_usd, "amount_usd"), body.reason, who))
+
+    @router.post("/{budget_id}/reset", status_code=201)
+    async def reset_budget(budget_id: str, body: ResetFields, who: administrator) -> dict[str, Any]:
+        """Give back all that the ledger has booked in the window of now."""
+        return _credit(await rules.reset(budget_id, body.reason, who))
+
+    @router.get("/{budget_id}/credits")
+    async def list_credits(budget_id: str, _who: administrator) -> dict[str, Any]:
+        """What was ever given back, newest first."""
+        return {"credits": [_credit(credit) for credit in await rules.credits(budget_id)]}
+
+    @router.get("/{budget_id}/history")
+    async def budget_history(budget_id: str, _who: administrator) -> dict[str, Any]:
+        """Who changed the budget, when, and what it was then; newest first, also of a deleted one."""
+        return {"changes": [_change(change) for change in await rules.history(budget_id)]}
+
+    async def show(stored: StoredRule) -> dict[str, Any]:
+        return (await show_all((stored,)))[0]
+
+    async def show_all(found: Any) -> list[dict[str, Any]]:
+        now_us = services.clock.now_us()
+        budgets = tuple(stored.rule for stored in found)
+        spent = {one.budget.id: one for one in await services.spent.spent(services.org_id, budgets, now_us)}
+        return [_render(stored, now_us, spent) for stored in found]
+
+    return router
+
+
+def _render(stored: StoredRule, now_us: int, spent: dict[str, Any]) -> dict[str, Any]:
+    budget = stored.rule
+    assert isinstance(budget, Budget)
+    span = span_at(budget.window, now_us)
+    booked = spent[budget.id].spent_nanousd if budget.id in spent else 0
+    credit = budget.credit_nanousd if span and budget.credit_from == span.starts_at else 0
+    return {
+        "id": budget.id,
+        "name": stored.name,
+        "scope": render_scope(budget.scope),
+        "model": budget.model,
+        **render_money("amount", budget.amount_nanousd),
+        "window": render_window(budget.window),
+        "is_hard": budget.is_hard,
+        "thresholds": list(budget.thresholds),
+        "increase": _increase(budget),
+        **render_money("spent", booked),
+        **render_money("credit", credit),
+        "window_starts_at": iso(span.starts_at) if span else None,
+        "resets_at": iso(span.ends_at) if span and span.ends_at < END_OF_TIME else None,
+        "budget_id": stored.template_id or None,
+        "allow_over_allocation": stored.allow_over_allocation,
+        "created_at": iso(stored.created_at),
+        "created_by": stored.created_by,
+        "updated_at": iso(stored.updated_at),
+    }
+
+
+def _increase(budget: Budget) -> dict[str, Any] | None:
+    if not budget.increase_nanousd:
+        return None
+    return render_money("amount", budget.increase_nanousd) | {"until": iso(budget.increase_until)}
+
+
+def _credit(credit: Credit) -> dict[str, Any]:
+    return {
+        "budget_id": credit.budget_id,
+        "kind": credit.kind,
+        **render_money("amount", credit.amount_nanousd),
+        "window_starts_at": iso(credit.window_starts_at),
+        "reason": credit.reason,
+        "created_at": iso(credit.created_at),
+        "created_by": credit.created_by,
+    }
+
+
+def _change(change: RuleChange) -> dict[str, Any]:
+    budget = change.rule
+    assert isinstance(budget, Budget)
+    return {
+        "action": change.action,
+        "at": iso(change.at),
+        "by": change.by,
+        **render_money("amount", budget.amount_nanousd),
+        "window": render_window(budget.window),
+        "is_hard": budget.is_hard,
+        "thresholds": list(budget.thresholds),
+        "increase": _increase(budget),
+    }

@@ -1,0 +1,155 @@
+"""LiteLLM's user routes."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query
+from msgspec import UNSET
+from pydantic import BaseModel
+
+from sekisho.access.organisation import User, UserChange
+from sekisho.access.register import KeyDraft, KeyFilter
+from sekisho.errors import BadRequest, SekishoError
+from sekisho.values import Scope
+from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.litellm_fields import Id, TermFields, apply_fields, render_spend, render_terms
+from sekisho.web.admin.services import Services
+from sekisho.web.admin.times import iso
+
+MOST_USERS = 10_000
+MOST_KEYS = 10_000
+
+
+class UserFields(TermFields):
+    """The fields of a user that this version knows. `user_role`: nobody administers with a virtual key here."""
+
+    user_id: Id | None = None
+    user_email: str | None = None
+    user_alias: Id | None = None
+    user_role: Literal["internal_user"] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class NewUser(UserFields):
+    """A user to be made, with a key unless `auto_create_key` is false, and as a member of `teams`."""
+
+    teams: tuple[Id, ...] = ()
+    auto_create_key: bool = True
+    key_alias: Id | None = None
+
+
+class Deletion(BaseModel):
+    """Users to delete."""
+
+    user_ids: list[Id]
+
+
+def litellm_users_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
+    """Routes under /user."""
+    router = APIRouter(prefix="/user", tags=["LiteLLM-compatible"])
+    administrator = Annotated[str, Depends(authority.administrator)]
+    users = services.users
+
+    @router.post("/new")
+    async def new(body: NewUser, who: administrator) -> dict[str, Any]:
+        """Make a user and, as LiteLLM does, a key; the answer is the only place where its raw form appears."""
+        body.refuse_unknown()
+        for team_id in body.teams:
+            await services.teams.get(team_id)
+        user = await users.create(
+            who,
+            user_id=body.user_id or "",
+            alias=body.user_alias or "",
+            email=body.user_email or "",
+            metadata=body.metadata or {},
+        )
+        try:
+            await apply_fields(services, body, Scope("user", user.id), who)
+            for team_id in body.teams:
+                await services.teams.put_members(team_id, {user.id: "member"}, who)
+            if not body.auto_create_key:
+                return await show(user)
+            issued = await services.keys.create(KeyDraft(alias=body.key_alias or "", user_id=user.id), who)
+        except SekishoError:
+            await users.delete(user.id, who)
+            raise
+        return await show(user) | {"key": issued.key, "token": issued.stored.digest.hex()}
+
+    @router.post("/update")
+    async def update(body: UserFields, who: administrator) -> dict[str, Any]:
+        """Change a user; limits and budgets are in force when this answers."""
+        body.refuse_unknown()
+        if not body.user_id:
+            raise BadRequest("Say which user in user_id.", param="user_id")
+        await users.get(body.user_id)
+        await apply_fields(services, body, Scope("user", body.user_id), who)
+        change = UserChange(
+            alias=UNSET if body.user_alias is None else body.user_alias,
+            email=UNSET if body.user_email is None else body.user_email,
+            metadata=UNSET if body.metadata is None else body.metadata,
+        )
+        return {"user_id": body.user_id, "data": await show(await users.update(body.user_id, change))}
+
+    @router.get("/info")
+    async def info(user_id: str, _who: administrator) -> dict[str, Any]:
+        """One user with its keys and teams."""
+        user = await users.get(user_id)
+        keys = await services.keys.list(KeyFilter(user_id=user_id), limit=MOST_KEYS)
+        return {
+            "user_id": user_id,
+            "user_info": await show(user),
+            "keys": [
+                {"token": key.digest.hex(), "key_alias": key.alias or None, "team_id": key.team_id or None}
+                for key in keys
+            ],
+            "teams": [{"team_id": one.team_id, "role": one.role} for one in await services.teams.memberships(user_id)],
+        }
+
+    @router.get("/list")
+    async def list_users(
+        _who: administrator,
+        page: Annotated[int, Query(ge=1, le=100_000)] = 1,
+        page_size: Annotated[int, Query(ge=1, le=100)] = 25,
+        user_email: str = "",
+    ) -> dict[str, Any]:
+        """Users, by id."""
+        found = await users.list(limit=MOST_USERS, email=user_email)
+        shown = found[(page - 1) * page_size : page * page_size]
+        return {
+            "users": [await show(user) for user in shown],
+            "total": len(found),
+            "page": page,
+            "page_size": page_size,
+            "total_pages": -(-len(found) // page_size),
+        }
+
+    @router.post("/delete")
+    async def delete(body: Deletion, who: administrator) -> dict[str, Any]:
+        """Delete users with their keys: all that are named, or none when one is unknown."""
+        for user_id in body.user_ids:
+            await users.get(user_id)
+        for user_id in dict.fromkeys(body.user_ids):
+            await users.delete(user_id, who)
+        return {"deleted_users": body.user_ids}
+
+    async def show(user: User) -> dict[str, Any]:
+        scope = Scope("user", user.id)
+        rules = await services.rules.of(scope)
+        terms = render_terms(rules, services.clock.now_us())
+        teams = [one.team_id for one in await services.teams.memberships(user.id)]
+        return _render(user) | terms | {"teams": teams, "spend": await render_spend(services, rules, scope)}
+
+    return router
+
+
+def _render(user: User) -> dict[str, Any]:
+    return {
+        "user_id": user.id,
+        "user_email": user.email or None,
+        "user_alias": user.alias or None,
+        "user_role": "internal_user",
+        "organization_id": user.org_id,
+        "metadata": user.metadata,
+        "created_at": iso(user.created_at),
+        "created_by": user.created_by,
+        "updated_at": iso(user.updated_at),
+    }

@@ -1,0 +1,257 @@
+"""Teams, members, users and tags in Sekisho's own admin API, under /admin/v1."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query
+from msgspec import UNSET
+from pydantic import BaseModel, ConfigDict, Field
+
+from sekisho.access.organisation import Member, Role, Tag, Team, TeamChange, User, UserChange
+from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.idempotency import idempotent_router
+from sekisho.web.admin.services import Services
+from sekisho.web.admin.times import iso
+
+Text = Annotated[str, Field(max_length=200)]
+Names = Annotated[tuple[Text, ...], Field(max_length=500)]
+PageSize = Annotated[int, Query(ge=1, le=500)]
+
+
+class _Fields(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    def given(self, field: str) -> Any:
+        """The value if the field was sent."""
+        return getattr(self, field) if field in self.model_fields_set else UNSET
+
+
+class TeamUpdate(_Fields):
+    """What to change; what is left out stays. No models: all models."""
+
+    alias: Text = ""
+    models: Names = ()
+    metadata: dict[str, Any] = {}
+    blocked: bool = False
+
+
+class MemberFields(_Fields):
+    """A member."""
+
+    user_id: Annotated[str, Field(min_length=1, max_length=200)]
+    role: Role = "member"
+
+
+class TeamCreation(TeamUpdate):
+    """A team to be made; without an id it gets one."""
+
+    id: Text = ""
+    members: Annotated[tuple[MemberFields, ...], Field(max_length=500)] = ()
+
+
+class UserUpdate(_Fields):
+    """What to change; what is left out stays. `kind`: a service account is a programme with keys of its own."""
+
+    kind: Literal["person", "service"] = "person"
+    alias: Text = ""
+    email: Annotated[str, Field(max_length=320)] = ""
+    metadata: dict[str, Any] = {}
+
+
+class UserCreation(UserUpdate):
+    """A user to be made; without an id it gets one."""
+
+    id: Text = ""
+
+
+class TagUpdate(_Fields):
+    """What a tag is for."""
+
+    description: Annotated[str, Field(max_length=1000)] = ""
+
+
+class TagCreation(TagUpdate):
+    """A tag to be made."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def teams_router(services: Services, authority: Authority) -> APIRouter:
+    """Teams and members, for administrators."""
+    router = idempotent_router(services, authority, "/admin/v1/teams", "teams")
+    administrator = Annotated[str, Depends(authority.administrator)]
+    teams = services.teams
+
+    @router.post("", status_code=201)
+    async def create_team(body: TeamCreation, who: administrator) -> dict[str, Any]:
+        """Make a team with its first members; users that are not known yet are made."""
+        team = await teams.create(
+            who,
+            team_id=body.id,
+            alias=body.alias,
+            models=body.models,
+            metadata=body.metadata,
+            blocked=body.blocked,
+            members={member.user_id: member.role for member in body.members},
+        )
+        return await show(team)
+
+    @router.get("")
+    async def list_teams(
+        _who: administrator, limit: PageSize = 50, after: str = "", alias: str = "", user_id: str = ""
+    ) -> dict[str, Any]:
+        """Teams by id; of a user only those with that member. `next`: pass it as `after`; null at the end."""
+        found = await teams.list(limit=limit + 1, after=after, alias=alias, user_id=user_id)
+        shown = [await show(team) for team in found[:limit]]
+        return {"teams": shown, "next": shown[-1]["id"] if len(found) > limit else None}
+
+    @router.get("/{team_id}")
+    async def get_team(team_id: str, _who: administrator) -> dict[str, Any]:
+        """One team."""
+        return await show(await teams.get(team_id))
+
+    @router.patch("/{team_id}")
+    async def update_team(team_id: str, body: TeamUpdate, _who: administrator) -> dict[str, Any]:
+        """Change a team; in force in every call process when this answers."""
+        change = TeamChange(body.given("alias"), body.given("models"), body.given("metadata"), body.given("blocked"))
+        return await show(await teams.update(team_id, change))
+
+    @router.delete("/{team_id}", status_code=204)
+    async def delete_team(team_id: str, who: administrator) -> None:
+        """Delete a team, its keys, its memberships, its budgets and limits. Its calls stay in the record."""
+        await teams.delete(team_id, who)
+
+    @router.post("/{team_id}/members", status_code=201)
+    async def put_member(team_id: str, body: MemberFields, who: administrator) -> dict[str, Any]:
+        """Make a user a member, or give a member another role; a user that is not known yet is made."""
+        await teams.put_members(team_id, {body.user_id: body.role}, who)
+        return await show(await teams.get(team_id))
+
+    @router.delete("/{team_id}/members/{user_id:path}", status_code=204)
+    async def delete_member(team_id: str, user_id: str, who: administrator) -> None:
+        """Take a user out of a team, with the keys bound to both."""
+        await teams.delete_member(team_id, user_id, who)
+
+    async def show(team: Team) -> dict[str, Any]:
+        return _team(team, list(await teams.members(team.id)))
+
+    return router
+
+
+def users_router(services: Services, authority: Authority) -> APIRouter:
+    """Users, for administrators."""
+    router = idempotent_router(services, authority, "/admin/v1/users", "users")
+    administrator = Annotated[str, Depends(authority.administrator)]
+    users = services.users
+
+    @router.post("", status_code=201)
+    async def create_user(body: UserCreation, who: administrator) -> dict[str, Any]:
+        """Make a user."""
+        user = await users.create(
+            who, user_id=body.id, kind=body.kind, alias=body.alias, email=body.email, metadata=body.metadata
+        )
+        return await show(user)
+
+    @router.get("")
+    async def list_users(
+        _who: administrator, limit: PageSize = 50, after: str = "", email: str = "", kind: str = ""
+    ) -> dict[str, Any]:
+        """Users by id. `next`: pass it as `after`; null at the end."""
+        found = await users.list(limit=limit + 1, after=after, email=email, kind=kind)
+        shown = [await show(user) for user in found[:limit]]
+        return {"users": shown, "next": shown[-1]["id"] if len(found) > limit else None}
+
+    @router.get("/{user_id:path}")
+    async def get_user(user_id: str, _who: administrator) -> dict[str, Any]:
+        """One user."""
+        return await show(await users.get(user_id))
+
+    @router.patch("/{user_id:path}")
+    async def update_user(user_id: str, body: UserUpdate, _who: administrator) -> dict[str, Any]:
+        """Change a user."""
+        change = UserChange(body.given("kind"), body.given("alias"), body.given("email"), body.given("metadata"))
+        return await show(await users.update(user_id, change))
+
+    @router.delete("/{user_id:path}", status_code=204)
+    async def delete_user(user_id: str, who: administrator) -> None:
+        """Delete a user, its keys, its memberships, its budgets and limits. Its calls stay in the record."""
+        await users.delete(user_id, who)
+
+    async def show(user: User) -> dict[str, Any]:
+        return _user(user, list(await services.teams.memberships(user.id)))
+
+    return router
+
+
+def tags_router(services: Services, authority: Authority) -> APIRouter:
+    """Tags, for administrators."""
+    router = idempotent_router(services, authority, "/admin/v1/tags", "tags")
+    administrator = Annotated[str, Depends(authority.administrator)]
+    tags = services.tags
+
+    @router.post("", status_code=201)
+    async def create_tag(body: TagCreation, who: administrator) -> dict[str, Any]:
+        """Make a tag."""
+        return _tag(await tags.create(body.name, body.description, who))
+
+    @router.get("")
+    async def list_tags(_who: administrator, limit: PageSize = 50, after: str = "") -> dict[str, Any]:
+        """Tags by name. `next`: pass it as `after`; null at the end."""
+        found = await tags.list(limit=limit + 1, after=after)
+        shown = [_tag(tag) for tag in found[:limit]]
+        return {"tags": shown, "next": shown[-1]["name"] if len(found) > limit else None}
+
+    @router.get("/{name:path}")
+    async def get_tag(name: str, _who: administrator) -> dict[str, Any]:
+        """One tag."""
+        return _tag(await tags.get(name))
+
+    @router.patch("/{name:path}")
+    async def update_tag(name: str, body: TagUpdate, _who: administrator) -> dict[str, Any]:
+        """Describe a tag anew."""
+        return _tag(await tags.update(name, body.description))
+
+    @router.delete("/{name:path}", status_code=204)
+    async def delete_tag(name: str, who: administrator) -> None:
+        """Delete a tag, its budgets and limits. Keys that carry the name go on carrying it."""
+        await tags.delete(name, who)
+
+    return router
+
+
+def _team(team: Team, members: list[Member]) -> dict[str, Any]:
+    return {
+        "id": team.id,
+        "alias": team.alias,
+        "models": list(team.models),
+        "metadata": team.metadata,
+        "blocked": team.blocked,
+        "leads": [one.user_id for one in members if one.role == "lead"],
+        "members": [{"user_id": one.user_id, "role": one.role} for one in members],
+        "created_at": iso(team.created_at),
+        "created_by": team.created_by,
+        "updated_at": iso(team.updated_at),
+    }
+
+
+def _user(user: User, memberships: list[Member]) -> dict[str, Any]:
+    return {
+        "id": user.id,
+        "kind": user.kind,
+        "alias": user.alias,
+        "email": user.email,
+        "metadata": user.metadata,
+        "teams": [{"team_id": one.team_id, "role": one.role} for one in memberships],
+        "created_at": iso(user.created_at),
+        "created_by": user.created_by,
+        "updated_at": iso(user.updated_at),
+    }
+
+
+def _tag(tag: Tag) -> dict[str, Any]:
+    return {
+        "name": tag.name,
+        "description": tag.description,
+        "created_at": iso(tag.created_at),
+        "created_by": tag.created_by,
+        "updated_at": iso(tag.updated_at),
+    }

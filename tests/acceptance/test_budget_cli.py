@@ -1,0 +1,146 @@
+"""`sekisho team|user|budget|limit` against a real control process, in both languages."""
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from sekisho.access.distribution import read_snapshot
+from sekisho.app.control_plane import (
+    ControlPlaneSettings,
+    bind_control_socket,
+    create_control_app,
+    open_control_plane,
+    serve_control_plane,
+    snapshot_path,
+)
+from sekisho.cli.main import create_app
+from sekisho.clock import FakeClock
+from sekisho.values import Scope, Snapshot, Window
+from tests.acceptance.control_plane import CLAUDE
+
+Sekisho = Callable[..., "asyncio.Future[Result]"]
+
+
+@pytest.fixture
+def home() -> Any:
+    """A short path: the name of a Unix socket has at most 107 bytes."""
+    folder = tempfile.mkdtemp(prefix="sk")
+    yield Path(folder) / "home"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def sekisho(home: Path, monkeypatch) -> AsyncIterator[Sekisho]:
+    """Runs `sekisho` with these words in a thread while the control process serves here."""
+    monkeypatch.setenv("SEKISHO_HOME", str(home))
+    monkeypatch.setenv("SEKISHO_LANG", "en")
+    (home / "run").mkdir(parents=True)
+    settings = ControlPlaneSettings(models=lambda: (CLAUDE,), simulated=True, time_zone="Asia/Tokyo")
+    plane = await open_control_plane(home, settings, FakeClock())
+    listener = bind_control_socket(home / "run" / "control.sock")
+    serving = asyncio.ensure_future(serve_control_plane(plane, create_control_app(plane), listener))
+    yield lambda words, *more, **options: asyncio.ensure_future(
+        asyncio.to_thread(CliRunner().invoke, create_app(), [*words.split(), *more], **options)
+    )
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    listener.close()
+    await plane.close()
+
+
+def in_force(home: Path) -> Snapshot:
+    snapshot = read_snapshot(snapshot_path(home))
+    assert snapshot is not None
+    return snapshot
+
+
+async def test_a_team_lives_and_dies(sekisho, home):
+    made = await sekisho("team create red --alias Red --model claude --lead alice --member bob --metadata cost=7")
+    assert made.exit_code == 0, made.output
+    assert "leads: alice" in made.stdout
+    assert "members: bob" in made.stdout
+    assert "red  Red  2 members  in use" in (await sekisho("team list")).stdout
+    assert "models: all" in (await sekisho("team update red --all-models")).stdout
+    await sekisho("key create --alias a --team red --user bob")
+    await sekisho("team block red")
+    assert [key.blocked for key in in_force(home).keys] == [True]
+    await sekisho("team unblock red")
+    assert "leads: alice, bob" in (await sekisho("team add red bob --lead")).stdout
+    assert (await sekisho("team remove red bob", input="n\n")).exit_code == 1
+    assert (await sekisho("team remove red bob --yes")).exit_code == 0
+    assert in_force(home).keys == ()
+    assert json.loads((await sekisho("team show red --json")).stdout)["metadata"] == {"cost": "7"}
+    assert (await sekisho("team delete red --yes")).stdout == "Deleted.\n"
+    assert "no teams yet" in (await sekisho("team list")).stderr
+
+
+async def test_a_user_lives_and_dies(sekisho):
+    made = await sekisho("user create robot --service --email robot@example.com")
+    assert "kind: service account" in made.stdout
+    assert "alias: R2" in (await sekisho("user update robot --alias R2")).stdout
+    assert "robot  R2  robot@example.com  service account" in (await sekisho("user list")).stdout
+    assert "Say what to change" in (await sekisho("user update robot")).stderr
+    assert (await sekisho("user delete robot --yes")).exit_code == 0
+    assert (await sekisho("user show robot")).exit_code == 1
+
+
+async def test_a_budget_is_made_changed_credited_reset_and_taken_away(sekisho, home):
+    words = "budget create org:default 10.50 --threshold 80 --increase 2 --until 7d --model claude --json"
+    made = json.loads((await sekisho(words)).stdout)
+    (budget,) = in_force(home).budgets
+    assert (budget.scope, budget.amount_nanousd, budget.window) == (
+        Scope("org", "default"),
+        10_500_000_000,
+        Window("month", "Asia/Tokyo"),  # the zone of the settings
+    )
+    changed = await sekisho(f"budget update {made['id']} --amount 0.000000001 --soft --window day --time-zone UTC")
+    assert "amount: $0.000000001" in changed.stdout
+    assert "kind: soft" in changed.stdout
+    assert "window: day UTC" in changed.stdout
+    credited = await sekisho(f"budget credit {made['id']} 1.5", "--reason", "a bad day")
+    assert credited.stdout == "Credited $1.5.\n"
+    assert (await sekisho(f"budget reset {made['id']} --yes --reason wrong")).stdout == "Gave back $0.\n"
+    shown = (await sekisho(f"budget show {made['id']}")).stdout
+    assert "a bad day" in shown
+    assert "credit: $1.5" in shown
+    assert made["id"] in (await sekisho("budget list --scope org:default")).stdout
+    assert (await sekisho("budget list --scope team:red")).stdout == ""
+    assert (await sekisho(f"budget delete {made['id']} --yes")).exit_code == 0
+    assert in_force(home).budgets == ()
+
+
+async def test_a_limit_is_made_changed_and_taken_away(sekisho, home):
+    made = json.loads((await sekisho("limit create org:default --rpm 5 --json")).stdout)
+    assert "5 calls/min, 2 at once" in (await sekisho(f"limit update {made['id']} --parallel 2")).stdout
+    assert "org:default" in (await sekisho("limit list")).stdout
+    assert (await sekisho(f"limit delete {made['id']} --yes")).exit_code == 0
+    assert in_force(home).limits == ()
+
+
+async def test_what_cannot_be_is_said_and_nothing_is_made(sekisho, home):
+    for words in (
+        "budget create default 5",
+        "budget create org:default -- -5",
+        "budget create org:default 5 --increase 1",
+        "budget create team:nobody 5",
+        "limit create org:default",
+        "team create red --metadata x",
+        "budget update x --time-zone UTC",
+    ):
+        assert (await sekisho(words)).exit_code != 0, words
+    assert (in_force(home).budgets, in_force(home).limits) == ((), ())
+
+
+async def test_a_reader_of_japanese_reads_japanese(sekisho, monkeypatch):
+    monkeypatch.setenv("SEKISHO_LANG", "ja_JP.UTF-8")
+    assert "リーダー: 太郎" in (await sekisho("team create 開発部 --lead 太郎")).stdout
+    assert "種類: ハード" in (await sekisho("budget create team:開発部 100")).stdout
+    assert "5 回/分" in (await sekisho("limit create user:太郎 --rpm 5")).stdout

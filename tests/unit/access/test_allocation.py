@@ -1,0 +1,37 @@
+"""What counts as handing out more than there is."""
+
+import pytest
+
+from sekisho.access.allocation import excess_nanousd
+from sekisho.values import Budget, Scope, Window
+
+ORG, RED, BLUE = Scope("org", "o"), Scope("team", "red"), Scope("team", "blue")
+ALICE = Scope("member", "red/alice")
+MONTH, DAY = Window("month"), Window("day")
+
+
+def budget(scope: Scope, amount: int, window: Window = MONTH, model: str = "") -> Budget:
+    return Budget("", scope, amount, window, model)
+
+
+@pytest.mark.parametrize(
+    ("budgets", "parent", "excess"),
+    [
+        ([budget(ORG, 10), budget(RED, 6), budget(BLUE, 4)], ORG, 0),
+        ([budget(ORG, 10), budget(RED, 6), budget(BLUE, 5)], ORG, 1),
+        ([budget(RED, 99)], ORG, 0),  # nothing to compare with
+        ([budget(ORG, 10), budget(RED, 99, DAY)], ORG, 0),
+        ([budget(ORG, 10), budget(RED, 99), budget(RED, 3)], ORG, 0),  # the least binds
+        ([budget(ORG, 10), budget(ORG, 2), budget(RED, 3)], ORG, 1),
+        ([budget(ORG, 10), budget(RED, 8, model="a"), budget(RED, 5, model="b")], ORG, 3),
+        ([budget(ORG, 10), budget(RED, 8, model="a"), budget(RED, 5)], ORG, 0),
+        ([budget(ORG, 4, model="a"), budget(RED, 9, model="b"), budget(RED, 5, model="a")], ORG, 1),
+        ([budget(RED, 5), budget(ALICE, 6), budget(Scope("member", "blue/bob"), 99)], RED, 1),
+        ([budget(ORG, 5), budget(ALICE, 6)], ORG, 0),  # members share out their team's money
+        ([budget(ORG, 5, Window("period", period_s=60)), budget(RED, 6, Window("period", period_s=61))], ORG, 0),
+        ([budget(ORG, 5, Window("period", period_s=60)), budget(RED, 6, Window("period", period_s=60))], ORG, 1),
+        ([budget(ORG, 5, Window("fixed", ends_at=9)), budget(RED, 6, Window("fixed", ends_at=8))], ORG, 0),
+    ],
+)
+def test_the_excess_is_what_children_have_beyond_their_parent(budgets, parent, excess):
+    assert excess_nanousd(budgets, parent) == excess
