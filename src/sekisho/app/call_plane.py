@@ -24,6 +24,7 @@ from sekisho.web.doors.forward import ForwardDoor
 from sekisho.web.doors.server import DoorServer, tune_allocator
 
 log = logging.getLogger(__name__)
+_GC_THRESHOLDS = (20_000, 20, 20)  # a call leaves no cycles behind; by default there is a collection every few calls
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -68,6 +69,7 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     app = DoorApp(gate, ForwardDoor(local, socket_path, max_body_bytes=settings.max_body_bytes))
     server = DoorServer(app, shutdown_grace_s=int(settings.shutdown_grace_s))
     gc.collect()
+    gc.set_threshold(*_GC_THRESHOLDS)
     gc.freeze()  # what lives as long as the process is not walked again at each collection
     follower = SnapshotFollower(local, socket_path, process_id, registry, loader.configure)
     background = [asyncio.create_task(follower.run()), asyncio.create_task(loader.run())]

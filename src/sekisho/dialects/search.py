@@ -34,10 +34,12 @@ def find(text: bytes, words: bytes, start: int = 0) -> int:
 
 def holds(text: bytes, words: bytes) -> bool:
     """Whether `words` are in `text`."""
-    return find(text, words) >= 0
+    return words in text if len(text) < _WORTH_BYTES else find(text, words) >= 0
 
 
 def count(text: bytes, words: bytes) -> int:
     """How often `words` are in `text`; cheap when they are not."""
+    if len(text) < _WORTH_BYTES:
+        return text.count(words)
     first = find(text, words)
     return text.count(words, first) if first >= 0 else 0

@@ -122,8 +122,8 @@ def _prompt_bound(call: Call) -> tuple[int, Literal["5m", "1h"]]:
 
 async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
     """Book the call. Unit: nano-USD, the effective cost. Raises StoreUnavailable: it is booked late."""
-    attempts = tuple(_priced(call, note) for note in call.trail.attempts)
-    usage = _sum(tuple(attempt.usage for attempt in attempts))
+    attempts = tuple([_priced(call, note) for note in call.trail.attempts])
+    usage = _sum([attempt.usage for attempt in attempts])
     translation = outcome.translation
     settled = Settled(
         call_id=call.id,
@@ -132,14 +132,14 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
         stop_reason=translation.stop_reason if translation else None,
         error=outcome.error,
         message=outcome.message[:500],
-        is_metered=all(note.is_metered for note in call.trail.attempts),
+        is_metered=all([note.is_metered for note in call.trail.attempts]),
         client_left=outcome.client_left,
         usage=usage,
-        list_cost_nanousd=sum(attempt.list_cost_nanousd for attempt in attempts),
-        cost_nanousd=sum(attempt.cost_nanousd for attempt in attempts),
+        list_cost_nanousd=sum([attempt.list_cost_nanousd for attempt in attempts]),
+        cost_nanousd=sum([attempt.cost_nanousd for attempt in attempts]),
         attempts=attempts,
         first_byte_us=call.trail.first_byte_us,
-        upstream_us=sum(attempt.duration_us for attempt in attempts),
+        upstream_us=sum([attempt.duration_us for attempt in attempts]),
         stages_us=call.trail.stages_us(),
     )
     if settled.cost_nanousd > call.bound_nanousd:
@@ -183,7 +183,7 @@ def _priced(call: Call, note: AttemptNote) -> Attempt:
     )
 
 
-def _sum(usages: tuple[Usage, ...]) -> Usage:
+def _sum(usages: list[Usage]) -> Usage:
     if len(usages) == 1:
         return usages[0]
     return Usage(

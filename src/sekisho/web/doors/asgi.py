@@ -1,7 +1,7 @@
 """The ASGI shapes that doors share, and the two ways to answer: whole, or in parts."""
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 
 from sekisho.errors import BadRequest
 
@@ -13,6 +13,7 @@ KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-litellm
 HeaderList = list[tuple[bytes, bytes]]
 
 JSON = b"application/json"
+T = TypeVar("T")
 
 
 async def send_whole(
@@ -27,6 +28,18 @@ async def send_whole(
         }
     )
     await send({"type": "http.response.body", "body": body})
+
+
+def at_once(awaitable: Awaitable[T]) -> T | None:
+    """What it gives if it need not wait for anything; else it is given up, and the result is None."""
+    steps = awaitable.__await__()
+    try:
+        next(steps)
+    except StopIteration as end:
+        given: T = end.value
+        return given
+    steps.close()
+    return None
 
 
 def check_headers(scope: Scope) -> None:

@@ -6,6 +6,7 @@ is booked. Why the reader is the request's own task: docs/why/drain.md
 
 import asyncio
 import logging
+from contextlib import nullcontext
 from urllib.parse import unquote
 
 from sekisho.calls.answer import Answer
@@ -16,12 +17,13 @@ from sekisho.calls.reply import Counted, Next
 from sekisho.clock import id_text, new_id
 from sekisho.errors import BadRequest, BodyTooLarge, Internal, SekishoError, StoreUnavailable
 from sekisho.values import Door
-from sekisho.web.doors.asgi import JSON, Receive, Scope, Send, check_headers, headers_of, send_whole
+from sekisho.web.doors.asgi import JSON, Receive, Scope, Send, at_once, check_headers, headers_of, send_whole
 from sekisho.web.doors.client import Client
 from sekisho.web.doors.refusals import id_headers, send_error
 
 log = logging.getLogger(__name__)
 _RELEASE_TIMEOUT_S = 0.5
+_NO_TIMER = nullcontext()
 
 
 class ClientGone(BadRequest):
@@ -161,10 +163,13 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], limits: Limit
         raise BadRequest("Compressed request bodies are not taken. Send the body as it is.")
     parts: list[bytes] = []
     size = 0
+    first = at_once(receive())  # a small body came with its head: no timer for it
+    is_here = first is not None and not first.get("more_body", False)
     try:
-        async with asyncio.timeout(limits.body_timeout_s):
+        async with _NO_TIMER if is_here else asyncio.timeout(limits.body_timeout_s):
             while True:
-                message = await receive()
+                message = first or await receive()
+                first = None
                 if message["type"] == "http.disconnect":
                     raise ClientGone
                 part: bytes = message.get("body", b"")
