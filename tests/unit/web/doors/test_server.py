@@ -23,8 +23,7 @@ def test_a_process_imports_only_what_it_runs(process: str) -> None:
     assert set(done.stdout.split()) & HEAVY[process] == set()
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is the C library's of GNU")
-def test_the_allocator_takes_our_values() -> None:
+def test_the_allocator_takes_our_values_where_it_has_them() -> None:
     program = "from sekisho.web.doors.server import tune_allocator; print(tune_allocator())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True"
+    assert done.stdout.strip() == str(platform.libc_ver()[0] == "glibc")
