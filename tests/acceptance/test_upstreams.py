@@ -39,7 +39,8 @@ def simulator() -> Iterator[tuple[Simulator, str]]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    bedrock = Simulator(load_catalog().bedrock_models("us-east-1", "http://unused", "simulator"))
+    # events one by one: an answer that breaks off before anything of it was read is an HTTP error instead
+    bedrock = Simulator(load_catalog().bedrock_models("us-east-1", "http://unused", "simulator"), pace_s=0.005)
     try:
         yield bedrock, asyncio.run_coroutine_threadsafe(bedrock.start(), loop).result(30)
         asyncio.run_coroutine_threadsafe(bedrock.stop(), loop).result(30)
