@@ -156,7 +156,7 @@ def masked(value: Any, depth: int = 0) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [masked(one, depth + 1) for one in value] if depth < DEPTH else MASK
     if isinstance(value, str):
-        return MASK if _SECRET_TEXT.search(value) else _text(value, len(value))
+        return _text(value, len(value))
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, (bool, int, float)) else str(value)
@@ -179,8 +179,10 @@ def _shown(value: Any) -> str | None:
 
 
 def _text(text: str, most: int) -> str:
-    """The text as every engine stores it: without NUL and halves of surrogate pairs."""
+    """The text as every engine stores it, without NUL and half surrogate pairs; stars if it looks like a secret."""
     text = text[:most]
+    if _SECRET_TEXT.search(text):
+        return MASK
     if "\0" in text or not text.isprintable():
         text = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
     return text

@@ -36,7 +36,9 @@ class SqlKeys:
             row = {"id": org_id, "name": name, "created_at": now_us}
             made = await connection.execute(self._database.insert(org).values(row).on_conflict_do_nothing())
             if made.rowcount:
-                await record_all(connection, org_id, now_us, [AuditEvent("sekisho", "org.create", "org", org_id, None, row)])
+                await record_all(
+                    connection, org_id, now_us, [AuditEvent("sekisho", "org.create", "org", org_id, None, row)]
+                )
 
     async def raise_epoch(self) -> None:
         """Say that something outside the database changed: models, credentials, the master key."""
@@ -147,9 +149,7 @@ async def read_keys(connection: AsyncConnection, org_id: str) -> tuple[VirtualKe
     return tuple(_stored(row).virtual_key() for row in rows)
 
 
-async def _record_end(
-    connection: AsyncConnection, org_id: str, key_id: str, action: str, by: str, now_us: int
-) -> None:
+async def _record_end(connection: AsyncConnection, org_id: str, key_id: str, action: str, by: str, now_us: int) -> None:
     """Raises NotFound when there is no such key in use."""
     row = (await connection.execute(_live(org_id).where(virtual_key.c.id == key_id))).mappings().one_or_none()
     if row is None:
