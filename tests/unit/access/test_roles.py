@@ -37,6 +37,10 @@ def test_a_cost_manager_has_nothing_to_do_with_keys():
     assert not any(permission.startswith("keys:") for permission in ROLES["cost_manager"])
 
 
+ORG_ROLES: tuple[RoleName, ...] = ("cost_manager", "auditor")
+TEAM_ROLES: tuple[RoleName, ...] = ("team_lead", "cost_manager", "auditor")
+
+
 @pytest.mark.parametrize("permission", sorted(PERMISSIONS))
 def test_a_roles_reach_is_where_it_was_given(permission: Permission):
     def expected(role: RoleName, sight: Sight) -> Sight:
@@ -45,9 +49,9 @@ def test_a_roles_reach_is_where_it_was_given(permission: Permission):
     own = expected("developer", Sight(user_id="bob"))
     assert administrator("operator", "operator").sight(permission) == EVERYTHING
     assert bob().sight(permission) == own
-    for role in ("cost_manager", "auditor"):
+    for role in ORG_ROLES:
         assert bob(Grant(role)).sight(permission) == (expected(role, EVERYTHING) or own)
-    for role in ("team_lead", "cost_manager", "auditor"):
+    for role in TEAM_ROLES:
         both = Sight(False, expected(role, Sight(team_ids=frozenset({"red"}))).team_ids, own.user_id)
         assert bob(Grant(role, "red")).sight(permission) == both
 
