@@ -93,7 +93,7 @@ class CallPage(BaseModel):
 
 def calls_router(services: Services, authority: Authority) -> APIRouter:
     """Routes for administrators."""
-    router = APIRouter(prefix="/admin/v1", tags=["calls"], dependencies=[Depends(authority.administrator)])
+    router = APIRouter(prefix="/admin/v1", tags=["calls"], dependencies=[Depends(authority.require("spend:read"))])
 
     @router.get("/calls")
     async def list_calls(

@@ -31,7 +31,9 @@ DAY_US = 86_400_000_000
 
 def litellm_spend_router(services: Services, authority: Authority) -> APIRouter:
     """Routes under /spend."""
-    router = APIRouter(prefix="/spend", tags=["LiteLLM-compatible"], dependencies=[Depends(authority.administrator)])
+    router = APIRouter(
+        prefix="/spend", tags=["LiteLLM-compatible"], dependencies=[Depends(authority.require("spend:read"))]
+    )
 
     @router.get("/logs")
     async def logs(

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 from starlette.responses import PlainTextResponse, Response
 
+from sekisho.access.roles import Principal
 from sekisho.errors import BadRequest
 from sekisho.record.spend import Dimension, Period, Spend, SpendQuery
 from sekisho.web.admin.authority import Authority
@@ -70,13 +71,15 @@ class SpendReport(BaseModel):
 
 
 def spend_router(services: Services, authority: Authority) -> APIRouter:
-    """Routes for whoever may see everybody's spend."""
-    router = APIRouter(prefix="/admin/v1", tags=["spend"], dependencies=[Depends(authority.administrator)])
+    """Routes for whoever may see spend: everybody's, that of teams, or one's own."""
+    router = APIRouter(prefix="/admin/v1", tags=["spend"])
+    reader = Annotated[Principal, Depends(authority.within("spend:read"))]
 
     @router.get(
         "/spend", response_model=SpendReport, responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
     )
     async def spend(
+        who: reader,
         by: Annotated[list[Dimension] | None, Query()] = None,
         period: Period | None = None,
         since: str | None = None,
@@ -113,7 +116,7 @@ def spend_router(services: Services, authority: Authority) -> APIRouter:
             since=parse_since(since, "since", zone),
             until=parse_until(until, "until", zone),
             time_zone=zone_name,
-            where={dimension: tuple(values) for dimension, values in named.items() if values},
+            where=_within({one: tuple(values) for one, values in named.items() if values}, who),
         )
         query = _bounded(query, services.clock.now_us(), zone)
         rows = await services.spend.spend(services.org_id, query) if query.by or query.period else []
@@ -134,8 +137,20 @@ def spend_router(services: Services, authority: Authority) -> APIRouter:
     return router
 
 
+def _within(where: dict[Dimension, tuple[str, ...]], who: Principal) -> dict[Dimension, tuple[str, ...]]:
+    """The filters, narrowed to what this principal may see: teams that it leads, or else its own calls."""
+    sight = who.sight("spend:read")
+    if sight.is_all:
+        return where
+    if sight.team_ids and where.get("user") != (sight.user_id,):
+        asked = where.get("team", tuple(sorted(sight.team_ids)))
+        return where | {"team": tuple(one for one in asked if one in sight.team_ids)}
+    asked = where.get("user", (sight.user_id,))
+    return where | {"user": tuple(one for one in asked if one and one == sight.user_id)}
+
+
 def _bounded(query: SpendQuery, now_us: int, zone: ZoneInfo) -> SpendQuery:
-    """Sums by period need both ends: up to the end of today, and thirty days, where nothing is said. Raises BadRequest."""
+    """Sums by period need both ends: where nothing is said, thirty days up to the end of today. Raises BadRequest."""
     if query.since is not None and query.until is not None and query.since >= query.until:
         raise BadRequest("The time asked for ends before it begins.", param="until")
     if query.period is None:
@@ -182,10 +197,8 @@ def _csv(rows: Sequence[Spend], query: SpendQuery, zone: ZoneInfo) -> Response:
     head = [*(["period"] if query.period else []), *names, "calls", "failed", "refused", *counts]
     writer.writerow([*head, "list_cost_nanousd", "cost_nanousd", "cost_usd"])
     for row in rows:
-        named = [
-            *([_day(row.starts_at or 0, zone).isoformat()] if query.period else []),
-            *(_harmless(getattr(row, name)) for name in names),
-        ]
+        named = [_day(row.starts_at or 0, zone).isoformat()] if query.period else []
+        named += [_harmless(getattr(row, name)) for name in names]
         figures = [row.calls, row.failed, row.refused, *(getattr(row.usage, name) for name in counts)]
         money = [row.list_cost_nanousd, row.cost_nanousd, exact_usd(row.cost_nanousd)]
         writer.writerow([*named, *figures, *money])
