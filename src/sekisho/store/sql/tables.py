@@ -373,6 +373,34 @@ idempotent_answer = sa.Table(
     sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
 )
 
+audit_entry = sa.Table(
+    "audit_entry",  # triggers refuse to change or delete a row
+    metadata,
+    sa.Column("org_id", sa.String(64), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("action", sa.String(100), nullable=False),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("id", sa.String(401), nullable=False),
+    sa.Column("before", sa.Text),  # canonical JSON, as it went into the hash
+    sa.Column("after", sa.Text),
+    sa.Column("previous", sa.LargeBinary(32), nullable=False),
+    sa.Column("hash", sa.LargeBinary(32), nullable=False),
+    sa.Index("audit_entry_actor_ix", "org_id", "actor", "sequence"),
+    sa.Index("audit_entry_object_ix", "org_id", "kind", "id", "sequence"),
+    sa.Index("audit_entry_at_ix", "org_id", "at"),
+    sqlite_with_rowid=False,
+)
+
+audit_head = sa.Table(
+    "audit_head",
+    metadata,
+    sa.Column("org_id", sa.String(64), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.LargeBinary(32), nullable=False),
+)
+
 role_grant = sa.Table(
     "role_grant",  # who leads a team is said by its membership, not here
     metadata,
