@@ -154,28 +154,36 @@ attempt = sa.Table(
     sqlite_with_rowid=False,
 )
 
-spend_day = sa.Table(
-    "spend_day",
-    metadata,
-    sa.Column("org", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("key", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("user", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("team", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("model", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("calls", sa.BigInteger, nullable=False),
-    sa.Column("failed", sa.BigInteger, nullable=False),
-    sa.Column("refused", sa.BigInteger, nullable=False),
-    sa.Column("input_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_write_5m_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_write_1h_tokens", sa.BigInteger, nullable=False),
-    sa.Column("output_tokens", sa.BigInteger, nullable=False),
-    sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
-    sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
-    sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
+
+def _roll_up(name: str, *dimensions: str) -> sa.Table:
+    """A table of sums, see `roll_ups`: one row per organisation, cell of time, and dimensions."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("org", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("level", sa.SmallInteger, primary_key=True, autoincrement=False),
+        sa.Column("bucket", sa.Integer, primary_key=True, autoincrement=False),
+        *(sa.Column(one, sa.Integer, primary_key=True, autoincrement=False) for one in dimensions),
+        sa.Column("calls", sa.BigInteger, nullable=False),
+        sa.Column("failed", sa.BigInteger, nullable=False),
+        sa.Column("refused", sa.BigInteger, nullable=False),
+        sa.Column("input_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cache_write_5m_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cache_write_1h_tokens", sa.BigInteger, nullable=False),
+        sa.Column("output_tokens", sa.BigInteger, nullable=False),
+        sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
+        sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
+        sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+
+
+spend_by_team = _roll_up("spend_by_team", "team")
+spend_by_agent = _roll_up("spend_by_agent", "team", "agent", "model")
+spend_by_tag = _roll_up("spend_by_tag", "tag", "team")
+spend_by_tag_model = _roll_up("spend_by_tag_model", "tag", "team", "model")
+spend_by_caller = _roll_up("spend_by_caller", "key", "user", "team", "model")
 
 journal_offset = sa.Table(
     "journal_offset",
@@ -349,18 +357,6 @@ budget_template = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("created_by", sa.String(200), nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
-)
-
-spend_quarter = sa.Table(
-    "spend_quarter",  # what each scope spent in each quarter of an hour: every time zone begins its days on one
-    metadata,
-    sa.Column("org", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("kind", sa.SmallInteger, primary_key=True, autoincrement=False),
-    sa.Column("scope", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("quarter", sa.Integer, primary_key=True, autoincrement=False),  # since the epoch
-    sa.Column("model", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
-    sqlite_with_rowid=False,
 )
 
 idempotent_answer = sa.Table(
