@@ -121,11 +121,13 @@ async def test_usage_is_summed_by_what_one_asks_for(running):
     await running.call_of(alice, cost_nanousd=5)
     await running.call_of(bob, cost_nanousd=7)
     await running.call_of(bob, cost_nanousd=8)
-    report = (await running.operator.get("/admin/v1/usage", params={"by": ["user", "day"]})).json()
-    found = [(row["day"], row["user_id"], row["key_id"], row["calls"], row["cost_nanousd"]) for row in report["rows"]]
+    report = (await running.operator.get("/admin/v1/spend", params={"by": "user", "period": "day"})).json()
+    found = [
+        (row["period"], row["user_id"], row["key_id"], row["calls"], row["cost_nanousd"]) for row in report["rows"]
+    ]
     assert found == [("2025-11-13", "bob", None, 2, 15), ("2025-11-13", "alice", None, 1, 5)]
     assert (report["total"]["calls"], report["total"]["cost_nanousd"]) == (3, 20)
-    later = (await running.operator.get("/admin/v1/usage", params={"since": "2025-11-14"})).json()
+    later = (await running.operator.get("/admin/v1/spend", params={"since": "2025-11-14"})).json()
     assert (later["rows"], later["total"]["calls"]) == ([], 0)
 
 

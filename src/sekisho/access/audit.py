@@ -26,7 +26,7 @@ _SECRET_NAME = re.compile(
     r"|(^|[_.\-\s])(token|jwt|auth|pepper|key)$)"
 )
 _SECRET_TEXT = re.compile(
-    r"sk-[A-Za-z0-9_\-]{8,}|\b(AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"
+    r"skt?-[A-Za-z0-9_\-]{8,}|\b(AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"
     r"|\bxox[abeoprs]-[\w\-]{10,}|\beyJ[\w\-]{8,}\.[\w\-]{8,}|\bAIza[\w\-]{30,}|\bbedrock-api-key-\S+"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY|://[^/\s:@]+:[^/\s@]+@"
 )

@@ -70,6 +70,7 @@ class User(msgspec.Struct, frozen=True):
     alias: str = ""
     email: str = ""
     metadata: dict[str, Any] = {}
+    owner: str = ""
 
 
 class UserChange(msgspec.Struct, frozen=True):
@@ -79,6 +80,7 @@ class UserChange(msgspec.Struct, frozen=True):
     alias: str | UnsetType = UNSET
     email: str | UnsetType = UNSET
     metadata: dict[str, Any] | UnsetType = UNSET
+    owner: str | UnsetType = UNSET
 
 
 class Tag(msgspec.Struct, frozen=True):
@@ -90,6 +92,7 @@ class Tag(msgspec.Struct, frozen=True):
     created_by: str
     updated_at: int
     description: str = ""
+    owner: str = ""
 
 
 class OrganisationStore(Protocol):

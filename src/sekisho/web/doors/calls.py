@@ -17,7 +17,17 @@ from sekisho.calls.reply import Counted, Next
 from sekisho.clock import id_text, new_id
 from sekisho.errors import BadRequest, BodyTooLarge, Internal, NotAuthenticated, SekishoError, StoreUnavailable
 from sekisho.values import Door
-from sekisho.web.doors.asgi import JSON, Receive, Scope, Send, address_of, at_once, check_headers, headers_of, send_whole
+from sekisho.web.doors.asgi import (
+    JSON,
+    Receive,
+    Scope,
+    Send,
+    address_of,
+    at_once,
+    check_headers,
+    headers_of,
+    send_whole,
+)
 from sekisho.web.doors.client import Client
 from sekisho.web.doors.refusals import id_headers, send_error
 
