@@ -1,7 +1,8 @@
 """The journal's records: what the call plane says happened, and the control plane books.
 
 A call that costs money is opened before it is sent upstream and settled before its client sees the end; both are
-idempotent by call id. A call refused before that is one `Refused` record; requests without a known key are only counted. Times are microseconds since the epoch.
+idempotent by call id. A call refused before that is one `Refused` record; requests without a known key are only
+counted. Times are microseconds since the epoch.
 """
 
 import msgspec
