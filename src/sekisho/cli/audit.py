@@ -77,7 +77,7 @@ def list_entries(
         typer.echo(say("There are no such entries.", "該当する記録はありません。"), err=True)
 
 
-@app.command("export", help=say("Write entries as JSON lines, oldest first.", "記録を古い順に JSON Lines で出力します。"))
+@app.command("export", help=say("Write entries as JSON lines, oldest first.", "記録を古い順に JSON で出力します。"))
 def export(
     home: Home = DEFAULT_HOME,
     database: Url = "",
@@ -172,9 +172,7 @@ def matches(entry: AuditEntry, where: AuditFilter) -> bool:
     return is_in_time and all(want in ("", has) for want, has in wanted)
 
 
-def _filter(
-    actor: str, action: str, kind: str, object_id: str, since: str | None, until: str | None
-) -> AuditFilter:
+def _filter(actor: str, action: str, kind: str, object_id: str, since: str | None, until: str | None) -> AuditFilter:
     try:
         return AuditFilter(
             actor, action, kind, object_id, parse_since(since, "since") or 0, parse_until(until, "until") or 0
@@ -228,8 +226,10 @@ def _gist(entry: AuditEntry) -> str:
     if not before or not after:
         return ""
     changed = [name for name in after if before.get(name) != after[name] and name != "updated_at"]
-    return ", ".join(f"{name}: {json.dumps(before.get(name), ensure_ascii=False)} -> "
-                     f"{json.dumps(after[name], ensure_ascii=False)}" for name in changed)[:300]
+    return ", ".join(
+        f"{name}: {json.dumps(before.get(name), ensure_ascii=False)} -> {json.dumps(after[name], ensure_ascii=False)}"
+        for name in changed
+    )[:300]
 
 
 def _words(finding: Finding) -> str:

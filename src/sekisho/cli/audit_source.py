@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sekisho.access.anchor import read_anchor
 from sekisho.access.audit import AuditEntry, AuditHead
@@ -101,7 +101,7 @@ def _entries(path: Path) -> Iterator[AuditEntry]:
                 yield parse_entry(_parse(line))
 
 
-def _parse(line: str) -> dict[str, object]:
+def _parse(line: str) -> dict[str, Any]:
     try:
         parsed = json.loads(line)
     except ValueError as error:

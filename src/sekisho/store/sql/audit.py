@@ -71,9 +71,9 @@ def _unrecognised(one: Unrecognised) -> AuditEvent:
 def _refusal(one: Refused) -> AuditEvent:
     caller = one.caller
     after = {
-        "key": caller.key_id,
-        "user": caller.user_id,
-        "team": caller.team_id,
+        "key_id": caller.key_id,
+        "user_id": caller.user_id,
+        "team_id": caller.team_id,
         "door": one.door,
         "model": one.model,
         "stage": one.stage,

@@ -29,7 +29,8 @@ def sqlite_url(path: Path) -> str:
 
 def readable_sqlite_url(path: Path) -> str:
     """The database URL of a SQLite file that must not be changed, not even its journal mode."""
-    return f"sqlite+aiosqlite:///file:{quote(str(path.absolute()))}?mode=ro&uri=true"
+    quoted = quote(quote(str(path.absolute())))  # SQLAlchemy takes one layer off, SQLite the other
+    return f"sqlite+aiosqlite:///file:{quoted}?mode=ro&uri=true"
 
 
 class Database:

@@ -62,9 +62,7 @@ def audit_router(services: Services, authority: Authority) -> APIRouter:
         until: str | None = None,
     ) -> EntryPage:
         """Entries, newest first. `since` and `until` are dates or times; a date `until` includes its whole day."""
-        where = AuditFilter(
-            actor, action, kind, id, parse_since(since, "since") or 0, parse_until(until, "until") or 0
-        )
+        where = AuditFilter(actor, action, kind, id, parse_since(since, "since") or 0, parse_until(until, "until") or 0)
         found = await services.audit.list_entries(services.org_id, where, limit=limit + 1, before=after)
         shown = [_render(entry) for entry in found[:limit]]
         return EntryPage(entries=shown, next=str(shown[-1].sequence) if len(found) > limit else None)

@@ -22,7 +22,7 @@ from sekisho.values import Model
 
 @dataclass(frozen=True)
 class Health:
-    """How the control plane is. `journal_error`, `audit_error` and `damaged` (by process) are empty when all is well."""
+    """How the control plane is. The errors and `damaged` (by process) are empty when all is well."""
 
     epoch: int
     processes: dict[str, int]
