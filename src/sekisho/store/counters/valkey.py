@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from importlib import resources
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import libvalkey
 
@@ -24,6 +24,7 @@ from sekisho.ledger.booked import OpenCall
 from sekisho.ledger.counters import (
     Admitted,
     Demand,
+    Due,
     JournalPosition,
     LimitKind,
     LoadTicket,
@@ -232,8 +233,8 @@ class ValkeyCounters:
 
     def _admission(self, demand: Demand, plan: Plan, now_us: int) -> bytes:
         call_id = demand.call_id
-        return b"*%d\r\n%b%b$%d\r\n%b\r\n%b%b%b%b%b%b" % (
-            plan.tail_arguments + 12,
+        return b"*%d\r\n%b%b$%d\r\n%b\r\n%b%b%b%b%b%b%b" % (
+            plan.tail_arguments + 13,
             self._heads["admit"],
             self._connection,
             len(call_id),
@@ -243,10 +244,11 @@ class ValkeyCounters:
             bulk(b"%d" % demand.bound_nanousd),
             bulk(b"%d" % demand.estimate_nanousd),
             bulk(b"%d" % demand.tokens),
+            b"$1\r\n1\r\n" if demand.heeds_steps else b"$1\r\n0\r\n",
             plan.tail,
         )
 
-    def _verdict(self, demand: Demand, plan: Plan, now_us: int, reply: list[int | None]) -> Verdict:
+    def _verdict(self, demand: Demand, plan: Plan, now_us: int, reply: list[Any]) -> Verdict:
         kind = reply[0]
         if kind == 0:
             self._remember(_Call(demand, now_us, b"%d" % (reply[2] or 0)))
@@ -258,10 +260,12 @@ class ValkeyCounters:
             return refused
         if kind == 2:
             waits = [(reply[place + 2], reply[place], reply[place + 1]) for place in range(1, len(reply), 3)]
-            wait_us, number, sort = max(waits, key=lambda one: one[0] or 0)
-            assert wait_us is not None and number is not None and sort is not None
+            wait_us, number, sort = max(waits, key=lambda one: one[0])
             retry_after_s = min(-(-wait_us // _SECOND_US), _LONGEST_WAIT_S)
             return TooFast(plan.limits[number].limit, _KINDS[sort], retry_after_s)
+        if kind == 3:
+            passed = [plan.present[reply[place]].passed(reply[place + 1], now_us) for place in range(1, len(reply), 2)]
+            return Due(tuple(sorted(passed, key=lambda one: one.budget.id)))
         self._client.reconnect()  # its data were removed under this connection
         raise StoreUnavailable("The counters of budgets and limits were lost and are read again. Try again.")
 

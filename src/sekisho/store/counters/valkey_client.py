@@ -150,7 +150,7 @@ class ValkeyClient:
     async def ask(self, packed: bytes) -> Reply:
         """The reply to one request, as `libvalkey.pack_command` packs it.
 
-        Raises StoreUnavailable, also without a connection, and ServerError for an error that the server answers with."""
+        Raises StoreUnavailable, also without a connection; ServerError for what the server answers as an error."""
         if self._connection is None:
             raise StoreUnavailable(_UNAVAILABLE)
         reply = await self._connection.send(packed)
@@ -167,7 +167,7 @@ class ValkeyClient:
         return reply
 
     async def wait_connected(self) -> None:
-        """Wait for a connection, but no longer than `timeout_s` after the last one was lost. Raises StoreUnavailable."""
+        """Wait for a connection, until `timeout_s` after the last one was lost. Raises StoreUnavailable."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(max(self._down_since_s + self._timeout_s, loop.time())):

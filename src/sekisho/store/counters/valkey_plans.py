@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from sekisho.ledger.counters import NoRoom, NotLoaded
+from sekisho.ledger.counters import NoRoom, NotLoaded, Passed
 from sekisho.ledger.windows import Span, span_at
 from sekisho.values import END_OF_TIME, Budget, RateLimit, Scope
 
@@ -52,10 +52,30 @@ class KnownBudget:
 
     def ceiling(self, span: Span, now_us: int) -> int:
         """What may be spent in this window, as of now."""
-        budget = self.budget
-        credit = budget.credit_nanousd if budget.credit_from == span.starts_at else 0
-        increase = budget.increase_nanousd if now_us < budget.increase_until else 0
-        return min(budget.amount_nanousd + credit + increase, MOST)
+        return min(self.allowed(now_us) + self.credit(span), MOST)
+
+    def credit(self, span: Span) -> int:
+        """What was given back in this window."""
+        return self.budget.credit_nanousd if self.budget.credit_from == span.starts_at else 0
+
+    def first_step(self, span: Span, now_us: int) -> int | None:
+        """How much must be spent in this window for a step to be due; None without steps."""
+        if not self.budget.steps:
+            return None
+        whole = self.allowed(now_us)
+        least = min(-(-step.at_percent * whole // 100) for step in self.budget.steps)
+        return least + self.credit(span) if least > 0 else 0
+
+    def passed(self, spent: int, now_us: int) -> Passed:
+        """What is said of a budget with a step that is due."""
+        span = self.span_at(now_us)
+        assert span is not None  # it was in the plan
+        beyond = max(spent - self.credit(span), 0)
+        return Passed(self.budget, beyond, self.allowed(now_us), resets_at(span))
+
+    def allowed(self, now_us: int) -> int:
+        """The amount with its increase, without credit."""
+        return self.budget.amount_nanousd + (self.budget.increase_nanousd if now_us < self.budget.increase_until else 0)
 
     def stays_until(self, now_us: int) -> int:
         """When another window or another ceiling begins."""
@@ -82,12 +102,13 @@ class KnownLimit:
 class Plan:
     """What the calls of one set of scopes to one model come under. `tail`: the last arguments of `admit`."""
 
-    __slots__ = ("budgets", "hard", "limits", "tail", "tail_arguments", "until_us", "who")
+    __slots__ = ("budgets", "hard", "limits", "present", "tail", "tail_arguments", "until_us", "who")
 
     def __init__(self, who: str, budgets: tuple[KnownBudget, ...], limits: tuple[KnownLimit, ...]) -> None:
         self.who = who
         self.budgets = budgets
         self.limits = limits
+        self.present: tuple[KnownBudget, ...] = ()
         self.hard: tuple[KnownBudget, ...] = ()
         self.tail = b""
         self.tail_arguments = 0
@@ -100,11 +121,14 @@ class Plan:
     def enter_windows(self, now_us: int) -> None:
         """Make the arguments for the windows of now."""
         cells = self.cells(now_us)
-        self.hard = tuple(known for known, _ in cells if known.budget.is_hard)
+        self.present = tuple(known for known, _ in cells)
+        self.hard = tuple(known for known in self.present if known.budget.is_hard)
         words = [str(len(cells)), str(len(self.limits)), self.who]
         for known, span in cells:
             is_hard = "1" if known.budget.is_hard else "0"
+            step = known.first_step(span, now_us)
             words += (known.name, str(span.starts_at), str(known.ceiling(span, now_us)), is_hard)
+            words.append("" if step is None else str(step))
         for limit in self.limits:
             words += limit.arguments
         self.tail = b"".join(bulk(word.encode()) for word in words)
@@ -164,7 +188,12 @@ def refusal(hard: tuple[KnownBudget, ...], rooms: list[int | None], bound: int, 
     room, least = min(short, key=lambda one: (one[0], widest_first(one[1])))
     span = least.span_at(now_us)
     assert span is not None  # it was in the plan
-    return NoRoom(least.budget, max(room, 0), span.ends_at if span.ends_at < END_OF_TIME else None)
+    return NoRoom(least.budget, max(room, 0), resets_at(span))
+
+
+def resets_at(span: Span) -> int | None:
+    """When a window ends; None for one that never does."""
+    return span.ends_at if span.ends_at < END_OF_TIME else None
 
 
 def _fingerprint(what: object) -> str:

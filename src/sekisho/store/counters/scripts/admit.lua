@@ -1,22 +1,29 @@
 -- Hold everything a call needs, or nothing.
--- process, connection, call id, admitted_at, at (empty: the server's own time), bound, estimate, tokens,
--- number of budgets, number of limits, who; per budget: name, start, ceiling, '1' if hard; per limit: name, requests,
+-- process, connection, call id, admitted_at, at (empty: the server's own time), bound, estimate, tokens, '1' if steps are heeded,
+-- number of budgets, number of limits, who; per budget: name, start, ceiling, '1' if hard, of how much spent on a step is
+-- due (empty: none); per limit: name, requests,
 -- tokens, parallel (empty: no limit of that sort).
 -- Answers {0, least room or false, at} admitted; {1, room or false (not loaded) per hard budget}; {2, number of the
--- limit, kind, wait, ...}; {-1} not greeted.
+-- limit, kind, wait, ...}; {3, number of the budget, spent, ...} steps that are due; {-1} not greeted.
 local state = redis.call('HMGET', KEYS[1], 'data', 'c:' .. ARGV[1], 'skew', 'last')
 if state[2] ~= ARGV[2] then return {-1} end
 local base = KEYS[1] .. ':' .. state[1] .. ':'
 local id, bound, tokens = ARGV[3], tonumber(ARGV[6]), tonumber(ARGV[8])
-local budgets, limits = tonumber(ARGV[9]), tonumber(ARGV[10])
+local budgets, limits = tonumber(ARGV[10]), tonumber(ARGV[11])
 
-local rooms, known, least, fits = {1}, {}, false, true
+local heeds_steps = ARGV[9] == '1'
+local rooms, known, due, least, fits = {1}, {}, {3}, false, true
 for number = 0, budgets - 1 do
-  local place = 12 + 4 * number
+  local place = 13 + 5 * number
   local start = ARGV[place + 1]
   local is_hard = ARGV[place + 3] == '1'
   local cell = redis.call('HMGET', base .. ARGV[place], 'k', 's' .. start, 'h' .. start)
   known[number] = cell[1] and tonumber(cell[1]) <= tonumber(start)
+  local step = heeds_steps and known[number] and tonumber(ARGV[place + 4])
+  if step and tonumber(cell[2] or 0) >= step then
+    due[#due + 1] = number
+    due[#due + 1] = tonumber(cell[2] or 0)
+  end
   if is_hard then
     if known[number] then
       local room = tonumber(ARGV[place + 2]) - (cell[2] or 0) - (cell[3] or 0)
@@ -29,6 +36,7 @@ for number = 0, budgets - 1 do
     end
   end
 end
+if #due > 1 then return due end
 if not fits then return rooms end
 
 local at = tonumber(ARGV[5])
@@ -43,7 +51,7 @@ if not at then
     redis.call('HSET', KEYS[1], 'last', at)
   end
 end
-local first_limit = 12 + 4 * budgets
+local first_limit = 13 + 5 * budgets
 local waits = {2}
 for number = 0, limits - 1 do
   local place = first_limit + 4 * number
@@ -88,7 +96,7 @@ if #waits > 1 then return waits end
 
 local cells, counted_in = {}, {}
 for number = 0, budgets - 1 do
-  local place = 12 + 4 * number
+  local place = 13 + 5 * number
   cells[#cells + 1] = ARGV[place]
   cells[#cells + 1] = ARGV[place + 1]
   if known[number] then
@@ -114,6 +122,6 @@ for number = 0, limits - 1 do
     redis.call('EXPIRE', key .. ':o', 172800)
   end
 end
-local record = {ARGV[1], ARGV[4], bound, tonumber(ARGV[7]), tokens, ARGV[11], cells, counted_in}
+local record = {ARGV[1], ARGV[4], bound, tonumber(ARGV[7]), tokens, ARGV[12], cells, counted_in}
 redis.call('HSET', base .. 'open', id, cmsgpack.pack(record))
 return {0, least and least - bound, at}
