@@ -55,7 +55,7 @@ async def test_a_token_ends_when_it_expires_is_revoked_or_its_user_is_deleted(ru
 
     async def statuses() -> list[int]:
         headers = (short, bearer(revoked["token"]), orphan)
-        return [(await running.gate.get(ME, headers=one)).status_code for one in headers]
+        return [int((await running.gate.get(ME, headers=one)).status_code) for one in headers]
 
     assert await statuses() == [200, 200, 200]
     running.clock.advance(3600)
@@ -161,7 +161,7 @@ async def test_a_lead_makes_members_leads_of_the_own_team_and_gives_nothing_else
 
     async def grant(name: str, role: str, team: str) -> int:
         body = {"user_id": name, "role": role, "team_id": team}
-        return (await ask.post(GRANTS, headers=alice, json=body)).status_code
+        return int((await ask.post(GRANTS, headers=alice, json=body)).status_code)
 
     assert await grant("bob", "team_lead", "red") == 201
     refused = [("bob", "team_lead", "blue"), ("bob", "auditor", "red"), ("bob", "platform_admin", "")]
