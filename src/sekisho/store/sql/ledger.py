@@ -1,4 +1,4 @@
-"""Books what the journal says: one row per call, one per attempt, and the sums that budgets and reports read.
+"""Books what the journal says: calls, the attempts that a call does not tell all of, and the sums of both.
 
 Booking is idempotent by call id. A call's share in the sums is a function of its row; a batch adds the difference
 between the rows after and before it. So the sums equal the rows whatever is repeated, and whatever order it comes in.
@@ -11,9 +11,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled
+from sekisho.ledger.journal import Attempt, Caller, Opened, Refused, Settled, Unrecognised
 from sekisho.ledger.journal_files import Batch
 from sekisho.store.sql import roll_ups
+from sekisho.store.sql.attempts import INT32_MAX, NAMED_IN_ATTEMPT, fitting, only_attempt, pack, row_of
+from sekisho.store.sql.audit import record_refusals
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.roll_ups import RUNNING
@@ -27,9 +29,8 @@ USAGE_COLUMNS = Usage.__struct_fields__
 # The columns of `call` and `attempt` that hold the number of a name.
 NAMED = (
     *("org", "key", "user", "team", "tags", "agent", "agent_version", "session", "door", "model"),
-    *("status", "stage", "stop_reason", "error", "price_version", "price_scope"),
+    *("status", "stage", "stop_reason", "error", "price_version", "price_scope", "deployment"),
 )
-_NAMED_IN_ATTEMPT = ("deployment", "error", "price_version", "price_scope")
 
 Row = dict[str, Any]  # columns of `call`, names still as strings
 
@@ -50,17 +51,22 @@ class SqlLedger:
     async def apply(self, batch: Batch) -> None:
         """Book the records and the segment's new offset, all or nothing."""
         async with self._database.write() as connection:
-            before = await self._rows(connection, {record.call_id for record in batch.records})
+            records = [record for record in batch.records if not isinstance(record, Unrecognised)]
+            refusals: list[Refused | Unrecognised] = [one for one in batch.records if isinstance(one, Unrecognised)]
+            before = await self._rows(connection, {record.call_id for record in records})
             after = dict(before)
             attempts: dict[bytes, tuple[Attempt, ...]] = {}
-            for record in batch.records:
+            for record in records:
                 row = after.get(record.call_id)
                 after[record.call_id] = changed = _fold(row, record)
-                if isinstance(record, Settled) and changed is not row:
+                if isinstance(record, Refused) and changed is not row:
+                    refusals.append(record)
+                if isinstance(record, Settled) and changed is not row and not changed["deployment"]:
                     attempts[record.call_id] = record.attempts
             numbers = await self._book(connection, before, after, attempts)
             await self._track_running(connection, after, batch.segment.process)
             await self._keep_offset(connection, batch.segment.name, batch.end_offset)
+            await record_refusals(connection, refusals)  # last: it takes the lock of the audit log
         self._names.remember(numbers)
 
     async def interrupt(self, process: str, now_us: int) -> int:
@@ -103,16 +109,14 @@ class SqlLedger:
         if not changed:
             return {}
         gain = roll_ups.difference(before, after)
-        tries = [
-            _attempt_row(call_id, number, one) for call_id, all_ in attempts.items() for number, one in enumerate(all_)
-        ]
+        tries = [row_of(call_id, number, one) for call_id, all_ in attempts.items() for number, one in enumerate(all_)]
         texts = {row[column] for row in changed for column in NAMED}
-        texts.update(one[column] for one in tries for column in _NAMED_IN_ATTEMPT)
+        texts.update(one[column] for one in tries for column in NAMED_IN_ATTEMPT)
         texts.update(roll_ups.names_in(gain))
         numbers = await self._names.numbers(connection, texts)
         await self._write_rows(connection, before, changed, numbers)
         if tries:
-            rows = [one | {column: numbers[one[column]] for column in _NAMED_IN_ATTEMPT} for one in tries]
+            rows = [one | {column: numbers[one[column]] for column in NAMED_IN_ATTEMPT} for one in tries]
             await connection.execute(self._database.insert(attempt).on_conflict_do_nothing(), rows)
         await roll_ups.add(self._database, connection, gain, numbers)
         return numbers
@@ -168,7 +172,7 @@ async def _advance(connection: AsyncConnection, name: str, by: int) -> int:
     return value
 
 
-def _fold(row: Row | None, record: Record) -> Row:
+def _fold(row: Row | None, record: Opened | Settled | Refused) -> Row:
     """The call's row once this record is known; the same object when it says nothing new."""
     match record:
         case Opened():
@@ -179,9 +183,10 @@ def _fold(row: Row | None, record: Record) -> Row:
             return _reopened(row, record)
         case Settled():
             if row is None:
-                return _UNKNOWN_OPENING | {"id": record.call_id, "started_at": record.ended_at} | _settlement(record, 0)
+                unknown = _UNKNOWN_OPENING | {"id": record.call_id, "started_at": record.ended_at}
+                return unknown | _settlement(record, record.ended_at)
             if row["status"] == RUNNING or row["error"] == PROCESS_ENDED:
-                return row | _settlement(record, max(0, record.ended_at - row["started_at"]))
+                return row | _settlement(record, row["started_at"])
             return row
         case Refused():
             return _refusal(record) if row is None else row
@@ -203,28 +208,40 @@ def _opening(record: Opened) -> Row:
 def _reopened(row: Row, record: Opened) -> Row:
     """The opening came after the settlement: fill in who called."""
     ended_at = row["started_at"] + row["duration_us"]
-    return row | _opening(record) | {"duration_us": max(0, ended_at - record.started_at)}
+    sent_at = row["started_at"] + row["sent_us"]
+    return (
+        row
+        | _opening(record)
+        | {
+            "duration_us": max(0, ended_at - record.started_at),
+            "sent_us": sent_at - record.started_at if row["deployment"] else 0,
+        }
+    )
 
 
-def _settlement(record: Settled, duration_us: int) -> Row:
+def _settlement(record: Settled, started_at: int) -> Row:
     priced = record.attempts[-1] if record.attempts else None
+    only = only_attempt(record, started_at)
     return {
         "status": record.status,
         "stop_reason": record.stop_reason or "",
         "stage": "",
         "error": clean(record.error),
         "message": record.message.replace("\0", "\ufffd"),
-        "duration_us": duration_us,
-        "first_byte_us": record.first_byte_us,
+        "duration_us": max(0, record.ended_at - started_at),
+        "first_byte_us": min(record.first_byte_us, INT32_MAX),
         "upstream_us": record.upstream_us,
         "stages_us": msgspec.msgpack.encode(record.stages_us),
         "is_metered": record.is_metered,
         "client_left": record.client_left,
-        **msgspec.structs.asdict(record.usage),
+        **msgspec.structs.asdict(fitting(record.usage)),
         "list_cost_nanousd": record.list_cost_nanousd,
         "cost_nanousd": record.cost_nanousd,
         "price_version": clean(priced.price_version) if priced else "",
         "price_scope": clean(priced.price_scope) if priced else "",
+        "deployment": clean(only.deployment) if only else "",
+        "sent_us": only.started_at - started_at if only else 0,
+        "upstream_request_id": pack(only.upstream_request_id) if only else b"",
     }
 
 
@@ -309,25 +326,10 @@ _NOT_SETTLED: Final[Row] = {
     "cost_nanousd": 0,
     "price_version": "",
     "price_scope": "",
+    "deployment": "",
+    "sent_us": 0,
+    "upstream_request_id": b"",
 }
-
-
-def _attempt_row(call_id: bytes, number: int, one: Attempt) -> Row:
-    return {
-        "call_id": call_id,
-        "number": number,
-        "deployment": clean(one.deployment),
-        "started_at": one.started_at,
-        "duration_us": one.duration_us,
-        "status": one.status,
-        "error": clean(one.error),
-        **msgspec.structs.asdict(one.usage),
-        "list_cost_nanousd": one.list_cost_nanousd,
-        "cost_nanousd": one.cost_nanousd,
-        "price_version": clean(one.price_version),
-        "price_scope": clean(one.price_scope),
-        "upstream_request_id": clean(one.upstream_request_id)[:200],
-    }
 
 
 def _chunks(ids: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
