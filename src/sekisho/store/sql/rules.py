@@ -29,7 +29,7 @@ from sekisho.store.sql.tables import (
     team_member,
     virtual_key,
 )
-from sekisho.values import Budget, RateLimit, Scope, Window
+from sekisho.values import Budget, BudgetStep, RateLimit, Scope, Window
 
 _TABLES: dict[RuleKind, sa.Table] = {"budget": budget, "limit": rate_limit}
 _LIMITED = ("requests_per_minute", "tokens_per_minute", "parallel")
@@ -326,7 +326,7 @@ def _row(stored: StoredRule) -> dict[str, Any]:
         **{name: getattr(rule.window, name) for name in _WINDOW},
         "duration": stored.duration,
         "is_hard": rule.is_hard,
-        "thresholds": list(rule.thresholds),
+        "thresholds": [*rule.thresholds, *(msgspec.structs.asdict(step) for step in rule.steps)],
         "increase_nanousd": rule.increase_nanousd,
         "increase_until": rule.increase_until,
         "allow_over_allocation": stored.allow_over_allocation,
@@ -341,7 +341,8 @@ def _stored_budget(row: sa.RowMapping, credit_from: int, credit_nanousd: int) ->
         window=Window(row["window_kind"], **{name: row[name] for name in _WINDOW}),
         model=row["model"],
         is_hard=row["is_hard"],
-        thresholds=tuple(row["thresholds"]),
+        thresholds=tuple(one for one in row["thresholds"] if isinstance(one, int)),
+        steps=tuple(BudgetStep(**one) for one in row["thresholds"] if isinstance(one, dict)),
         increase_nanousd=row["increase_nanousd"],
         increase_until=row["increase_until"],
         credit_nanousd=credit_nanousd,
