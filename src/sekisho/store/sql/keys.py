@@ -137,6 +137,12 @@ async def read_keys(connection: AsyncConnection, org_id: str) -> tuple[VirtualKe
     return tuple(_stored(row).virtual_key() for row in rows)
 
 
+async def read_stored_keys(connection: AsyncConnection, org_id: str) -> tuple[StoredKey, ...]:
+    """All keys in use, as their administrator sees them."""
+    rows = (await connection.execute(_live(org_id).order_by(virtual_key.c.id))).mappings()
+    return tuple(_stored(row) for row in rows)
+
+
 def _live(org_id: str) -> sa.Select[Any]:
     return sa.select(*_COLUMNS).where(virtual_key.c.org_id == org_id, virtual_key.c.deleted_at.is_(None))
 

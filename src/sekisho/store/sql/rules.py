@@ -189,6 +189,22 @@ async def read_limits(connection: AsyncConnection, org_id: str) -> tuple[RateLim
     return tuple(stored.rule for stored in found if isinstance(stored.rule, RateLimit))
 
 
+async def read_rules(connection: AsyncConnection, org_id: str) -> tuple[StoredRule, ...]:
+    """All budgets and limits in use, as their administrator sees them."""
+    found = [
+        stored
+        for kind, table in _TABLES.items()
+        for stored in await _read(connection, kind, _live(kind, org_id).order_by(table.c.id))
+    ]
+    return tuple(found)
+
+
+async def read_templates(connection: AsyncConnection, org_id: str) -> tuple[Template, ...]:
+    """All shared budgets."""
+    query = sa.select(budget_template).where(budget_template.c.org_id == org_id).order_by(budget_template.c.id)
+    return tuple(_template(row) for row in (await connection.execute(query)).mappings())
+
+
 def _live(kind: RuleKind, org_id: str) -> sa.Select[Any]:
     table = _TABLES[kind]
     return sa.select(table).where(table.c.org_id == org_id, table.c.deleted_at.is_(None))
@@ -291,17 +307,15 @@ def _judge_allocation(
     org_id: str, before: Sequence[Budget], after: Sequence[Budget], put: Iterable[StoredRule]
 ) -> None:
     """Raises BadRequest when a budget makes an over-allocation worse and nobody said that this is meant."""
-    for stored in put:
-        if stored.allow_over_allocation or not isinstance(stored.rule, Budget):
-            continue
-        for parent in parents(stored.rule.scope, org_id):
-            excess = excess_nanousd(after, parent)
-            if excess > excess_nanousd(before, parent):
-                raise BadRequest(
-                    f"The budgets below the {parent.kind} '{parent.id[:60]}' would be {usd_text(excess)} USD more than "
-                    "its own in the same window. Say allow_over_allocation if that is meant.",
-                    param="allow_over_allocation",
-                )
+    judged = [stored.rule for stored in put if isinstance(stored.rule, Budget) and not stored.allow_over_allocation]
+    for parent in dict.fromkeys(parent for rule in judged for parent in parents(rule.scope, org_id)):
+        excess = excess_nanousd(after, parent)
+        if excess > excess_nanousd(before, parent):
+            raise BadRequest(
+                f"The budgets below the {parent.kind} '{parent.id[:60]}' would be {usd_text(excess)} USD more than "
+                "its own in the same window. Say allow_over_allocation if that is meant.",
+                param="allow_over_allocation",
+            )
 
 
 def _row(stored: StoredRule) -> dict[str, Any]:
