@@ -7,6 +7,7 @@ from msgspec import UNSET
 from pydantic import BaseModel, ConfigDict, Field
 
 from sekisho.access.register import KeyChange, KeyDraft, KeyFilter, StoredKey, expiry
+from sekisho.access.roles import Principal
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
@@ -97,18 +98,19 @@ class KeyPage(BaseModel):
 def keys_router(services: Services, authority: Authority) -> APIRouter:
     """Routes for administrators."""
     router = APIRouter(prefix="/admin/v1/keys", tags=["keys"])
-    administrator = Annotated[str, Depends(authority.administrator)]
+    reader = Annotated[Principal, Depends(authority.require("keys:read"))]
+    writer = Annotated[Principal, Depends(authority.require("keys:write"))]
     register = services.keys
 
     @router.post("", status_code=201)
-    async def create_key(body: KeyCreation, who: administrator) -> NewKey:
+    async def create_key(body: KeyCreation, who: writer) -> NewKey:
         """Make a key. The answer is the only place where its raw form appears."""
-        issued = await register.create(body.draft(services.clock.now_us()), created_by=who)
+        issued = await register.create(body.draft(services.clock.now_us()), created_by=who.actor)
         return NewKey(key=issued.key, **_fields(issued.stored))
 
     @router.get("")
     async def list_keys(
-        _who: administrator,
+        _who: reader,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         after: str = "",
         alias: str = "",
@@ -122,29 +124,29 @@ def keys_router(services: Services, authority: Authority) -> APIRouter:
         return KeyPage(keys=keys, next=keys[-1].id if len(found) > limit else None)
 
     @router.get("/{key_id}")
-    async def get_key(key_id: str, _who: administrator) -> Key:
+    async def get_key(key_id: str, _who: reader) -> Key:
         """One key, by its id."""
         return render_key(await register.get(key_id))
 
     @router.patch("/{key_id}")
-    async def update_key(key_id: str, body: KeyUpdate, who: administrator) -> Key:
+    async def update_key(key_id: str, body: KeyUpdate, who: writer) -> Key:
         """Change a key; in force in every call process when this answers."""
-        return render_key(await register.update(key_id, body.change(services.clock.now_us()), who))
+        return render_key(await register.update(key_id, body.change(services.clock.now_us()), who.actor))
 
     @router.post("/{key_id}/block")
-    async def block_key(key_id: str, who: administrator) -> Key:
+    async def block_key(key_id: str, who: writer) -> Key:
         """Refuse all calls with this key from now on."""
-        return render_key(await register.update(key_id, KeyChange(blocked=True), who))
+        return render_key(await register.update(key_id, KeyChange(blocked=True), who.actor))
 
     @router.post("/{key_id}/unblock")
-    async def unblock_key(key_id: str, who: administrator) -> Key:
+    async def unblock_key(key_id: str, who: writer) -> Key:
         """Let this key call again."""
-        return render_key(await register.update(key_id, KeyChange(blocked=False), who))
+        return render_key(await register.update(key_id, KeyChange(blocked=False), who.actor))
 
     @router.delete("/{key_id}", status_code=204)
-    async def delete_key(key_id: str, who: administrator) -> None:
+    async def delete_key(key_id: str, who: writer) -> None:
         """Take a key out of use for good. Its calls stay in the record."""
-        await register.delete(key_id, who)
+        await register.delete(key_id, who.actor)
 
     return router
 
