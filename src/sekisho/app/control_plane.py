@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
+from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution, write_snapshot
 from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
 from sekisho.access.register import KeyRegister
@@ -210,6 +211,7 @@ class ControlPlane:
     def services(self) -> "Services":
         """What the routes work with."""
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
+        from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
         from sekisho.web.admin.services import Services  # noqa: PLC0415  the web is imported after the snapshot
 
         rules = RuleRegister(self._rules, ORG_ID, self._clock, self)
@@ -221,6 +223,9 @@ class ControlPlane:
             users=UserRegister(self._organisation, ORG_ID, self._clock, self),
             tags=TagRegister(self._organisation, ORG_ID, self._clock, self),
             templates=TemplateRegister(self._rules, rules, ORG_ID, self._clock, self, self._settings.time_zone),
+            declarations=DeclarationRegister(
+                SqlDeclarations(self._database), ORG_ID, self._clock, self, self._settings.time_zone, self._public_name
+            ),
             answers=SqlAnswers(self._database),
             spent=self._booked,
             booked=self.booked,
@@ -234,6 +239,11 @@ class ControlPlane:
             master_digest=self._master[0].digest if self._master else None,
             simulated=self._settings.simulated,
         )
+
+    def _public_name(self, name: str) -> str:
+        """The public name of a model on offer, by it or by an alias; "" if there is none."""
+        found = (model.name for model in self._models if name == model.name or name in model.aliases)
+        return next(found, "")
 
     async def close(self) -> None:
         """Let go of the database."""

@@ -7,7 +7,7 @@ import msgspec
 
 from sekisho.access.declaration.fields import Problems
 from sekisho.access.declaration.holding import things_of
-from sekisho.access.declaration.plans import Change, Left, Plan, Writes
+from sekisho.access.declaration.plans import Change, Left, Plan
 from sekisho.access.declaration.reading import Declaration
 from sekisho.access.declaration.things import LEFT_ALONE, Address, Fields, Holdings, Mark, Thing, owner_of
 from sekisho.access.declaration.writes import Maker, WriteBuilder
@@ -16,8 +16,8 @@ _KINDS = ("budget_template", "user", "tag", "team", "member", "key", "budget", "
 
 
 class Options(msgspec.Struct, frozen=True):
-    """`prune`: delete what an earlier apply made and the file no longer states. `adopt`: from now on treat what the file
-    states and others made as made by an apply."""
+    """`prune`: delete what an earlier apply made and the file no longer states. `adopt`: from now on treat what the
+    file states and others made as made by an apply."""
 
     prune: bool = False
     adopt: bool = False
@@ -128,7 +128,9 @@ class _Comparison:
 def settle(thing: Thing, held: Thing | None, mark: Mark | None) -> Fields:
     """The fields once the file is applied: those that it does not state and never stated stay as they are."""
     fields = _said(thing.fields)
-    for name in LEFT_ALONE.get(thing.kind, ()) if held else ():
+    if held is None:
+        return fields
+    for name in LEFT_ALONE.get(thing.kind, ()):
         if name in thing.fields or name not in held.fields or (mark and name in mark.fields):
             continue
         if name != "from" or fields.get("per") == held.fields.get("per"):
@@ -166,7 +168,8 @@ def depends(address: Address, fields: Fields, on: Address) -> bool:
 
 def _said(fields: Fields) -> Fields:
     """Without what says no: a key that never expires, a team that is not blocked."""
-    return {name: value for name, value in fields.items() if (name, value) not in (("blocked", False), ("expires", "never"))}
+    noes = {"blocked": False, "expires": "never"}
+    return {name: value for name, value in fields.items() if name not in noes or noes[name] != value}
 
 
 def _order(address: Address) -> tuple[int, Address]:

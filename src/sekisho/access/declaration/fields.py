@@ -77,7 +77,9 @@ class Fields:
             self.bad(name, "this is a text.", "文字列で書いてください。")
             return ""
         if len(node.text) > most or not _is_clean(node.text):
-            self.bad(name, f"at most {most} printable characters.", f"{most} 文字以内の印字できる文字で書いてください。")
+            self.bad(
+                name, f"at most {most} printable characters.", f"{most} 文字以内の印字できる文字で書いてください。"
+            )
             return ""
         return "" if node.is_null else node.text
 
@@ -94,10 +96,8 @@ class Fields:
             if not isinstance(item, Text) or not _is_name(item.text) or (are_ids and not is_id(item.text)):
                 self._bad_id(item.line, self.path(name))
             elif item.text in found:
-                text = item.text[:60]
-                self.problems.add(
-                    item.line, f"{self.path(name)}: '{text}' stands twice.", f"{self.path(name)}：「{text}」が重複しています。"
-                )
+                path, text = self.path(name), item.text[:60]
+                self.problems.add(item.line, f"{path}: '{text}' stands twice.", f"{path}：「{text}」が重複しています。")
             else:
                 found[item.text] = None
         return tuple(found)
@@ -108,7 +108,9 @@ class Fields:
         if not text:
             return None
         if not re.fullmatch(r"[0-9]{1,13}", text) or int(text) > _MOST_COUNT:
-            self.bad(name, f"'{text[:40]}' is not a whole number from 0.", f"「{text[:40]}」は 0 以上の整数ではありません。")
+            self.bad(
+                name, f"'{text[:40]}' is not a whole number from 0.", f"「{text[:40]}」は 0 以上の整数ではありません。"
+            )
             return None
         return int(text)
 

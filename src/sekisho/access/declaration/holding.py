@@ -31,17 +31,13 @@ def things_of(holdings: Holdings, now_us: int) -> dict[Address, Thing]:
     return {thing.address: thing for thing in _things(holdings, templates, keys, now_us)}
 
 
-def _things(
-    holdings: Holdings, templates: dict[Scope, str], keys: dict[str, str], now_us: int
-) -> Iterator[Thing]:
+def _things(holdings: Holdings, templates: dict[Scope, str], keys: dict[str, str], now_us: int) -> Iterator[Thing]:
     for template in holdings.templates:
         yield Thing(template_address(template.id), template_fields(template.terms), template)
     for user in holdings.users:
         kind = "" if user.kind == "person" else user.kind
         shared = templates.get(Scope("user", user.id))
-        fields = stated(
-            alias=user.alias, email=user.email, kind=kind, metadata=user.metadata, budget_template=shared
-        )
+        fields = stated(alias=user.alias, email=user.email, kind=kind, metadata=user.metadata, budget_template=shared)
         yield Thing(user_address(user.id), fields, user)
     for tag in holdings.tags:
         fields = stated(description=tag.description, budget_template=templates.get(Scope("tag", tag.name)))

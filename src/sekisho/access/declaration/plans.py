@@ -30,7 +30,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Left(msgspec.Struct, frozen=True):
-    """Something that an apply made and the file no longer states, but that stays. `because_of`: others' things in it."""
+    """What an apply made and the file no longer states, but that stays. `because_of`: others' things in it."""
 
     address: Address
     because_of: tuple[Address, ...] = ()

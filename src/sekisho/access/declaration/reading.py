@@ -45,7 +45,9 @@ class _Reader:
     def read(self, text: str) -> Declaration:
         top = Fields(self._problems, parse_tree(text), "")
         if top.text("format") not in ("", FORMAT):
-            top.bad("format", f"this version reads format {FORMAT}.", f"このバージョンが読めるのは format {FORMAT} です。")
+            top.bad(
+                "format", f"this version reads format {FORMAT}.", f"このバージョンが読めるのは format {FORMAT} です。"
+            )
         self._organisation(top.fields("organisation"))
         for name, fields in top.named("budget_templates"):
             self._rules.template(template_address(name), fields)

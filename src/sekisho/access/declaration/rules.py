@@ -43,7 +43,9 @@ class RuleReader:
             max_budget_nanousd=fields.money("max_budget"),
             soft_budget_nanousd=fields.money("soft_budget"),
             duration=self._duration(fields),
-            **{name: fields.count(name) for name in _RATES},
+            requests_per_minute=fields.count("requests_per_minute"),
+            tokens_per_minute=fields.count("tokens_per_minute"),
+            parallel=fields.count("parallel"),
             model_budgets={
                 model: ModelBudget(one["max_budget"], one["per"])
                 for model, one in models.items()
@@ -124,7 +126,9 @@ class RuleReader:
             if digits.isascii() and digits.isdigit() and len(digits) < 5 and 1 <= int(digits) <= 1000:
                 found.add(int(digits))
             else:
-                fields.bad("alert_at", f"'{text[:20]}' is not a per cent.", f"「{text[:20]}」は割合（%）ではありません。")
+                fields.bad(
+                    "alert_at", f"'{text[:20]}' is not a per cent.", f"「{text[:20]}」は割合（%）ではありません。"
+                )
         if len(found) > 20:
             fields.bad("alert_at", "at most 20.", "20 個以内で書いてください。")
         return tuple(sorted(found))

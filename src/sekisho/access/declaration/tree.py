@@ -53,17 +53,21 @@ Node = Text | Items | Entries
 def parse_tree(text: str) -> Entries:
     """The document's mapping. Raises BadDocument."""
     if len(text) > MOST_BYTES:
-        raise _bad(0, f"The file is larger than {MOST_BYTES:,} characters.", f"ファイルが {MOST_BYTES:,} 文字を超えています。")
+        raise _bad(
+            0, f"The file is larger than {MOST_BYTES:,} characters.", f"ファイルが {MOST_BYTES:,} 文字を超えています。"
+        )
     try:
         root = _Builder().build(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         words = error.problem or "syntax error"
-        raise _bad(mark.line + 1 if mark else 0, f"This is not YAML: {words}.", f"YAML として読めません：{words}") from error
+        raise _bad(
+            mark.line + 1 if mark else 0, f"This is not YAML: {words}.", f"YAML として読めません：{words}"
+        ) from error
     except (yaml.YAMLError, UnicodeError, ValueError) as error:
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1
         raise _bad(line, "There is a character that YAML does not allow.", "YAML で使えない文字があります。") from error
-    if root is None or isinstance(root, Text) and root.is_null:
+    if root is None or (isinstance(root, Text) and root.is_null):
         return Entries(1)
     if not isinstance(root, Entries):
         raise _bad(root.line, "The file is a mapping of names to values.", "ファイルの最上位は「名前: 値」の並びです。")

@@ -50,9 +50,7 @@ class Maker(msgspec.Struct, frozen=True):
 class WriteBuilder:
     """Collects writes; what may not be is noted in `problems`, what is odd in `warnings`."""
 
-    def __init__(
-        self, held: Mapping[Address, Thing], holdings: Holdings, maker: Maker, problems: Problems
-    ) -> None:
+    def __init__(self, held: Mapping[Address, Thing], holdings: Holdings, maker: Maker, problems: Problems) -> None:
         self._held = held
         self._holdings = holdings
         self._maker = maker
@@ -64,7 +62,9 @@ class WriteBuilder:
         self._put: dict[str, tuple[StoredRule, int]] = {}
         self._drop: list[str] = []
         self._removals: list[Address] = []
-        self._key_ids = {thing.address[1]: thing.value.id for thing in held.values() if isinstance(thing.value, StoredKey)}
+        self._key_ids = {
+            thing.address[1]: thing.value.id for thing in held.values() if isinstance(thing.value, StoredKey)
+        }
 
     def prepare(self, changes: Iterable[Change], wanted: Mapping[Address, Thing]) -> None:
         """Turn changes into writes."""
@@ -130,9 +130,7 @@ class WriteBuilder:
     def _tag(self, change: Change, after: Fields) -> None:
         old = self._held[change.address].value if change.address in self._held else None
         kept = old if isinstance(old, Tag) else self._fresh(Tag, name=change.address[1])
-        self._new["tags"].append(
-            replace(kept, description=after.get("description", ""), updated_at=self._maker.now_us)
-        )
+        self._new["tags"].append(replace(kept, description=after.get("description", ""), updated_at=self._maker.now_us))
 
     def _team(self, change: Change, after: Fields) -> None:
         old = self._held[change.address].value if change.address in self._held else None
@@ -187,9 +185,7 @@ class WriteBuilder:
             new, id=kept.id, scope=kept.scope, credit_nanousd=kept.credit_nanousd, credit_from=kept.credit_from
         )
         duration = old.duration if rule.window == kept.window else ""
-        made = replace(
-            old, rule=rule, updated_at=self._maker.now_us, duration=duration, allow_over_allocation=allow
-        )
+        made = replace(old, rule=rule, updated_at=self._maker.now_us, duration=duration, allow_over_allocation=allow)
         self._put[rule.id] = (made, change.line)
 
     def _limit(self, change: Change, _after: Fields) -> None:
@@ -246,13 +242,13 @@ class WriteBuilder:
         for change in changes:
             fields = change.after or {}
             template_id, team_id = fields.get("budget_template", ""), fields.get("team", "")
-            if template_id and ("budget_template", template_id) not in self._held | self._wanted:
+            if template_id and not self._is_known(("budget_template", template_id)):
                 self._problems.add(
                     change.line,
                     f"There is no budget template '{template_id[:60]}'.",
                     f"予算テンプレート「{template_id[:60]}」がありません。",
                 )
-            if change.address[0] == "key" and team_id and ("team", team_id) not in self._held | self._wanted:
+            if change.address[0] == "key" and team_id and not self._is_known(("team", team_id)):
                 self._problems.add(
                     change.line, f"There is no team '{team_id[:60]}'.", f"チーム「{team_id[:60]}」がありません。"
                 )
@@ -265,6 +261,9 @@ class WriteBuilder:
                             f"{describe(change.address)}：モデル「{model[:60]}」は現在提供していません。",
                         )
                     )
+
+    def _is_known(self, address: Address) -> bool:
+        return address in self._held or address in self._wanted
 
     def _check_model(self, change: Change, model: str) -> None:
         """A rule for a model that nobody offers would never act."""

@@ -120,9 +120,7 @@ def _removal(org_id: str, address: Address, now_us: int) -> sa.Delete | sa.Updat
         ours = (columns.org_id == org_id) & (columns.team_id == ids[0]) & (columns.user_id == ids[1])
         return team_member.delete().where(ours)
     if kind == "budget_template":
-        return budget_template.delete().where(
-            (budget_template.c.org_id == org_id) & (budget_template.c.id == ids[0])
-        )
+        return budget_template.delete().where((budget_template.c.org_id == org_id) & (budget_template.c.id == ids[0]))
     table = _TABLES[kind]
     own = table.c.name if table is tag else table.c.id
     return table.update().where((table.c.org_id == org_id) & (own == ids[0])).values(deleted_at=now_us)

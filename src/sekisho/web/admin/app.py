@@ -8,6 +8,7 @@ from sekisho import __version__
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.budgets import budgets_router
 from sekisho.web.admin.calls import calls_router
+from sekisho.web.admin.declarations import declarations_router
 from sekisho.web.admin.errors import handle_errors
 from sekisho.web.admin.internal import internal_router
 from sekisho.web.admin.keys import keys_router
@@ -41,6 +42,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         tags_router,
         budgets_router,
         limits_router,
+        declarations_router,
         calls_router,
         status_router,
         litellm_keys_router,

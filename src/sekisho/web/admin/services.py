@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sekisho.access.answers import AnswerStore
+from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution
 from sekisho.access.register import KeyRegister
 from sekisho.access.rules import RuleRegister
@@ -40,6 +41,7 @@ class Services:
     users: UserRegister
     tags: TagRegister
     templates: TemplateRegister
+    declarations: DeclarationRegister
     answers: AnswerStore
     spent: SpentQueries
     booked: Callable[[int], Awaitable[Booked]]
