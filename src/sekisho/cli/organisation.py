@@ -9,7 +9,7 @@ import typer
 from sekisho.cli.messages import say
 from sekisho.cli.operator import stop
 from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, Yes, print_json
-from sekisho.cli.remote import Admin, RefusedError, Server, ServerKey
+from sekisho.cli.remote import Admin, RefusedError, Server
 
 CHANGES_STATUS = 2
 _MARKS = {"create": "+", "change": "~", "delete": "-", "by_hand": "!"}
@@ -43,12 +43,11 @@ def plan(
     file: File,
     home: Home = DEFAULT_HOME,
     url: Server = None,
-    key: ServerKey = None,
     prune: Prune = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what an apply would do; exit status 2 when there is something."""
-    answer = _ask(Admin(home, url, key), "/admin/v1/plan", file, _read(file), prune=prune)
+    answer = _ask(Admin(home, url), "/admin/v1/plan", file, _read(file), prune=prune)
     if as_json:
         print_json(answer)
     else:
@@ -61,14 +60,13 @@ def apply(
     file: File,
     home: Home = DEFAULT_HOME,
     url: Server = None,
-    key: ServerKey = None,
     prune: Prune = False,
     adopt: Adopt = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what there is to do, ask, and do it, all or nothing."""
-    admin, document = Admin(home, url, key), _read(file)
+    admin, document = Admin(home, url), _read(file)
     planned = _ask(admin, "/admin/v1/plan", file, document, prune=prune, adopt=adopt)
     work = [change for change in planned["changes"] if change["action"] != "by_hand"]
     if not as_json:
@@ -87,7 +85,6 @@ def apply(
 def export(
     home: Home = DEFAULT_HOME,
     url: Server = None,
-    key: ServerKey = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help=say("Write to this file.", "このファイルに書き出します。")),
@@ -95,7 +92,7 @@ def export(
 ) -> None:
     """Write the organisation as a file that changes nothing when it is applied."""
     try:
-        text = Admin(home, url, key).text("/admin/v1/export")
+        text = Admin(home, url).text("/admin/v1/export")
     except RefusedError as error:
         stop(error.message, error)
     if output is None:
@@ -104,7 +101,9 @@ def export(
     try:
         output.write_text(text, "utf-8")
     except OSError as error:
-        stop(say(f"{output} cannot be written: {error.strerror}.", f"{output} に書き込めません：{error.strerror}"), error)
+        stop(
+            say(f"{output} cannot be written: {error.strerror}.", f"{output} に書き込めません：{error.strerror}"), error
+        )
 
 
 def _read(file: Path) -> str:
@@ -153,7 +152,7 @@ def _show(plan: dict[str, Any]) -> None:
 
 
 def _title(change: dict[str, Any]) -> str:
-    title = change["name"]
+    title = str(change["name"])
     if change["drifted"]:
         fields = ", ".join(change["drifted"])
         title += say(f"  (changed since the last apply: {fields})", f"  （前回の適用後に変更：{fields}）")

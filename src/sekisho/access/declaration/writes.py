@@ -298,16 +298,18 @@ class WriteBuilder:
         dropped = set(self._drop)
         after = [one for one in before if one.id not in dropped and one.id not in changed]
         after += [stored.rule for stored in changed.values() if isinstance(stored.rule, Budget)]
-        worse: dict[Scope, int] = {}
-        for stored, line in self._put.values():
-            if stored.allow_over_allocation or not isinstance(stored.rule, Budget):
+        judged = [
+            (stored.rule.scope, line)
+            for stored, line in self._put.values()
+            if isinstance(stored.rule, Budget) and not stored.allow_over_allocation
+        ]
+        for parent in dict.fromkeys(parent for scope, _ in judged for parent in parents(scope, self._maker.org_id)):
+            excess = excess_nanousd(after, parent)
+            if excess <= excess_nanousd(before, parent):
                 continue
-            for parent in parents(stored.rule.scope, self._maker.org_id):
-                if parent not in worse:
-                    excess = excess_nanousd(after, parent)
-                    worse[parent] = excess if excess > excess_nanousd(before, parent) else 0
-                if worse[parent]:
-                    self._over(line, parent, worse[parent])
+            lines = {line: scope for scope, line in judged if parent in parents(scope, self._maker.org_id)}
+            for line in [line for line, scope in lines.items() if scope != parent] or lines:
+                self._over(line, parent, excess)
 
     def _over(self, line: int, parent: Scope, excess: int) -> None:
         name = "organisation" if parent.kind == "org" else f"{parent.kind} {parent.id}"
