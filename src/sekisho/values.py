@@ -119,7 +119,10 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class VirtualKey(msgspec.Struct, frozen=True):
-    """What the call plane knows of a key. `digest`: HMAC-SHA-256 of the key under the pepper; empty `models`: all."""
+    """What the call plane knows of a key. `digest`: HMAC-SHA-256 of the key under the pepper; empty `models`: all.
+
+    `previous_digest`: that of the raw key before a rotation, good until `previous_until`.
+    """
 
     id: str
     org_id: str
@@ -132,6 +135,8 @@ class VirtualKey(msgspec.Struct, frozen=True):
     expires_at: int | None = None
     blocked: bool = False
     is_master: bool = False
+    previous_digest: bytes = b""
+    previous_until: int = 0
 
 
 Language = Literal["en", "ja"]

@@ -11,9 +11,11 @@ from sekisho.access.register import KeyLabel
 from sekisho.access.sessions import Sessions
 from sekisho.calls.path import STAGES
 from sekisho.clock import id_text, parse_id
+from sekisho.ledger.windows import span_at
 from sekisho.record.calls import AttemptRow, CallRow
 from sekisho.record.calls import CallFilter as RowFilter
-from sekisho.values import StopReason
+from sekisho.record.spend import SpendQuery
+from sekisho.values import StopReason, Window
 from sekisho.web.admin.services import Services
 from sekisho.web.console.router import create_console_router
 from sekisho.web.console.views import (
@@ -29,7 +31,6 @@ from sekisho.web.console.views import (
 
 _HOUR_US = 3_600_000_000
 _MINUTE_US = 60_000_000
-_DAY_US = 86_400_000_000
 _INTERVAL_US = 3 * _MINUTE_US
 _SCAN_PAGE = 500
 _SCAN_ROWS = 5_000  # how far back a filter looks, and how many calls the last hour is summed over
@@ -107,7 +108,8 @@ class ConsoleCalls:
     async def totals(self) -> CallTotals:
         now_us = self._services.clock.now_us()
         rows = await self._since(now_us - _HOUR_US)
-        today = await self._calls.spend(self._org_id, where=RowFilter(since=now_us - now_us % _DAY_US))
+        day = span_at(Window("day", self._services.time_zone), now_us)
+        today = await self._services.spend.spend(self._org_id, SpendQuery(since=day.starts_at if day else now_us))
         last_minute = [row for row in rows if row.started_at >= now_us - _MINUTE_US]
         own = sorted(_own_us(row) for row in rows if row.status == "ok" and row.ended_at)
         running = [row for row in rows if row.status == "running"]

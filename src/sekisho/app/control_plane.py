@@ -99,6 +99,7 @@ class ControlPlane:
         from sekisho.store.sql.organisation import SqlOrganisation  # noqa: PLC0415
         from sekisho.store.sql.rules import SqlRules  # noqa: PLC0415
         from sekisho.store.sql.sessions import SqlSessions  # noqa: PLC0415
+        from sekisho.store.sql.spend import SqlSpend  # noqa: PLC0415
 
         names = Names(database)
         self._database = database
@@ -109,6 +110,7 @@ class ControlPlane:
         self._booked = SqlBooked(database, names)
         self._sessions = SqlSessions(database)
         self._calls = SqlCalls(database, names)
+        self._spend = SqlSpend(database, names)
         self._snapshot_path = snapshot_path(home)
         self._settings = settings
         self._clock = clock
@@ -231,6 +233,7 @@ class ControlPlane:
             booked=self.booked,
             time_zone=self._settings.time_zone,
             calls=self._calls,
+            spend=self._spend,
             sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
             distribution=self.distribution,
             models=lambda: self._models,

@@ -37,6 +37,14 @@ _COMMANDS = {
     "user": ("sekisho.cli.users", "app", ""),
     "budget": ("sekisho.cli.budgets", "app", ""),
     "limit": ("sekisho.cli.limits", "app", ""),
+    "spend": (
+        "sekisho.cli.spend",
+        "spend",
+        say(
+            "Show what was spent, by team, user, key, tag, model or agent.",
+            "使用額をチーム、ユーザー、キー、タグ、モデル、エージェントごとに表示します。",
+        ),
+    ),
     "plan": (
         "sekisho.cli.organisation",
         "plan",

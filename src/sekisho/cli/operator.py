@@ -46,18 +46,21 @@ def ask(home: Path, method: str, path: str, body: dict[str, Any] | None = None) 
 
 
 def request(home: Path, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """The JSON of the answer, None if it has none. Raises OperatorError."""
+    """The JSON of the answer, None if it has none; text of another kind as it is. Raises OperatorError."""
     connection = UnixConnection(home / "run" / "control.sock")
     try:
         headers = {"content-type": "application/json"} if body is not None else {}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         response = connection.getresponse()
         content = response.read()
+        is_json = response.getheader("content-type", "").startswith("application/json")
     except (OSError, http.client.HTTPException) as error:
         raise OperatorError(not_running(home)) from error
     finally:
         connection.close()
-    answer: Any = json.loads(content) if content else None
+    answer: Any = None
+    if content:
+        answer = json.loads(content) if is_json else content.decode()
     if response.status >= 400:
         message = answer["error"]["message"]
         raise OperatorError(say(message, _JAPANESE.get(message, message)))

@@ -1,16 +1,14 @@
-"""Calls as people look at them: rows, sums, and the questions that the console and the admin API may ask.
+"""Calls as people look at them: rows, and the questions that the console and the admin API may ask.
 
 Implemented by the store. Times are microseconds since the epoch, money is integer nano-USD.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Literal, Protocol
 
 import msgspec
 
 from sekisho.values import CallStatus, Usage
-
-Dimension = Literal["day", "key", "user", "team", "model"]
 
 
 class CallRow(msgspec.Struct, frozen=True):
@@ -86,25 +84,6 @@ class CallFilter(msgspec.Struct, frozen=True):
 ANY_CALL = CallFilter()
 
 
-class Spend(msgspec.Struct, frozen=True):
-    """A sum over ended calls. The fields it is not grouped by are empty. `day` counts UTC days since the epoch.
-
-    `calls` are those that passed the gate, `refused` those that did not; `failed` is a part of `calls`.
-    """
-
-    day: int | None = None
-    key_id: str = ""
-    user_id: str = ""
-    team_id: str = ""
-    model: str = ""
-    calls: int = 0
-    failed: int = 0
-    refused: int = 0
-    usage: Usage = Usage()
-    list_cost_nanousd: int = 0
-    cost_nanousd: int = 0
-
-
 class CallQueries(Protocol):
     """What may be asked about calls. Everything is within one organisation."""
 
@@ -128,10 +107,6 @@ class CallQueries(Protocol):
 
     async def last_change(self) -> int:
         """The newest change number: where a live page begins."""
-        ...
-
-    async def spend(self, org_id: str, *, by: Sequence[Dimension] = (), where: CallFilter = ANY_CALL) -> list[Spend]:
-        """Sums from the daily roll-up, dearest first. `since` and `until` count by whole UTC days; no `status`."""
         ...
 
 

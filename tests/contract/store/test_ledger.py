@@ -15,11 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.errors import StoreUnavailable
 from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled
 from sekisho.ledger.journal_files import Batch, Segment
-from sekisho.record.calls import CallFilter, CallRow, Dimension, Spend, utc_day
+from sekisho.record.calls import CallFilter, CallRow, utc_day
+from sekisho.record.spend import Spend, SpendQuery
 from sekisho.store.sql.calls import SqlCalls
 from sekisho.store.sql.engine import Database, sqlite_url
 from sekisho.store.sql.ledger import SqlLedger
 from sekisho.store.sql.names import Names
+from sekisho.store.sql.spend import SqlSpend
 from sekisho.values import Usage
 
 NOON = 1_763_035_200_000_000
@@ -128,7 +130,7 @@ async def test_a_refused_call_says_where_and_why_and_costs_nothing(database, nam
     row = await calls.find("default", call_id(1))
     assert row is not None
     assert (row.status, row.stage, row.error, row.message) == ("refused", "authorize", "not_allowed", "No.")
-    (total,) = await calls.spend("default")
+    (total,) = await SqlSpend(database, names).spend("default", SpendQuery())
     assert total == Spend(refused=1)
 
 
@@ -144,16 +146,16 @@ async def test_the_open_calls_of_a_dead_process_cost_their_reserved_bound(databa
     alive = await calls.find("default", call_id(3))
     assert alive is not None
     assert alive.status == "running"
-    (total,) = await calls.spend("default")
+    (total,) = await SqlSpend(database, names).spend("default", SpendQuery())
     assert (total.calls, total.failed, total.cost_nanousd) == (2, 1, 6_000_000)
 
 
 async def test_the_true_cost_replaces_the_bound_when_it_turns_up_after_all(database, names):
-    ledger, calls = SqlLedger(database, names), SqlCalls(database, names)
+    ledger = SqlLedger(database, names)
     await ledger.apply(batch(opened(1)))
     await ledger.interrupt("call-1", NOON + 5)
     await ledger.apply(batch(settled(1, cost=3)))
-    (total,) = await calls.spend("default")
+    (total,) = await SqlSpend(database, names).spend("default", SpendQuery())
     assert (total.calls, total.failed, total.cost_nanousd) == (1, 0, 3)
 
 
@@ -279,36 +281,17 @@ async def test_no_repetition_order_or_crash_changes_a_sum(template, history, cra
 
 
 async def sums_of(database: Database, names: Names) -> dict[tuple[int, str, str, str, str], Counter[str]]:
-    calls = SqlCalls(database, names)
+    spend = SqlSpend(database, names)
+    every = SpendQuery(
+        by=("key", "user", "team", "model"), period="day", since=NOON - 5 * DAY_US, until=NOON + 5 * DAY_US
+    )
     found = {}
     for org in ("default", ""):  # the empty one holds what nobody is known to have called
-        for row in await calls.spend(org, by=("day", "key", "user", "team", "model")):
-            cell = (row.day or 0, row.key_id, row.user_id, row.team_id, row.model)
+        for row in await spend.spend(org, every):
+            cell = (utc_day(row.starts_at or 0), row.key_id, row.user_id, row.team_id, row.model)
             add = Counter(calls=row.calls, failed=row.failed, refused=row.refused, cost=row.cost_nanousd)
             found[cell] = add + Counter(tokens=row.usage.total_tokens)
     return found
-
-
-async def test_spend_is_grouped_filtered_and_ordered_by_cost(database, names):
-    ledger, calls = SqlLedger(database, names), SqlCalls(database, names)
-    tomorrow = NOON + DAY_US
-    await ledger.apply(
-        batch(
-            *(opened(1), settled(1, cost=5), opened(2, BOB), settled(2, cost=50)),
-            *(opened(3, BOB, "nova", tomorrow), settled(3, cost=7, at=tomorrow + 1)),
-        )
-    )
-
-    async def by(*dimensions: Dimension, **where: Any) -> list[tuple[Any, ...]]:
-        rows = await calls.spend("default", by=dimensions, where=CallFilter(**where))
-        return [(row.day, row.key_id, row.user_id, row.model, row.calls, row.cost_nanousd) for row in rows]
-
-    assert await by("key") == [(None, "key-b", "", "", 2, 57), (None, "key-a", "", "", 1, 5)]
-    assert await by("model", user_id="bob") == [(None, "", "", "claude", 1, 50), (None, "", "", "nova", 1, 7)]
-    assert await by("day", since=tomorrow) == [(utc_day(tomorrow), "", "", "", 1, 7)]
-    assert await by(until=tomorrow - tomorrow % DAY_US) == [(None, "", "", "", 2, 55)]
-    assert await by("key", key_id="nobody") == []
-    assert await by(key_id="nobody") == [(None, "", "", "", 0, 0)]
 
 
 async def test_recent_calls_come_newest_first_page_by_page_and_filtered(database, names):

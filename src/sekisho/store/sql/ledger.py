@@ -1,12 +1,11 @@
-"""Books what the journal says: one row per call, one per attempt, the daily sums and the sums that budgets need.
+"""Books what the journal says: one row per call, one per attempt, and the sums that budgets and reports read.
 
 Booking is idempotent by call id. A call's share in the sums is a function of its row; a batch adds the difference
 between the rows after and before it. So the sums equal the rows whatever is repeated, and whatever order it comes in.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -14,14 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled
 from sekisho.ledger.journal_files import Batch
-from sekisho.record.calls import utc_day
-from sekisho.store.sql import scope_spend
+from sekisho.store.sql import roll_ups
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
-from sekisho.store.sql.tables import attempt, call, call_message, counter, journal_offset, running_call, spend_day
+from sekisho.store.sql.roll_ups import RUNNING
+from sekisho.store.sql.tables import attempt, call, call_message, counter, journal_offset, running_call
 from sekisho.values import Usage
 
-RUNNING: Final = "running"
 PROCESS_ENDED: Final = "process_ended"  # the error of a call whose process died before it settled
 TAGS_CHARACTERS = 900
 
@@ -32,21 +30,8 @@ NAMED = (
     *("status", "stage", "stop_reason", "error", "price_version", "price_scope"),
 )
 _NAMED_IN_ATTEMPT = ("deployment", "error", "price_version", "price_scope")
-_MEASURES = ("calls", "failed", "refused", *USAGE_COLUMNS, "list_cost_nanousd", "cost_nanousd")
-_CELL = ("org", "day", "key", "user", "team", "model")
 
 Row = dict[str, Any]  # columns of `call`, names still as strings
-
-
-class Cell(NamedTuple):
-    """The key of one row of `spend_day`, names still as strings."""
-
-    org: str
-    day: int
-    key: str
-    user: str
-    team: str
-    model: str
 
 
 class SqlLedger:
@@ -117,22 +102,19 @@ class SqlLedger:
         changed = [row for call_id, row in after.items() if row is not before.get(call_id)]
         if not changed:
             return {}
-        shares = _difference(before, after)
-        gain = scope_spend.difference(before, after)
+        gain = roll_ups.difference(before, after)
         tries = [
             _attempt_row(call_id, number, one) for call_id, all_ in attempts.items() for number, one in enumerate(all_)
         ]
         texts = {row[column] for row in changed for column in NAMED}
         texts.update(one[column] for one in tries for column in _NAMED_IN_ATTEMPT)
-        texts.update(text for cell in shares for text in (cell.org, cell.key, cell.user, cell.team, cell.model))
-        texts.update(text for account in gain for text in (account.org, account.scope, account.model))
+        texts.update(roll_ups.names_in(gain))
         numbers = await self._names.numbers(connection, texts)
         await self._write_rows(connection, before, changed, numbers)
         if tries:
             rows = [one | {column: numbers[one[column]] for column in _NAMED_IN_ATTEMPT} for one in tries]
             await connection.execute(self._database.insert(attempt).on_conflict_do_nothing(), rows)
-        await self._add_shares(connection, shares, numbers)
-        await scope_spend.add(self._database, connection, gain, numbers)
+        await roll_ups.add(self._database, connection, gain, numbers)
         return numbers
 
     async def _write_rows(
@@ -163,18 +145,6 @@ class SqlLedger:
             insert = self._database.insert(call_message)
             update = insert.on_conflict_do_update(index_elements=["call_id"], set_={"text": insert.excluded.text})
             await connection.execute(update, messages)
-
-    async def _add_shares(
-        self, connection: AsyncConnection, shares: dict[Cell, Counter[str]], numbers: dict[str, int]
-    ) -> None:
-        rows = []
-        for cell, share in shares.items():
-            named = {column: numbers[getattr(cell, column)] for column in _CELL if column != "day"}
-            rows.append(named | {"day": cell.day} | {measure: share[measure] for measure in _MEASURES})
-        if rows:
-            insert = self._database.insert(spend_day)
-            sums = {measure: spend_day.c[measure] + insert.excluded[measure] for measure in _MEASURES}
-            await connection.execute(insert.on_conflict_do_update(index_elements=list(_CELL), set_=sums), rows)
 
     async def _track_running(self, connection: AsyncConnection, rows: dict[bytes, Row], process: str) -> None:
         running = [call_id for call_id, row in rows.items() if row["status"] == RUNNING]
@@ -357,36 +327,6 @@ def _attempt_row(call_id: bytes, number: int, one: Attempt) -> Row:
         "price_version": clean(one.price_version),
         "price_scope": clean(one.price_scope),
         "upstream_request_id": clean(one.upstream_request_id)[:200],
-    }
-
-
-def _difference(before: dict[bytes, Row], after: dict[bytes, Row]) -> dict[Cell, Counter[str]]:
-    """What the daily sums must gain, cell by cell; negative where a call moves to another cell."""
-    shares: dict[Cell, Counter[str]] = {}
-    for call_id, row in after.items():
-        old = before.get(call_id)
-        if row is old:
-            continue
-        if old is not None and old["status"] != RUNNING:
-            shares.setdefault(_cell(old), Counter()).subtract(_share(old))
-        if row["status"] != RUNNING:
-            shares.setdefault(_cell(row), Counter()).update(_share(row))
-    return {cell: share for cell, share in shares.items() if any(share.values())}
-
-
-def _cell(row: Row) -> Cell:
-    return Cell(row["org"], utc_day(row["started_at"]), row["key"], row["user"], row["team"], row["model"])
-
-
-def _share(row: Row) -> dict[str, int]:
-    is_refused = row["status"] == "refused"
-    return {
-        "calls": int(not is_refused),
-        "failed": int(row["status"] in ("failed", "interrupted")),
-        "refused": int(is_refused),
-        **{column: row[column] for column in USAGE_COLUMNS},
-        "list_cost_nanousd": row["list_cost_nanousd"],
-        "cost_nanousd": row["cost_nanousd"],
     }
 
 

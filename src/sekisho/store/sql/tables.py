@@ -49,6 +49,8 @@ virtual_key = sa.Table(
     sa.Column("created_by", sa.String(200), nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("deleted_at", sa.BigInteger),
+    sa.Column("previous_digest", sa.LargeBinary(32)),  # of the raw key before the last rotation
+    sa.Column("previous_until", sa.BigInteger),
 )
 sa.Index(
     "virtual_key_live_alias_uq",
@@ -152,28 +154,36 @@ attempt = sa.Table(
     sqlite_with_rowid=False,
 )
 
-spend_day = sa.Table(
-    "spend_day",
-    metadata,
-    sa.Column("org", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("key", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("user", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("team", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("model", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("calls", sa.BigInteger, nullable=False),
-    sa.Column("failed", sa.BigInteger, nullable=False),
-    sa.Column("refused", sa.BigInteger, nullable=False),
-    sa.Column("input_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_write_5m_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_write_1h_tokens", sa.BigInteger, nullable=False),
-    sa.Column("output_tokens", sa.BigInteger, nullable=False),
-    sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
-    sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
-    sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
+
+def _roll_up(name: str, *dimensions: str) -> sa.Table:
+    """A table of sums, see `roll_ups`: one row per organisation, cell of time, and dimensions."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("org", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("level", sa.SmallInteger, primary_key=True, autoincrement=False),
+        sa.Column("bucket", sa.Integer, primary_key=True, autoincrement=False),
+        *(sa.Column(one, sa.Integer, primary_key=True, autoincrement=False) for one in dimensions),
+        sa.Column("calls", sa.BigInteger, nullable=False),
+        sa.Column("failed", sa.BigInteger, nullable=False),
+        sa.Column("refused", sa.BigInteger, nullable=False),
+        sa.Column("input_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cache_write_5m_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cache_write_1h_tokens", sa.BigInteger, nullable=False),
+        sa.Column("output_tokens", sa.BigInteger, nullable=False),
+        sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
+        sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
+        sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+
+
+spend_by_team = _roll_up("spend_by_team", "team")
+spend_by_agent = _roll_up("spend_by_agent", "team", "agent", "model")
+spend_by_tag = _roll_up("spend_by_tag", "tag", "team")
+spend_by_tag_model = _roll_up("spend_by_tag_model", "tag", "team", "model")
+spend_by_caller = _roll_up("spend_by_caller", "key", "user", "team", "model")
 
 journal_offset = sa.Table(
     "journal_offset",
@@ -188,6 +198,7 @@ login_code = sa.Table(
     sa.Column("digest", sa.LargeBinary(32), primary_key=True),
     sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("user_id", sa.String(200), nullable=False, server_default=""),  # empty: the operator
 )
 
 console_session = sa.Table(
@@ -197,6 +208,7 @@ console_session = sa.Table(
     sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("user_id", sa.String(200), nullable=False, server_default=""),  # empty: the operator
 )
 
 team = sa.Table(
@@ -235,6 +247,7 @@ person = sa.Table(
     sa.Column("created_by", sa.String(200), nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("deleted_at", sa.BigInteger),
+    sa.Column("owner", sa.String(210), nullable=False, server_default=""),  # "user:ID", "team:ID"
 )
 
 team_member = sa.Table(
@@ -259,6 +272,7 @@ tag = sa.Table(
     sa.Column("created_by", sa.String(200), nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("deleted_at", sa.BigInteger),
+    sa.Column("owner", sa.String(210), nullable=False, server_default=""),  # "user:ID", "team:ID"
 )
 
 budget = sa.Table(
@@ -345,18 +359,6 @@ budget_template = sa.Table(
     sa.Column("updated_at", sa.BigInteger, nullable=False),
 )
 
-spend_quarter = sa.Table(
-    "spend_quarter",  # what each scope spent in each quarter of an hour: every time zone begins its days on one
-    metadata,
-    sa.Column("org", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("kind", sa.SmallInteger, primary_key=True, autoincrement=False),
-    sa.Column("scope", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("quarter", sa.Integer, primary_key=True, autoincrement=False),  # since the epoch
-    sa.Column("model", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-
 idempotent_answer = sa.Table(
     "idempotent_answer",
     metadata,
@@ -365,6 +367,102 @@ idempotent_answer = sa.Table(
     sa.Column("status", sa.Integer, nullable=False),  # 0: not answered yet
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+)
+
+audit_entry = sa.Table(
+    "audit_entry",  # triggers refuse to change or delete a row
+    metadata,
+    sa.Column("org_id", sa.String(64), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("action", sa.String(100), nullable=False),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("id", sa.String(401), nullable=False),
+    sa.Column("before", sa.Text),  # canonical JSON, as it went into the hash
+    sa.Column("after", sa.Text),
+    sa.Column("previous", sa.LargeBinary(32), nullable=False),
+    sa.Column("hash", sa.LargeBinary(32), nullable=False),
+    sa.Index("audit_entry_actor_ix", "org_id", "actor", "sequence"),
+    sa.Index("audit_entry_object_ix", "org_id", "kind", "id", "sequence"),
+    sa.Index("audit_entry_at_ix", "org_id", "at"),
+    sqlite_with_rowid=False,
+)
+
+audit_head = sa.Table(
+    "audit_head",
+    metadata,
+    sa.Column("org_id", sa.String(64), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.LargeBinary(32), nullable=False),
+)
+
+role_grant = sa.Table(
+    "role_grant",  # who leads a team is said by its membership, not here
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("user_id", sa.String(200), primary_key=True),
+    sa.Column("role", sa.String(40), primary_key=True),
+    sa.Column("team_id", sa.String(200), primary_key=True),  # empty: in the whole organisation
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("created_by", sa.String(200), nullable=False),
+)
+
+role_change = sa.Table(
+    "role_change",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), nullable=False),
+    sa.Column("user_id", sa.String(200), nullable=False),
+    sa.Column("role", sa.String(40), nullable=False),
+    sa.Column("team_id", sa.String(200), nullable=False),
+    sa.Column("action", sa.String(20), nullable=False),  # "grant" or "revoke"
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("by", sa.String(200), nullable=False),
+    sa.Index("role_change_user_ix", "org_id", "user_id"),
+)
+
+access_token = sa.Table(
+    "access_token",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), nullable=False),
+    sa.Column("digest", sa.LargeBinary(32), nullable=False, unique=True),
+    sa.Column("hint", sa.String(4), nullable=False),  # empty: nobody has it yet
+    sa.Column("user_id", sa.String(200), nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("expires_at", sa.BigInteger),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("created_by", sa.String(200), nullable=False),
+    sa.Column("revoked_at", sa.BigInteger),
+    sa.Index("access_token_user_ix", "org_id", "user_id"),
+)
+
+hand_over = sa.Table(
+    "hand_over",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), nullable=False),
+    sa.Column("digest", sa.LargeBinary(32), nullable=False, unique=True),
+    sa.Column("kind", sa.String(20), nullable=False),  # "key" or "token"
+    sa.Column("object_id", sa.String(26), nullable=False, index=True),
+    sa.Column("user_id", sa.String(200), nullable=False),  # who must sign in to redeem it; empty: whoever has the link
+    sa.Column("grace_s", sa.BigInteger, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("created_by", sa.String(200), nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("redeemed_at", sa.BigInteger),
+    sa.Column("withdrawn_at", sa.BigInteger),
+)
+
+setting = sa.Table(
+    "setting",  # what administrators set as data
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("name", sa.String(60), primary_key=True),
+    sa.Column("value", sa.JSON, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_by", sa.String(200), nullable=False),
 )
 
 declared = sa.Table(

@@ -20,6 +20,7 @@ from sekisho.web.admin.litellm_teams import litellm_teams_router
 from sekisho.web.admin.litellm_users import litellm_users_router
 from sekisho.web.admin.organisation import tags_router, teams_router, users_router
 from sekisho.web.admin.services import Services
+from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
 
 
@@ -44,6 +45,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         limits_router,
         declarations_router,
         calls_router,
+        spend_router,
         status_router,
         litellm_keys_router,
         litellm_teams_router,

@@ -131,7 +131,7 @@ def litellm_tags_router(services: Services, authority: Authority) -> APIRouter:
         tag = await tags.get(body.name)
         await apply_fields(services, body, Scope("tag", body.name), who.actor)
         if body.description is not None:
-            tag = await tags.update(body.name, body.description)
+            tag = await tags.update(body.name, body.description, who.actor)
         return await show(tag)
 
     @router.post("/info")

@@ -10,6 +10,7 @@ from sekisho.access.register import KeyLabel
 from sekisho.clock import id_text
 from sekisho.errors import BadRequest, NotFound
 from sekisho.record.calls import AttemptRow, CallFilter, CallRow, utc_day
+from sekisho.record.spend import Dimension, SpendQuery
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.calls import parse_call_id
 from sekisho.web.admin.services import Services
@@ -25,6 +26,7 @@ CALL_TYPES = {
 }
 MASTER_KEY_ID = "master"
 MOST_DAYS = 1000
+DAY_US = 86_400_000_000
 
 
 def litellm_spend_router(services: Services, authority: Authority) -> APIRouter:
@@ -88,13 +90,23 @@ async def _logs(services: Services, rows: list[CallRow]) -> list[dict[str, Any]]
 async def _daily(services: Services, where: CallFilter, since: int, until: int) -> list[dict[str, Any]]:
     """One object per UTC day, also for days without calls: spend in all, by key (as fields), by user, by model."""
     days = range(utc_day(since), utc_day(until - 1) + 1)
+    if not days:
+        return []
     if len(days) > MOST_DAYS:
         raise BadRequest(f"Ask for at most {MOST_DAYS} days.", param="start_date")
-    spend = await services.calls.spend(services.org_id, by=("day", "key", "user", "model"), where=where)
+    named: tuple[tuple[Dimension, str], ...] = (("key", where.key_id), ("user", where.user_id))
+    query = SpendQuery(
+        by=("key", "user", "model"),
+        period="day",
+        since=days[0] * DAY_US,
+        until=(days[-1] + 1) * DAY_US,
+        where={dimension: (value,) for dimension, value in named if value},
+    )
+    spend = await services.spend.spend(services.org_id, query)
     labels = await _labels(services, {row.key_id for row in spend})
     by_key, by_user, by_model = (defaultdict[int, Counter[str]](Counter) for _ in range(3))
     for row in spend:
-        day = row.day or 0
+        day = utc_day(row.starts_at or 0)
         by_key[day][_api_key(labels.get(row.key_id))] += row.cost_nanousd
         by_user[day][row.user_id] += row.cost_nanousd
         by_model[day][row.model] += row.cost_nanousd

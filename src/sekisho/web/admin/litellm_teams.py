@@ -123,7 +123,7 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
         except SekishoError:
             await teams.delete(team.id, who.actor)
             raise
-        team = await teams.update(team.id, TeamChange(blocked=bool(body.blocked)))
+        team = await teams.update(team.id, TeamChange(blocked=bool(body.blocked)), who.actor)
         return await show(team)
 
     @router.post("/update")
@@ -132,7 +132,7 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
         body.refuse_unknown()
         await teams.get(body.team_id)
         await apply_fields(services, body, Scope("team", body.team_id), who.actor)
-        return {"team_id": body.team_id, "data": await show(await teams.update(body.team_id, _change(body)))}
+        return {"team_id": body.team_id, "data": await show(await teams.update(body.team_id, _change(body), who.actor))}
 
     @router.get("/info")
     async def info(team_id: str, _who: reader) -> dict[str, Any]:
@@ -170,14 +170,14 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
         return {"deleted_teams": body.team_ids}
 
     @router.post("/block")
-    async def block(body: TeamReference, _who: writer) -> dict[str, Any]:
+    async def block(body: TeamReference, who: writer) -> dict[str, Any]:
         """Refuse all calls with keys of this team from now on."""
-        return await show(await teams.update(body.team_id, TeamChange(blocked=True)))
+        return await show(await teams.update(body.team_id, TeamChange(blocked=True), who.actor))
 
     @router.post("/unblock")
-    async def unblock(body: TeamReference, _who: writer) -> dict[str, Any]:
+    async def unblock(body: TeamReference, who: writer) -> dict[str, Any]:
         """Let the keys of this team call again."""
-        return await show(await teams.update(body.team_id, TeamChange(blocked=False)))
+        return await show(await teams.update(body.team_id, TeamChange(blocked=False), who.actor))
 
     @router.post("/member_add")
     async def member_add(body: MemberAdd, who: writer) -> dict[str, Any]:

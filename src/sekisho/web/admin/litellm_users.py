@@ -89,7 +89,7 @@ def litellm_users_router(services: Services, authority: Authority) -> APIRouter:
             email=UNSET if body.user_email is None else body.user_email,
             metadata=UNSET if body.metadata is None else body.metadata,
         )
-        return {"user_id": body.user_id, "data": await show(await users.update(body.user_id, change))}
+        return {"user_id": body.user_id, "data": await show(await users.update(body.user_id, change, who.actor))}
 
     @router.get("/info")
     async def info(user_id: str, _who: reader) -> dict[str, Any]:

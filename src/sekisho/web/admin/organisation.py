@@ -112,10 +112,10 @@ def teams_router(services: Services, authority: Authority) -> APIRouter:
         return await show(await teams.get(team_id))
 
     @router.patch("/{team_id}")
-    async def update_team(team_id: str, body: TeamUpdate, _who: writer) -> dict[str, Any]:
+    async def update_team(team_id: str, body: TeamUpdate, who: writer) -> dict[str, Any]:
         """Change a team; in force in every call process when this answers."""
         change = TeamChange(body.given("alias"), body.given("models"), body.given("metadata"), body.given("blocked"))
-        return await show(await teams.update(team_id, change))
+        return await show(await teams.update(team_id, change, who.actor))
 
     @router.delete("/{team_id}", status_code=204)
     async def delete_team(team_id: str, who: writer) -> None:
@@ -169,10 +169,10 @@ def users_router(services: Services, authority: Authority) -> APIRouter:
         return await show(await users.get(user_id))
 
     @router.patch("/{user_id:path}")
-    async def update_user(user_id: str, body: UserUpdate, _who: writer) -> dict[str, Any]:
+    async def update_user(user_id: str, body: UserUpdate, who: writer) -> dict[str, Any]:
         """Change a user."""
         change = UserChange(body.given("kind"), body.given("alias"), body.given("email"), body.given("metadata"))
-        return await show(await users.update(user_id, change))
+        return await show(await users.update(user_id, change, who.actor))
 
     @router.delete("/{user_id:path}", status_code=204)
     async def delete_user(user_id: str, who: writer) -> None:
@@ -210,9 +210,9 @@ def tags_router(services: Services, authority: Authority) -> APIRouter:
         return _tag(await tags.get(name))
 
     @router.patch("/{name:path}")
-    async def update_tag(name: str, body: TagUpdate, _who: writer) -> dict[str, Any]:
+    async def update_tag(name: str, body: TagUpdate, who: writer) -> dict[str, Any]:
         """Describe a tag anew."""
-        return _tag(await tags.update(name, body.description))
+        return _tag(await tags.update(name, body.description, who.actor))
 
     @router.delete("/{name:path}", status_code=204)
     async def delete_tag(name: str, who: writer) -> None:

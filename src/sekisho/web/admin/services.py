@@ -16,6 +16,7 @@ from sekisho.access.users import UserRegister
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
 from sekisho.record.calls import CallQueries
+from sekisho.record.spend import SpendQueries
 from sekisho.values import Model
 
 
@@ -46,6 +47,7 @@ class Services:
     spent: SpentQueries
     booked: Callable[[int], Awaitable[Booked]]
     calls: CallQueries
+    spend: SpendQueries
     sessions: Sessions
     distribution: Distribution
     models: Callable[[], tuple[Model, ...]]
