@@ -293,23 +293,23 @@ class WriteBuilder:
 
     def _check_allocation(self) -> None:
         """No budget hands out more than there is unless the file says that it is meant."""
-        before = [stored.rule for stored in self._holdings.rules if isinstance(stored.rule, Budget)]
-        changed = {stored.rule.id: stored for stored, _ in self._put.values()}
-        dropped = set(self._drop)
-        after = [one for one in before if one.id not in dropped and one.id not in changed]
-        after += [stored.rule for stored in changed.values() if isinstance(stored.rule, Budget)]
         judged = [
-            (stored.rule.scope, line)
+            (stored, line)
             for stored, line in self._put.values()
             if isinstance(stored.rule, Budget) and not stored.allow_over_allocation
-        ]
-        for parent in dict.fromkeys(parent for scope, _ in judged for parent in parents(scope, self._maker.org_id)):
+        ]  # the others come after these, as if they were written later
+        lines = {stored.rule.id: line for stored, line in judged}
+        before = [one.rule for one in self._holdings.rules if isinstance(one.rule, Budget)]
+        after = [one for one in before if one.id not in self._drop and one.id not in lines]
+        after += [stored.rule for stored, _ in judged if isinstance(stored.rule, Budget)]
+        scopes = [(stored.rule.scope, line) for stored, line in judged]
+        for parent in dict.fromkeys(parent for scope, _ in scopes for parent in parents(scope, self._maker.org_id)):
             excess = excess_nanousd(after, parent)
-            if excess <= excess_nanousd(before, parent):
-                continue
-            lines = {line: scope for scope, line in judged if parent in parents(scope, self._maker.org_id)}
-            for line in [line for line, scope in lines.items() if scope != parent] or lines:
-                self._over(line, parent, excess)
+            if excess > excess_nanousd(before, parent):
+                involved = [(scope, line) for scope, line in scopes if parent in parents(scope, self._maker.org_id)]
+                below = [line for scope, line in involved if scope != parent]
+                for line in dict.fromkeys(below or [line for _, line in involved]):
+                    self._over(line, parent, excess)
 
     def _over(self, line: int, parent: Scope, excess: int) -> None:
         name = "organisation" if parent.kind == "org" else f"{parent.kind} {parent.id}"

@@ -1,6 +1,6 @@
 """Everything that a file may state, read and written as one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -8,10 +8,12 @@ import sqlalchemy as sa
 from msgspec import UNSET
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from sekisho.access.audit import AuditEvent
 from sekisho.access.declaration.plans import Plan, Writes
 from sekisho.access.declaration.things import Address, Holdings, Mark
 from sekisho.access.declarations import Decide
 from sekisho.access.organisation import Member
+from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.keys import read_stored_keys
@@ -40,6 +42,7 @@ class SqlDeclarations:
             await raise_epoch(connection)  # on PostgreSQL it is the lock too
             plan = decide(await _read(connection, org_id))
             await self._write(connection, org_id, plan.writes, by, now_us)
+            await record_all(connection, org_id, now_us, list(_events(plan, by)))
             return plan
 
     async def _write(self, connection: AsyncConnection, org_id: str, writes: Writes, by: str, now_us: int) -> None:
@@ -106,6 +109,17 @@ async def _read(connection: AsyncConnection, org_id: str) -> Holdings:
         keys=await read_stored_keys(connection, org_id),
         marks=tuple(Mark(_address(row["address"]), row["is_made"], row["fields"]) for row in rows.mappings()),
     )
+
+
+def _events(plan: Plan, by: str) -> Iterator[AuditEvent]:
+    """What the audit log says of it, but for rules, which say it themselves."""
+    verbs = {"create": "create", "change": "update", "delete": "delete"}
+    for change in plan.changes:
+        kind, *ids = change.address
+        kind = "template" if kind == "budget_template" else kind
+        if kind not in ("budget", "limit") and change.action in verbs:
+            action = f"{kind}.{verbs[change.action]}"
+            yield AuditEvent(by, action, kind, "/".join(ids), change.before, change.after)
 
 
 def _alive(structs: Iterable[msgspec.Struct]) -> list[dict[str, Any]]:
