@@ -477,3 +477,18 @@ async def test_an_export_applies_with_no_change_and_rebuilds_the_organisation_el
         other.gate.headers.update(bearer(MASTER))
         await apply(other, without_keys)
         assert await export(other) == without_keys
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+async def test_the_example_of_the_documentation_can_be_applied(running, language):
+    page = (Path(__file__).parents[2] / "docs" / language / "organisation-as-code.md").read_text("utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    done = await apply(running, example)
+    assert {name for action, name in names(done) if action == "by_hand"} == {
+        "key ci-build",
+        "limit slow of key ci-build",
+    }
+    await post(running, "/admin/v1/keys", alias="ci-build")
+    await apply(running, example)
+    assert names(await apply(running, example)) == []
+    assert names(await plan(running, await export(running))) == []
