@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
+from sekisho.access.anchor import Anchor
 from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution, write_snapshot
 from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
@@ -52,6 +53,7 @@ MASTER_KEY_ID = "master"
 DRAIN_S = 0.1
 DRAIN_BACKOFF_S = 5.0
 CREDENTIALS_S = 10.0
+ANCHOR_S = 60.0
 LOCK_WAIT_S = 10.0
 LOCK_POLL_S = 0.05
 BOOKED_S = 10.0
@@ -90,6 +92,7 @@ class ControlPlane:
     def __init__(
         self, home: Path, settings: ControlPlaneSettings, clock: Clock, pepper: bytes, database: "Database"
     ) -> None:
+        from sekisho.store.sql.audit import SqlAudit  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.booked import SqlBooked  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.calls import SqlCalls  # noqa: PLC0415
         from sekisho.store.sql.effective import SqlEffective  # noqa: PLC0415
@@ -103,6 +106,8 @@ class ControlPlane:
 
         names = Names(database)
         self._database = database
+        self._audit = SqlAudit(database)
+        self._anchor = Anchor(home, self._audit, pepper, clock)
         self._keys = SqlKeys(database)
         self._effective = SqlEffective(database)
         self._organisation = SqlOrganisation(database)
@@ -208,6 +213,7 @@ class ControlPlane:
             journal_lag_bytes=self._drain.lag_bytes(),
             journal_error=self._journal_error,
             damaged=dict(self._drain.damaged),
+            audit_error=self._anchor.error,
         )
 
     def services(self) -> "Services":
@@ -229,6 +235,7 @@ class ControlPlane:
                 SqlDeclarations(self._database), ORG_ID, self._clock, self, self._settings.time_zone, self._public_name
             ),
             answers=SqlAnswers(self._database),
+            audit=self._audit,
             spent=self._booked,
             booked=self.booked,
             time_zone=self._settings.time_zone,
@@ -243,13 +250,24 @@ class ControlPlane:
             simulated=self._settings.simulated,
         )
 
+    async def anchor_forever(self) -> None:
+        """Note the newest entry of the audit log outside the database, once a minute."""
+        while True:
+            await self.note_audit_head()
+            await asyncio.sleep(ANCHOR_S)
+
+    async def note_audit_head(self) -> None:
+        """Note it now; what is wrong with the log, if anything, shows in `health`."""
+        await self._anchor.note(ORG_ID)
+
     def _public_name(self, name: str) -> str:
         """The public name of a model on offer, by it or by an alias; "" if there is none."""
         found = (model.name for model in self._models if name == model.name or name in model.aliases)
         return next(found, "")
 
     async def close(self) -> None:
-        """Let go of the database."""
+        """Note how far the audit log reaches and let go of the database."""
+        await self.note_audit_head()
         await self._database.close()
 
     async def offer(self) -> int:
@@ -405,6 +423,7 @@ async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", l
         loops = [
             group.create_task(plane.drain_forever()),
             group.create_task(plane.refresh_credentials_forever()),
+            group.create_task(plane.anchor_forever()),
         ]
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         try:

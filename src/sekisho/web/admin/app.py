@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter, FastAPI
 
 from sekisho import __version__
+from sekisho.web.admin.audit import audit_router
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.budgets import budgets_router
 from sekisho.web.admin.calls import calls_router
@@ -43,6 +44,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         tags_router,
         budgets_router,
         limits_router,
+        audit_router,
         declarations_router,
         calls_router,
         spend_router,

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sekisho.access.answers import AnswerStore
+from sekisho.access.audit import AuditQueries
 from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution
 from sekisho.access.register import KeyRegister
@@ -22,13 +23,14 @@ from sekisho.values import Model
 
 @dataclass(frozen=True)
 class Health:
-    """How the control plane is. `journal_error` and `damaged` (by process) are empty when all is well."""
+    """How the control plane is. The errors and `damaged` (by process) are empty when all is well."""
 
     epoch: int
     processes: dict[str, int]
     journal_lag_bytes: int
     journal_error: str
     damaged: dict[str, str]
+    audit_error: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Services:
     templates: TemplateRegister
     declarations: DeclarationRegister
     answers: AnswerStore
+    audit: AuditQueries
     spent: SpentQueries
     booked: Callable[[int], Awaitable[Booked]]
     calls: CallQueries
