@@ -5,11 +5,14 @@ person, a membership. They avoid every word that agents read as an overflow of t
 """
 
 from datetime import datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from sekisho.calls.call import Call
+from sekisho.calls.gate import Gate
 from sekisho.errors import BudgetExceeded, RateLimited, SekishoError, StoreUnavailable
-from sekisho.ledger.counters import NoRoom, NotLoaded, TooFast
-from sekisho.values import Budget, Language, Scope, ScopeKind, VirtualKey
+from sekisho.ledger.counters import NoRoom, NotLoaded, Passed, TooFast
+from sekisho.values import Budget, BudgetStep, Language, Scope, ScopeKind, VirtualKey
 
 _OWN: tuple[ScopeKind, ...] = ("key", "user", "member")
 _EN_SCOPES: dict[ScopeKind, str] = {
@@ -76,20 +79,78 @@ def refusal(verdict: NoRoom | TooFast | NotLoaded, language: Language) -> Sekish
             )
 
 
+def step_refusal(passed: Passed, step: BudgetStep, language: Language) -> SekishoError:
+    """The error for a call that a step of a budget refuses."""
+    scope, reset, ask = _about(passed.budget, passed.resets_at, language)
+    if language == "ja":
+        return BudgetExceeded(f"{scope}の {step.at_percent}% を使用したため、このコールは送信されません。{reset}{ask}")
+    return BudgetExceeded(f"{step.at_percent}% of {scope} is spent, from where on calls are refused. {reset} {ask}")
+
+
+def ending_words(verdict: NoRoom, language: Language) -> str:
+    """What an answer says at its end that had to be made shorter than was asked, to fit into a budget."""
+    scope, reset, ask = _about(verdict.budget, verdict.resets_at, language)
+    if language == "ja":
+        return f"[Sekisho] {scope}の残りを使い切るため、回答をここで終えました。{reset}{ask}"
+    return f"[Sekisho] The answer ends here: it has used what was left of {scope}. {reset} {ask}"
+
+
+def language_of(gate: Gate, call: Call) -> Language:
+    """The language to speak to this caller in: the one its request prefers, else the gateway's."""
+    header = call.headers.get(b"accept-language")
+    return (_preferred(header) if header else None) or gate.language
+
+
+@lru_cache(maxsize=256)
+def _preferred(header: bytes) -> Language | None:
+    """The one of our languages that an Accept-Language header likes best; None if it names neither."""
+    best: Language | None = None
+    best_weight = 0.0
+    for part in header.decode("latin-1").lower().split(",")[:20]:
+        tag, _, weight = part.strip().partition(";q=")
+        language = tag[:2] if tag[2:3] in ("", "-") else ""
+        try:
+            likes = float(weight) if weight else 1.0
+        except ValueError:
+            continue
+        if language in ("en", "ja") and likes > best_weight:
+            best, best_weight = ("ja" if language == "ja" else "en"), likes
+    return best
+
+
 def _no_room(verdict: NoRoom, language: Language) -> str:
     budget = verdict.budget
     own = _own_figures(verdict, language) if budget.scope.kind in _OWN else ""
-    when = _local(budget, verdict.resets_at) if verdict.resets_at is not None else ""
+    scope, reset, ask = _about(verdict.budget, verdict.resets_at, language)
     if language == "ja":
-        scope = _JA_SCOPES[budget.scope.kind].format(id=budget.scope.id)
-        model = f"（モデル {budget.model}）" if budget.model else ""
-        reset = f"{when} に戻ります。" if when else "自動では戻りません。"
-        ask = f"増額は{_JA_ASK[budget.scope.kind]}に頼んでください。"
-        return f"{scope}{model}に、このコールの分の残りがありません。{own}{reset}{ask}"
-    scope = _EN_SCOPES[budget.scope.kind].format(id=budget.scope.id)
-    model = f" for the model {budget.model}" if budget.model else ""
-    reset = f"It resets at {when}." if when else "It does not reset by itself."
-    return f"No room for this call in {scope}{model}. {own}{reset} To raise it, ask {_EN_ASK[budget.scope.kind]}."
+        return f"{scope}に、このコールの分の残りがありません。{own}{reset}{ask}"
+    return f"No room for this call in {scope}. {own}{reset} {ask}"
+
+
+def _about(budget: Budget, resets_at: int | None, language: Language) -> tuple[str, str, str]:
+    """Which budget, when it resets, whom to ask."""
+    return _scope_of(budget, language), _reset_of(budget, resets_at, language), _ask(budget, language)
+
+
+def _scope_of(budget: Budget, language: Language) -> str:
+    words = _JA_SCOPES if language == "ja" else _EN_SCOPES
+    scope = words[budget.scope.kind].format(id=budget.scope.id)
+    if not budget.model:
+        return scope
+    return f"{scope}（モデル {budget.model}）" if language == "ja" else f"{scope} for the model {budget.model}"
+
+
+def _reset_of(budget: Budget, resets_at: int | None, language: Language) -> str:
+    when = _local(budget, resets_at) if resets_at is not None else ""
+    if language == "ja":
+        return f"{when} に戻ります。" if when else "自動では戻りません。"
+    return f"It resets at {when}." if when else "It does not reset by itself."
+
+
+def _ask(budget: Budget, language: Language) -> str:
+    if language == "ja":
+        return f"増額は{_JA_ASK[budget.scope.kind]}に頼んでください。"
+    return f"To raise it, ask {_EN_ASK[budget.scope.kind]}."
 
 
 def _own_figures(verdict: NoRoom, language: Language) -> str:

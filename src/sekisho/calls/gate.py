@@ -11,8 +11,10 @@ from sekisho.access.keys import KeyRing
 from sekisho.clock import Clock
 from sekisho.dialects.translation import Translation
 from sekisho.errors import StoreUnavailable
+from sekisho.ledger.anchor import Anchors
 from sekisho.ledger.counters import Counters, JournalPosition
 from sekisho.ledger.journal import Record, Settled
+from sekisho.ledger.learned import Learned
 from sekisho.upstream.http1 import Http1Response
 from sekisho.values import Credential, Delivery, Deployment, Language, Model, Snapshot, Wire
 
@@ -121,6 +123,8 @@ class Limits:
     client_send_timeout_s: float = 120.0
     keepalive_s: float = 15.0
     max_attempts: int = 2
+    slow_down_first_s: float = 1.0
+    slow_down_most_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,8 @@ class Gate:
     upstreams: Upstreams
     limits: Limits
     language: Language = "en"
+    anchors: Anchors = field(default_factory=Anchors)
+    learned: Learned = field(default_factory=Learned)
     owed: deque[Settled] = field(default_factory=deque)  # settlements that the journal could not take yet
 
     async def settle(self, settled: Settled) -> None:

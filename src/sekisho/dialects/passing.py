@@ -211,7 +211,7 @@ class InvokeToMessages(_ToMessages):
             for frame in self._decoder.feed(data):
                 raise_if_fault(frame)
                 if frame.headers.get(":event-type") == "chunk":
-                    out.append(self._pass(_chunk(frame.payload)))
+                    out.append(self._pass(chunk_of(frame.payload)))
         return b"".join(out)
 
 
@@ -247,7 +247,7 @@ class InvokeToInvoke(_ClaudePassing):
                 if frame.headers.get(":event-type") != "chunk":
                     out.append(self._pass_content(raw))
                     continue
-                event = _chunk(frame.payload)
+                event = chunk_of(frame.payload)
                 kind = _kind(event)
                 out.append(self._pass_content(raw) if kind in _CONTENT else self._pass_other(kind, event, raw))
         return b"".join(out)
@@ -328,7 +328,7 @@ class ConverseToConverse:
         return b""  # every frame means something to an SDK
 
 
-def _chunk(payload: bytes) -> bytes:
+def chunk_of(payload: bytes) -> bytes:
     """The event inside {"bytes": base64, "p": padding}; the usual order of members is cut out without parsing."""
     if payload.startswith(_BYTES_FIRST):
         end = payload.find(b'"', len(_BYTES_FIRST))

@@ -23,7 +23,10 @@ class Caller(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Opened(msgspec.Struct, frozen=True, array_like=True, tag="o"):
-    """A call passed the gate and is about to be sent. `reserved_nanousd` bounds what it can cost."""
+    """A call passed the gate and is about to be sent. `reserved_nanousd` bounds what it can cost.
+
+    `asked_model`: the one asked for, where `model` serves in its place because of a budget. `clamped_tokens`: the
+    longest answer, where that was made shorter than the client asked, else 0. `delayed_ms`: held back so long."""
 
     call_id: bytes
     started_at: int
@@ -33,6 +36,9 @@ class Opened(msgspec.Struct, frozen=True, array_like=True, tag="o"):
     stream: bool
     request_bytes: int
     reserved_nanousd: int
+    asked_model: str = ""
+    clamped_tokens: int = 0
+    delayed_ms: int = 0
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True):

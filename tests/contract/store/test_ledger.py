@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -170,24 +172,55 @@ async def test_text_that_a_database_may_not_take_is_stored_all_the_same(database
     assert (row.model, row.message) == ("m" * 1_000, "bad\ufffd text")
 
 
-async def test_a_row_with_its_indexes_stays_within_250_bytes(database, names):
-    """The figure is SQLite's: its file is the embedded default."""
-    if not database.is_sqlite:
-        return
+ODD = "6f0d9a3e-1111-4222-8333-00000000000A"  # not how a UUID is written
+REQUEST = "6f0d9a3e-1111-4222-8333-00000000000a"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"upstream_request_id": REQUEST},
+        {"upstream_request_id": ODD},
+        {"upstream_request_id": "x" * 16},
+        {"upstream_request_id": ""},
+        {"deployment": ""},
+        {"status": 201},
+        {"error": "upstream_timeout"},
+        {"duration_us": 899_999},
+        {"usage": Usage(9)},
+        {"usage": Usage(2**40)},
+        {"cost_nanousd": 7},
+        {"started_at": NOON + 2**40},
+    ],
+)
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_a_call_answered_at_the_first_try_shows_that_try_whatever_it_was(database, names, changes, order):
+    one = msgspec.structs.replace(attempt(1_000_000, Usage(10, 20, 30, 0, 40, 5)), list_cost_nanousd=1_000_001)
+    one = msgspec.structs.replace(one, **changes)
+    usage = one.usage if changes.get("usage") == Usage(2**40) else Usage(10, 20, 30, 0, 40, 5)
+    records = [opened(1), settled(1, usage=usage, attempts=(one,))]
+    await SqlLedger(database, names).apply(batch(*(records[position] for position in order)))
+    (found,) = (await SqlCalls(database, names).attempts([call_id(1)]))[call_id(1)]
+    assert msgspec.structs.astuple(found) == msgspec.structs.astuple(one)
+
+
+async def test_a_row_stays_within_250_bytes_and_says_all_about_its_only_attempt(database, names):
+    """Without indexes, on both engines."""
     ledger = SqlLedger(database, names)
-    await ledger.apply(batch(opened(0), settled(0)))
-
-    async def size() -> int:
-        async with database.read() as connection:
-            pages = "SELECT sum(pgsize) FROM dbstat WHERE name = 'call' OR name LIKE 'call!_%!_ix' ESCAPE '!'"
-            total: int = (await connection.execute(sa.text(pages))).scalar_one()
-            return total
-
-    before = await size()
-    for start in range(1, 5_001, 1_000):
-        numbers = range(start, start + 1_000)
-        await ledger.apply(batch(*(record for n in numbers for record in (opened(n), settled(n, cost=n * 10_000)))))
-    assert (await size() - before) / 5_000 <= 250
+    records: list[Record] = []
+    for number in range(3_000):
+        ended = settled(number, cost=number * 10_000)
+        one = msgspec.structs.replace(
+            ended.attempts[0], list_cost_nanousd=ended.list_cost_nanousd, upstream_request_id=REQUEST
+        )
+        records += [opened(number), msgspec.structs.replace(ended, attempts=(one,))]
+    await ledger.apply(batch(*records))
+    pages = "SELECT sum(pgsize) FROM dbstat WHERE name = 'call'"
+    async with database.read() as connection:
+        query = pages if database.is_sqlite else "SELECT pg_relation_size('call')"
+        assert (await connection.execute(sa.text(query))).scalar_one() / 3_000 <= 250
+        assert (await connection.execute(sa.text("SELECT count(*) FROM attempt"))).scalar_one() == 0
 
 
 callers = st.builds(

@@ -1,6 +1,6 @@
 """Answers questions about calls from the ledger's tables."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow
+from sekisho.store.sql.attempts import NAMED_IN_ATTEMPT, row_in_call
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
-from sekisho.store.sql.names import Names
+from sekisho.store.sql.names import EMPTY, Names
 from sekisho.store.sql.spend_edges import first_id
 from sekisho.store.sql.tables import attempt, call, call_message, counter
 from sekisho.values import Usage
@@ -36,11 +37,12 @@ class SqlCalls:
     async def attempts(self, call_ids: Collection[bytes]) -> dict[bytes, list[AttemptRow]]:
         """The tries of each call, in order."""
         query = sa.select(attempt).where(attempt.c.call_id.in_(call_ids)).order_by(attempt.c.call_id, attempt.c.number)
+        told = sa.select(call).where(call.c.id.in_(call_ids), call.c.deployment != EMPTY)
         found: dict[bytes, list[AttemptRow]] = {}
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-            named = ("deployment", "error", "price_version", "price_scope")
-            texts = await self._names.texts(connection, {row[column] for row in rows for column in named})
+            rows = [dict(row) for row in (await connection.execute(query)).mappings()]
+            rows += [row_in_call(dict(row)) for row in (await connection.execute(told)).mappings()]
+            texts = await self._names.texts(connection, {row[column] for row in rows for column in NAMED_IN_ATTEMPT})
         for row in rows:
             found.setdefault(row["call_id"], []).append(_attempt_row(row, texts))
         return found
@@ -102,11 +104,11 @@ class SqlCalls:
         return conditions
 
 
-def _usage(row: sa.RowMapping) -> Usage:
+def _usage(row: Mapping[str, Any] | sa.RowMapping) -> Usage:
     return Usage(*(row[column] for column in USAGE_COLUMNS))
 
 
-def _attempt_row(row: sa.RowMapping, texts: dict[int, str]) -> AttemptRow:
+def _attempt_row(row: Mapping[str, Any], texts: dict[int, str]) -> AttemptRow:
     return AttemptRow(
         deployment=texts[row["deployment"]],
         started_at=row["started_at"],

@@ -1,4 +1,4 @@
-"""Books what the journal says: one row per call, one per attempt, and the sums that budgets and reports read.
+"""Books what the journal says: calls, the attempts that a call does not tell all of, and the sums of both.
 
 Booking is idempotent by call id. A call's share in the sums is a function of its row; a batch adds the difference
 between the rows after and before it. So the sums equal the rows whatever is repeated, and whatever order it comes in.
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled
 from sekisho.ledger.journal_files import Batch
 from sekisho.store.sql import roll_ups
+from sekisho.store.sql.attempts import INT32_MAX, NAMED_IN_ATTEMPT, fitting, only_attempt, pack, row_of
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.roll_ups import RUNNING
@@ -27,9 +28,8 @@ USAGE_COLUMNS = Usage.__struct_fields__
 # The columns of `call` and `attempt` that hold the number of a name.
 NAMED = (
     *("org", "key", "user", "team", "tags", "agent", "agent_version", "session", "door", "model"),
-    *("status", "stage", "stop_reason", "error", "price_version", "price_scope"),
+    *("status", "stage", "stop_reason", "error", "price_version", "price_scope", "deployment"),
 )
-_NAMED_IN_ATTEMPT = ("deployment", "error", "price_version", "price_scope")
 
 Row = dict[str, Any]  # columns of `call`, names still as strings
 
@@ -56,7 +56,7 @@ class SqlLedger:
             for record in batch.records:
                 row = after.get(record.call_id)
                 after[record.call_id] = changed = _fold(row, record)
-                if isinstance(record, Settled) and changed is not row:
+                if isinstance(record, Settled) and changed is not row and not changed["deployment"]:
                     attempts[record.call_id] = record.attempts
             numbers = await self._book(connection, before, after, attempts)
             await self._track_running(connection, after, batch.segment.process)
@@ -103,16 +103,14 @@ class SqlLedger:
         if not changed:
             return {}
         gain = roll_ups.difference(before, after)
-        tries = [
-            _attempt_row(call_id, number, one) for call_id, all_ in attempts.items() for number, one in enumerate(all_)
-        ]
+        tries = [row_of(call_id, number, one) for call_id, all_ in attempts.items() for number, one in enumerate(all_)]
         texts = {row[column] for row in changed for column in NAMED}
-        texts.update(one[column] for one in tries for column in _NAMED_IN_ATTEMPT)
+        texts.update(one[column] for one in tries for column in NAMED_IN_ATTEMPT)
         texts.update(roll_ups.names_in(gain))
         numbers = await self._names.numbers(connection, texts)
         await self._write_rows(connection, before, changed, numbers)
         if tries:
-            rows = [one | {column: numbers[one[column]] for column in _NAMED_IN_ATTEMPT} for one in tries]
+            rows = [one | {column: numbers[one[column]] for column in NAMED_IN_ATTEMPT} for one in tries]
             await connection.execute(self._database.insert(attempt).on_conflict_do_nothing(), rows)
         await roll_ups.add(self._database, connection, gain, numbers)
         return numbers
@@ -179,9 +177,10 @@ def _fold(row: Row | None, record: Record) -> Row:
             return _reopened(row, record)
         case Settled():
             if row is None:
-                return _UNKNOWN_OPENING | {"id": record.call_id, "started_at": record.ended_at} | _settlement(record, 0)
+                unknown = _UNKNOWN_OPENING | {"id": record.call_id, "started_at": record.ended_at}
+                return unknown | _settlement(record, record.ended_at)
             if row["status"] == RUNNING or row["error"] == PROCESS_ENDED:
-                return row | _settlement(record, max(0, record.ended_at - row["started_at"]))
+                return row | _settlement(record, row["started_at"])
             return row
         case Refused():
             return _refusal(record) if row is None else row
@@ -203,28 +202,40 @@ def _opening(record: Opened) -> Row:
 def _reopened(row: Row, record: Opened) -> Row:
     """The opening came after the settlement: fill in who called."""
     ended_at = row["started_at"] + row["duration_us"]
-    return row | _opening(record) | {"duration_us": max(0, ended_at - record.started_at)}
+    sent_at = row["started_at"] + row["sent_us"]
+    return (
+        row
+        | _opening(record)
+        | {
+            "duration_us": max(0, ended_at - record.started_at),
+            "sent_us": sent_at - record.started_at if row["deployment"] else 0,
+        }
+    )
 
 
-def _settlement(record: Settled, duration_us: int) -> Row:
+def _settlement(record: Settled, started_at: int) -> Row:
     priced = record.attempts[-1] if record.attempts else None
+    only = only_attempt(record, started_at)
     return {
         "status": record.status,
         "stop_reason": record.stop_reason or "",
         "stage": "",
         "error": clean(record.error),
         "message": record.message.replace("\0", "\ufffd"),
-        "duration_us": duration_us,
-        "first_byte_us": record.first_byte_us,
+        "duration_us": max(0, record.ended_at - started_at),
+        "first_byte_us": min(record.first_byte_us, INT32_MAX),
         "upstream_us": record.upstream_us,
         "stages_us": msgspec.msgpack.encode(record.stages_us),
         "is_metered": record.is_metered,
         "client_left": record.client_left,
-        **msgspec.structs.asdict(record.usage),
+        **msgspec.structs.asdict(fitting(record.usage)),
         "list_cost_nanousd": record.list_cost_nanousd,
         "cost_nanousd": record.cost_nanousd,
         "price_version": clean(priced.price_version) if priced else "",
         "price_scope": clean(priced.price_scope) if priced else "",
+        "deployment": clean(only.deployment) if only else "",
+        "sent_us": only.started_at - started_at if only else 0,
+        "upstream_request_id": pack(only.upstream_request_id) if only else b"",
     }
 
 
@@ -309,25 +320,10 @@ _NOT_SETTLED: Final[Row] = {
     "cost_nanousd": 0,
     "price_version": "",
     "price_scope": "",
+    "deployment": "",
+    "sent_us": 0,
+    "upstream_request_id": b"",
 }
-
-
-def _attempt_row(call_id: bytes, number: int, one: Attempt) -> Row:
-    return {
-        "call_id": call_id,
-        "number": number,
-        "deployment": clean(one.deployment),
-        "started_at": one.started_at,
-        "duration_us": one.duration_us,
-        "status": one.status,
-        "error": clean(one.error),
-        **msgspec.structs.asdict(one.usage),
-        "list_cost_nanousd": one.list_cost_nanousd,
-        "cost_nanousd": one.cost_nanousd,
-        "price_version": clean(one.price_version),
-        "price_scope": clean(one.price_scope),
-        "upstream_request_id": clean(one.upstream_request_id)[:200],
-    }
 
 
 def _chunks(ids: Sequence[bytes]) -> Iterable[Sequence[bytes]]:

@@ -69,10 +69,15 @@ name = sa.Table(
 )
 
 call = sa.Table(
-    "call",
+    "call",  # wide columns first: PostgreSQL pads a narrow one before a wide one
     metadata,
-    sa.Column("id", sa.LargeBinary(16), primary_key=True),
     sa.Column("change", sa.BigInteger, nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("duration_us", sa.BigInteger),  # NULL: running
+    sa.Column("upstream_us", sa.BigInteger, nullable=False),
+    sa.Column("reserved_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
     sa.Column("org", sa.Integer, nullable=False),
     sa.Column("key", sa.Integer, nullable=False),
     sa.Column("user", sa.Integer, nullable=False),
@@ -83,31 +88,29 @@ call = sa.Table(
     sa.Column("session", sa.Integer, nullable=False),
     sa.Column("door", sa.Integer, nullable=False),
     sa.Column("model", sa.Integer, nullable=False),
-    sa.Column("stream", sa.Boolean, nullable=False),
-    sa.Column("request_bytes", sa.Integer, nullable=False),
-    sa.Column("reserved_nanousd", sa.BigInteger, nullable=False),
-    sa.Column("has_caller", sa.Boolean, nullable=False),  # False until its opening is known
     sa.Column("status", sa.Integer, nullable=False),
     sa.Column("stage", sa.Integer, nullable=False),
     sa.Column("stop_reason", sa.Integer, nullable=False),
     sa.Column("error", sa.Integer, nullable=False),
-    sa.Column("started_at", sa.BigInteger, nullable=False),
-    sa.Column("duration_us", sa.BigInteger),  # NULL: running
-    sa.Column("first_byte_us", sa.BigInteger, nullable=False),
-    sa.Column("upstream_us", sa.BigInteger, nullable=False),
-    sa.Column("stages_us", sa.LargeBinary, nullable=False),  # msgpack list of integers
-    sa.Column("is_metered", sa.Boolean, nullable=False),
-    sa.Column("client_left", sa.Boolean, nullable=False),
-    sa.Column("input_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_write_5m_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_write_1h_tokens", sa.BigInteger, nullable=False),
-    sa.Column("output_tokens", sa.BigInteger, nullable=False),
-    sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
-    sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
-    sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
     sa.Column("price_version", sa.Integer, nullable=False),
     sa.Column("price_scope", sa.Integer, nullable=False),
+    sa.Column("deployment", sa.Integer, nullable=False),  # of the only attempt, where this row says all of it
+    sa.Column("sent_us", sa.Integer, nullable=False),  # from the start of the call to that of the only attempt
+    sa.Column("first_byte_us", sa.Integer, nullable=False),
+    sa.Column("request_bytes", sa.Integer, nullable=False),
+    sa.Column("input_tokens", sa.Integer, nullable=False),
+    sa.Column("cache_read_tokens", sa.Integer, nullable=False),
+    sa.Column("cache_write_5m_tokens", sa.Integer, nullable=False),
+    sa.Column("cache_write_1h_tokens", sa.Integer, nullable=False),
+    sa.Column("output_tokens", sa.Integer, nullable=False),
+    sa.Column("reasoning_tokens", sa.Integer, nullable=False),
+    sa.Column("stream", sa.Boolean, nullable=False),
+    sa.Column("has_caller", sa.Boolean, nullable=False),  # False until its opening is known
+    sa.Column("is_metered", sa.Boolean, nullable=False),
+    sa.Column("client_left", sa.Boolean, nullable=False),
+    sa.Column("id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("stages_us", sa.LargeBinary, nullable=False),  # msgpack list of integers
+    sa.Column("upstream_request_id", sa.LargeBinary, nullable=False),  # of the only attempt, see `attempts.pack`
     sa.Index("call_org_change_ix", "org", "change"),
     sa.Index("call_key_id_ix", "key", "id"),
     sa.Index("call_user_id_ix", "user", "id"),
