@@ -45,6 +45,7 @@ _COMMANDS = {
             "使用額をチーム、ユーザー、キー、タグ、モデル、エージェントごとに表示します。",
         ),
     ),
+    "audit": ("sekisho.cli.audit", "app", ""),
     "console": (
         "sekisho.cli.console",
         "console",

@@ -124,11 +124,27 @@ class Standing(msgspec.Struct, frozen=True):
     is_loaded: bool
 
 
-class Counters(Protocol):
-    """One engine. `settle` and `release` are idempotent by call id and never fail for an unknown one."""
+class LoadTicket(msgspec.Struct, frozen=True):
+    """Leave to load shared counters from a ledger read that is made now.
 
-    async def configure(self, budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...]) -> None:
-        """Put budgets and limits in force, in place of all before.
+    `data` and `loads` name the state of the counters that it is for. `is_lost`: they hold nothing, so what they
+    admitted before may be on its way to the journal still."""
+
+    data: bytes
+    loads: int
+    is_lost: bool
+
+
+class Counters(Protocol):
+    """One engine. `settle` and `release` are idempotent by call id and never fail for an unknown one.
+
+    `admission_valid_us`: how long after it was asked for an admission holds. A call whose open record is not durable
+    by then must not be sent: counters that were lost in between may not know of it."""
+
+    admission_valid_us: int
+
+    async def configure(self, budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...], epoch: int = 0) -> None:
+        """Put budgets and limits in force, in place of all before. `epoch`: of the snapshot that says so.
 
         A budget with the id, scope, model and window of one before keeps its counts, whatever else changed; any other
         is new and not loaded. Open calls keep what they hold, and hold in new budgets of their scopes too. A limit
