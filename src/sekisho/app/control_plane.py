@@ -20,6 +20,7 @@ from urllib.parse import parse_qs
 from sekisho.access.anchor import Anchor
 from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution, write_snapshot
+from sekisho.access.grants import GrantRegister
 from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
 from sekisho.access.register import KeyRegister
 from sekisho.access.resolution import resolve_keys
@@ -28,6 +29,7 @@ from sekisho.access.sessions import Sessions
 from sekisho.access.tags import TagRegister
 from sekisho.access.teams import TeamRegister
 from sekisho.access.templates import TemplateRegister
+from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
 from sekisho.app.signals import orderly_stop
 from sekisho.clock import Clock, SystemClock
@@ -220,6 +222,8 @@ class ControlPlane:
         """What the routes work with."""
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
+        from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
+        from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
         from sekisho.web.admin.services import Services  # noqa: PLC0415  the web is imported after the snapshot
 
         rules = RuleRegister(self._rules, ORG_ID, self._clock, self)
@@ -242,6 +246,8 @@ class ControlPlane:
             calls=self._calls,
             spend=self._spend,
             sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
+            grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
+            tokens=TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock),
             distribution=self.distribution,
             models=lambda: self._models,
             health=self.health,

@@ -20,6 +20,7 @@ from sekisho.web.admin.litellm_spend import litellm_spend_router
 from sekisho.web.admin.litellm_teams import litellm_teams_router
 from sekisho.web.admin.litellm_users import litellm_users_router
 from sekisho.web.admin.organisation import tags_router, teams_router, users_router
+from sekisho.web.admin.people import roles_router, tokens_router
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
@@ -42,6 +43,8 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         teams_router,
         users_router,
         tags_router,
+        roles_router,
+        tokens_router,
         budgets_router,
         limits_router,
         audit_router,

@@ -7,12 +7,14 @@ from sekisho.access.answers import AnswerStore
 from sekisho.access.audit import AuditQueries
 from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution
+from sekisho.access.grants import GrantRegister
 from sekisho.access.register import KeyRegister
 from sekisho.access.rules import RuleRegister
 from sekisho.access.sessions import Sessions
 from sekisho.access.tags import TagRegister
 from sekisho.access.teams import TeamRegister
 from sekisho.access.templates import TemplateRegister
+from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
@@ -52,6 +54,8 @@ class Services:
     calls: CallQueries
     spend: SpendQueries
     sessions: Sessions
+    grants: GrantRegister
+    tokens: TokenRegister
     distribution: Distribution
     models: Callable[[], tuple[Model, ...]]
     health: Callable[[], Health]
