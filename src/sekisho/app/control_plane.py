@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from sekisho.access.anchor import Anchor
+from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution, write_snapshot
 from sekisho.access.grants import GrantRegister
 from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
@@ -220,6 +221,7 @@ class ControlPlane:
     def services(self) -> "Services":
         """What the routes work with."""
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
+        from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
         from sekisho.web.admin.services import Services  # noqa: PLC0415  the web is imported after the snapshot
@@ -233,6 +235,9 @@ class ControlPlane:
             users=UserRegister(self._organisation, ORG_ID, self._clock, self),
             tags=TagRegister(self._organisation, ORG_ID, self._clock, self),
             templates=TemplateRegister(self._rules, rules, ORG_ID, self._clock, self, self._settings.time_zone),
+            declarations=DeclarationRegister(
+                SqlDeclarations(self._database), ORG_ID, self._clock, self, self._settings.time_zone, self._public_name
+            ),
             answers=SqlAnswers(self._database),
             audit=self._audit,
             spent=self._booked,
@@ -260,6 +265,11 @@ class ControlPlane:
     async def note_audit_head(self) -> None:
         """Note it now; what is wrong with the log, if anything, shows in `health`."""
         await self._anchor.note(ORG_ID)
+
+    def _public_name(self, name: str) -> str:
+        """The public name of a model on offer, by it or by an alias; "" if there is none."""
+        found = (model.name for model in self._models if name == model.name or name in model.aliases)
+        return next(found, "")
 
     async def close(self) -> None:
         """Note how far the audit log reaches and let go of the database."""

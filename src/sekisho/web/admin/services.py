@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sekisho.access.answers import AnswerStore
 from sekisho.access.audit import AuditQueries
+from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution
 from sekisho.access.grants import GrantRegister
 from sekisho.access.register import KeyRegister
@@ -45,6 +46,7 @@ class Services:
     users: UserRegister
     tags: TagRegister
     templates: TemplateRegister
+    declarations: DeclarationRegister
     answers: AnswerStore
     audit: AuditQueries
     spent: SpentQueries
