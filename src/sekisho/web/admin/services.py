@@ -18,7 +18,9 @@ from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
+from sekisho.record.bounds import BoundQueries
 from sekisho.record.calls import CallQueries
+from sekisho.record.events import EventStore
 from sekisho.record.spend import SpendQueries
 from sekisho.values import Model
 
@@ -53,6 +55,8 @@ class Services:
     booked: Callable[[int], Awaitable[Booked]]
     calls: CallQueries
     spend: SpendQueries
+    events: EventStore
+    bounds: BoundQueries
     sessions: Sessions
     grants: GrantRegister
     tokens: TokenRegister
