@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sekisho.access.answers import AnswerStore
 from sekisho.access.audit import AuditQueries
+from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution
 from sekisho.access.grants import GrantRegister
 from sekisho.access.register import KeyRegister
@@ -17,7 +18,9 @@ from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
+from sekisho.record.bounds import BoundQueries
 from sekisho.record.calls import CallQueries
+from sekisho.record.events import EventStore
 from sekisho.record.spend import SpendQueries
 from sekisho.values import Model
 
@@ -45,12 +48,15 @@ class Services:
     users: UserRegister
     tags: TagRegister
     templates: TemplateRegister
+    declarations: DeclarationRegister
     answers: AnswerStore
     audit: AuditQueries
     spent: SpentQueries
     booked: Callable[[int], Awaitable[Booked]]
     calls: CallQueries
     spend: SpendQueries
+    events: EventStore
+    bounds: BoundQueries
     sessions: Sessions
     grants: GrantRegister
     tokens: TokenRegister
