@@ -1,7 +1,8 @@
 """What the pages and the admin API work with: one bundle, made by the app, passed to every router."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from sekisho.access.answers import AnswerStore
 from sekisho.access.distribution import Distribution
@@ -30,6 +31,12 @@ class Health:
     damaged: dict[str, str]
 
 
+class BookedQuery(Protocol):
+    """One read of the ledger; `is_whole`: with all that is written by now."""
+
+    async def __call__(self, at_us: int, *, is_whole: bool = False) -> Booked: ...
+
+
 @dataclass(frozen=True)
 class Services:
     """The parts behind the routes. `master_digest` is None when no master key is configured."""
@@ -43,7 +50,7 @@ class Services:
     templates: TemplateRegister
     answers: AnswerStore
     spent: SpentQueries
-    booked: Callable[[int], Awaitable[Booked]]
+    booked: BookedQuery
     calls: CallQueries
     spend: SpendQueries
     sessions: Sessions
