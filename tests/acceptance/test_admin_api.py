@@ -256,14 +256,14 @@ async def test_a_code_opens_one_console_session(running):
     cookie = await sessions.redeem(code)
     assert cookie is not None
     assert await sessions.redeem(code) is None
-    assert await sessions.is_live(cookie)
-    assert not await sessions.is_live("another")
+    assert await sessions.user_of(cookie) == ""
+    assert await sessions.user_of("another") is None
     running.clock.advance(12 * 3600)
-    assert not await sessions.is_live(cookie)
+    assert await sessions.user_of(cookie) is None
     other = await sessions.redeem(await sessions.issue_code("operator"))
     assert other is not None
     await sessions.end(other)
-    assert not await sessions.is_live(other)
+    assert await sessions.user_of(other) is None
     late = await sessions.issue_code("operator")
     running.clock.advance(600)
     assert await sessions.redeem(late) is None

@@ -81,5 +81,6 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
                 task.cancel()
             await http.close()
             await local.close()
+            app.close()
             journal.close()
     log.debug("call process %s (%d) stopped", process_id, os.getpid())

@@ -7,6 +7,7 @@ import msgspec
 from fastapi import APIRouter
 
 from sekisho import __version__
+from sekisho.access.grants import GrantRegister
 from sekisho.access.register import KeyLabel
 from sekisho.access.sessions import Sessions
 from sekisho.calls.path import STAGES
@@ -44,20 +45,25 @@ def create_console(services: Services, *, is_simulated: bool, command: str) -> A
         version=__version__,
         command=command,
     )
-    return create_console_router(ConsoleCalls(services), LinkedSessions(services.sessions), info=info)
+    return create_console_router(ConsoleCalls(services), LinkedSessions(services.sessions, services.grants), info=info)
 
 
 class LinkedSessions:
-    """Sessions opened by one-time links: the operator's."""
+    """Sessions opened by one-time links: the operator's, and those of users who may see all calls."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, grants: GrantRegister) -> None:
         self._sessions = sessions
+        self._grants = grants
 
     async def redeem(self, code: str) -> str | None:
         return await self._sessions.redeem(code)
 
     async def find(self, token: str) -> ConsoleSession | None:
-        return ConsoleSession("admin") if await self._sessions.is_live(token) else None
+        user_id = await self._sessions.user_of(token)
+        if not user_id:
+            return None if user_id is None else ConsoleSession("admin")
+        principal = await self._grants.principal(user_id)
+        return ConsoleSession(user_id) if principal and principal.may("spend:read") else None
 
     async def end(self, token: str) -> None:
         await self._sessions.end(token)

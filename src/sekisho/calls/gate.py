@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sekisho.access.keys import KeyRing
+from sekisho.calls.strangers import Strangers
 from sekisho.clock import Clock
 from sekisho.dialects.translation import Translation
 from sekisho.errors import StoreUnavailable
@@ -142,11 +143,18 @@ class Gate:
     anchors: Anchors = field(default_factory=Anchors)
     learned: Learned = field(default_factory=Learned)
     owed: deque[Settled] = field(default_factory=deque)  # settlements that the journal could not take yet
+    strangers: Strangers = field(default_factory=Strangers)
 
     async def settle(self, settled: Settled) -> None:
         """Book the end of a call. Raises StoreUnavailable when it is not durable; it stays owed and is booked later."""
         self.owed.append(settled)
         await self.pay_owed()
+
+    def record_strangers(self, *, at_once: bool = False) -> None:
+        """Journal how often keys that are not known were tried. Raises StoreUnavailable; the count is then lost."""
+        org_id = self.registry.snapshot.org_id if self.registry.snapshot else ""
+        for record in self.strangers.take(org_id, self.clock.now_us(), at_once=at_once):
+            self.journal.append(record)
 
     async def pay_owed(self) -> None:
         """Book what is owed, oldest first; budgets and limits hear of it then. Raises StoreUnavailable."""

@@ -1,7 +1,8 @@
 """The journal's records: what the call plane says happened, and the control plane books.
 
 A call that costs money is opened before it is sent upstream and settled before its client sees the end; both are
-idempotent by call id. A call refused before that is one `Refused` record. Times are microseconds since the epoch.
+idempotent by call id. A call refused before that is one `Refused` record; requests without a known key are only
+counted. Times are microseconds since the epoch.
 """
 
 import msgspec
@@ -97,4 +98,14 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     stages_us: tuple[int, ...]
 
 
-Record = Opened | Settled | Refused
+class Unrecognised(msgspec.Struct, frozen=True, array_like=True, tag="u"):
+    """So many requests from one address came without a key that is known here, between two times."""
+
+    org_id: str
+    address: str
+    started_at: int
+    ended_at: int
+    calls: int
+
+
+Record = Opened | Settled | Refused | Unrecognised

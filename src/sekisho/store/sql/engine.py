@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -26,6 +27,12 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite+aiosqlite:///{path}"
 
 
+def readable_sqlite_url(path: Path) -> str:
+    """The database URL of a SQLite file that must not be changed, not even its journal mode."""
+    quoted = quote(quote(str(path.absolute())))  # SQLAlchemy takes one layer off, SQLite the other
+    return f"sqlite+aiosqlite:///file:{quoted}?mode=ro&uri=true"
+
+
 class Database:
     """One database, by SQLAlchemy URL: `sqlite+aiosqlite:///path` or `postgresql+asyncpg://...`."""
 
@@ -34,7 +41,8 @@ class Database:
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._write_lock = asyncio.Lock()
         if self.is_sqlite:
-            sa.event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
+            prepare = _prepare_readable_sqlite if "mode=ro" in url else _prepare_sqlite
+            sa.event.listen(self.engine.sync_engine, "connect", prepare)
             sa.event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
 
     async def close(self) -> None:
@@ -76,6 +84,13 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _prepare_readable_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=5000")
     cursor.close()
 
 

@@ -11,10 +11,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled
+from sekisho.ledger.journal import Attempt, Caller, Opened, Refused, Settled, Unrecognised
 from sekisho.ledger.journal_files import Batch
 from sekisho.store.sql import roll_ups
 from sekisho.store.sql.attempts import INT32_MAX, NAMED_IN_ATTEMPT, fitting, only_attempt, pack, row_of
+from sekisho.store.sql.audit import record_refusals
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.roll_ups import RUNNING
@@ -51,17 +52,22 @@ class SqlLedger:
     async def apply(self, batch: Batch) -> None:
         """Book the records and the segment's new offset, all or nothing."""
         async with self._database.write() as connection:
-            before = await self._rows(connection, {record.call_id for record in batch.records})
+            records = [record for record in batch.records if not isinstance(record, Unrecognised)]
+            refusals: list[Refused | Unrecognised] = [one for one in batch.records if isinstance(one, Unrecognised)]
+            before = await self._rows(connection, {record.call_id for record in records})
             after = dict(before)
             attempts: dict[bytes, tuple[Attempt, ...]] = {}
-            for record in batch.records:
+            for record in records:
                 row = after.get(record.call_id)
                 after[record.call_id] = changed = _fold(row, record)
+                if isinstance(record, Refused) and changed is not row:
+                    refusals.append(record)
                 if isinstance(record, Settled) and changed is not row and not changed["deployment"]:
                     attempts[record.call_id] = record.attempts
             numbers = await self._book(connection, before, after, attempts)
             await self._track_running(connection, after, batch.segment.process)
             await self._keep_offset(connection, batch.segment.name, batch.end_offset)
+            await record_refusals(connection, refusals)  # last: it takes the lock of the audit log
         self._names.remember(numbers)
 
     async def interrupt(self, process: str, now_us: int) -> int:
@@ -174,7 +180,7 @@ async def _advance(connection: AsyncConnection, name: str, by: int) -> int:
     return value
 
 
-def _fold(row: Row | None, record: Record) -> Row:
+def _fold(row: Row | None, record: Opened | Settled | Refused) -> Row:
     """The call's row once this record is known; the same object when it says nothing new."""
     match record:
         case Opened():

@@ -474,3 +474,14 @@ setting = sa.Table(
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("updated_by", sa.String(200), nullable=False),
 )
+
+declared = sa.Table(
+    "declared",  # what applied files stated, by address: whose it is, and what it was then
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("address", sa.String(1000), primary_key=True),  # a JSON list of kind and ids
+    sa.Column("is_made", sa.Boolean, nullable=False),  # an apply made the thing, or was told to adopt it
+    sa.Column("fields", sa.JSON, nullable=False),
+    sa.Column("applied_at", sa.BigInteger, nullable=False),
+    sa.Column("applied_by", sa.String(200), nullable=False),
+)

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from fastapi import APIRouter, FastAPI
 
 from sekisho import __version__
+from sekisho.web.admin.audit import audit_router
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.budgets import budgets_router
 from sekisho.web.admin.calls import calls_router
+from sekisho.web.admin.declarations import declarations_router
 from sekisho.web.admin.errors import handle_errors
 from sekisho.web.admin.internal import internal_router
 from sekisho.web.admin.keys import keys_router
@@ -18,6 +20,7 @@ from sekisho.web.admin.litellm_spend import litellm_spend_router
 from sekisho.web.admin.litellm_teams import litellm_teams_router
 from sekisho.web.admin.litellm_users import litellm_users_router
 from sekisho.web.admin.organisation import tags_router, teams_router, users_router
+from sekisho.web.admin.people import roles_router, tokens_router
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
@@ -40,8 +43,12 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         teams_router,
         users_router,
         tags_router,
+        roles_router,
+        tokens_router,
         budgets_router,
         limits_router,
+        audit_router,
+        declarations_router,
         calls_router,
         spend_router,
         status_router,

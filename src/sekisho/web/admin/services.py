@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sekisho.access.answers import AnswerStore
+from sekisho.access.audit import AuditQueries
+from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution
+from sekisho.access.grants import GrantRegister
 from sekisho.access.register import KeyRegister
 from sekisho.access.rules import RuleRegister
 from sekisho.access.sessions import Sessions
 from sekisho.access.tags import TagRegister
 from sekisho.access.teams import TeamRegister
 from sekisho.access.templates import TemplateRegister
+from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
@@ -22,13 +26,14 @@ from sekisho.values import Model
 
 @dataclass(frozen=True)
 class Health:
-    """How the control plane is. `journal_error` and `damaged` (by process) are empty when all is well."""
+    """How the control plane is. The errors and `damaged` (by process) are empty when all is well."""
 
     epoch: int
     processes: dict[str, int]
     journal_lag_bytes: int
     journal_error: str
     damaged: dict[str, str]
+    audit_error: str = ""
 
 
 class BookedQuery(Protocol):
@@ -48,12 +53,16 @@ class Services:
     users: UserRegister
     tags: TagRegister
     templates: TemplateRegister
+    declarations: DeclarationRegister
     answers: AnswerStore
+    audit: AuditQueries
     spent: SpentQueries
     booked: BookedQuery
     calls: CallQueries
     spend: SpendQueries
     sessions: Sessions
+    grants: GrantRegister
+    tokens: TokenRegister
     distribution: Distribution
     models: Callable[[], tuple[Model, ...]]
     health: Callable[[], Health]
