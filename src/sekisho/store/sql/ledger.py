@@ -16,6 +16,7 @@ from sekisho.ledger.journal_files import Batch
 from sekisho.store.sql import roll_ups
 from sekisho.store.sql.attempts import INT32_MAX, NAMED_IN_ATTEMPT, fitting, only_attempt, pack, row_of
 from sekisho.store.sql.audit import record_refusals
+from sekisho.store.sql.call_actions import keep_actions
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.roll_ups import RUNNING
@@ -65,6 +66,7 @@ class SqlLedger:
                 if isinstance(record, Settled) and changed is not row and not changed["deployment"]:
                     attempts[record.call_id] = record.attempts
             numbers = await self._book(connection, before, after, attempts)
+            await keep_actions(self._database, connection, batch.records)
             await self._track_running(connection, after, batch.segment.process)
             await self._keep_offset(connection, batch.segment.name, batch.end_offset)
             await record_refusals(connection, refusals)  # last: it takes the lock of the audit log

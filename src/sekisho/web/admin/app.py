@@ -11,6 +11,7 @@ from sekisho.web.admin.budgets import budgets_router
 from sekisho.web.admin.calls import calls_router
 from sekisho.web.admin.declarations import declarations_router
 from sekisho.web.admin.errors import handle_errors
+from sekisho.web.admin.events import events_router
 from sekisho.web.admin.internal import internal_router
 from sekisho.web.admin.keys import keys_router
 from sekisho.web.admin.limits import limits_router
@@ -51,6 +52,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         declarations_router,
         calls_router,
         spend_router,
+        events_router,
         status_router,
         litellm_keys_router,
         litellm_teams_router,

@@ -19,7 +19,9 @@ from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
+from sekisho.record.bounds import BoundQueries
 from sekisho.record.calls import CallQueries
+from sekisho.record.events import EventStore
 from sekisho.record.spend import SpendQueries
 from sekisho.values import Model
 
@@ -60,6 +62,8 @@ class Services:
     booked: BookedQuery
     calls: CallQueries
     spend: SpendQueries
+    events: EventStore
+    bounds: BoundQueries
     sessions: Sessions
     grants: GrantRegister
     tokens: TokenRegister
