@@ -162,16 +162,18 @@ class ControlPlane:
             self._drained.set()
             self._drained = asyncio.Event()
 
-    async def booked(self, at_us: int) -> Booked:
-        """What the ledger says of every budget once it has all that dead processes wrote. Raises StoreUnavailable when
-        that takes too long: who loads counters must not go on without it."""
+    async def booked(self, at_us: int, *, is_whole: bool = False) -> Booked:
+        """What the ledger says of every budget once it has all that dead processes wrote; if it is to be whole, also
+        what the living wrote before this was asked. Raises StoreUnavailable when that takes too long: who loads
+        counters must not go on without it."""
+        ends = self._drain.ends() if is_whole else {}
         try:
             async with asyncio.timeout(BOOKED_S):
-                while dead := self._drain.dead_processes():
+                while (dead := self._drain.dead_processes()) or not self._drain.has_booked(ends):
                     await self._drained.wait()
         except TimeoutError as error:
-            names = ", ".join(dead)
-            raise StoreUnavailable(f"Calls of ended processes are not booked yet: {names}. Try again.") from error
+            names = ", ".join(dead) or "living ones"
+            raise StoreUnavailable(f"Calls of these processes are not booked yet: {names}. Try again.") from error
         return await self._booked.booked(ORG_ID, at_us)
 
     async def drain_forever(self) -> None:

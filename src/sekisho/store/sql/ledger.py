@@ -20,11 +20,12 @@ from sekisho.store.sql.call_actions import keep_actions
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.roll_ups import RUNNING
-from sekisho.store.sql.tables import attempt, call, call_message, counter, journal_offset, running_call
+from sekisho.store.sql.tables import attempt, call, call_message, counter, ended_process, journal_offset, running_call
 from sekisho.values import Usage
 
 PROCESS_ENDED: Final = "process_ended"  # the error of a call whose process died before it settled
 TAGS_CHARACTERS = 900
+ENDED_KEPT_US: Final = 7 * 86_400_000_000
 
 USAGE_COLUMNS = Usage.__struct_fields__
 # The columns of `call` and `attempt` that hold the number of a name.
@@ -80,8 +81,15 @@ class SqlLedger:
             after = {call_id: _interrupted(row, now_us) for call_id, row in before.items()}
             numbers = await self._book(connection, before, after, {})
             await connection.execute(running_call.delete().where(running_call.c.process == process))
+            await self._note_end(connection, process, now_us)
         self._names.remember(numbers)
         return len(ids)
+
+    async def _note_end(self, connection: AsyncConnection, process: str, now_us: int) -> None:
+        """Keep that a process has ended until nobody can have counts of it any more."""
+        insert = self._database.insert(ended_process).values(process=process, ended_at=now_us)
+        await connection.execute(insert.on_conflict_do_update(index_elements=["process"], set_={"ended_at": now_us}))
+        await connection.execute(ended_process.delete().where(ended_process.c.ended_at < now_us - ENDED_KEPT_US))
 
     async def forget(self, segments: Sequence[str]) -> None:
         """Drop the offsets of segments that no longer exist."""

@@ -155,6 +155,13 @@ running_call = sa.Table(
     sqlite_with_rowid=False,
 )
 
+ended_process = sa.Table(
+    "ended_process",  # call processes that have died and are booked whole, for as long as counters may know of them
+    metadata,
+    sa.Column("process", sa.String(128), primary_key=True),
+    sa.Column("ended_at", sa.BigInteger, nullable=False),
+)
+
 attempt = sa.Table(
     "attempt",
     metadata,

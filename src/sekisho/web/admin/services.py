@@ -1,7 +1,8 @@
 """What the pages and the admin API work with: one bundle, made by the app, passed to every router."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from sekisho.access.answers import AnswerStore
 from sekisho.access.audit import AuditQueries
@@ -37,6 +38,12 @@ class Health:
     audit_error: str = ""
 
 
+class BookedQuery(Protocol):
+    """One read of the ledger; `is_whole`: with all that is written by now."""
+
+    async def __call__(self, at_us: int, *, is_whole: bool = False) -> Booked: ...
+
+
 @dataclass(frozen=True)
 class Services:
     """The parts behind the routes. `master_digest` is None when no master key is configured."""
@@ -52,7 +59,7 @@ class Services:
     answers: AnswerStore
     audit: AuditQueries
     spent: SpentQueries
-    booked: Callable[[int], Awaitable[Booked]]
+    booked: BookedQuery
     calls: CallQueries
     spend: SpendQueries
     events: EventStore
