@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from sekisho.access.keys import may_use
 from sekisho.calls.budgeting import audience_of, step_refusal
 from sekisho.calls.call import Call
-from sekisho.calls.ceiling import ceiling_nanousd, measure
+from sekisho.calls.ceiling import ceiling_nanousd
 from sekisho.calls.gate import Gate
 from sekisho.calls.shaping import shape, wire_of
 from sekisho.errors import BadRequest, NotAllowed
@@ -96,8 +96,3 @@ def _is_legal(call: Call, model: Model) -> bool:
     except BadRequest:
         return False
     return True
-
-
-def remeasured(gate: Gate, call: Call) -> Call:
-    """The call with its prompt bounded for the model that it has now."""
-    return replace(call, prompt=measure(gate, call))

@@ -35,16 +35,20 @@ _PROFILES = frozenset({"us", "eu", "apac", "jp", "au", "in", "global", "us-gov"}
 def measure(gate: Gate, call: Call) -> Prompt:
     """Bound the prompt: by the turn before it, else by its bytes.
 
-    By byte search, which may find a word where it means nothing."""
-    body, model = call.body, call.known_model
-    is_long = model.quirks.cache_ttl_1h and search.holds(body, b'"1h"')
-    longest_ttl: Literal["5m", "1h"] = "1h" if is_long else "5m"
+    By byte search, which may find a word where it means nothing. What is as it was in the turn before is not searched
+    again."""
     turn = _turn(call)
     anchored = gate.anchors.bound(turn) if turn else None
-    if anchored is not None and anchored.anchor.prompt_tokens + anchored.new_bytes < len(body):
-        new = _bytes_bound(call, anchored.new_history, anchored.changed_bytes)
-        return Prompt(anchored.anchor.prompt_tokens + new, longest_ttl, turn, anchored)
-    return Prompt(_bytes_bound(call, body), longest_ttl, turn)
+    if anchored is not None and anchored.anchor.prompt_tokens + len(anchored.new_text) < len(call.body):
+        anchor = anchored.anchor
+        tokens = anchor.prompt_tokens + _bytes_bound(call, anchored.new_text)
+        ttl = "1h" if anchor.longest_ttl == "1h" else _longest_ttl(call, anchored.new_text)
+        return Prompt(tokens, ttl, turn, anchored)
+    return Prompt(_bytes_bound(call, call.body), _longest_ttl(call, call.body), turn)
+
+
+def _longest_ttl(call: Call, text: bytes) -> Literal["5m", "1h"]:
+    return "1h" if call.known_model.quirks.cache_ttl_1h and search.holds(text, b'"1h"') else "5m"
 
 
 def counted(prompt: Prompt, tokens: int) -> Prompt:
@@ -116,10 +120,10 @@ def _turn(call: Call) -> Turn | None:
     return find_turn(chain, call.fields, call.headers.get(b"anthropic-beta", b""))
 
 
-def _bytes_bound(call: Call, text: bytes, more_bytes: int = 0) -> int:
+def _bytes_bound(call: Call, text: bytes) -> int:
     """The most tokens of a text that is a part of the prompt, with what the provider adds to the whole."""
     return prompt_tokens_bound(
-        len(text) + more_bytes,
+        len(text),
         images=search.count(text, b'"image'),
         compressed_documents=int(any(search.holds(text, word) for word in _UNPACKED[call.door])),
         context_tokens=call.known_model.context_tokens,
