@@ -288,6 +288,7 @@ class ControlPlane:
                 simulated=self._settings.simulated,
                 budgets=effective.budgets,
                 limits=effective.limits,
+                policies=effective.policies,
             )
             write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
