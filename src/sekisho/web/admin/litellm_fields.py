@@ -15,7 +15,7 @@ from sekisho.access.rules import RuleWrite, StoredRule
 from sekisho.access.terms import ModelBudget, Terms, max_budget_of, plan, terms_of
 from sekisho.errors import BadRequest
 from sekisho.ledger.windows import span_at
-from sekisho.values import END_OF_TIME, Budget, Model, Scope, Window
+from sekisho.values import END_OF_TIME, Budget, Model, Scope, ScopeKind, Window
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso, parse_since, usd
 
@@ -137,6 +137,11 @@ async def prepare_rules(services: Services, fields: TermFields, by: str) -> Plan
         return RuleWrite(write.put + shared.put, write.drop + shared.drop)
 
     return planner
+
+
+async def check_fields(services: Services, fields: TermFields, kind: ScopeKind, by: str) -> None:
+    """Before something is made: could its money and limits be as they were sent? Raises BadRequest, NotFound."""
+    (await prepare_rules(services, fields, by))(Scope(kind, ""), ())
 
 
 async def apply_fields(services: Services, fields: TermFields, scope: Scope, by: str) -> None:
