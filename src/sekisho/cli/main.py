@@ -45,6 +45,19 @@ _COMMANDS = {
             "使用額をチーム、ユーザー、キー、タグ、モデル、エージェントごとに表示します。",
         ),
     ),
+    "bounds": (
+        "sekisho.cli.events",
+        "bounds",
+        say(
+            "Show how much more than their cost calls had reserved, by agent and model.",
+            "コールの予約額と実費の比をエージェントとモデルごとに表示します。",
+        ),
+    ),
+    "events": (
+        "sekisho.cli.events",
+        "events",
+        say("Show which thresholds budgets have reached.", "予算がしきい値に達した記録を表示します。"),
+    ),
     "audit": ("sekisho.cli.audit", "app", ""),
     "plan": (
         "sekisho.cli.organisation",
