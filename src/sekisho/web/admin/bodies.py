@@ -13,7 +13,7 @@ from sekisho.web.admin.errors import render_error
 
 MOST_BYTES = 25_000_000
 MOST_DEPTH = 20
-MOST_DIGITS = 400
+MOST_DIGITS = 4000
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
