@@ -28,6 +28,10 @@ LISTS = (
     "/admin/v1/role-grants",
     "/key/list?return_full_object=true&size=100",
     "/key/list",
+    "/user/daily/activity?start_date=2025-11-01&end_date=2025-11-30",
+    "/team/daily/activity?start_date=2025-11-01&end_date=2025-11-30",
+    "/tag/daily/activity?start_date=2025-11-01&end_date=2025-11-30",
+    "/organization/daily/activity?start_date=2025-11-01&end_date=2025-11-30",
     "/team/list",
     "/user/list?page_size=100",
 )
@@ -47,6 +51,7 @@ class World:
     dice: random.Random
     teams: list[str] = field(default_factory=list)
     members: dict[str, dict[str, str]] = field(default_factory=dict)  # by team: role by user
+    aliases: dict[str, str] = field(default_factory=dict)
     users: dict[str, dict[str, str]] = field(default_factory=dict)  # by user: headers of a token
     secrets: list[tuple[str, str, str]] = field(default_factory=list)  # team, user, word
     objects: list[tuple[str, str, str]] = field(default_factory=list)  # team, user, path
@@ -104,7 +109,8 @@ async def add_team(world: World) -> None:
     await world.post("/admin/v1/teams", id=team, alias=alias, metadata={"note": note})
     world.teams.append(team)
     world.members[team] = {}
-    world.secrets += [(team, "", alias), (team, "", note)]
+    world.aliases[team] = alias
+    world.secrets.append((team, "", note))
     world.objects += [(team, "", f"/admin/v1/teams/{team}"), (team, "", f"/team/info?team_id={team}")]
 
 
@@ -146,8 +152,8 @@ async def answers(world: World, viewer: str, paths: list[str]) -> list[tuple[str
 def assert_hides(world: World, viewer: str, path: str, text: str) -> None:
     hidden = [word for team, user, word in world.secrets if not world.sees(viewer, team, user)]
     hidden += [name for name in world.users if not world.sees_user(viewer, name)]
-    mine = [team for team in world.teams if viewer in world.members[team]]
-    hidden += [team for team in world.teams if team not in mine]
+    mine = {team for team in world.teams if viewer in world.members[team]}  # a member may know what its team is called
+    hidden += [name for team in world.teams if team not in mine for name in (team, world.aliases[team])]
     for word in hidden:
         assert word not in text, (path, word, viewer)
 

@@ -101,7 +101,27 @@ ROUTES: dict[str, tuple[str, str]] = {
     "POST /tag/info": ("organisation:read", EVERYWHERE),
     "GET /tag/list": ("organisation:read", EVERYWHERE),
     "POST /tag/delete": ("organisation:write", EVERYWHERE),
+    "POST /key/regenerate": ("keys:write", SOMEWHERE),
+    "POST /key/{key}/regenerate": ("keys:write", SOMEWHERE),
+    "POST /key/{key}/reset_spend": ("budgets:write", EVERYWHERE),
     "GET /spend/logs": ("spend:read", EVERYWHERE),
+    "GET /spend/keys": ("spend:read", EVERYWHERE),
+    "GET /spend/tags": ("spend:read", EVERYWHERE),
+    "GET /spend/users": ("spend:read", EVERYWHERE),
+    "POST /spend/calculate": ("spend:read", EVERYWHERE),
+    "GET /global/spend": ("spend:read", EVERYWHERE),
+    "GET /global/spend/report": ("spend:read", EVERYWHERE),
+    "GET /user/daily/activity": ("spend:read", SOMEWHERE),
+    "GET /team/daily/activity": ("spend:read", SOMEWHERE),
+    "GET /tag/daily/activity": ("spend:read", SOMEWHERE),
+    "GET /organization/daily/activity": ("spend:read", SOMEWHERE),
+    "GET /organization/info": ("organisation:read", EVERYWHERE),
+    "GET /organization/list": ("organisation:read", EVERYWHERE),
+    "GET /admin/v1/bounds": ("spend:read", EVERYWHERE),
+    "GET /admin/v1/events": ("budgets:read", EVERYWHERE),
+    "GET /admin/v1/export": ("keys:read", EVERYWHERE),
+    "POST /admin/v1/plan": ("keys:read", EVERYWHERE),
+    "POST /admin/v1/apply": ("organisation:write", EVERYWHERE),
 }
 READ = {"organisation:read", "keys:read", "budgets:read", "limits:read", "spend:read"}
 MONEY = {"budgets:read", "budgets:write", "limits:read", "limits:write"}
@@ -147,8 +167,8 @@ async def ask(client: httpx.AsyncClient, name: str, headers: dict[str, str]) -> 
     for parameter in ("{team_id}", "{user_id}", "{name}"):
         path = path.replace(parameter, "nothing")
     path = "/".join("0" * 26 if part.startswith("{") else part for part in path.split("/"))
-    body = {"json": {}} if method in ("POST", "PATCH") else {}
-    return (await client.request(method, path, headers=headers, **body)).status_code
+    body: dict[str, str] | None = {} if method in ("POST", "PATCH", "PUT") else None
+    return (await client.request(method, path, headers=headers, json=body)).status_code
 
 
 async def test_every_route_is_in_the_table_and_every_line_of_the_table_is_a_route(running):

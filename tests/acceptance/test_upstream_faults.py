@@ -178,6 +178,12 @@ BROKEN = {
     "an event of a broken checksum": stream_of(
         converse_frames(SOME), with_bad_crc(event_frame("contentBlockStop", compact({"contentBlockIndex": 1})))
     ),
+    "an exception in one piece with what came before": stream_of(
+        converse_frames(SOME) + exception_frame("modelStreamErrorException", {"message": "Try again."})
+    ),
+    "a broken checksum in one piece with what came before": stream_of(
+        converse_frames(SOME) + with_bad_crc(event_frame("contentBlockStop", compact({"contentBlockIndex": 1})))
+    ),
     "half a frame": stream_of(converse_frames(SOME), converse_frames(SOME)[:-7]),
     "an end without a stop": stream_of(converse_frames(SOME)),
     "a reset": says(HEAD, chunk(converse_frames(SOME)), then="reset"),

@@ -16,6 +16,8 @@ class CallRow(msgspec.Struct, frozen=True):
 
     A running call has no `ended_at`, no usage and no cost yet. Caller, `door` and `model` are empty where they are not
     known: a settlement whose opening was lost. `agent`, `agent_version` and `session` are the client's own claims.
+    What a budget did to the call: `asked_model` was asked for, and `model` served in its place; the answer had at most
+    `clamped_tokens`, fewer than asked; it was held back for `delayed_ms`.
     """
 
     id: bytes
@@ -50,6 +52,9 @@ class CallRow(msgspec.Struct, frozen=True):
     first_byte_us: int = 0
     upstream_us: int = 0
     stages_us: tuple[int, ...] = ()
+    asked_model: str = ""
+    clamped_tokens: int = 0
+    delayed_ms: int = 0
 
 
 class AttemptRow(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from sekisho.dialects.bedrock.converse.reply import MEDIA_TYPE, failure_frame
 from sekisho.dialects.bedrock.event_stream import FrameDecoder, encode_frame
 from sekisho.dialects.bedrock.faults import raise_if_fault
 from sekisho.dialects.exchange import Event, Request
+from sekisho.dialects.failing import Failing
 from sekisho.dialects.passing import INVOKE_STREAM_EXCEPTIONS, chunk_of
 from sekisho.dialects.sse import SseParser, render_event
 from sekisho.errors import BadRequest, SekishoError
@@ -44,18 +45,25 @@ class ReplyParser:
 
     def __init__(self) -> None:
         self._decoder = FrameDecoder()
+        self._failing = Failing()
         self._messages = anthropic_messages.ReplyParser()
 
     @property
     def is_complete(self) -> bool:
         return self._messages.is_complete
 
+    @property
+    def failed(self) -> SekishoError | None:
+        """What ended the stream behind the last that `feed` returned."""
+        return self._failing.error
+
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
-        for frame in self._decoder.feed(data):
-            raise_if_fault(frame)
-            if frame.headers.get(":event-type") == "chunk":
-                events += self._messages.feed(render_event(chunk_of(frame.payload)))
+        with self._failing.behind(events):
+            for frame in self._decoder.feed(data):
+                raise_if_fault(frame)
+                if frame.headers.get(":event-type") == "chunk":
+                    events += self._messages.feed(render_event(chunk_of(frame.payload)))
         return events
 
     def whole(self, body: bytes) -> list[Event]:

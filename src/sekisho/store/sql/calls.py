@@ -13,11 +13,14 @@ from sekisho.store.sql.engine import Database
 from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
 from sekisho.store.sql.names import EMPTY, Names
 from sekisho.store.sql.spend_edges import first_id
-from sekisho.store.sql.tables import attempt, call, call_message, counter
+from sekisho.store.sql.tables import attempt, call, call_action, call_message, counter
 from sekisho.values import Usage
 
-_WITH_MESSAGE = sa.select(call, call_message.c.text.label("message")).outerjoin(
-    call_message, call_message.c.call_id == call.c.id
+_ACTIONS = ("asked_model", "clamped_tokens", "delayed_ms")
+_WITH_MESSAGE = (
+    sa.select(call, call_message.c.text.label("message"), *(call_action.c[name] for name in _ACTIONS))
+    .outerjoin(call_message, call_message.c.call_id == call.c.id)
+    .outerjoin(call_action, call_action.c.call_id == call.c.id)
 )
 
 
@@ -169,4 +172,7 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
         first_byte_us=row["first_byte_us"],
         upstream_us=row["upstream_us"],
         stages_us=tuple(msgspec.msgpack.decode(row["stages_us"], type=list[int])) if row["stages_us"] else (),
+        asked_model=row["asked_model"] or "",
+        clamped_tokens=row["clamped_tokens"] or 0,
+        delayed_ms=row["delayed_ms"] or 0,
     )

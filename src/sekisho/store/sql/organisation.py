@@ -255,6 +255,25 @@ async def read_teams(connection: AsyncConnection, org_id: str) -> tuple[Team, ..
     return tuple(_team(row) for row in (await connection.execute(query)).mappings())
 
 
+async def read_users(connection: AsyncConnection, org_id: str) -> tuple[User, ...]:
+    """All users in use."""
+    query = sa.select(person).where(person.c.org_id == org_id, person.c.deleted_at.is_(None)).order_by(person.c.id)
+    return tuple(_user(row) for row in (await connection.execute(query)).mappings())
+
+
+async def read_tags(connection: AsyncConnection, org_id: str) -> tuple[Tag, ...]:
+    """All tags in use."""
+    query = sa.select(tag).where(tag.c.org_id == org_id, tag.c.deleted_at.is_(None)).order_by(tag.c.name)
+    return tuple(_tag(row) for row in (await connection.execute(query)).mappings())
+
+
+async def read_members(connection: AsyncConnection, org_id: str) -> tuple[Member, ...]:
+    """All members of all teams."""
+    columns = team_member.c
+    query = sa.select(team_member).where(columns.org_id == org_id).order_by(columns.team_id, columns.user_id)
+    return tuple(Member(**row) for row in (await connection.execute(query)).mappings())
+
+
 async def _need_team(connection: AsyncConnection, org_id: str, team_id: str) -> None:
     if (await connection.execute(sa.select(team.c.id).where(*_is(team, org_id, team_id)))).first() is None:
         raise BadRequest(f"There is no team '{team_id[:60]}'. Create it first.", param="team_id")

@@ -44,7 +44,10 @@ class Attempt(BaseModel):
 
 
 class Call(BaseModel):
-    """One call. Costs are nano-USD. A running call has no `ended_at` and no cost yet."""
+    """One call. Costs are nano-USD. A running call has no `ended_at` and no cost yet.
+
+    What budgets did to it: `asked_model` was asked for, where `model` served in its place; the answer had at most
+    `clamped_tokens` (0: as many as asked); the call was held back for `delayed_ms`."""
 
     id: str
     change: int
@@ -77,6 +80,9 @@ class Call(BaseModel):
     first_byte_us: int
     upstream_us: int
     stages_us: list[int]
+    asked_model: str
+    clamped_tokens: int
+    delayed_ms: int
 
 
 class CallDetail(Call):

@@ -192,11 +192,7 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
         return key
 
     async def show(key: StoredKey, who: Principal) -> dict[str, Any]:
-        scope = Scope("key", key.id)
-        rules = await services.rules.of(scope)
-        terms = render_terms(rules, services.clock.now_us())
-        by = {"created_by": shown_by(who, "keys:read", key.created_by)}
-        return render(key) | by | terms | {"spend": await render_spend(services, rules, scope)}
+        return await show_key(services, key) | {"created_by": shown_by(who, "keys:read", key.created_by)}
 
     async def _is_same(reference: str, own: StoredKey) -> bool:
         try:
@@ -205,6 +201,14 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
             return False
 
     return router
+
+
+async def show_key(services: Services, key: StoredKey) -> dict[str, Any]:
+    """The key as LiteLLM shows it."""
+    scope = Scope("key", key.id)
+    rules = await services.rules.of(scope)
+    terms = render_terms(rules, services.clock.now_us())
+    return render(key) | terms | {"spend": await render_spend(services, rules, scope)}
 
 
 def render(key: StoredKey) -> dict[str, Any]:

@@ -147,17 +147,21 @@ def litellm_users_router(services: Services, authority: Authority) -> APIRouter:
         sight = who.sight("organisation:read")
         if not sight.covers(user_id=user.id):  # to a lead, without what concerns other teams
             seen = [one.team_id for one in await services.teams.memberships(user.id) if one.team_id in sight.team_ids]
-            return _render(user, who) | {"metadata": {}, "teams": seen}
+            by = {"created_by": shown_by(who, "organisation:read", user.created_by)}
+            return render_user(user) | by | {"metadata": {}, "teams": seen}
         scope = Scope("user", user.id)
         rules = await services.rules.of(scope)
         terms = render_terms(rules, services.clock.now_us())
         teams = [one.team_id for one in await services.teams.memberships(user.id)]
-        return _render(user, who) | terms | {"teams": teams, "spend": await render_spend(services, rules, scope)}
+        by = {"created_by": shown_by(who, "organisation:read", user.created_by)}
+        shown = render_user(user) | by | terms
+        return shown | {"teams": teams, "spend": await render_spend(services, rules, scope)}
 
     return router
 
 
-def _render(user: User, who: Principal) -> dict[str, Any]:
+def render_user(user: User) -> dict[str, Any]:
+    """The user as LiteLLM shows it, without its teams, its spend, its budgets and its limits."""
     return {
         "user_id": user.id,
         "user_email": user.email or None,
@@ -166,6 +170,6 @@ def _render(user: User, who: Principal) -> dict[str, Any]:
         "organization_id": user.org_id,
         "metadata": user.metadata,
         "created_at": iso(user.created_at),
-        "created_by": shown_by(who, "organisation:read", user.created_by),
+        "created_by": user.created_by,
         "updated_at": iso(user.updated_at),
     }

@@ -76,6 +76,7 @@ class CallDoor:
             headers=headers,
             read_body=lambda: read_body(receive, headers, gate.limits),
             trail=Trail(gate.clock.monotonic_us()),
+            wait=lambda seconds: client.wait(seconds),
             path_model=unquote(model),
             path_stream=is_stream,
         )
