@@ -71,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     client_send_timeout_s: Seconds = 120.0
     keepalive_s: Seconds = 15.0
     shutdown_grace_s: Seconds = 30.0
+    valkey_url: SecretRef | None = None
+    valkey_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.5
+    limits_fail_mode: Literal["closed", "open"] = "closed"
     journal_durability: Literal["process", "power"] = "process"
     language: Language = "en"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -105,10 +108,10 @@ def load_settings(
             problems.append(f"{source} must be {_wanted(FIELDS[name].type)}, not '{raw}'.")
         except ValueError as error:
             problems.append(f"{source}: {error}.")
-    if values.get("call_processes", 1) > 1:
+    if values.get("call_processes", 1) > 1 and values.get("valkey_url") is None:
         problems.append(
-            "call_processes must be 1: budgets and limits are counted in the memory of the call process, "
-            "and several would each allow the whole amount."
+            "call_processes above 1 needs valkey_url (SEKISHO_VALKEY_URL): without a Valkey or Redis each process "
+            "counts budgets and limits in its own memory, and would allow the whole amount."
         )
     if problems:
         raise SettingsError(problems)
@@ -180,7 +183,7 @@ def _find(name: str, env: Mapping[str, str], file: Mapping[str, Any]) -> tuple[s
 
 def _parse(name: str, raw: Any, variable: str) -> Any:
     """The value of one setting. `variable`: the environment variable that holds `raw`, empty if it is from the file."""
-    if name == "master_key":
+    if name in ("master_key", "valkey_url"):
         ref = parse_secret(_text(raw))
         return SecretRef("env", variable) if variable and ref.kind == "literal" else ref
     if name == "aws_region":

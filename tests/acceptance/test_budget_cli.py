@@ -129,6 +129,12 @@ async def test_what_happens_at_a_per_cent_is_said_on_the_command_line(sekisho, h
     assert (unknown.exit_code, "no model 'nothing'" in unknown.stderr) == (1, True)
 
 
+async def test_nothing_has_happened_yet_and_no_call_was_bounded(sekisho):
+    assert (await sekisho("events")).stderr == "Nothing has happened yet.\n"
+    assert (await sekisho("events --json")).stdout == "[]\n"
+    assert (await sekisho("bounds")).stdout.split()[:3] == ["agent", "model", "calls"]
+
+
 async def test_a_limit_is_made_changed_and_taken_away(sekisho, home):
     made = json.loads((await sekisho("limit create org:default --rpm 5 --json")).stdout)
     assert "5 calls/min, 2 at once" in (await sekisho(f"limit update {made['id']} --parallel 2")).stdout

@@ -9,14 +9,14 @@ import socket
 from pathlib import Path
 
 from sekisho.access.keys import digest, load_or_create_pepper
+from sekisho.app.counting import open_counters
 from sekisho.app.follow import SnapshotFollower, load_snapshot
-from sekisho.app.loading import CounterLoader
+from sekisho.app.loading import LedgerReads
 from sekisho.app.signals import orderly_stop
 from sekisho.calls.gate import Gate, Limits, Registry
 from sekisho.clock import SystemClock
 from sekisho.ledger.journal_files import JournalWriter
 from sekisho.settings import Settings
-from sekisho.store.counters.memory import MemoryCounters
 from sekisho.upstream.http1 import Http1Client
 from sekisho.upstream.providers import Providers
 from sekisho.web.doors.app import DoorApp
@@ -52,16 +52,17 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     local = Http1Client(connect_timeout_s=settings.connect_timeout_s)
     limits = limits_of(settings)
     journal = JournalWriter(home / "journal", process_id, durability=settings.journal_durability)
-    counters = MemoryCounters(clock)
-    loader = CounterLoader(local, socket_path, process_id, counters)
+    pepper = load_or_create_pepper(home)
+    counting = open_counters(settings, clock, process_id, pepper, LedgerReads(local, socket_path))
+    loader = counting.loader
     if registry.snapshot is not None:
         await loader.configure(registry.snapshot)
     gate = Gate(
         clock=clock,
         registry=registry,
-        digest=functools.partial(digest, load_or_create_pepper(home)),
+        digest=functools.partial(digest, pepper),
         journal=journal,
-        counters=counters,
+        counters=counting.counters,
         language=settings.language,
         upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
         limits=limits,
@@ -72,13 +73,14 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     gc.set_threshold(*_GC_THRESHOLDS)
     gc.freeze()  # what lives as long as the process is not walked again at each collection
     follower = SnapshotFollower(local, socket_path, process_id, registry, loader.configure)
-    background = [asyncio.create_task(follower.run()), asyncio.create_task(loader.run())]
+    background = [asyncio.create_task(run()) for run in (follower.run, *counting.loops)]
     with orderly_stop():
         try:
             await server.serve(listener)
         finally:
             for task in background:
                 task.cancel()
+            await asyncio.wait(background)
             await http.close()
             await local.close()
             app.close()

@@ -31,13 +31,14 @@ from sekisho.access.teams import TeamRegister
 from sekisho.access.templates import TemplateRegister
 from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
+from sekisho.app.alerts import Alerts
 from sekisho.app.signals import orderly_stop
 from sekisho.clock import Clock, SystemClock
 from sekisho.errors import SekishoError, StoreUnavailable
 from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader
-from sekisho.values import Credential, Delivery, Model, Snapshot, VirtualKey
+from sekisho.values import Budget, Credential, Delivery, Model, Snapshot, VirtualKey
 from sekisho.web.doors.asgi import send_whole
 from sekisho.web.doors.forward import FORWARDED
 
@@ -55,6 +56,7 @@ MASTER_KEY_ID = "master"
 DRAIN_S = 0.1
 DRAIN_BACKOFF_S = 5.0
 CREDENTIALS_S = 10.0
+ALERT_S = 2.0
 ANCHOR_S = 60.0
 LOCK_WAIT_S = 10.0
 LOCK_POLL_S = 0.05
@@ -98,6 +100,7 @@ class ControlPlane:
         from sekisho.store.sql.booked import SqlBooked  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.calls import SqlCalls  # noqa: PLC0415
         from sekisho.store.sql.effective import SqlEffective  # noqa: PLC0415
+        from sekisho.store.sql.events import SqlEvents  # noqa: PLC0415
         from sekisho.store.sql.keys import SqlKeys  # noqa: PLC0415
         from sekisho.store.sql.ledger import SqlLedger  # noqa: PLC0415
         from sekisho.store.sql.names import Names  # noqa: PLC0415
@@ -118,6 +121,10 @@ class ControlPlane:
         self._sessions = SqlSessions(database)
         self._calls = SqlCalls(database, names)
         self._spend = SqlSpend(database, names)
+        self._names = names
+        self._events = SqlEvents(database)
+        self._alerts = Alerts(self._booked, self._events, ORG_ID, clock)
+        self._budgets: tuple[Budget, ...] = ()
         self._snapshot_path = snapshot_path(home)
         self._settings = settings
         self._clock = clock
@@ -155,16 +162,18 @@ class ControlPlane:
             self._drained.set()
             self._drained = asyncio.Event()
 
-    async def booked(self, at_us: int) -> Booked:
-        """What the ledger says of every budget once it has all that dead processes wrote. Raises StoreUnavailable when
-        that takes too long: who loads counters must not go on without it."""
+    async def booked(self, at_us: int, *, is_whole: bool = False) -> Booked:
+        """What the ledger says of every budget once it has all that dead processes wrote; if it is to be whole, also
+        what the living wrote before this was asked. Raises StoreUnavailable when that takes too long: who loads
+        counters must not go on without it."""
+        ends = self._drain.ends() if is_whole else {}
         try:
             async with asyncio.timeout(BOOKED_S):
-                while dead := self._drain.dead_processes():
+                while (dead := self._drain.dead_processes()) or not self._drain.has_booked(ends):
                     await self._drained.wait()
         except TimeoutError as error:
-            names = ", ".join(dead)
-            raise StoreUnavailable(f"Calls of ended processes are not booked yet: {names}. Try again.") from error
+            names = ", ".join(dead) or "living ones"
+            raise StoreUnavailable(f"Calls of these processes are not booked yet: {names}. Try again.") from error
         return await self._booked.booked(ORG_ID, at_us)
 
     async def drain_forever(self) -> None:
@@ -221,6 +230,7 @@ class ControlPlane:
     def services(self) -> "Services":
         """What the routes work with."""
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
+        from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
@@ -245,6 +255,8 @@ class ControlPlane:
             time_zone=self._settings.time_zone,
             calls=self._calls,
             spend=self._spend,
+            events=self._events,
+            bounds=SqlBounds(self._database, self._names),
             sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
             grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
             tokens=TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock),
@@ -255,6 +267,19 @@ class ControlPlane:
             master_digest=self._master[0].digest if self._master else None,
             simulated=self._settings.simulated,
         )
+
+    async def alert_forever(self) -> None:
+        """Look every few seconds whether budgets have reached a threshold."""
+        while True:
+            try:
+                await self.alert()
+            except Exception as error:  # a background loop: what is missed now is found the next time
+                log.error("the thresholds of budgets cannot be looked at; trying again", exc_info=error)
+            await asyncio.sleep(ALERT_S)
+
+    async def alert(self) -> None:
+        """Write an event for every threshold of a budget that is reached."""
+        await self._alerts.look(self._budgets)
 
     async def anchor_forever(self) -> None:
         """Note the newest entry of the audit log outside the database, once a minute."""
@@ -280,6 +305,7 @@ class ControlPlane:
         """Build the snapshot from the database, write it, hand it out; its epoch."""
         async with self._publishing:
             effective = await self._effective.current(ORG_ID)
+            self._budgets = effective.budgets
             snapshot = Snapshot(
                 epoch=effective.epoch,
                 org_id=ORG_ID,
@@ -288,6 +314,7 @@ class ControlPlane:
                 simulated=self._settings.simulated,
                 budgets=effective.budgets,
                 limits=effective.limits,
+                leads=effective.leads,
                 policies=effective.policies,
             )
             write_snapshot(self._snapshot_path, snapshot)
@@ -431,6 +458,7 @@ async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", l
             group.create_task(plane.drain_forever()),
             group.create_task(plane.refresh_credentials_forever()),
             group.create_task(plane.anchor_forever()),
+            group.create_task(plane.alert_forever()),
         ]
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         try:

@@ -52,6 +52,7 @@ class Trail:
     seen: "Call | None" = None
     awaited: Translation | None = None
     is_opened: bool = False
+    asked_us: int = 0  # when the counters were asked that admitted it
     first_byte_us: int = 0
 
     def stages_us(self) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """What a caller is told when a policy does not allow a call: which policy, what of it, whom to ask."""
 
 from sekisho.access.policies import Denied, PolicyGate, hours_text
-from sekisho.calls.budgeting import language_of
+from sekisho.calls.budgeting import audience_of
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.errors import NotAllowed
@@ -52,7 +52,7 @@ def denial(gate: Gate, call: Call, denied: Denied) -> NotAllowed:
         "hours": "; ".join(f"{hours_text(one)} ({one.time_zone})" for one in policy.hours),
     }
     param = "model" if denied.gate in ("model", "provider", "region", "geography", "account") else None
-    if language_of(gate, call) == "ja":
+    if audience_of(gate, call).language == "ja":
         reason = _JA[denied.gate].format(**words)
         scope = _JA_SCOPES[policy.scope.kind].format(id=policy.scope.id)
         return NotAllowed(

@@ -46,6 +46,19 @@ _COMMANDS = {
             "使用額をチーム、ユーザー、キー、タグ、モデル、エージェントごとに表示します。",
         ),
     ),
+    "bounds": (
+        "sekisho.cli.events",
+        "bounds",
+        say(
+            "Show how much more than their cost calls had reserved, by agent and model.",
+            "コールの予約額と実費の比をエージェントとモデルごとに表示します。",
+        ),
+    ),
+    "events": (
+        "sekisho.cli.events",
+        "events",
+        say("Show which thresholds budgets have reached.", "予算がしきい値に達した記録を表示します。"),
+    ),
     "audit": ("sekisho.cli.audit", "app", ""),
     "plan": (
         "sekisho.cli.organisation",
@@ -64,6 +77,19 @@ _COMMANDS = {
         "sekisho.cli.organisation",
         "export",
         say("Write the organisation as a file.", "組織をファイルに書き出します。"),
+    ),
+    "backup": (
+        "sekisho.cli.backup",
+        "backup",
+        say(
+            "Write everything to one file, also while Sekisho is serving.",
+            "すべてのデータを 1 つのファイルに書き出します。稼働中でも使えます。",
+        ),
+    ),
+    "restore": (
+        "sekisho.cli.backup",
+        "restore",
+        say("Make a new home from a backup.", "バックアップから新しいデータフォルダーを作ります。"),
     ),
     "console": (
         "sekisho.cli.console",

@@ -8,21 +8,10 @@ from typing import Protocol
 
 import msgspec
 
-from sekisho.ledger.counters import JournalPosition, Spent
-from sekisho.values import Budget, Scope
+from sekisho.ledger.counters import JournalPosition, OpenCall, Spent
+from sekisho.values import Budget
 
 _SEGMENT = re.compile(r"(?P<process>.+)-(?P<number>\d+)\.log")
-
-
-class OpenCall(msgspec.Struct, frozen=True):
-    """A call that the ledger has opened and not settled: who admitted it, when, and the bound that it may cost."""
-
-    call_id: bytes
-    process: str
-    admitted_at: int
-    bound_nanousd: int
-    model: str
-    scopes: tuple[Scope, ...]
 
 
 class Booked(msgspec.Struct, frozen=True):

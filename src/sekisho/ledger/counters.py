@@ -14,6 +14,8 @@ So a settled call is either before that place, and in the sums, or behind it, an
 neither. The engine keeps settled calls until a read says that the ledger has them.
 """
 
+import asyncio
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -124,6 +126,17 @@ class Standing(msgspec.Struct, frozen=True):
     is_loaded: bool
 
 
+class OpenCall(msgspec.Struct, frozen=True):
+    """A call that the ledger has opened and not settled: who admitted it, when, and the bound that it may cost."""
+
+    call_id: bytes
+    process: str
+    admitted_at: int
+    bound_nanousd: int
+    model: str
+    scopes: tuple[Scope, ...]
+
+
 class LoadTicket(msgspec.Struct, frozen=True):
     """Leave to load shared counters from a ledger read that is made now.
 
@@ -178,4 +191,31 @@ class Counters(Protocol):
 
     async def standings(self) -> tuple[Standing, ...]:
         """Every budget, as it stands in its window of now. A fixed one is left out before and after its window."""
+        ...
+
+
+class SharedCounters(Counters, Protocol):
+    """Counters that several processes share, and that can be lost while they live."""
+
+    load_wanted: asyncio.Event
+    """Set when a read of the ledger is wanted at once."""
+
+    async def begin_load(self, *, is_urgent: bool = False) -> LoadTicket | None:
+        """Leave to read the ledger now; None when another process does it or has just done it.
+
+        Raises StoreUnavailable."""
+        ...
+
+    async def load_ledger(
+        self,
+        spent: tuple[Spent, ...],
+        booked: Mapping[str, JournalPosition | None],
+        open_calls: tuple[OpenCall, ...],
+        ticket: LoadTicket,
+    ) -> bool:
+        """Put in one consistent read of the ledger, made after `ticket` was given; whether it was taken.
+
+        `booked`: how far the journal of each process is in it, None for one that has ended. Raises StoreUnavailable.
+        When the ticket says that the counters are lost, the read must hold every open record that was durable
+        `admission_valid_us` after it was given."""
         ...

@@ -16,6 +16,8 @@ class CallRow(msgspec.Struct, frozen=True):
 
     A running call has no `ended_at`, no usage and no cost yet. Caller, `door` and `model` are empty where they are not
     known: a settlement whose opening was lost. `agent`, `agent_version` and `session` are the client's own claims.
+    What a budget did to the call: `asked_model` was asked for, and `model` served in its place; the answer had at most
+    `clamped_tokens`, fewer than asked; it was held back for `delayed_ms`.
     """
 
     id: bytes
@@ -50,6 +52,9 @@ class CallRow(msgspec.Struct, frozen=True):
     first_byte_us: int = 0
     upstream_us: int = 0
     stages_us: tuple[int, ...] = ()
+    asked_model: str = ""
+    clamped_tokens: int = 0
+    delayed_ms: int = 0
 
 
 class AttemptRow(msgspec.Struct, frozen=True):
@@ -68,8 +73,18 @@ class AttemptRow(msgspec.Struct, frozen=True):
     upstream_request_id: str
 
 
+class Part(msgspec.Struct, frozen=True):
+    """Calls of these teams, and of this user."""
+
+    team_ids: tuple[str, ...] = ()
+    user_id: str = ""
+
+
 class CallFilter(msgspec.Struct, frozen=True):
-    """Which calls; an empty field means any. `since` <= start of the call < `until`. `is_ended`: not those running."""
+    """Which calls; an empty field means any. `since` <= start of the call < `until`. `is_ended`: not those running.
+
+    `part`: only of this part of the organisation.
+    """
 
     key_id: str = ""
     user_id: str = ""
@@ -79,6 +94,7 @@ class CallFilter(msgspec.Struct, frozen=True):
     since: int | None = None
     until: int | None = None
     is_ended: bool = False
+    part: Part | None = None
 
 
 ANY_CALL = CallFilter()

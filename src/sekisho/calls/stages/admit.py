@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from sekisho.access.keys import scopes_of
 from sekisho.calls.acting import act, remeasured
 from sekisho.calls.answer import Answer
-from sekisho.calls.budgeting import ending_words, language_of, refusal
-from sekisho.calls.call import AttemptNote, Call
+from sekisho.calls.budgeting import audience_of, ending_words, refusal
+from sekisho.calls.call import AttemptNote, Call, Trail
 from sekisho.calls.ceiling import ceiling_nanousd, counted, least_output_tokens, measure, shortened, tokenizer_of
 from sekisho.calls.gate import Gate, Outcome
 from sekisho.calls.reply import Next, Reply
@@ -45,6 +45,8 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
         raise
     call.trail.is_opened = True
     try:
+        if gate.clock.monotonic_us() - call.trail.asked_us > gate.counters.admission_valid_us:
+            raise StoreUnavailable("The call could not be recorded in time. Try again.")
         reply = await next(admitted)
     except Exception as cause:  # also a fault of ours: what was opened is settled, whatever happens
         error = cause if isinstance(cause, SekishoError) else Internal()
@@ -60,7 +62,7 @@ async def _admitted(gate: Gate, call: Call) -> tuple[Call, Opened]:
     call = _bounded(gate, replace(call, prompt=measure(gate, call)), gate.limits.max_attempts)
     heeds_steps, delayed_ms = True, 0
     for _ in range(_MOST_TRIES):
-        verdict = await _verdict(gate, _demand(gate, call, heeds_steps=heeds_steps))
+        verdict = await _verdict(gate, call.trail, _demand(gate, call, heeds_steps=heeds_steps))
         if isinstance(verdict, Admitted):
             return call, _opened(call, verdict, delayed_ms)
         if isinstance(verdict, Due):
@@ -74,7 +76,7 @@ async def _admitted(gate: Gate, call: Call) -> tuple[Call, Opened]:
             break
         call = smaller
     assert not isinstance(verdict, Admitted | Due)
-    raise refusal(verdict, language_of(gate, call))
+    raise refusal(verdict, audience_of(gate, call))
 
 
 async def _smaller(gate: Gate, call: Call, verdict: NoRoom) -> Call | None:
@@ -90,7 +92,7 @@ async def _smaller(gate: Gate, call: Call, verdict: NoRoom) -> Call | None:
     shorter = shortened(gate, call, call.prompt, room)
     if shorter is None:
         return None
-    return replace(_bounded(gate, shorter, 1), ending=ending_words(verdict, language_of(gate, call)))
+    return replace(_bounded(gate, shorter, 1), ending=ending_words(verdict, audience_of(gate, call)))
 
 
 async def _counted(gate: Gate, call: Call, room_nanousd: int) -> Call:
@@ -137,10 +139,11 @@ def _opened(call: Call, admitted: Admitted, delayed_ms: int) -> Opened:
     )
 
 
-async def _verdict(gate: Gate, demand: Demand) -> Verdict:
+async def _verdict(gate: Gate, trail: Trail, demand: Demand) -> Verdict:
     """Ask the counters; while they do not know yet what was spent (a process has just started), wait a little."""
     ends_by_us = gate.clock.monotonic_us() + int(gate.limits.start_timeout_s * 1_000_000)
     while True:
+        trail.asked_us = gate.clock.monotonic_us()
         verdict = await gate.counters.admit(demand)
         if not isinstance(verdict, NotLoaded) or gate.clock.monotonic_us() >= ends_by_us:
             return verdict

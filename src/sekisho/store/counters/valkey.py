@@ -20,7 +20,6 @@ import libvalkey
 
 from sekisho.clock import Clock
 from sekisho.errors import StoreUnavailable
-from sekisho.ledger.booked import OpenCall
 from sekisho.ledger.counters import (
     Admitted,
     Demand,
@@ -28,6 +27,7 @@ from sekisho.ledger.counters import (
     JournalPosition,
     LimitKind,
     LoadTicket,
+    OpenCall,
     Spent,
     Standing,
     TooFast,

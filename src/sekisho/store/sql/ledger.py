@@ -16,14 +16,16 @@ from sekisho.ledger.journal_files import Batch
 from sekisho.store.sql import roll_ups
 from sekisho.store.sql.attempts import INT32_MAX, NAMED_IN_ATTEMPT, fitting, only_attempt, pack, row_of
 from sekisho.store.sql.audit import record_refusals
+from sekisho.store.sql.call_actions import keep_actions
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.roll_ups import RUNNING
-from sekisho.store.sql.tables import attempt, call, call_message, counter, journal_offset, running_call
+from sekisho.store.sql.tables import attempt, call, call_message, counter, ended_process, journal_offset, running_call
 from sekisho.values import Usage
 
 PROCESS_ENDED: Final = "process_ended"  # the error of a call whose process died before it settled
 TAGS_CHARACTERS = 900
+ENDED_KEPT_US: Final = 7 * 86_400_000_000
 
 USAGE_COLUMNS = Usage.__struct_fields__
 # The columns of `call` and `attempt` that hold the number of a name.
@@ -64,6 +66,7 @@ class SqlLedger:
                 if isinstance(record, Settled) and changed is not row and not changed["deployment"]:
                     attempts[record.call_id] = record.attempts
             numbers = await self._book(connection, before, after, attempts)
+            await keep_actions(self._database, connection, batch.records)
             await self._track_running(connection, after, batch.segment.process)
             await self._keep_offset(connection, batch.segment.name, batch.end_offset)
             await record_refusals(connection, refusals)  # last: it takes the lock of the audit log
@@ -78,8 +81,15 @@ class SqlLedger:
             after = {call_id: _interrupted(row, now_us) for call_id, row in before.items()}
             numbers = await self._book(connection, before, after, {})
             await connection.execute(running_call.delete().where(running_call.c.process == process))
+            await self._note_end(connection, process, now_us)
         self._names.remember(numbers)
         return len(ids)
+
+    async def _note_end(self, connection: AsyncConnection, process: str, now_us: int) -> None:
+        """Keep that a process has ended until nobody can have counts of it any more."""
+        insert = self._database.insert(ended_process).values(process=process, ended_at=now_us)
+        await connection.execute(insert.on_conflict_do_update(index_elements=["process"], set_={"ended_at": now_us}))
+        await connection.execute(ended_process.delete().where(ended_process.c.ended_at < now_us - ENDED_KEPT_US))
 
     async def forget(self, segments: Sequence[str]) -> None:
         """Drop the offsets of segments that no longer exist."""

@@ -125,12 +125,41 @@ call_message = sa.Table(
     sqlite_with_rowid=False,
 )
 
+call_action = sa.Table(
+    "call_action",
+    metadata,
+    sa.Column("call_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("asked_model", sa.String(1000), nullable=False),
+    sa.Column("clamped_tokens", sa.BigInteger, nullable=False),
+    sa.Column("delayed_ms", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+event = sa.Table(
+    "event",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), nullable=False),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("key", sa.String(200), nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("detail", sa.JSON, nullable=False),
+    sa.UniqueConstraint("org_id", "kind", "key"),
+)
+
 running_call = sa.Table(
     "running_call",
     metadata,
     sa.Column("call_id", sa.LargeBinary(16), primary_key=True),
     sa.Column("process", sa.String(64), nullable=False, index=True),
     sqlite_with_rowid=False,
+)
+
+ended_process = sa.Table(
+    "ended_process",  # call processes that have died and are booked whole, for as long as counters may know of them
+    metadata,
+    sa.Column("process", sa.String(128), primary_key=True),
+    sa.Column("ended_at", sa.BigInteger, nullable=False),
 )
 
 attempt = sa.Table(

@@ -6,9 +6,10 @@ import msgspec
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
+from sekisho.access.roles import Principal
 from sekisho.clock import id_text, parse_id
 from sekisho.errors import BadRequest, NotFound
-from sekisho.record.calls import AttemptRow, CallFilter, CallRow
+from sekisho.record.calls import AttemptRow, CallFilter, CallRow, Part
 from sekisho.values import Usage
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.services import Services
@@ -43,7 +44,10 @@ class Attempt(BaseModel):
 
 
 class Call(BaseModel):
-    """One call. Costs are nano-USD. A running call has no `ended_at` and no cost yet."""
+    """One call. Costs are nano-USD. A running call has no `ended_at` and no cost yet.
+
+    What budgets did to it: `asked_model` was asked for, where `model` served in its place; the answer had at most
+    `clamped_tokens` (0: as many as asked); the call was held back for `delayed_ms`."""
 
     id: str
     change: int
@@ -76,6 +80,9 @@ class Call(BaseModel):
     first_byte_us: int
     upstream_us: int
     stages_us: list[int]
+    asked_model: str
+    clamped_tokens: int
+    delayed_ms: int
 
 
 class CallDetail(Call):
@@ -93,10 +100,12 @@ class CallPage(BaseModel):
 
 def calls_router(services: Services, authority: Authority) -> APIRouter:
     """Routes for administrators."""
-    router = APIRouter(prefix="/admin/v1", tags=["calls"], dependencies=[Depends(authority.require("spend:read"))])
+    router = APIRouter(prefix="/admin/v1", tags=["calls"])
+    reader = Annotated[Principal, Depends(authority.within("spend:read"))]
 
     @router.get("/calls")
     async def list_calls(
+        who: reader,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
         before: str = "",
         key_id: str = "",
@@ -116,6 +125,7 @@ def calls_router(services: Services, authority: Authority) -> APIRouter:
             status=status,
             since=parse_since(since, "since"),
             until=parse_until(until, "until"),
+            part=part_of(who),
         )
         cursor = parse_call_id(before, "before") if before else None
         rows = await services.calls.recent(services.org_id, limit=limit + 1, before=cursor, where=where)
@@ -123,16 +133,22 @@ def calls_router(services: Services, authority: Authority) -> APIRouter:
         return CallPage(calls=calls, next=calls[-1].id if len(rows) > limit else None)
 
     @router.get("/calls/{call_id}")
-    async def get_call(call_id: str) -> CallDetail:
+    async def get_call(call_id: str, who: reader) -> CallDetail:
         """One call with its tries."""
         raw = parse_call_id(call_id, "call_id")
         row = await services.calls.find(services.org_id, raw)
-        if row is None:
+        if row is None or not who.sight("spend:read").covers(team_id=row.team_id, user_id=row.user_id):
             raise NotFound("There is no such call.")
         attempts = (await services.calls.attempts([raw])).get(raw, [])
         return CallDetail(attempts=[_attempt(one) for one in attempts], **_call_fields(row))
 
     return router
+
+
+def part_of(who: Principal) -> Part | None:
+    """The calls that this principal may see; None for all."""
+    sight = who.sight("spend:read")
+    return None if sight.is_all else Part(tuple(sorted(sight.team_ids)), sight.user_id)
 
 
 def parse_call_id(text: str, param: str) -> bytes:

@@ -1,7 +1,8 @@
 """What the pages and the admin API work with: one bundle, made by the app, passed to every router."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from sekisho.access.answers import AnswerStore
 from sekisho.access.audit import AuditQueries
@@ -18,7 +19,9 @@ from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
+from sekisho.record.bounds import BoundQueries
 from sekisho.record.calls import CallQueries
+from sekisho.record.events import EventStore
 from sekisho.record.spend import SpendQueries
 from sekisho.values import Model
 
@@ -33,6 +36,12 @@ class Health:
     journal_error: str
     damaged: dict[str, str]
     audit_error: str = ""
+
+
+class BookedQuery(Protocol):
+    """One read of the ledger; `is_whole`: with all that is written by now."""
+
+    async def __call__(self, at_us: int, *, is_whole: bool = False) -> Booked: ...
 
 
 @dataclass(frozen=True)
@@ -50,9 +59,11 @@ class Services:
     answers: AnswerStore
     audit: AuditQueries
     spent: SpentQueries
-    booked: Callable[[int], Awaitable[Booked]]
+    booked: BookedQuery
     calls: CallQueries
     spend: SpendQueries
+    events: EventStore
+    bounds: BoundQueries
     sessions: Sessions
     grants: GrantRegister
     tokens: TokenRegister

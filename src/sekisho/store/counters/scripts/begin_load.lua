@@ -5,5 +5,5 @@ if state[2] ~= ARGV[2] then return {-1} end
 local lock = KEYS[1] .. ':' .. state[1] .. ':loader'
 local holder = redis.call('GET', lock)
 local may = not holder or holder == ARGV[1] or (holder == 'rest' and ARGV[3] == '1')
-if may then redis.call('SET', lock, ARGV[1], 'PX', 20000) end
+if may then redis.call('SET', lock, ARGV[1], 'PX', 4000) end
 return {state[1], tonumber(state[3] or 0), tonumber(state[4] or 0), may and 1 or 0}
