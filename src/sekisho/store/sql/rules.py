@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.access.allocation import excess_nanousd, parents
 from sekisho.access.audit import AuditEvent
 from sekisho.access.money import MOST_NANOUSD, usd_text
+from sekisho.access.policies import POLICY_LISTS
+from sekisho.access.roles import Sight
 from sekisho.access.rules import Credit, RuleChange, RuleFilter, RuleKind, RuleWrite, StoredRule
 from sekisho.access.templates import Template
 from sekisho.access.terms import Terms
@@ -24,6 +26,7 @@ from sekisho.store.sql.tables import (
     budget_credit,
     budget_template,
     person,
+    policy,
     rate_limit,
     rule_change,
     tag,
@@ -31,9 +34,9 @@ from sekisho.store.sql.tables import (
     team_member,
     virtual_key,
 )
-from sekisho.values import Budget, BudgetStep, RateLimit, Scope, ScopeKind, Window
+from sekisho.values import Budget, BudgetStep, Policy, RateLimit, Scope, ScopeKind, Window
 
-_TABLES: dict[RuleKind, sa.Table] = {"budget": budget, "limit": rate_limit}
+_TABLES: dict[RuleKind, sa.Table] = {"budget": budget, "limit": rate_limit, "policy": policy}
 _LIMITED = ("requests_per_minute", "tokens_per_minute", "parallel")
 _STORED = ("org_id", "created_at", "created_by", "updated_at", "name", "template_id")
 _WINDOW = ("time_zone", "period_s", "starts_at", "ends_at")
@@ -100,8 +103,10 @@ class SqlRules:
         """Rules in use, newest first."""
         table = _TABLES[kind]
         query = _live(kind, org_id).order_by(table.c.id.desc()).limit(limit)
-        wanted = msgspec.structs.asdict(where)
+        wanted = {"scope_kind": where.scope_kind, "scope_id": where.scope_id, "template_id": where.template_id}
         query = query.where(*(table.c[column] == value for column, value in wanted.items() if value))
+        if not where.sight.is_all:
+            query = query.where(_in_sight(table, org_id, where.sight))
         if after:
             query = query.where(table.c.id < after)
         async with self._database.read() as connection:
@@ -167,7 +172,7 @@ async def write_rules(connection: AsyncConnection, org_id: str, write: RuleWrite
         return
     held = {stored.rule.id: stored for stored in await read_rules(connection, org_id)}
     if not held.keys() >= set(write.drop):
-        raise NotFound("There is no such budget or limit.")
+        raise NotFound("There is no such budget, limit or policy.")
     kept = {rule_id: stored for rule_id, stored in held.items() if rule_id not in write.drop}
     await _check_scopes(connection, org_id, {stored.rule.scope for stored in write.put})
     _check_names(kept, write.put)
@@ -202,8 +207,31 @@ async def read_limits(connection: AsyncConnection, org_id: str) -> tuple[RateLim
     return tuple(stored.rule for stored in found if isinstance(stored.rule, RateLimit))
 
 
+def _in_sight(table: sa.Table, org_id: str, sight: Sight) -> sa.ColumnElement[bool]:
+    """Whether a rule is of one of these teams, of a member or a key of them, or of this user."""
+    keys, members = virtual_key.c, team_member.c
+    scope = sa.select(members.team_id + "/" + members.user_id).where(members.org_id == org_id)
+    own_keys = sa.select(keys.id).where(keys.org_id == org_id)
+    mine = sight.user_id if sight.user_id else None
+    of_member = sa.or_(members.team_id.in_(sight.team_ids), members.user_id == mine)
+    of_key = sa.or_(keys.team_id.in_(sight.team_ids), keys.user_id == mine)
+    of = {
+        "team": table.c.scope_id.in_(sight.team_ids),
+        "user": table.c.scope_id == mine,
+        "member": table.c.scope_id.in_(scope.where(of_member)),
+        "key": table.c.scope_id.in_(own_keys.where(of_key)),
+    }
+    return sa.or_(*((table.c.scope_kind == kind) & condition for kind, condition in of.items()))
+
+
+async def read_policies(connection: AsyncConnection, org_id: str) -> tuple[Policy, ...]:
+    """All policies in use, as a snapshot has them."""
+    found = await _read(connection, "policy", _live("policy", org_id).order_by(policy.c.id))
+    return tuple(stored.rule for stored in found if isinstance(stored.rule, Policy))
+
+
 async def read_rules(connection: AsyncConnection, org_id: str) -> tuple[StoredRule, ...]:
-    """All budgets and limits in use, as their administrator sees them."""
+    """All budgets, limits and policies in use, as their administrator sees them."""
     found = [
         stored
         for kind, table in _TABLES.items()
@@ -227,6 +255,8 @@ async def _read(connection: AsyncConnection, kind: RuleKind, query: sa.Select[An
     rows = (await connection.execute(query)).mappings().all()
     if kind == "limit":
         return [_stored_limit(row) for row in rows]
+    if kind == "policy":
+        return [_stored_policy(row) for row in rows]
     credited = await _newest_credits(connection, [row["id"] for row in rows])
     return [_stored_budget(row, *credited.get(row["id"], (0, 0))) for row in rows]
 
@@ -373,12 +403,14 @@ def _row(stored: StoredRule) -> dict[str, Any]:
         "scope_kind": rule.scope.kind,
         "scope_id": rule.scope.id,
         "name": stored.name,
-        "model": rule.model,
         "template_id": stored.template_id,
         "created_at": stored.created_at,
         "created_by": stored.created_by,
         "updated_at": stored.updated_at,
     }
+    if isinstance(rule, Policy):
+        return row | {"allowed": {name: msgspec.to_builtins(getattr(rule, name)) for name in POLICY_LISTS}}
+    row["model"] = rule.model
     if isinstance(rule, RateLimit):
         return row | {name: getattr(rule, name) for name in _LIMITED}
     return row | {
@@ -423,6 +455,11 @@ def _stored_limit(row: sa.RowMapping) -> StoredRule:
     return StoredRule(rule, **{name: row[name] for name in _STORED})
 
 
+def _stored_policy(row: sa.RowMapping) -> StoredRule:
+    values = row["allowed"] | {"id": row["id"], "scope": (row["scope_kind"], row["scope_id"]), "name": row["name"]}
+    return StoredRule(msgspec.convert(values, Policy), **{name: row[name] for name in _STORED})
+
+
 def _is_template(org_id: str, template_id: str) -> tuple[sa.ColumnElement[bool], ...]:
     return (budget_template.c.org_id == org_id, budget_template.c.id == template_id)
 
@@ -432,5 +469,7 @@ def _template(row: sa.RowMapping) -> Template:
     return Template(**values | {"terms": msgspec.convert(row["terms"], Terms)})
 
 
-def _recalled(rule: dict[str, Any]) -> Budget | RateLimit:
+def _recalled(rule: dict[str, Any]) -> Budget | RateLimit | Policy:
+    if "providers" in rule:
+        return msgspec.convert(rule, Policy)
     return msgspec.convert(rule, Budget) if "amount_nanousd" in rule else msgspec.convert(rule, RateLimit)
