@@ -95,7 +95,7 @@ def _is_legal(call: Call, model: Model) -> bool:
     """Whether the other model takes this body: its history may be too large, or hold pictures that it cannot read."""
     if len(call.body) // _LEAST_BYTES_PER_TOKEN + call.max_output_tokens > model.context_tokens:
         return False
-    deployment = next(one for one in model.deployments if one.price is not None)
+    deployment = next(one for one in model.deployments if one.price is not None)  # it has one: it is cheaper
     try:
         shape(replace(call, deployment=deployment), wire_of(call.door, deployment, model.family))
     except BadRequest:
