@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from sekisho.errors import StoreUnavailable
 from sekisho.store.sql.engine import Database
+from sekisho.store.sql.fresh import build
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -21,7 +22,10 @@ async def migrate(database: Database) -> None:
     if version == HEAD:
         return
     async with database.write() as connection:
-        await connection.run_sync(_upgrade)
+        if database.is_sqlite and not await connection.run_sync(lambda one: sa.inspect(one).get_table_names()):
+            await connection.run_sync(build, HEAD)
+        else:
+            await connection.run_sync(_upgrade)
 
 
 def alembic_config() -> "Config":
