@@ -340,6 +340,7 @@ class ControlPlane:
                 budgets=effective.budgets,
                 limits=effective.limits,
                 leads=effective.leads,
+                policies=effective.policies,
             )
             write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))

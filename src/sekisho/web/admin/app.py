@@ -29,6 +29,7 @@ from sekisho.web.admin.litellm_users import litellm_users_router
 from sekisho.web.admin.openapi import describe_api
 from sekisho.web.admin.organisation import tags_router, teams_router, users_router
 from sekisho.web.admin.people import roles_router, tokens_router
+from sekisho.web.admin.policies import policies_router
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
@@ -58,6 +59,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         hand_overs_router,
         budgets_router,
         limits_router,
+        policies_router,
         audit_router,
         declarations_router,
         calls_router,
