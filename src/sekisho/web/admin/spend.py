@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -116,7 +116,7 @@ def spend_router(services: Services, authority: Authority) -> APIRouter:
             since=parse_since(since, "since", zone),
             until=parse_until(until, "until", zone),
             time_zone=zone_name,
-            where=_within({one: tuple(values) for one, values in named.items() if values}, who),
+            where=within_sight({one: tuple(values) for one, values in named.items() if values}, who),
         )
         query = _bounded(query, services.clock.now_us(), zone)
         rows = await services.spend.spend(services.org_id, query) if query.by or query.period else []
@@ -137,9 +137,10 @@ def spend_router(services: Services, authority: Authority) -> APIRouter:
     return router
 
 
-def _within(where: dict[Dimension, tuple[str, ...]], who: Principal) -> dict[Dimension, tuple[str, ...]]:
+def within_sight(where: Mapping[Dimension, tuple[str, ...]], who: Principal) -> dict[Dimension, tuple[str, ...]]:
     """The filters, narrowed to what this principal may see: teams that it leads, or else its own calls."""
     sight = who.sight("spend:read")
+    where = dict(where)
     if sight.is_all:
         return where
     if sight.team_ids and where.get("user") != (sight.user_id,):
