@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
 
     from sekisho.store.sql.engine import Database
-    from sekisho.web.admin.services import Health, Services
+    from sekisho.web.admin.services import Counting, Health, Services
     from sekisho.web.doors.asgi import Receive, Scope, Send
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ class ControlPlaneSettings:
     credentials: Credentials = no_credentials
     database_url: str = ""
     time_zone: str = "UTC"
+    counting: "Callable[[], Awaitable[Counting]] | None" = None
 
     def __repr__(self) -> str:
         return f"ControlPlaneSettings(simulated={self.simulated}, master_key=***, database_url=***)"
@@ -234,7 +235,7 @@ class ControlPlane:
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
-        from sekisho.web.admin.services import Services  # noqa: PLC0415  the web is imported after the snapshot
+        from sekisho.web.admin.services import Services, counted_in_memory  # noqa: PLC0415  the web is imported after the snapshot
 
         rules = RuleRegister(self._rules, ORG_ID, self._clock, self)
         return Services(
@@ -266,6 +267,7 @@ class ControlPlane:
             clock=self._clock,
             master_digest=self._master[0].digest if self._master else None,
             simulated=self._settings.simulated,
+            counting=self._settings.counting or counted_in_memory,
         )
 
     async def alert_forever(self) -> None:

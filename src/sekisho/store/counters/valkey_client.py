@@ -238,3 +238,22 @@ class ValkeyClient:
         if failure != self.failure:
             log.error("the counter store at %s cannot be used: %s", self._address.shown, failure)
         self.failure = failure
+
+
+async def find_failure(address: ValkeyAddress, timeout_s: float) -> str:
+    """Why a server cannot be used now; empty when it answers."""
+    client = ValkeyClient(address, timeout_s=timeout_s, greet=_ping)
+    running = asyncio.ensure_future(client.run())
+    try:
+        await client.wait_connected()
+        return ""
+    except StoreUnavailable:
+        return client.failure or "no answer in time"
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+async def _ping(client: ValkeyClient) -> None:
+    await client.ask_first(libvalkey.pack_command(("PING",)))
