@@ -29,6 +29,7 @@ from sekisho.web.admin.openapi import describe_api
 from sekisho.web.admin.operations import operations_router
 from sekisho.web.admin.organisation import tags_router, teams_router, users_router
 from sekisho.web.admin.people import roles_router, tokens_router
+from sekisho.web.admin.policies import policies_router
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
@@ -57,6 +58,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         tokens_router,
         budgets_router,
         limits_router,
+        policies_router,
         audit_router,
         declarations_router,
         calls_router,
