@@ -72,6 +72,7 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
     call.trail.is_opened = True
     admitted = replace(call, bound_nanousd=bound)
     try:
+        await gate.journal.committed()
         reply = await next(admitted)
     except Exception as cause:  # also a fault of ours: what was opened is settled, whatever happens
         error = cause if isinstance(cause, SekishoError) else Internal()
