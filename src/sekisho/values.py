@@ -119,7 +119,10 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class VirtualKey(msgspec.Struct, frozen=True):
-    """What the call plane knows of a key. `digest`: HMAC-SHA-256 of the key under the pepper; empty `models`: all."""
+    """What the call plane knows of a key. `digest`: HMAC-SHA-256 of the key under the pepper; empty `models`: all.
+
+    `previous_digest`: that of the raw key before a rotation, good until `previous_until`.
+    """
 
     id: str
     org_id: str
@@ -132,12 +135,14 @@ class VirtualKey(msgspec.Struct, frozen=True):
     expires_at: int | None = None
     blocked: bool = False
     is_master: bool = False
+    previous_digest: bytes = b""
+    previous_until: int = 0
 
 
 Language = Literal["en", "ja"]
 ScopeKind = Literal["org", "team", "member", "user", "key", "tag"]
 WindowKind = Literal["day", "week", "month", "period", "fixed"]
-BudgetAction = Literal["alert", "refuse"]
+BudgetAction = Literal["slow_down", "step_down", "refuse"]
 END_OF_TIME = 253_402_300_799_000_000  # the last second of the year 9999
 
 
@@ -162,12 +167,21 @@ class Window(msgspec.Struct, frozen=True):
     ends_at: int = END_OF_TIME
 
 
+class BudgetStep(msgspec.Struct, frozen=True, array_like=True):
+    """What happens to calls once `at_percent` of a budget is spent. `model`: the one that a step-down goes to."""
+
+    at_percent: int
+    action: BudgetAction
+    model: str = ""
+
+
 class Budget(msgspec.Struct, frozen=True):
     """How much a scope may spend in a window, on one model or (empty `model`) on all.
 
     A hard budget refuses what might not fit, a soft one never does. `thresholds`: per cent of the amount at which an
-    event is due. `increase_nanousd` is on top of the amount until `increase_until`. `credit_nanousd` is given back in
-    the window that began at `credit_from` (a manual reset or credit).
+    event is due; `steps`: at which something happens to calls. `increase_nanousd` is on top of the amount until
+    `increase_until`. `credit_nanousd` is given back in the window that began at `credit_from` (a manual reset or
+    credit). Per cent are those of the amount with its increase, and what was given back is not spent.
     """
 
     id: str
@@ -181,6 +195,7 @@ class Budget(msgspec.Struct, frozen=True):
     increase_until: int = 0
     credit_nanousd: int = 0
     credit_from: int = 0
+    steps: tuple[BudgetStep, ...] = ()
 
 
 class RateLimit(msgspec.Struct, frozen=True):

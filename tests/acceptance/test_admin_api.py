@@ -249,7 +249,7 @@ async def test_the_api_describes_itself(running):
 
 async def test_a_code_opens_one_console_session(running):
     sessions = running.plane.services().sessions
-    code = await sessions.issue_code()
+    code = await sessions.issue_code("operator")
     assert files_with(running.home, code) == []
     cookie = await sessions.redeem(code)
     assert cookie is not None
@@ -258,11 +258,11 @@ async def test_a_code_opens_one_console_session(running):
     assert not await sessions.is_live("another")
     running.clock.advance(12 * 3600)
     assert not await sessions.is_live(cookie)
-    other = await sessions.redeem(await sessions.issue_code())
+    other = await sessions.redeem(await sessions.issue_code("operator"))
     assert other is not None
     await sessions.end(other)
     assert not await sessions.is_live(other)
-    late = await sessions.issue_code()
+    late = await sessions.issue_code("operator")
     running.clock.advance(600)
     assert await sessions.redeem(late) is None
 

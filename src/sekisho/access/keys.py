@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from sekisho.errors import NotAuthenticated, StoreUnavailable
 from sekisho.values import VirtualKey
 
@@ -31,11 +33,18 @@ class KeyRing:
     """The keys of one snapshot, found by digest."""
 
     def __init__(self, keys: Iterable[VirtualKey]) -> None:
-        self._by_digest = {key.digest: key for key in keys}
+        every = tuple(keys)
+        self._by_digest = {key.previous_digest: until_rotated(key) for key in every if key.previous_digest}
+        self._by_digest.update((key.digest, key) for key in every)
 
     def find(self, digest: bytes) -> VirtualKey | None:
         """The key with this digest, also when it is blocked or expired: `check` judges that."""
         return self._by_digest.get(digest)
+
+
+def until_rotated(key: VirtualKey) -> VirtualKey:
+    """The key as its previous raw form opens it: it expires when the grace of the rotation ends."""
+    return replace(key, expires_at=min(key.previous_until, key.expires_at or key.previous_until))
 
 
 def check(key: VirtualKey, now_us: int) -> None:

@@ -70,6 +70,7 @@ class User(msgspec.Struct, frozen=True):
     alias: str = ""
     email: str = ""
     metadata: dict[str, Any] = {}
+    owner: str = ""
 
 
 class UserChange(msgspec.Struct, frozen=True):
@@ -79,6 +80,7 @@ class UserChange(msgspec.Struct, frozen=True):
     alias: str | UnsetType = UNSET
     email: str | UnsetType = UNSET
     metadata: dict[str, Any] | UnsetType = UNSET
+    owner: str | UnsetType = UNSET
 
 
 class Tag(msgspec.Struct, frozen=True):
@@ -90,6 +92,7 @@ class Tag(msgspec.Struct, frozen=True):
     created_by: str
     updated_at: int
     description: str = ""
+    owner: str = ""
 
 
 class OrganisationStore(Protocol):
@@ -102,7 +105,7 @@ class OrganisationStore(Protocol):
         """Keep a new team with its first members; users that are not known yet are made."""
         ...
 
-    async def change_team(self, org_id: str, team_id: str, change: TeamChange, now_us: int) -> Team: ...
+    async def change_team(self, org_id: str, team_id: str, change: TeamChange, by: str, now_us: int) -> Team: ...
 
     async def delete_team(self, org_id: str, team_id: str, by: str, now_us: int) -> None:
         """Delete a team, its keys, its memberships, its rules and those of its members."""
@@ -130,7 +133,7 @@ class OrganisationStore(Protocol):
 
     async def add_user(self, user: User) -> None: ...
 
-    async def change_user(self, org_id: str, user_id: str, change: UserChange, now_us: int) -> User: ...
+    async def change_user(self, org_id: str, user_id: str, change: UserChange, by: str, now_us: int) -> User: ...
 
     async def delete_user(self, org_id: str, user_id: str, by: str, now_us: int) -> None:
         """Delete a user, its keys, its memberships, its rules and those of its memberships."""
@@ -144,7 +147,7 @@ class OrganisationStore(Protocol):
         """Users by id, behind the id `after`."""
         ...
 
-    async def put_tag(self, tag: Tag, *, is_new: bool) -> None:
+    async def put_tag(self, tag: Tag, by: str, *, is_new: bool) -> None:
         """Keep a new tag, or the new description of a known one."""
         ...
 

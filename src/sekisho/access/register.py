@@ -4,13 +4,14 @@ Every write that changes what a call process may decide ends with `publish`: it 
 """
 
 import re
+import secrets
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from sekisho.access.keys import KEY_PREFIX, digest, generate_key
+from sekisho.access.keys import KEY_PREFIX, digest, generate_key, until_rotated
 from sekisho.access.publishing import Publisher
 from sekisho.access.rules import NO_RULES, RuleWrite, StoredRule
 from sekisho.clock import Clock, id_text, new_id
@@ -22,6 +23,7 @@ ALIAS_CHARACTERS = 200
 TAGS_CHARACTERS = 800
 METADATA_BYTES = 16_384
 HINT_CHARACTERS = 4
+MOST_GRACE_S = 30 * 86_400
 
 _DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -45,6 +47,13 @@ class StoredKey(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] = {}
     expires_at: int | None = None
     blocked: bool = False
+    previous_digest: bytes | None = None
+    previous_until: int | None = None
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether somebody has its raw form; a key that waits for its hand-over opens nothing."""
+        return bool(self.hint)
 
     def virtual_key(self) -> VirtualKey:
         """What a call process needs of it."""
@@ -59,11 +68,16 @@ class StoredKey(msgspec.Struct, frozen=True):
             tags=self.tags,
             expires_at=self.expires_at,
             blocked=self.blocked,
+            previous_digest=self.previous_digest or b"",
+            previous_until=self.previous_until or 0,
         )
 
 
 class KeyDraft(msgspec.Struct, frozen=True):
-    """A key to be made. `key`: a raw key brought along from elsewhere; empty: a new one is generated."""
+    """A key to be made. `key`: a raw key brought along from elsewhere; empty: a new one is generated.
+
+    `is_to_hand_over`: it has no raw form until it is rotated for the first time, so nobody can have seen it.
+    """
 
     key: str = ""
     alias: str = ""
@@ -74,6 +88,7 @@ class KeyDraft(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] = {}
     expires_at: int | None = None
     blocked: bool = False
+    is_to_hand_over: bool = False
 
 
 class KeyChange(msgspec.Struct, frozen=True):
@@ -87,6 +102,16 @@ class KeyChange(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] | UnsetType = UNSET
     expires_at: int | UnsetType | None = UNSET
     blocked: bool | UnsetType = UNSET
+
+
+class Rotation(msgspec.Struct, frozen=True):
+    """The digests of a key from now on. `expires_at` UNSET: as before."""
+
+    digest: bytes
+    hint: str
+    previous_digest: bytes | None = None
+    previous_until: int | None = None
+    expires_at: int | UnsetType | None = UNSET
 
 
 class KeyFilter(msgspec.Struct, frozen=True):
@@ -133,6 +158,10 @@ class KeyStore(Protocol):
         """Change a key and its rules. Raises NotFound, or BadRequest as `add`."""
         ...
 
+    async def rotate(self, org_id: str, key_id: str, rotation: Rotation, by: str, now_us: int) -> StoredKey:
+        """Give a key another raw form. Raises NotFound, or BadRequest when the digest is taken."""
+        ...
+
     async def delete(self, org_id: str, key_id: str, by: str, now_us: int) -> None:
         """Take a key out of use for good, with its rules; its name stays for the history. Raises NotFound."""
         ...
@@ -142,7 +171,7 @@ class KeyStore(Protocol):
         ...
 
     async def find(self, org_id: str, *, key_id: str = "", digest: bytes = b"", alias: str = "") -> StoredKey | None:
-        """The key in use that has all the given properties."""
+        """The key in use that has all the given properties; `digest` may be that before a rotation."""
         ...
 
     async def list(
@@ -178,17 +207,14 @@ class KeyRegister:
         Raises BadRequest. Raises StoreUnavailable when not every call process confirmed the key: then it is taken
         back, because nobody has seen it yet.
         """
-        raw = draft.key or generate_key()
-        if not raw.startswith(KEY_PREFIX) or len(raw) < MINIMUM_KEY_CHARACTERS or not raw.isascii():
-            needed = f"A key begins with {KEY_PREFIX} and has at least {MINIMUM_KEY_CHARACTERS} ASCII characters."
-            raise BadRequest(needed, param="key")
+        raw = _raw(draft.key)
         now_us = self._clock.now_us()
         _validate(draft.alias, draft.tags, draft.metadata)
         stored = StoredKey(
             id=id_text(new_id(now_us)),
             org_id=self._org_id,
-            digest=self.digest(raw),
-            hint=raw[-HINT_CHARACTERS:],
+            digest=secrets.token_bytes(32) if draft.is_to_hand_over else self.digest(raw),
+            hint="" if draft.is_to_hand_over else raw[-HINT_CHARACTERS:],
             created_at=now_us,
             created_by=created_by,
             updated_at=now_us,
@@ -208,7 +234,45 @@ class KeyRegister:
             await self._store.erase(self._org_id, stored.id, created_by, now_us)
             await self._publisher.offer()
             raise
-        return IssuedKey(stored, raw)
+        return IssuedKey(stored, "" if draft.is_to_hand_over else raw)
+
+    async def rotate(
+        self,
+        key_id: str,
+        by: str,
+        *,
+        grace_s: int = 0,
+        expires_at: int | UnsetType | None = UNSET,
+        key: str = "",
+    ) -> IssuedKey:
+        """Give a key a new raw form; the old one opens it for `grace_s` seconds more. Spend, budgets and limits stay.
+
+        `key`: a raw key brought along; empty: a new one is generated. Of earlier raw forms only the last one is still
+        good. Raises NotFound, BadRequest. Raises StoreUnavailable when not every call process confirmed it: then the
+        key is as it was, because nobody has seen the new form yet.
+        """
+        if not 0 <= grace_s <= MOST_GRACE_S:
+            raise BadRequest(f"The grace is at most {MOST_GRACE_S // 86_400} days.", param="grace")
+        raw = _raw(key)
+        known = await self.get(key_id)
+        now_us = self._clock.now_us()
+        has_grace = grace_s > 0 and known.is_handed_over
+        rotation = Rotation(
+            digest=self.digest(raw),
+            hint=raw[-HINT_CHARACTERS:],
+            previous_digest=known.digest if has_grace else None,
+            previous_until=now_us + grace_s * 1_000_000 if has_grace else None,
+            expires_at=expires_at,
+        )
+        rotated = await self._store.rotate(self._org_id, key_id, rotation, by, now_us)
+        try:
+            await self._publisher.publish()
+        except StoreUnavailable:
+            before = (known.digest, known.hint, known.previous_digest, known.previous_until, known.expires_at)
+            await self._store.rotate(self._org_id, key_id, Rotation(*before), by, now_us)
+            await self._publisher.offer()
+            raise
+        return IssuedKey(rotated, raw)
 
     async def update(self, key_id: str, change: KeyChange, by: str, rules: RuleWrite = NO_RULES) -> StoredKey:
         """Change a key and its rules and put that in force. Raises NotFound, BadRequest, StoreUnavailable."""
@@ -244,7 +308,11 @@ class KeyRegister:
 
     async def find_raw(self, key: str) -> StoredKey | None:
         """The key in use behind a raw key that a caller presents."""
-        return await self._store.find(self._org_id, digest=self.digest(key))
+        known = self.digest(key)
+        found = await self._store.find(self._org_id, digest=known)
+        if found is None or found.digest == known:
+            return found
+        return msgspec.structs.replace(found, expires_at=until_rotated(found.virtual_key()).expires_at)
 
     async def list(
         self, where: KeyFilter = ANY_KEY, *, limit: int = 50, after: str = "", offset: int = 0
@@ -271,6 +339,20 @@ def expiry(duration: str, now_us: int, param: str = "duration") -> int:
     if not match or not int(match[1]):
         raise BadRequest('A duration is a number and one of s, m, h, d, w, such as "30d".', param=param)
     return now_us + int(match[1]) * _SECONDS[match[2]] * 1_000_000
+
+
+def grace_s(duration: str, param: str = "grace") -> int:
+    """Seconds of a grace such as "24h"; none at all for "", "0" and "0s". Raises BadRequest."""
+    return 0 if duration in ("", "0", "0s") else expiry(duration, 0, param) // 1_000_000
+
+
+def _raw(key: str) -> str:
+    """The raw key that was brought along, else a new one. Raises BadRequest."""
+    raw = key or generate_key()
+    if not raw.startswith(KEY_PREFIX) or len(raw) < MINIMUM_KEY_CHARACTERS or not raw.isascii():
+        needed = f"A key begins with {KEY_PREFIX} and has at least {MINIMUM_KEY_CHARACTERS} ASCII characters."
+        raise BadRequest(needed, param="key")
+    return raw
 
 
 def _validate(alias: str, tags: tuple[str, ...], metadata: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ SESSION_LIFE_US = 12 * 3600 * 1_000_000
 class SessionStore(Protocol):
     """Where digests of codes and sessions are kept. Raises StoreUnavailable."""
 
-    async def add_code(self, org_id: str, digest: bytes, expires_at: int) -> None:
+    async def add_code(self, org_id: str, digest: bytes, by: str, now_us: int, expires_at: int) -> None:
         """Keep a code."""
         ...
 
@@ -28,7 +28,7 @@ class SessionStore(Protocol):
         """Whether the session exists and has not expired."""
         ...
 
-    async def end(self, org_id: str, session: bytes) -> None:
+    async def end(self, org_id: str, session: bytes, now_us: int) -> None:
         """Forget a session."""
         ...
 
@@ -42,10 +42,11 @@ class Sessions:
         self._org_id = org_id
         self._clock = clock
 
-    async def issue_code(self) -> str:
+    async def issue_code(self, by: str) -> str:
         """A code that opens one session within ten minutes."""
         code = secrets.token_urlsafe(24)
-        await self._store.add_code(self._org_id, self._digest("code", code), self._clock.now_us() + CODE_LIFE_US)
+        now_us = self._clock.now_us()
+        await self._store.add_code(self._org_id, self._digest("code", code), by, now_us, now_us + CODE_LIFE_US)
         return code
 
     async def redeem(self, code: str) -> str | None:
@@ -63,7 +64,7 @@ class Sessions:
 
     async def end(self, cookie: str) -> None:
         """Close the session."""
-        await self._store.end(self._org_id, self._digest("session", cookie))
+        await self._store.end(self._org_id, self._digest("session", cookie), self._clock.now_us())
 
     def _digest(self, purpose: str, secret: str) -> bytes:
         return digest(self._pepper, f"{purpose}:{secret}")

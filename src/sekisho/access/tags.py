@@ -23,14 +23,14 @@ class TagRegister:
         check_texts(description=(description, DESCRIPTION_CHARACTERS))
         now_us = self._clock.now_us()
         tag = Tag(name, self._org_id, now_us, by, now_us, description)
-        await self._store.put_tag(tag, is_new=True)
+        await self._store.put_tag(tag, by, is_new=True)
         return tag
 
-    async def update(self, name: str, description: str) -> Tag:
+    async def update(self, name: str, description: str, by: str) -> Tag:
         """Describe a tag anew. Raises NotFound, BadRequest, StoreUnavailable."""
         check_texts(description=(description, DESCRIPTION_CHARACTERS))
         tag = replace(await self.get(name), description=description, updated_at=self._clock.now_us())
-        await self._store.put_tag(tag, is_new=False)
+        await self._store.put_tag(tag, by, is_new=False)
         return tag
 
     async def delete(self, name: str, by: str) -> None:

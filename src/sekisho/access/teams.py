@@ -60,10 +60,10 @@ class TeamRegister:
         await self._publisher.publish()
         return team
 
-    async def update(self, team_id: str, change: TeamChange) -> Team:
+    async def update(self, team_id: str, change: TeamChange, by: str) -> Team:
         """Change a team. Raises NotFound, BadRequest, StoreUnavailable."""
         _check(change)
-        team = await self._store.change_team(self._org_id, team_id, change, self._clock.now_us())
+        team = await self._store.change_team(self._org_id, team_id, change, by, self._clock.now_us())
         await self._publisher.publish()
         return team
 

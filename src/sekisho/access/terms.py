@@ -158,6 +158,7 @@ def _changed(
         rule = replace(
             rule,
             thresholds=old.rule.thresholds,
+            steps=old.rule.steps,
             credit_nanousd=old.rule.credit_nanousd,
             credit_from=old.rule.credit_from,
         )

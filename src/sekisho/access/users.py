@@ -57,10 +57,10 @@ class UserRegister:
         await self._store.add_user(user)
         return user
 
-    async def update(self, user_id: str, change: UserChange) -> User:
+    async def update(self, user_id: str, change: UserChange, by: str) -> User:
         """Change a user. Raises NotFound, BadRequest, StoreUnavailable."""
         _check(change)
-        return await self._store.change_user(self._org_id, user_id, change, self._clock.now_us())
+        return await self._store.change_user(self._org_id, user_id, change, by, self._clock.now_us())
 
     async def delete(self, user_id: str, by: str) -> None:
         """Delete a user, its keys, its memberships and its rules. Raises NotFound, StoreUnavailable."""

@@ -217,11 +217,16 @@ class ControlPlane:
                 self._journal_error = error.message if isinstance(error, SekishoError) else "internal error"
                 log.error("the journal cannot be booked; trying again", exc_info=error)
                 wait_s = min(wait_s * 2, DRAIN_BACKOFF_S)
-                await asyncio.sleep(wait_s)
-                continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._poked.wait()
+            await self.pause(wait_s)
+
+    async def pause(self, wait_s: float) -> None:
+        """Wait between two drains; while all is well no longer than until somebody waits for one."""
+        if self._journal_error:
+            await asyncio.sleep(wait_s)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._poked.wait()
 
     async def drain_rest(self) -> None:
         """Book what is left when the process stops: the call processes have stopped before it, so this is the end."""

@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from sekisho.values import Budget, RateLimit, Scope
+from sekisho.values import Budget, BudgetStep, RateLimit, Scope
 
 LimitKind = Literal["requests", "tokens", "parallel"]
 
@@ -29,7 +29,9 @@ JournalPosition = tuple[int, int]
 
 class Demand(msgspec.Struct, frozen=True):
     """What a call asks for; no two demands have the same `call_id`. `bound_nanousd` is the most it can cost, what hard
-    budgets reserve; `estimate_nanousd` what soft ones do; `tokens` what it may use of token limits."""
+    budgets reserve; `estimate_nanousd` what soft ones do; `tokens` what it may use of token limits.
+
+    `heeds_steps`: whoever asks will act on a `Due` first. Without it the steps of budgets mean nothing."""
 
     call_id: bytes
     scopes: tuple[Scope, ...]
@@ -37,6 +39,7 @@ class Demand(msgspec.Struct, frozen=True):
     bound_nanousd: int
     estimate_nanousd: int
     tokens: int
+    heeds_steps: bool = False
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -75,7 +78,29 @@ class NotLoaded(msgspec.Struct, frozen=True):
     budget: Budget
 
 
-Verdict = Admitted | NoRoom | TooFast | NotLoaded
+class Passed(msgspec.Struct, frozen=True):
+    """A budget of which so much is spent (not: reserved) that one of its steps is due. `ceiling_nanousd`: the amount
+    with its increase. What was given back is not in `spent_nanousd`. `resets_at`: as in `NoRoom`."""
+
+    budget: Budget
+    spent_nanousd: int
+    ceiling_nanousd: int
+    resets_at: int | None
+
+    def due(self) -> tuple[BudgetStep, ...]:
+        """The steps that are due."""
+        spent, ceiling = self.spent_nanousd * 100, self.ceiling_nanousd
+        return tuple(step for step in self.budget.steps if spent >= step.at_percent * ceiling)
+
+
+class Due(msgspec.Struct, frozen=True):
+    """Budgets, hard or soft, that are loaded have steps that are due. Nothing is held: act on them, then ask again
+    without `heeds_steps`. Comes before every other verdict. By id of the budget."""
+
+    passed: tuple[Passed, ...]
+
+
+Verdict = Admitted | NoRoom | TooFast | NotLoaded | Due
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -120,7 +145,8 @@ class Counters(Protocol):
         ...
 
     async def admit(self, demand: Demand) -> Verdict:
-        """Hold everything the call needs, or nothing. What is certain comes first: NoRoom, NotLoaded, TooFast."""
+        """Hold everything the call needs, or nothing. What is certain comes first: Due, NoRoom, NotLoaded,
+        TooFast."""
         ...
 
     async def settle(self, call_id: bytes, cost_nanousd: int, tokens: int, position: JournalPosition) -> None:

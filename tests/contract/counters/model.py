@@ -162,6 +162,19 @@ class Model:
     def room(self, budget: Budget, now_us: int) -> int:
         return self.ceiling(budget, now_us) - self.spent(budget, now_us) - self.reserved(budget, now_us)
 
+    def passed(self, demand: Demand, loaded: set[str], now_us: int) -> list[tuple[str, int, int]]:
+        """By id: the budgets of which a step is due, what is spent of them without credit, and what that is of."""
+        found = []
+        for budget in self.budgets:
+            if budget.id not in loaded or budget.scope not in demand.scopes or budget.model not in ("", demand.model):
+                continue
+            credit = budget.credit_nanousd if budget.credit_from == start_of(budget.window, now_us) else 0
+            spent = max(self.spent(budget, now_us) - credit, 0)
+            whole = self.ceiling(budget, now_us) - credit
+            if any(Fraction(spent) >= Fraction(step.at_percent, 100) * whole for step in budget.steps):
+                found.append((budget.id, spent, whole))
+        return sorted(found)
+
     def hard_budgets(self, demand: Demand, now_us: int) -> list[Budget]:
         """Those that the demand comes under in this moment, the widest first."""
         found = [

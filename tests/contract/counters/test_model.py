@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sekisho.clock import FakeClock
-from sekisho.ledger.counters import Admitted, Demand, NoRoom, NotLoaded, TooFast, Verdict
+from sekisho.ledger.counters import Admitted, Demand, Due, NoRoom, NotLoaded, TooFast, Verdict
 from sekisho.ledger.windows import Span, span_at
-from sekisho.values import END_OF_TIME, Budget, RateLimit, Scope, Window
+from sekisho.values import END_OF_TIME, Budget, BudgetStep, RateLimit, Scope, Window
 from tests.contract.counters.conftest import ENGINES
 from tests.contract.counters.model import Model, ModelCall, Read, window_name
 
@@ -43,6 +43,7 @@ FIXED = st.sampled_from(MOMENTS).flatmap(
     )
 )
 TIMES = st.sampled_from(MOMENTS).flatmap(lambda moment: st.integers(moment - DAY, moment + DAY))
+STEPS = st.builds(BudgetStep, st.integers(1, 150), st.just("slow_down"))
 BUDGETS = st.lists(
     st.builds(
         Budget,
@@ -55,6 +56,7 @@ BUDGETS = st.lists(
         increase_nanousd=st.integers(0, 100),
         increase_until=st.just(0) | TIMES,
         credit_nanousd=st.integers(0, 100),
+        steps=st.just(()) | st.lists(STEPS, max_size=3).map(tuple),
     ),
     max_size=5,
     unique_by=lambda budget: budget.id,
@@ -143,12 +145,14 @@ class CountersMachine(RuleBasedStateMachine):
         tokens=st.integers(0, 200),
         calls=st.integers(1, 6),
         pause_s=st.just(0) | st.floats(0, 15),
+        heeds_steps=st.booleans(),
     )
-    def admit(self, scopes, model, bound, estimate, tokens, calls, pause_s) -> None:
+    def admit(self, scopes, model, bound, estimate, tokens, calls, pause_s, heeds_steps=False) -> None:
         for _ in range(calls):
             self.clock.advance(pause_s)
             self.admitted += 1
-            demand = Demand(self.admitted.to_bytes(16, "big"), tuple(scopes), model, bound, estimate, tokens)
+            call_id = self.admitted.to_bytes(16, "big")
+            demand = Demand(call_id, tuple(scopes), model, bound, estimate, tokens, heeds_steps)
             loaded = {standing.budget.id for standing in self.run(self.counters.standings()) if standing.is_loaded}
             verdict = self.run(self.counters.admit(demand))
             self._judge(demand, verdict, loaded)
@@ -162,7 +166,12 @@ class CountersMachine(RuleBasedStateMachine):
         short = [budget for budget in hard if rooms.get(budget.id, demand.bound_nanousd) < demand.bound_nanousd]
         unknown = [budget for budget in hard if budget.id not in loaded]
         waits = self.model.waits(demand, self.at)
-        if short:
+        passed = self.model.passed(demand, loaded, now_us) if demand.heeds_steps else []
+        if passed:
+            assert isinstance(verdict, Due)
+            said = [(one.budget.id, one.spent_nanousd, one.ceiling_nanousd) for one in verdict.passed]
+            assert said == passed
+        elif short:
             least = min(short, key=lambda budget: rooms[budget.id])
             span = span_at(least.window, now_us)
             ends_at = span.ends_at if span and span.ends_at < END_OF_TIME else None

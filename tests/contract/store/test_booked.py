@@ -144,7 +144,7 @@ async def test_all_budgets_are_summed_with_how_far_the_journal_is_booked(databas
     organisation, rules = SqlOrganisation(database), SqlRules(database, names)
     await organisation.add_team(Team("red", "default", 1, "operator", 1), ())
     await organisation.add_user(User("alice", "default", 1, "operator", 1))
-    await organisation.put_tag(Tag("x", "default", 1, "operator", 1), is_new=True)
+    await organisation.put_tag(Tag("x", "default", 1, "operator", 1), "operator", is_new=True)
     made = [
         Budget("b1", Scope("team", "red"), 5, Window("day", "Asia/Kathmandu")),
         Budget("b2", Scope("tag", "x"), 5, Window("fixed"), model="claude"),

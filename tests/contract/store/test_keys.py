@@ -123,8 +123,8 @@ async def test_a_snapshot_has_every_key_in_use_also_blocked_ones(keys, database)
 
 async def test_a_code_opens_one_session_in_time_and_in_its_own_organisation(database):
     sessions = SqlSessions(database)
-    await sessions.add_code("default", b"code", expires_at=100)
-    await sessions.add_code("default", b"late", expires_at=10)
+    await sessions.add_code("default", b"code", "operator", 1, expires_at=100)
+    await sessions.add_code("default", b"late", "operator", 1, expires_at=10)
     assert not await sessions.redeem("default", b"late", b"s0", now_us=10, expires_at=500)
     assert not await sessions.redeem("another", b"code", b"s1", now_us=20, expires_at=500)
     assert await sessions.redeem("default", b"code", b"s1", now_us=20, expires_at=500)
@@ -132,5 +132,5 @@ async def test_a_code_opens_one_session_in_time_and_in_its_own_organisation(data
     assert await sessions.is_live("default", b"s1", now_us=499)
     assert not await sessions.is_live("default", b"s1", now_us=500)
     assert not await sessions.is_live("default", b"s2", now_us=20)
-    await sessions.end("default", b"s1")
+    await sessions.end("default", b"s1", 20)
     assert not await sessions.is_live("default", b"s1", now_us=20)

@@ -151,7 +151,7 @@ async def test_ids_and_aliases_are_taken_once_and_free_again(organisation):
         await organisation.add_team(RED, ())
     with pytest.raises(BadRequest, match="alias"):
         await organisation.add_team(Team("blue", "default", 1, "operator", 1, "Red"), ())
-    await organisation.change_team("default", "red", TeamChange(alias="", blocked=True), 9)
+    await organisation.change_team("default", "red", TeamChange(alias="", blocked=True), "operator", 9)
     await organisation.add_team(Team("blue", "default", 1, "operator", 1, "Red"), ())
     red = await organisation.find_team("default", "red")
     assert red is not None
@@ -160,10 +160,10 @@ async def test_ids_and_aliases_are_taken_once_and_free_again(organisation):
 
 
 async def test_a_tag_is_described_anew_and_deleted(organisation):
-    await organisation.put_tag(Tag("x", "default", 1, "operator", 1, "one"), is_new=True)
+    await organisation.put_tag(Tag("x", "default", 1, "operator", 1, "one"), "operator", is_new=True)
     with pytest.raises(BadRequest):
-        await organisation.put_tag(Tag("x", "default", 1, "operator", 1), is_new=True)
-    await organisation.put_tag(Tag("x", "default", 1, "operator", 2, "two"), is_new=False)
+        await organisation.put_tag(Tag("x", "default", 1, "operator", 1), "operator", is_new=True)
+    await organisation.put_tag(Tag("x", "default", 1, "operator", 2, "two"), "operator", is_new=False)
     assert await organisation.list_tags("default", limit=9) == [Tag("x", "default", 1, "operator", 2, "two")]
     await organisation.delete_tag("default", "x", "operator", 3)
     assert await organisation.find_tag("default", "x") is None

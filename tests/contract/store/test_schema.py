@@ -20,12 +20,11 @@ from sekisho.ledger.journal import Caller, Opened, Settled
 from sekisho.ledger.journal_files import Batch, Segment
 from sekisho.store.sql.booked import SqlBooked
 from sekisho.store.sql.engine import Database, sqlite_url
-from sekisho.store.sql.keys import SqlKeys
 from sekisho.store.sql.ledger import SqlLedger
 from sekisho.store.sql.migrate import HEAD, alembic_config, migrate, oldest_code
 from sekisho.store.sql.names import Names
 from sekisho.store.sql.organisation import SqlOrganisation
-from sekisho.store.sql.tables import counter, installation, metadata, spend_quarter, virtual_key
+from sekisho.store.sql.tables import counter, installation, metadata, org, spend_quarter, virtual_key
 from sekisho.values import Budget, Scope, Usage, Window
 
 DAY_US = 86_400_000_000
@@ -198,8 +197,8 @@ async def _fill_first_schema(database: Database) -> None:
         "created_by": "o",
         "updated_at": 1,
     }
-    await SqlKeys(database).ensure_org("default", "default", 0)
     async with database.write() as connection:
+        await connection.execute(org.insert().values(id="default", name="default", created_at=0))
         await connection.execute(virtual_key.insert().values(key))
         await connection.execute(sa.schema.CreateTable(spend_quarter))  # the ledger of today books there too
     await SqlLedger(database, names).apply(Batch(Segment("p", 1), 1, (opened, SETTLED)))

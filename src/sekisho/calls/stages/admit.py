@@ -21,7 +21,7 @@ from sekisho.dialects import search
 from sekisho.errors import Internal, NotAllowed, SekishoError, StoreUnavailable
 from sekisho.ledger.bound import bound_nanousd, prompt_tokens_bound
 from sekisho.ledger.cost import list_cost_nanousd
-from sekisho.ledger.counters import Admitted, Demand, NotLoaded, Verdict
+from sekisho.ledger.counters import Admitted, Demand, Due, NotLoaded, Verdict
 from sekisho.ledger.journal import Attempt, Opened, Settled
 from sekisho.values import CallStatus, Door, Usage
 
@@ -52,6 +52,7 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
         tokens=len(call.body) // _BYTES_PER_TOKEN + call.max_output_tokens,
     )
     verdict = await _verdict(gate, demand)
+    assert not isinstance(verdict, Due)  # the demand heeds no steps
     if not isinstance(verdict, Admitted):
         raise refusal(verdict, gate.language)
     opened = Opened(

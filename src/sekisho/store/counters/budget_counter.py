@@ -20,6 +20,7 @@ class BudgetCell:
         "booked",
         "ceiling",
         "counter",
+        "credit",
         "increase",
         "increase_until",
         "is_hard",
@@ -40,8 +41,8 @@ class BudgetCell:
 
     def revise(self, budget: Budget) -> None:
         """Take over the budget's present terms."""
-        credit = budget.credit_nanousd if budget.credit_from == self.span.starts_at else 0
-        self.ceiling = budget.amount_nanousd + credit
+        self.credit = budget.credit_nanousd if budget.credit_from == self.span.starts_at else 0
+        self.ceiling = budget.amount_nanousd + self.credit
         self.increase = budget.increase_nanousd
         self.increase_until = budget.increase_until
         self.is_hard = budget.is_hard
@@ -50,6 +51,14 @@ class BudgetCell:
         """What is left; below 0 where more is held than the budget now allows."""
         increase = self.increase if now_us < self.increase_until else 0
         return self.ceiling + increase - self.spent - self.reserved
+
+    def allowed(self, now_us: int) -> int:
+        """The amount with its increase, without credit: what per cent are of."""
+        return self.ceiling - self.credit + (self.increase if now_us < self.increase_until else 0)
+
+    def spent_beyond_credit(self) -> int:
+        """What is spent and was not given back; not below 0."""
+        return max(self.spent - self.credit, 0)
 
     def resets_at(self) -> int | None:
         """When this window ends; None for one that never does."""

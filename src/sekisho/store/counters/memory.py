@@ -20,9 +20,11 @@ from sekisho.clock import Clock
 from sekisho.ledger.counters import (
     Admitted,
     Demand,
+    Due,
     JournalPosition,
     NoRoom,
     NotLoaded,
+    Passed,
     Spent,
     Standing,
     TooFast,
@@ -42,13 +44,14 @@ _LONGEST_WAIT_S = 59
 class _Plan:
     """What the calls of one set of scopes to one model come under; its cells are those of now before `until_us`."""
 
-    __slots__ = ("budgets", "hard", "limits", "soft", "until_us")
+    __slots__ = ("budgets", "hard", "limits", "soft", "stepping", "until_us")
 
     def __init__(self, budgets: tuple[BudgetCounter, ...], limits: tuple[LimitCounter, ...]) -> None:
         self.budgets = budgets
         self.limits = limits
         self.hard: tuple[BudgetCell, ...] = ()
         self.soft: tuple[BudgetCell, ...] = ()
+        self.stepping: tuple[BudgetCell, ...] = ()  # those of budgets with steps
         self.until_us = 0
 
 
@@ -152,6 +155,10 @@ class MemoryCounters:
         at_us = self._clock.monotonic_us()
         self._forget_old_calls(at_us)
         plan = self._plan_at(demand, now_us)
+        if plan.stepping and demand.heeds_steps:
+            due = _due(plan.stepping, now_us)
+            if due:
+                return due
         bound = demand.bound_nanousd
         least_room: int | None = None
         for cell in plan.hard:
@@ -223,6 +230,7 @@ class MemoryCounters:
 
     def _enter_windows(self, plan: _Plan, now_us: int) -> None:
         plan.hard, plan.soft = _parted(counter.cell_at(now_us) for counter in plan.budgets)
+        plan.stepping = tuple(cell for cell in (*plan.hard, *plan.soft) if cell.counter.budget.steps)
         plan.until_us = END_OF_TIME
         for counter in plan.budgets:
             plan.until_us = min(plan.until_us, counter.stays_until(now_us))
@@ -266,6 +274,17 @@ def _parted(cells: Iterable[BudgetCell | None]) -> tuple[tuple[BudgetCell, ...],
     """The cells of hard budgets, and those of soft ones."""
     present = [cell for cell in cells if cell]
     return tuple(cell for cell in present if cell.is_hard), tuple(cell for cell in present if not cell.is_hard)
+
+
+def _due(cells: tuple[BudgetCell, ...], now_us: int) -> Due | None:
+    """Whose steps are due, if any are."""
+    passed = [
+        Passed(cell.counter.budget, cell.spent_beyond_credit(), cell.allowed(now_us), cell.resets_at())
+        for cell in cells
+        if cell.is_loaded
+    ]
+    found = sorted((one for one in passed if one.due()), key=lambda one: one.budget.id)
+    return Due(tuple(found)) if found else None
 
 
 def _hold(call: _Call) -> None:

@@ -49,6 +49,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = POOL_SIZE, statement_s: float = STATEMENT_S) -> None:
         self.is_sqlite = url.startswith("sqlite")
+        self.url = url
         self._dsn = "" if self.is_sqlite else postgres_dsn(url)
         self._write_lock = asyncio.Lock()
         if self.is_sqlite:

@@ -9,9 +9,11 @@ from msgspec import UNSET
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.access.register import KeyChange, KeyFilter, KeyLabel, StoredKey
+from sekisho.access.audit import AuditEvent
+from sekisho.access.register import KeyChange, KeyFilter, KeyLabel, Rotation, StoredKey
 from sekisho.access.rules import NO_RULES, RuleWrite, StoredRule
 from sekisho.errors import BadRequest, NotFound
+from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.organisation import bind_key
@@ -32,7 +34,11 @@ class SqlKeys:
         """Make the organisation when it is not there yet."""
         async with self._database.write() as connection:
             row = {"id": org_id, "name": name, "created_at": now_us}
-            await connection.execute(self._database.insert(org).values(row).on_conflict_do_nothing())
+            made = await connection.execute(self._database.insert(org).values(row).on_conflict_do_nothing())
+            if made.rowcount:
+                await record_all(
+                    connection, org_id, now_us, [AuditEvent("sekisho", "org.create", "org", org_id, None, row)]
+                )
 
     async def raise_epoch(self) -> None:
         """Say that something outside the database changed: models, credentials, the master key."""
@@ -45,9 +51,12 @@ class SqlKeys:
         try:
             async with self._database.write() as connection:
                 await raise_epoch(connection)
+                await _check_digest(connection, key.digest, key.id)
                 who = (key.team_id, key.user_id, key.created_by)
                 await bind_key(self._database, connection, key.org_id, *who, key.created_at)
                 await connection.execute(virtual_key.insert().values(row))
+                made = AuditEvent(key.created_by, "key.create", "key", key.id, None, key)
+                await record_all(connection, key.org_id, key.created_at, [made])
                 await write_rules(connection, key.org_id, RuleWrite(tuple(rules)), key.created_by, key.created_at)
         except IntegrityError as error:
             raise await self._taken(key.org_id, key.alias) from error
@@ -64,37 +73,62 @@ class SqlKeys:
                 await raise_epoch(connection)
                 who = (values.get("team_id", ""), values.get("user_id", ""), by)
                 await bind_key(self._database, connection, org_id, *who, now_us)
-                await connection.execute(_update(org_id, key_id).values(values | {"updated_at": now_us}))
                 query = _live(org_id).where(virtual_key.c.id == key_id)
-                row = (await connection.execute(query)).mappings().one_or_none()
-                if row is None:
+                before = (await connection.execute(query)).mappings().one_or_none()
+                if before is None:
                     raise NotFound("There is no such key.")
+                await connection.execute(_update(org_id, key_id).values(values | {"updated_at": now_us}))
+                after = _stored((await connection.execute(query)).mappings().one())
+                if values:
+                    changed = AuditEvent(by, "key.update", "key", key_id, _stored(before), after)
+                    await record_all(connection, org_id, now_us, [changed])
                 await write_rules(connection, org_id, rules, by, now_us)
-                return _stored(row)
+                return after
         except IntegrityError as error:
             raise await self._taken(org_id, values.get("alias") or "") from error
+
+    async def rotate(self, org_id: str, key_id: str, rotation: Rotation, by: str, now_us: int) -> StoredKey:
+        """Give a key another raw form. Raises NotFound, or BadRequest when the digest is taken."""
+        values = {name: value for name, value in msgspec.structs.asdict(rotation).items() if value is not UNSET}
+        try:
+            async with self._database.write() as connection:
+                await raise_epoch(connection)
+                await _check_digest(connection, rotation.digest, key_id)
+                query = _live(org_id).where(virtual_key.c.id == key_id)
+                before = (await connection.execute(query)).mappings().one_or_none()
+                if before is None:
+                    raise NotFound("There is no such key.")
+                await connection.execute(_update(org_id, key_id).values(values | {"updated_at": now_us}))
+                after = _stored((await connection.execute(query)).mappings().one())
+                rotated = AuditEvent(by, "key.rotate", "key", key_id, _stored(before), after)
+                await record_all(connection, org_id, now_us, [rotated])
+                return after
+        except IntegrityError as error:
+            raise await self._taken(org_id, "") from error
 
     async def delete(self, org_id: str, key_id: str, by: str, now_us: int) -> None:
         """Take a key out of use, with its rules; the row stays for the history. Raises NotFound."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            result = await connection.execute(_update(org_id, key_id).values(deleted_at=now_us))
-            if result.rowcount == 0:
-                raise NotFound("There is no such key.")
+            await _record_end(connection, org_id, key_id, "key.delete", by, now_us)
+            await connection.execute(_update(org_id, key_id).values(deleted_at=now_us))
             await retire_rules(connection, org_id, Scope("key", key_id).__eq__, by, now_us)
 
     async def erase(self, org_id: str, key_id: str, by: str, now_us: int) -> None:
         """Remove the row of a key that nobody has seen, and take its rules away."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
+            await _record_end(connection, org_id, key_id, "key.erase", by, now_us)
             ours = (virtual_key.c.org_id == org_id) & (virtual_key.c.id == key_id)
             await connection.execute(virtual_key.delete().where(ours))
             await retire_rules(connection, org_id, Scope("key", key_id).__eq__, by, now_us)
 
     async def find(self, org_id: str, *, key_id: str = "", digest: bytes = b"", alias: str = "") -> StoredKey | None:
         """The key in use that has all the given properties; None when none are given."""
-        wanted = {"id": key_id, "digest": digest, "alias": alias}
+        wanted = {"id": key_id, "alias": alias}
         conditions = [virtual_key.c[column] == value for column, value in wanted.items() if value]
+        if digest:
+            conditions.append(sa.or_(virtual_key.c.digest == digest, virtual_key.c.previous_digest == digest))
         if not conditions:
             return None
         async with self._database.read() as connection:
@@ -135,6 +169,21 @@ async def read_keys(connection: AsyncConnection, org_id: str) -> tuple[VirtualKe
     """All keys in use, as their own rows say; their teams may allow less."""
     rows = (await connection.execute(_live(org_id).order_by(virtual_key.c.id))).mappings()
     return tuple(_stored(row).virtual_key() for row in rows)
+
+
+async def _check_digest(connection: AsyncConnection, digest: bytes, key_id: str) -> None:
+    """Raises BadRequest when a raw key is the one that another key had before its rotation."""
+    query = sa.select(virtual_key.c.id).where(virtual_key.c.previous_digest == digest, virtual_key.c.id != key_id)
+    if (await connection.execute(query)).first():
+        raise BadRequest("This key cannot be used.", param="key")
+
+
+async def _record_end(connection: AsyncConnection, org_id: str, key_id: str, action: str, by: str, now_us: int) -> None:
+    """Raises NotFound when there is no such key in use."""
+    row = (await connection.execute(_live(org_id).where(virtual_key.c.id == key_id))).mappings().one_or_none()
+    if row is None:
+        raise NotFound("There is no such key.")
+    await record_all(connection, org_id, now_us, [AuditEvent(by, action, "key", key_id, _stored(row))])
 
 
 def _live(org_id: str) -> sa.Select[Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
-HEAD = "0003"  # a test holds it equal to the newest file in migrations/versions
+HEAD = "0005"  # a test holds it equal to the newest file in migrations/versions
 _LOCK = 0x53454B49  # of PostgreSQL's advisory locks
 _LOCK_WAIT = "120s"
 
@@ -84,6 +84,5 @@ def _upgrade(connection: sa.Connection) -> None:
     config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-    known = _oldest_code(connection) if version is not None and version >= "0003" else ""
-    oldest = max(known, oldest_code(ScriptDirectory.from_config(config), version))
+    oldest = max(_oldest_code(connection), oldest_code(ScriptDirectory.from_config(config), version))
     connection.execute(installation.update().values(oldest_code=oldest))

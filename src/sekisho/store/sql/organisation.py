@@ -8,8 +8,10 @@ import sqlalchemy as sa
 from msgspec import UNSET
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from sekisho.access.audit import AuditEvent
 from sekisho.access.organisation import Member, Tag, Team, TeamChange, User, UserChange
 from sekisho.errors import BadRequest, NotFound
+from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.rules import retire_rules
@@ -29,9 +31,11 @@ class SqlOrganisation:
             await raise_epoch(connection)
             await _check_team_alias(connection, new.org_id, new.id, new.alias)
             await _add(connection, team, new.org_id, new.id, _team_row(new), "team", "team_id")
+            made = AuditEvent(new.created_by, "team.create", "team", new.id, None, new)
+            await record_all(connection, new.org_id, new.created_at, [made])
             await _put_members(self._database, connection, members)
 
-    async def change_team(self, org_id: str, team_id: str, change: TeamChange, now_us: int) -> Team:
+    async def change_team(self, org_id: str, team_id: str, change: TeamChange, by: str, now_us: int) -> Team:
         """Change a team."""
         values = _given(change)
         if "alias" in values:
@@ -40,19 +44,22 @@ class SqlOrganisation:
             await raise_epoch(connection)
             await _check_team_alias(connection, org_id, team_id, values.get("alias") or "")
             ours = _is(team, org_id, team_id)
-            result = await connection.execute(team.update().where(*ours).values(values | {"updated_at": now_us}))
-            if result.rowcount == 0:
+            before = (await connection.execute(sa.select(team).where(*ours))).mappings().one_or_none()
+            if before is None:
                 raise NotFound("There is no such team.")
-            return _team((await connection.execute(sa.select(team).where(*ours))).mappings().one())
+            await connection.execute(team.update().where(*ours).values(values | {"updated_at": now_us}))
+            after = _team((await connection.execute(sa.select(team).where(*ours))).mappings().one())
+            changed = AuditEvent(by, "team.update", "team", team_id, _team(before), after)
+            await record_all(connection, org_id, now_us, [changed])
+            return after
 
     async def delete_team(self, org_id: str, team_id: str, by: str, now_us: int) -> None:
         """Delete a team, its keys, its memberships, its rules and those of its members."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            await _delete(connection, team, org_id, team_id, now_us, "team")
-            keys = await _delete_keys(connection, org_id, now_us, virtual_key.c.team_id == team_id)
-            ours = (team_member.c.org_id == org_id) & (team_member.c.team_id == team_id)
-            await connection.execute(team_member.delete().where(ours))
+            await _delete(connection, team, org_id, team_id, by, now_us, "team")
+            keys = await _delete_keys(connection, org_id, by, now_us, virtual_key.c.team_id == team_id)
+            await _delete_members(connection, org_id, by, now_us, team_member.c.team_id == team_id)
 
             def is_gone(scope: Scope) -> bool:
                 if scope.kind == "member":
@@ -93,11 +100,11 @@ class SqlOrganisation:
         columns = team_member.c
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            ours = (columns.org_id == org_id) & (columns.team_id == team_id) & (columns.user_id == user_id)
-            if (await connection.execute(team_member.delete().where(ours))).rowcount == 0:
+            ours = (columns.team_id == team_id, columns.user_id == user_id)
+            if await _delete_members(connection, org_id, by, now_us, *ours) == 0:
                 raise NotFound("There is no such member of this team.")
             bound = (virtual_key.c.team_id == team_id, virtual_key.c.user_id == user_id)
-            gone = {Scope("key", key) for key in await _delete_keys(connection, org_id, now_us, *bound)}
+            gone = {Scope("key", key) for key in await _delete_keys(connection, org_id, by, now_us, *bound)}
             gone.add(Scope("member", f"{team_id}/{user_id}"))
             await retire_rules(connection, org_id, gone.__contains__, by, now_us)
 
@@ -117,25 +124,31 @@ class SqlOrganisation:
         async with self._database.write() as connection:
             await raise_epoch(connection)
             await _add(connection, person, new.org_id, new.id, msgspec.structs.asdict(new), "user", "user_id")
+            made = AuditEvent(new.created_by, "user.create", "user", new.id, None, new)
+            await record_all(connection, new.org_id, new.created_at, [made])
 
-    async def change_user(self, org_id: str, user_id: str, change: UserChange, now_us: int) -> User:
+    async def change_user(self, org_id: str, user_id: str, change: UserChange, by: str, now_us: int) -> User:
         """Change a user."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
             ours = _is(person, org_id, user_id)
             values = _given(change) | {"updated_at": now_us}
-            if (await connection.execute(person.update().where(*ours).values(values))).rowcount == 0:
+            before = (await connection.execute(sa.select(person).where(*ours))).mappings().one_or_none()
+            if before is None:
                 raise NotFound("There is no such user.")
-            return _user((await connection.execute(sa.select(person).where(*ours))).mappings().one())
+            await connection.execute(person.update().where(*ours).values(values))
+            after = _user((await connection.execute(sa.select(person).where(*ours))).mappings().one())
+            changed = AuditEvent(by, "user.update", "user", user_id, _user(before), after)
+            await record_all(connection, org_id, now_us, [changed])
+            return after
 
     async def delete_user(self, org_id: str, user_id: str, by: str, now_us: int) -> None:
         """Delete a user, its keys, its memberships, its rules and those of its memberships."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            await _delete(connection, person, org_id, user_id, now_us, "user")
-            keys = await _delete_keys(connection, org_id, now_us, virtual_key.c.user_id == user_id)
-            ours = (team_member.c.org_id == org_id) & (team_member.c.user_id == user_id)
-            await connection.execute(team_member.delete().where(ours))
+            await _delete(connection, person, org_id, user_id, by, now_us, "user")
+            keys = await _delete_keys(connection, org_id, by, now_us, virtual_key.c.user_id == user_id)
+            await _delete_members(connection, org_id, by, now_us, team_member.c.user_id == user_id)
 
             def is_gone(scope: Scope) -> bool:
                 if scope.kind == "member":
@@ -164,21 +177,28 @@ class SqlOrganisation:
             rows = await connection.execute(query.order_by(person.c.id).limit(limit))
             return [_user(row) for row in rows.mappings()]
 
-    async def put_tag(self, new: Tag, *, is_new: bool) -> None:
+    async def put_tag(self, new: Tag, by: str, *, is_new: bool) -> None:
         """Keep a new tag, or the new description of a known one."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
             row = msgspec.structs.asdict(new)
             if is_new:
                 await _add(connection, tag, new.org_id, new.name, row, "tag", "name")
+                made = AuditEvent(by, "tag.create", "tag", new.name, None, new)
             else:
-                await connection.execute(tag.update().where(*_is(tag, new.org_id, new.name)).values(row))
+                ours = _is(tag, new.org_id, new.name)
+                before = (await connection.execute(sa.select(tag).where(*ours))).mappings().one_or_none()
+                if before is None:
+                    raise NotFound("There is no such tag.")
+                await connection.execute(tag.update().where(*ours).values(row))
+                made = AuditEvent(by, "tag.update", "tag", new.name, _tag(before), new)
+            await record_all(connection, new.org_id, new.updated_at, [made])
 
     async def delete_tag(self, org_id: str, name: str, by: str, now_us: int) -> None:
         """Delete a tag and its rules."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            await _delete(connection, tag, org_id, name, now_us, "tag")
+            await _delete(connection, tag, org_id, name, by, now_us, "tag")
             await retire_rules(connection, org_id, Scope("tag", name).__eq__, by, now_us)
 
     async def find_tag(self, org_id: str, name: str) -> Tag | None:
@@ -220,21 +240,30 @@ async def _ensure_users(
     database: Database, connection: AsyncConnection, org_id: str, user_ids: Iterable[str], by: str, now_us: int
 ) -> None:
     for user_id in user_ids:
-        row = msgspec.structs.asdict(User(user_id, org_id, now_us, by, now_us)) | {"deleted_at": None}
+        new = User(user_id, org_id, now_us, by, now_us)
+        row = msgspec.structs.asdict(new) | {"deleted_at": None}
         insert = database.insert(person).values(row)
         revive = insert.on_conflict_do_update(
             index_elements=["org_id", "id"], set_=row, where=person.c.deleted_at.is_not(None)
         )
-        await connection.execute(revive)
+        if (await connection.execute(revive)).rowcount:
+            made = AuditEvent(by, "user.create", "user", user_id, None, new)
+            await record_all(connection, org_id, now_us, [made])
 
 
 async def _put_members(database: Database, connection: AsyncConnection, members: tuple[Member, ...]) -> None:
     for one in members:
         await _need_team(connection, one.org_id, one.team_id)
         await _ensure_users(database, connection, one.org_id, [one.user_id], one.created_by, one.created_at)
+        columns = team_member.c
+        ours = (columns.org_id == one.org_id, columns.team_id == one.team_id, columns.user_id == one.user_id)
+        before = (await connection.execute(sa.select(team_member).where(*ours))).mappings().one_or_none()
         insert = database.insert(team_member).values(msgspec.structs.asdict(one))
         keys = ["org_id", "team_id", "user_id"]
         await connection.execute(insert.on_conflict_do_update(index_elements=keys, set_={"role": one.role}))
+        action = "member.update" if before else "member.create"
+        put = AuditEvent(one.created_by, action, "member", one.scope.id, before and Member(**before), one)
+        await record_all(connection, one.org_id, one.created_at, [put])
 
 
 async def _check_team_alias(connection: AsyncConnection, org_id: str, team_id: str, alias: str) -> None:
@@ -258,20 +287,39 @@ async def _add(
         await connection.execute(table.update().where(*where).values(row | {"deleted_at": None}))
 
 
-async def _delete(connection: AsyncConnection, table: sa.Table, org_id: str, id_: str, now_us: int, what: str) -> None:
-    result = await connection.execute(table.update().where(*_is(table, org_id, id_)).values(deleted_at=now_us))
-    if result.rowcount == 0:
+async def _delete(
+    connection: AsyncConnection, table: sa.Table, org_id: str, id_: str, by: str, now_us: int, what: str
+) -> None:
+    ours = _is(table, org_id, id_)
+    before = (await connection.execute(sa.select(table).where(*ours))).mappings().one_or_none()
+    if before is None:
         raise NotFound(f"There is no such {what}.")
+    await connection.execute(table.update().where(*ours).values(deleted_at=now_us))
+    await record_all(connection, org_id, now_us, [AuditEvent(by, f"{what}.delete", what, id_, _alive(before))])
 
 
 async def _delete_keys(
-    connection: AsyncConnection, org_id: str, now_us: int, *where: sa.ColumnElement[bool]
+    connection: AsyncConnection, org_id: str, by: str, now_us: int, *where: sa.ColumnElement[bool]
 ) -> set[str]:
     """Take keys out of use; their ids."""
     live = (virtual_key.c.org_id == org_id, virtual_key.c.deleted_at.is_(None), *where)
-    ids = set((await connection.execute(sa.select(virtual_key.c.id).where(*live))).scalars())
+    found = (await connection.execute(sa.select(virtual_key).where(*live).order_by(virtual_key.c.id))).mappings().all()
     await connection.execute(virtual_key.update().where(*live).values(deleted_at=now_us))
-    return ids
+    gone = [AuditEvent(by, "key.delete", "key", row["id"], _alive(row)) for row in found]
+    await record_all(connection, org_id, now_us, gone)
+    return {row["id"] for row in found}
+
+
+async def _delete_members(
+    connection: AsyncConnection, org_id: str, by: str, now_us: int, *where: sa.ColumnElement[bool]
+) -> int:
+    """End memberships; how many there were."""
+    ours = (team_member.c.org_id == org_id, *where)
+    found = [Member(**row) for row in (await connection.execute(sa.select(team_member).where(*ours))).mappings()]
+    await connection.execute(team_member.delete().where(*ours))
+    gone = [AuditEvent(by, "member.delete", "member", one.scope.id, one) for one in found]
+    await record_all(connection, org_id, now_us, gone)
+    return len(found)
 
 
 def _id(table: sa.Table) -> sa.Column[Any]:

@@ -8,11 +8,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.access.allocation import excess_nanousd, parents
+from sekisho.access.audit import AuditEvent
 from sekisho.access.money import MOST_NANOUSD, usd_text
 from sekisho.access.rules import Credit, RuleChange, RuleFilter, RuleKind, RuleWrite, StoredRule
 from sekisho.access.templates import Template
 from sekisho.access.terms import Terms
 from sekisho.errors import BadRequest, NotFound
+from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.names import QUERY_SIZE, Names
@@ -29,7 +31,7 @@ from sekisho.store.sql.tables import (
     team_member,
     virtual_key,
 )
-from sekisho.values import Budget, RateLimit, Scope, Window
+from sekisho.values import Budget, BudgetStep, RateLimit, Scope, Window
 
 _TABLES: dict[RuleKind, sa.Table] = {"budget": budget, "limit": rate_limit}
 _LIMITED = ("requests_per_minute", "tokens_per_minute", "parallel")
@@ -57,22 +59,28 @@ class SqlRules:
             await raise_epoch(connection)
             insert = self._database.insert(budget_template).values(row)
             keys = ["org_id", "id"]
+            before = await _find_template(connection, org_id, template.id)
             await connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=row))
+            action = "template.update" if before else "template.create"
+            put = AuditEvent(by, action, "template", template.id, before, template)
+            await record_all(connection, org_id, now_us, [put])
             await write_rules(connection, org_id, write, by, now_us)
 
     async def delete_template(self, org_id: str, template_id: str, write: RuleWrite, by: str, now_us: int) -> None:
         """Forget a template and, in the same step, the rules made from it."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            await connection.execute(budget_template.delete().where(*_is_template(org_id, template_id)))
+            before = await _find_template(connection, org_id, template_id)
+            if before:
+                await connection.execute(budget_template.delete().where(*_is_template(org_id, template_id)))
+                gone = AuditEvent(by, "template.delete", "template", template_id, before)
+                await record_all(connection, org_id, now_us, [gone])
             await write_rules(connection, org_id, write, by, now_us)
 
     async def find_template(self, org_id: str, template_id: str) -> Template | None:
         """One template."""
         async with self._database.read() as connection:
-            rows = await connection.execute(sa.select(budget_template).where(*_is_template(org_id, template_id)))
-            row = rows.mappings().one_or_none()
-            return _template(row) if row else None
+            return await _find_template(connection, org_id, template_id)
 
     async def list_templates(self, org_id: str) -> list[Template]:
         """All templates, by id."""
@@ -127,6 +135,8 @@ class SqlRules:
             if given + made.amount_nanousd > MOST_NANOUSD:
                 raise BadRequest("So much cannot be given back in one window.", param="amount_usd")
             await connection.execute(budget_credit.insert().values(msgspec.structs.asdict(made)))
+            booked = AuditEvent(by, f"budget.{made.kind}", "budget", budget_id, None, made)
+            await record_all(connection, org_id, now_us, [booked])
             return made
 
     async def credits(self, org_id: str, budget_id: str) -> list[Credit]:
@@ -229,11 +239,14 @@ async def _given(connection: AsyncConnection, budget_id: str, window_starts_at: 
 async def _put(connection: AsyncConnection, stored: StoredRule, by: str, now_us: int) -> None:
     table = _TABLES[stored.kind]
     row = _row(stored)
-    ours = (table.c.id == stored.rule.id) & (table.c.org_id == stored.org_id) & table.c.deleted_at.is_(None)
-    is_known = (await connection.execute(table.update().where(ours).values(row))).rowcount > 0
-    if not is_known:
+    found = await _read(connection, stored.kind, _live(stored.kind, stored.org_id).where(table.c.id == stored.rule.id))
+    before = found[0] if found else None
+    if before:
+        ours = (table.c.id == stored.rule.id) & (table.c.org_id == stored.org_id) & table.c.deleted_at.is_(None)
+        await connection.execute(table.update().where(ours).values(row))
+    else:
         await connection.execute(table.insert().values(row))
-    await _note(connection, stored.rule, "update" if is_known else "create", by, now_us)
+    await _note(connection, before, stored, by, now_us)
 
 
 async def _drop(connection: AsyncConnection, org_id: str, rule_id: str, by: str, now_us: int) -> None:
@@ -241,14 +254,28 @@ async def _drop(connection: AsyncConnection, org_id: str, rule_id: str, by: str,
         found = await _read(connection, kind, _live(kind, org_id).where(table.c.id == rule_id))
         if found:
             await connection.execute(table.update().where(table.c.id == rule_id).values(deleted_at=now_us))
-            await _note(connection, found[0].rule, "delete", by, now_us)
+            await _note(connection, found[0], None, by, now_us)
             return
     raise NotFound("There is no such budget or limit.")
 
 
-async def _note(connection: AsyncConnection, rule: Budget | RateLimit, action: str, by: str, now_us: int) -> None:
-    row = {"rule_id": rule.id, "action": action, "at": now_us, "by": by}
-    await connection.execute(rule_change.insert().values(row | {"rule": msgspec.to_builtins(rule)}))
+async def _note(
+    connection: AsyncConnection, before: StoredRule | None, after: StoredRule | None, by: str, now_us: int
+) -> None:
+    """Write down what happened to a rule: in its own history and in the audit log."""
+    stored = after or before
+    assert stored is not None
+    action = "create" if before is None else "update" if after else "delete"
+    row = {"rule_id": stored.rule.id, "action": action, "at": now_us, "by": by}
+    await connection.execute(rule_change.insert().values(row | {"rule": msgspec.to_builtins(stored.rule)}))
+    noted = AuditEvent(by, f"{stored.kind}.{action}", stored.kind, stored.rule.id, before, after)
+    await record_all(connection, stored.org_id, now_us, [noted])
+
+
+async def _find_template(connection: AsyncConnection, org_id: str, template_id: str) -> Template | None:
+    rows = await connection.execute(sa.select(budget_template).where(*_is_template(org_id, template_id)))
+    row = rows.mappings().one_or_none()
+    return _template(row) if row else None
 
 
 async def _check_name(connection: AsyncConnection, org_id: str, stored: StoredRule) -> None:
@@ -326,7 +353,7 @@ def _row(stored: StoredRule) -> dict[str, Any]:
         **{name: getattr(rule.window, name) for name in _WINDOW},
         "duration": stored.duration,
         "is_hard": rule.is_hard,
-        "thresholds": list(rule.thresholds),
+        "thresholds": [*rule.thresholds, *(msgspec.structs.asdict(step) for step in rule.steps)],
         "increase_nanousd": rule.increase_nanousd,
         "increase_until": rule.increase_until,
         "allow_over_allocation": stored.allow_over_allocation,
@@ -341,7 +368,8 @@ def _stored_budget(row: sa.RowMapping, credit_from: int, credit_nanousd: int) ->
         window=Window(row["window_kind"], **{name: row[name] for name in _WINDOW}),
         model=row["model"],
         is_hard=row["is_hard"],
-        thresholds=tuple(row["thresholds"]),
+        thresholds=tuple(one for one in row["thresholds"] if isinstance(one, int)),
+        steps=tuple(BudgetStep(**one) for one in row["thresholds"] if isinstance(one, dict)),
         increase_nanousd=row["increase_nanousd"],
         increase_until=row["increase_until"],
         credit_nanousd=credit_nanousd,

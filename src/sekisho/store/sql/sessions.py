@@ -1,7 +1,11 @@
 """Console sessions and one-time codes in the database, as digests."""
 
-import sqlalchemy as sa
+from typing import Any
 
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sekisho.store.sql import audit
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.tables import console_session, login_code
 
@@ -12,10 +16,11 @@ class SqlSessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add_code(self, org_id: str, digest: bytes, expires_at: int) -> None:
+    async def add_code(self, org_id: str, digest: bytes, by: str, now_us: int, expires_at: int) -> None:
         """Keep a code."""
         async with self._database.write() as connection:
             await connection.execute(login_code.insert().values(digest=digest, org_id=org_id, expires_at=expires_at))
+            await _record(connection, org_id, by, "console.invite", digest, now_us, {"expires_at": expires_at})
 
     async def redeem(self, org_id: str, code: bytes, session: bytes, now_us: int, expires_at: int) -> bool:
         """Swap a code for a session, once; clears out what has expired."""
@@ -27,6 +32,9 @@ class SqlSessions:
                 return False
             row = {"digest": session, "org_id": org_id, "created_at": now_us, "expires_at": expires_at}
             await connection.execute(console_session.insert().values(row))
+            code_name = _name(code)
+            shown = {"code": code_name, "expires_at": expires_at}
+            await _record(connection, org_id, f"console code {code_name}", "console.enter", session, now_us, shown)
             return True
 
     async def is_live(self, org_id: str, session: bytes, now_us: int) -> bool:
@@ -38,8 +46,22 @@ class SqlSessions:
             expires_at = (await connection.execute(query)).scalar()
             return expires_at is not None and expires_at > now_us
 
-    async def end(self, org_id: str, session: bytes) -> None:
+    async def end(self, org_id: str, session: bytes, now_us: int) -> None:
         """Forget a session."""
         async with self._database.write() as connection:
             ours = (console_session.c.digest == session) & (console_session.c.org_id == org_id)
-            await connection.execute(console_session.delete().where(ours))
+            if (await connection.execute(console_session.delete().where(ours))).rowcount:
+                await _record(connection, org_id, f"console session {_name(session)}", "console.leave", session, now_us)
+
+
+async def _record(
+    connection: AsyncConnection, org_id: str, by: str, action: str, digest: bytes, now_us: int, after: Any = None
+) -> None:
+    await audit.record(
+        connection, org_id=org_id, actor=by, action=action, kind="session", id=_name(digest), after=after, at_us=now_us
+    )
+
+
+def _name(digest: bytes) -> str:
+    """How a code or a session is called in the record: the beginning of its digest opens nothing."""
+    return digest.hex()[:16]

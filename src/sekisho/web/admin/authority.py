@@ -1,4 +1,4 @@
-"""Who is asking: the local operator, the holder of the master key, or the holder of a virtual key.
+"""Who is asking: the local operator, the holder of the master key, of an access token, or of a virtual key.
 
 A request on the Unix socket is the local operator's: file permissions let nobody else in. The call plane forwards other
 people's requests over the same socket and marks every one of them with a header, overwriting what they sent. A key
@@ -6,11 +6,13 @@ that is presented decides alone, on either way.
 """
 
 import hmac
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 
 from sekisho.access.keys import check
 from sekisho.access.register import StoredKey
+from sekisho.access.roles import Permission, Principal, administrator
 from sekisho.errors import NotAllowed, NotAuthenticated, NotFound
 from sekisho.web.admin.services import Services
 
@@ -42,18 +44,49 @@ class Authority:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def administrator(self, request: Request) -> str:
-        """Who administers here, for the record. Raises NotAuthenticated, or NotAllowed for a virtual key."""
+    async def principal(self, request: Request) -> Principal:
+        """Who asks. Raises NotAuthenticated, or NotAllowed for a virtual key."""
         key = presented_key(request)
         if not key:
             if is_local(request):
-                return OPERATOR
+                return administrator(OPERATOR, "operator")
             raise NotAuthenticated("The master key is missing: send it as Authorization: Bearer.")
         if self._is_master(key):
-            return MASTER_KEY
+            return administrator(MASTER_KEY, "master")
         if await self._services.keys.find_raw(key):
             raise NotAllowed("This needs the master key; a virtual key is not enough.")
         raise NotAuthenticated("The master key is not valid.")
+
+    async def administrator(self, request: Request) -> str:
+        """The name of somebody who may do everything. Raises as `require`."""
+        principal = await self.principal(request)
+        if not principal.is_admin:
+            raise NotAllowed("This needs a platform administrator.")
+        return principal.actor
+
+    def require(self, permission: Permission) -> Callable[[Request], Awaitable[Principal]]:
+        """A dependency that lets pass who has this permission in the whole organisation. Raises as `principal`, and
+        NotAllowed."""
+
+        async def pass_or_refuse(request: Request) -> Principal:
+            principal = await self.principal(request)
+            if not principal.may(permission):
+                raise NotAllowed(f"This needs the permission {permission} in the whole organisation.")
+            return principal
+
+        return pass_or_refuse
+
+    def within(self, permission: Permission) -> Callable[[Request], Awaitable[Principal]]:
+        """As `require`, but also for who has the permission in some team or for itself only: the route then judges
+        each object by `Principal.sight` and hides what lies outside as if it were not there."""
+
+        async def pass_or_refuse(request: Request) -> Principal:
+            principal = await self.principal(request)
+            if not principal.sight(permission):
+                raise NotAllowed(f"This needs the permission {permission}.")
+            return principal
+
+        return pass_or_refuse
 
     async def key_holder(self, request: Request) -> StoredKey:
         """The virtual key that a developer presents. Raises NotAuthenticated."""
@@ -64,13 +97,12 @@ class Authority:
         check(stored.virtual_key(), self._services.clock.now_us())
         return stored
 
-    async def administrator_or_self(self, request: Request) -> StoredKey | None:
-        """The presented virtual key, which may look at itself; None for an administrator. Raises NotAuthenticated."""
+    async def principal_or_self(self, request: Request) -> StoredKey | Principal:
+        """The presented virtual key, which may look at itself, or a principal. Raises NotAuthenticated."""
         key = presented_key(request)
         if key and not self._is_master(key):
             return await self.key_holder(request)
-        await self.administrator(request)
-        return None
+        return await self.principal(request)
 
     async def local(self, request: Request) -> None:
         """Let only our own processes on this machine pass. Raises NotFound: others need not know what is here."""

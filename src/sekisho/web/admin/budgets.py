@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 
 from sekisho.access.money import parse_usd
+from sekisho.access.roles import Principal
 from sekisho.access.rules import Credit, RuleChange, RuleFilter, RuleWrite, StoredRule
 from sekisho.ledger.windows import span_at
 from sekisho.values import END_OF_TIME, Budget
@@ -98,23 +99,24 @@ class BudgetPage(BaseModel):
 def budgets_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
     """Routes for administrators."""
     router = idempotent_router(services, authority, "/admin/v1/budgets", "budgets")
-    administrator = Annotated[str, Depends(authority.administrator)]
+    reader = Annotated[Principal, Depends(authority.require("budgets:read"))]
+    writer = Annotated[Principal, Depends(authority.require("budgets:write"))]
     rules = services.rules
 
     @router.post("", status_code=201)
-    async def create_budget(body: BudgetCreation, who: administrator) -> dict[str, Any]:
+    async def create_budget(body: BudgetCreation, who: writer) -> dict[str, Any]:
         """Make a budget; in force in every call process when this answers."""
         now_us = services.clock.now_us()
         model = public_name(services.models(), body.model, "model") if body.model else ""
         window = body.window.window(services.time_zone, now_us)
         new = body.change(Budget("", body.scope.scope(), 0, window, model), services.time_zone, now_us)
-        made = rules.draft(new, who, name=body.name, allow_over_allocation=body.allow_over_allocation)
-        await rules.write(RuleWrite((made,)), who)
+        made = rules.draft(new, who.actor, name=body.name, allow_over_allocation=body.allow_over_allocation)
+        await rules.write(RuleWrite((made,)), who.actor)
         return await show(made)
 
     @router.get("")
     async def list_budgets(
-        _who: administrator,
+        _who: reader,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         after: str = "",
         scope_kind: str = "",
@@ -126,12 +128,12 @@ def budgets_router(services: Services, authority: Authority) -> APIRouter:  # no
         return BudgetPage(budgets=shown, next=shown[-1]["id"] if len(found) > limit else None)
 
     @router.get("/{budget_id}")
-    async def get_budget(budget_id: str, _who: administrator) -> dict[str, Any]:
+    async def get_budget(budget_id: str, _who: reader) -> dict[str, Any]:
         """One budget, with what it has spent in its window of now."""
         return await show(await rules.get("budget", budget_id))
 
     @router.patch("/{budget_id}")
-    async def update_budget(budget_id: str, body: BudgetUpdate, who: administrator) -> dict[str, Any]:
+    async def update_budget(budget_id: str, body: BudgetUpdate, who: writer) -> dict[str, Any]:
         """Change a budget; in force in every call process when this answers."""
         old = await rules.get("budget", budget_id)
         assert isinstance(old.rule, Budget)
@@ -144,31 +146,31 @@ def budgets_router(services: Services, authority: Authority) -> APIRouter:  # no
             duration="" if body.window is not None else old.duration,
             allow_over_allocation=old.allow_over_allocation or body.allow_over_allocation,
         )
-        await rules.write(RuleWrite((new,)), who)
+        await rules.write(RuleWrite((new,)), who.actor)
         return await show(new)
 
     @router.delete("/{budget_id}", status_code=204)
-    async def delete_budget(budget_id: str, who: administrator) -> None:
+    async def delete_budget(budget_id: str, who: writer) -> None:
         """Take a budget away. Its history stays."""
-        await rules.delete("budget", budget_id, who)
+        await rules.delete("budget", budget_id, who.actor)
 
     @router.post("/{budget_id}/credits", status_code=201)
-    async def credit_budget(budget_id: str, body: CreditFields, who: administrator) -> dict[str, Any]:
+    async def credit_budget(budget_id: str, body: CreditFields, who: writer) -> dict[str, Any]:
         """Give money back in the window of now."""
-        return _credit(await rules.credit(budget_id, parse_usd(body.amount_usd, "amount_usd"), body.reason, who))
+        return _credit(await rules.credit(budget_id, parse_usd(body.amount_usd, "amount_usd"), body.reason, who.actor))
 
     @router.post("/{budget_id}/reset", status_code=201)
-    async def reset_budget(budget_id: str, body: ResetFields, who: administrator) -> dict[str, Any]:
+    async def reset_budget(budget_id: str, body: ResetFields, who: writer) -> dict[str, Any]:
         """Give back all that the ledger has booked in the window of now."""
-        return _credit(await rules.reset(budget_id, body.reason, who))
+        return _credit(await rules.reset(budget_id, body.reason, who.actor))
 
     @router.get("/{budget_id}/credits")
-    async def list_credits(budget_id: str, _who: administrator) -> dict[str, Any]:
+    async def list_credits(budget_id: str, _who: reader) -> dict[str, Any]:
         """What was ever given back, newest first."""
         return {"credits": [_credit(credit) for credit in await rules.credits(budget_id)]}
 
     @router.get("/{budget_id}/history")
-    async def budget_history(budget_id: str, _who: administrator) -> dict[str, Any]:
+    async def budget_history(budget_id: str, _who: reader) -> dict[str, Any]:
         """Who changed the budget, when, and what it was then; newest first, also of a deleted one."""
         return {"changes": [_change(change) for change in await rules.history(budget_id)]}
 

@@ -116,7 +116,7 @@ class UsageReport(BaseModel):
 
 def calls_router(services: Services, authority: Authority) -> APIRouter:
     """Routes for administrators."""
-    router = APIRouter(prefix="/admin/v1", tags=["calls"], dependencies=[Depends(authority.administrator)])
+    router = APIRouter(prefix="/admin/v1", tags=["calls"], dependencies=[Depends(authority.require("spend:read"))])
 
     @router.get("/calls")
     async def list_calls(

@@ -48,7 +48,7 @@ def idempotent_router(services: Services, authority: Authority, prefix: str, tag
 async def _once(services: Services, authority: Authority, request: Request, key: str, run: Handler) -> Response:
     if len(key) > KEY_CHARACTERS:
         raise BadRequest(f"An idempotency key has at most {KEY_CHARACTERS} characters.", param=HEADER)
-    who = await authority.administrator(request)
+    who = (await authority.principal(request)).actor
     body = hashlib.sha256(await request.body()).digest()
     digest = hashlib.sha256("\0".join((who, request.url.path, key)).encode()).digest()
     now_us = services.clock.now_us()

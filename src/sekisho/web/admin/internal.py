@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.authority import OPERATOR, Authority
 from sekisho.web.admin.services import Services
 
 CONFIRMED = "x-sekisho-confirmed-us"  # when the epoch was last known to be the newest, on the monotonic clock
@@ -55,7 +55,7 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
     @router.post("/console-codes", status_code=201)
     async def console_code() -> dict[str, str]:
         """The path of a link that opens the console once."""
-        return {"path": f"/console/enter?code={await services.sessions.issue_code()}"}
+        return {"path": f"/console/enter?code={await services.sessions.issue_code(OPERATOR)}"}
 
     @router.get("/models")
     async def models() -> dict[str, list[str]]:

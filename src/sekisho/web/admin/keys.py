@@ -6,12 +6,14 @@ from fastapi import APIRouter, Depends, Query
 from msgspec import UNSET
 from pydantic import BaseModel, ConfigDict, Field
 
-from sekisho.access.register import KeyChange, KeyDraft, KeyFilter, StoredKey, expiry
+from sekisho.access.register import KeyChange, KeyDraft, KeyFilter, StoredKey, expiry, grace_s
+from sekisho.access.roles import Principal
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
 
 Text = Annotated[str, Field(max_length=200)]
+DEFAULT_GRACE = "24h"
 Names = Annotated[list[Text], Field(max_length=500)]
 
 
@@ -63,8 +65,17 @@ class KeyCreation(KeyUpdate):
         )
 
 
+class KeyRotation(BaseModel):
+    """A new raw form. `grace`: how long the old one still works, such as "24h"; "0s": it ends at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    grace: str = DEFAULT_GRACE
+
+
 class Key(BaseModel):
-    """A virtual key. `hint`: how its raw form ends. Times are ISO 8601, UTC."""
+    """A virtual key. `hint`: how its raw form ends. Times are ISO 8601, UTC. `previous_until`: until when the raw form
+    before the last rotation still works."""
 
     id: str
     hint: str
@@ -76,6 +87,7 @@ class Key(BaseModel):
     metadata: dict[str, Any]
     expires_at: str | None
     blocked: bool
+    previous_until: str | None
     created_at: str | None
     created_by: str
     updated_at: str | None
@@ -97,18 +109,19 @@ class KeyPage(BaseModel):
 def keys_router(services: Services, authority: Authority) -> APIRouter:
     """Routes for administrators."""
     router = APIRouter(prefix="/admin/v1/keys", tags=["keys"])
-    administrator = Annotated[str, Depends(authority.administrator)]
+    reader = Annotated[Principal, Depends(authority.require("keys:read"))]
+    writer = Annotated[Principal, Depends(authority.require("keys:write"))]
     register = services.keys
 
     @router.post("", status_code=201)
-    async def create_key(body: KeyCreation, who: administrator) -> NewKey:
+    async def create_key(body: KeyCreation, who: writer) -> NewKey:
         """Make a key. The answer is the only place where its raw form appears."""
-        issued = await register.create(body.draft(services.clock.now_us()), created_by=who)
+        issued = await register.create(body.draft(services.clock.now_us()), created_by=who.actor)
         return NewKey(key=issued.key, **_fields(issued.stored))
 
     @router.get("")
     async def list_keys(
-        _who: administrator,
+        _who: reader,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         after: str = "",
         alias: str = "",
@@ -122,29 +135,36 @@ def keys_router(services: Services, authority: Authority) -> APIRouter:
         return KeyPage(keys=keys, next=keys[-1].id if len(found) > limit else None)
 
     @router.get("/{key_id}")
-    async def get_key(key_id: str, _who: administrator) -> Key:
+    async def get_key(key_id: str, _who: reader) -> Key:
         """One key, by its id."""
         return render_key(await register.get(key_id))
 
     @router.patch("/{key_id}")
-    async def update_key(key_id: str, body: KeyUpdate, who: administrator) -> Key:
+    async def update_key(key_id: str, body: KeyUpdate, who: writer) -> Key:
         """Change a key; in force in every call process when this answers."""
-        return render_key(await register.update(key_id, body.change(services.clock.now_us()), who))
+        return render_key(await register.update(key_id, body.change(services.clock.now_us()), who.actor))
 
     @router.post("/{key_id}/block")
-    async def block_key(key_id: str, who: administrator) -> Key:
+    async def block_key(key_id: str, who: writer) -> Key:
         """Refuse all calls with this key from now on."""
-        return render_key(await register.update(key_id, KeyChange(blocked=True), who))
+        return render_key(await register.update(key_id, KeyChange(blocked=True), who.actor))
 
     @router.post("/{key_id}/unblock")
-    async def unblock_key(key_id: str, who: administrator) -> Key:
+    async def unblock_key(key_id: str, who: writer) -> Key:
         """Let this key call again."""
-        return render_key(await register.update(key_id, KeyChange(blocked=False), who))
+        return render_key(await register.update(key_id, KeyChange(blocked=False), who.actor))
+
+    @router.post("/{key_id}/rotate")
+    async def rotate_key(key_id: str, who: writer, body: KeyRotation | None = None) -> NewKey:
+        """Give a key a new raw form, shown this once; its spend, budgets and limits stay. The old form works until the
+        grace ends."""
+        issued = await register.rotate(key_id, who.actor, grace_s=grace_s((body or KeyRotation()).grace))
+        return NewKey(key=issued.key, **_fields(issued.stored))
 
     @router.delete("/{key_id}", status_code=204)
-    async def delete_key(key_id: str, who: administrator) -> None:
+    async def delete_key(key_id: str, who: writer) -> None:
         """Take a key out of use for good. Its calls stay in the record."""
-        await register.delete(key_id, who)
+        await register.delete(key_id, who.actor)
 
     return router
 
@@ -166,6 +186,7 @@ def _fields(key: StoredKey) -> dict[str, Any]:
         "metadata": key.metadata,
         "expires_at": iso(key.expires_at),
         "blocked": key.blocked,
+        "previous_until": iso(key.previous_until),
         "created_at": iso(key.created_at),
         "created_by": key.created_by,
         "updated_at": iso(key.updated_at),

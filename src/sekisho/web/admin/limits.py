@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 
+from sekisho.access.roles import Principal
 from sekisho.access.rules import RuleFilter, RuleWrite, StoredRule
 from sekisho.errors import BadRequest
 from sekisho.values import RateLimit
@@ -55,20 +56,21 @@ class LimitPage(BaseModel):
 def limits_router(services: Services, authority: Authority) -> APIRouter:
     """Routes for administrators."""
     router = idempotent_router(services, authority, "/admin/v1/limits", "limits")
-    administrator = Annotated[str, Depends(authority.administrator)]
+    reader = Annotated[Principal, Depends(authority.require("limits:read"))]
+    writer = Annotated[Principal, Depends(authority.require("limits:write"))]
     rules = services.rules
 
     @router.post("", status_code=201)
-    async def create_limit(body: LimitCreation, who: administrator) -> dict[str, Any]:
+    async def create_limit(body: LimitCreation, who: writer) -> dict[str, Any]:
         """Make a limit; in force in every call process when this answers."""
         model = public_name(services.models(), body.model, "model") if body.model else ""
-        made = rules.draft(body.change(RateLimit("", body.scope.scope(), model)), who, name=body.name)
-        await rules.write(RuleWrite((made,)), who)
+        made = rules.draft(body.change(RateLimit("", body.scope.scope(), model)), who.actor, name=body.name)
+        await rules.write(RuleWrite((made,)), who.actor)
         return _render(made)
 
     @router.get("")
     async def list_limits(
-        _who: administrator,
+        _who: reader,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         after: str = "",
         scope_kind: str = "",
@@ -80,27 +82,27 @@ def limits_router(services: Services, authority: Authority) -> APIRouter:
         return LimitPage(limits=shown, next=shown[-1]["id"] if len(found) > limit else None)
 
     @router.get("/{limit_id}")
-    async def get_limit(limit_id: str, _who: administrator) -> dict[str, Any]:
+    async def get_limit(limit_id: str, _who: reader) -> dict[str, Any]:
         """One limit."""
         return _render(await rules.get("limit", limit_id))
 
     @router.patch("/{limit_id}")
-    async def update_limit(limit_id: str, body: LimitUpdate, who: administrator) -> dict[str, Any]:
+    async def update_limit(limit_id: str, body: LimitUpdate, who: writer) -> dict[str, Any]:
         """Change a limit; in force in every call process when this answers."""
         old = await rules.get("limit", limit_id)
         assert isinstance(old.rule, RateLimit)
         name = body.name if "name" in body.model_fields_set else old.name
         new = replace(old, rule=body.change(old.rule), name=name, updated_at=services.clock.now_us())
-        await rules.write(RuleWrite((new,)), who)
+        await rules.write(RuleWrite((new,)), who.actor)
         return _render(new)
 
     @router.delete("/{limit_id}", status_code=204)
-    async def delete_limit(limit_id: str, who: administrator) -> None:
+    async def delete_limit(limit_id: str, who: writer) -> None:
         """Take a limit away."""
-        await rules.delete("limit", limit_id, who)
+        await rules.delete("limit", limit_id, who.actor)
 
     @router.get("/{limit_id}/history")
-    async def limit_history(limit_id: str, _who: administrator) -> dict[str, Any]:
+    async def limit_history(limit_id: str, _who: reader) -> dict[str, Any]:
         """Who changed the limit, when, and what it was then; newest first, also of a deleted one."""
         changes = await rules.history(limit_id)
         return {

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from sekisho.access.organisation import Tag
+from sekisho.access.roles import Principal
 from sekisho.access.templates import Template
 from sekisho.access.terms import Terms
 from sekisho.errors import BadRequest, SekishoError
@@ -64,40 +65,41 @@ class TagReferences(KnownFields):
 def litellm_budgets_router(services: Services, authority: Authority) -> APIRouter:
     """Routes under /budget."""
     router = APIRouter(prefix="/budget", tags=["LiteLLM-compatible"])
-    administrator = Annotated[str, Depends(authority.administrator)]
+    reader = Annotated[Principal, Depends(authority.require("budgets:read"))]
+    writer = Annotated[Principal, Depends(authority.require("budgets:write"))]
     templates = services.templates
 
     @router.post("/new")
-    async def new(body: BudgetFields, who: administrator) -> dict[str, Any]:
+    async def new(body: BudgetFields, who: writer) -> dict[str, Any]:
         """Make a shared budget."""
         body.refuse_unknown()
         terms = body.terms(Terms(), services.models(), services.clock.now_us())
-        return _render(await templates.create(body.budget_id or "", terms, who))
+        return _render(await templates.create(body.budget_id or "", terms, who.actor))
 
     @router.post("/update")
-    async def update(body: BudgetFields, who: administrator) -> dict[str, Any]:
+    async def update(body: BudgetFields, who: writer) -> dict[str, Any]:
         """Change a shared budget, for all that point to it; in force when this answers."""
         body.refuse_unknown()
         if not body.budget_id:
             raise BadRequest("Say which budget in budget_id.", param="budget_id")
         old = (await templates.get(body.budget_id)).terms
         terms = body.terms(old, services.models(), services.clock.now_us())
-        return _render(await templates.update(body.budget_id, terms, who))
+        return _render(await templates.update(body.budget_id, terms, who.actor))
 
     @router.post("/info")
-    async def info(body: BudgetReferences, _who: administrator) -> list[dict[str, Any]]:
+    async def info(body: BudgetReferences, _who: reader) -> list[dict[str, Any]]:
         """The shared budgets that are named."""
         return [_render(await templates.get(budget_id)) for budget_id in body.budgets]
 
     @router.get("/list")
-    async def list_budgets(_who: administrator) -> list[dict[str, Any]]:
+    async def list_budgets(_who: reader) -> list[dict[str, Any]]:
         """Every shared budget."""
         return [_render(template) for template in await templates.list()]
 
     @router.post("/delete")
-    async def delete(body: BudgetReference, who: administrator) -> dict[str, Any]:
+    async def delete(body: BudgetReference, who: writer) -> dict[str, Any]:
         """Delete a shared budget; whoever pointed to it has none any more."""
-        await templates.delete(body.id, who)
+        await templates.delete(body.id, who.actor)
         return {"deleted_budget": body.id}
 
     return router
@@ -106,45 +108,46 @@ def litellm_budgets_router(services: Services, authority: Authority) -> APIRoute
 def litellm_tags_router(services: Services, authority: Authority) -> APIRouter:
     """Routes under /tag."""
     router = APIRouter(prefix="/tag", tags=["LiteLLM-compatible"])
-    administrator = Annotated[str, Depends(authority.administrator)]
+    reader = Annotated[Principal, Depends(authority.require("organisation:read"))]
+    writer = Annotated[Principal, Depends(authority.require("organisation:write"))]
     tags = services.tags
 
     @router.post("/new")
-    async def new(body: TagFields, who: administrator) -> dict[str, Any]:
+    async def new(body: TagFields, who: writer) -> dict[str, Any]:
         """Make a tag, with a budget if one is stated."""
         body.refuse_unknown()
-        tag = await tags.create(body.name, body.description or "", who)
+        tag = await tags.create(body.name, body.description or "", who.actor)
         try:
-            await apply_fields(services, body, Scope("tag", body.name), who)
+            await apply_fields(services, body, Scope("tag", body.name), who.actor)
         except SekishoError:
-            await tags.delete(body.name, who)
+            await tags.delete(body.name, who.actor)
             raise
         return await show(tag)
 
     @router.post("/update")
-    async def update(body: TagFields, who: administrator) -> dict[str, Any]:
+    async def update(body: TagFields, who: writer) -> dict[str, Any]:
         """Change a tag; its budget is in force when this answers."""
         body.refuse_unknown()
         tag = await tags.get(body.name)
-        await apply_fields(services, body, Scope("tag", body.name), who)
+        await apply_fields(services, body, Scope("tag", body.name), who.actor)
         if body.description is not None:
-            tag = await tags.update(body.name, body.description)
+            tag = await tags.update(body.name, body.description, who.actor)
         return await show(tag)
 
     @router.post("/info")
-    async def info(body: TagReferences, _who: administrator) -> dict[str, Any]:
+    async def info(body: TagReferences, _who: reader) -> dict[str, Any]:
         """The tags that are named, by name."""
         return {name: await show(await tags.get(name)) for name in body.names}
 
     @router.get("/list")
-    async def list_tags(_who: administrator) -> list[dict[str, Any]]:
+    async def list_tags(_who: reader) -> list[dict[str, Any]]:
         """Every tag."""
         return [await show(tag) for tag in await tags.list(limit=MOST_TAGS)]
 
     @router.post("/delete")
-    async def delete(body: TagReference, who: administrator) -> dict[str, Any]:
+    async def delete(body: TagReference, who: writer) -> dict[str, Any]:
         """Delete a tag and its budgets. Keys that carry the name go on carrying it."""
-        await tags.delete(body.name, who)
+        await tags.delete(body.name, who.actor)
         return {"message": f"Tag {body.name} deleted."}
 
     async def show(tag: Tag) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from msgspec import UNSET
 from pydantic import BaseModel
 
 from sekisho.access.register import KeyChange, KeyDraft, KeyFilter, StoredKey, expiry
+from sekisho.access.roles import Principal
 from sekisho.errors import BadRequest, NotAllowed, NotFound
 from sekisho.values import Scope
 from sekisho.web.admin.authority import Authority
@@ -67,11 +68,12 @@ class Deletion(BaseModel):
 def litellm_keys_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
     """Routes under /key."""
     router = APIRouter(prefix="/key", tags=["LiteLLM-compatible"])
-    administrator = Annotated[str, Depends(authority.administrator)]
+    reader = Annotated[Principal, Depends(authority.require("keys:read"))]
+    writer = Annotated[Principal, Depends(authority.require("keys:write"))]
     register = services.keys
 
     @router.post("/generate")
-    async def generate(who: administrator, body: Generate | None = None) -> dict[str, Any]:
+    async def generate(who: writer, body: Generate | None = None) -> dict[str, Any]:
         """Make a key. The answer is the only place where its raw form appears."""
         body = body or Generate()
         body.refuse_unknown()
@@ -86,48 +88,50 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
             expires_at=body.expires_at(services.clock.now_us()),
             blocked=bool(body.blocked),
         )
-        planner = await prepare_rules(services, body, who)
-        issued = await register.create(draft, who, lambda scope: planner(scope, ()).put)
+        planner = await prepare_rules(services, body, who.actor)
+        issued = await register.create(draft, who.actor, lambda scope: planner(scope, ()).put)
         return await show(issued.stored) | {"key": issued.key}
 
     @router.post("/update")
-    async def update(body: Update, who: administrator) -> dict[str, Any]:
+    async def update(body: Update, who: writer) -> dict[str, Any]:
         """Change a key; in force in every call process when this answers."""
         body.refuse_unknown()
         known = await register.identify(body.key)
         scope = Scope("key", known.id)
-        planner = await prepare_rules(services, body, who)
+        planner = await prepare_rules(services, body, who.actor)
         rules = planner(scope, await services.rules.of(scope))
-        stored = await register.update(known.id, _change(body, services.clock.now_us()), who, rules)
+        stored = await register.update(known.id, _change(body, services.clock.now_us()), who.actor, rules)
         return await show(stored) | {"key": stored.digest.hex()}
 
     @router.post("/delete")
-    async def delete(body: Deletion, who: administrator) -> dict[str, Any]:
+    async def delete(body: Deletion, who: writer) -> dict[str, Any]:
         """Take keys out of use for good: all that are named, or none when one is unknown."""
         if not body.keys and not body.key_aliases:
             raise BadRequest("Name the keys to delete in keys or key_aliases.", param="keys")
         found = [await register.identify(reference) for reference in body.keys or ()]
         found += [await register.by_alias(alias) for alias in body.key_aliases or ()]
         for key_id in dict.fromkeys(key.id for key in found):
-            await register.delete(key_id, who)
+            await register.delete(key_id, who.actor)
         return {"deleted_keys": list(dict.fromkeys(key.digest.hex() for key in found))}
 
     @router.post("/block")
-    async def block(body: KeyReference, who: administrator) -> dict[str, Any]:
+    async def block(body: KeyReference, who: writer) -> dict[str, Any]:
         """Refuse all calls with this key from now on."""
-        return await set_blocked(body.key, True, who)
+        return await set_blocked(body.key, True, who.actor)
 
     @router.post("/unblock")
-    async def unblock(body: KeyReference, who: administrator) -> dict[str, Any]:
+    async def unblock(body: KeyReference, who: writer) -> dict[str, Any]:
         """Let this key call again."""
-        return await set_blocked(body.key, False, who)
+        return await set_blocked(body.key, False, who.actor)
 
     @router.get("/info")
     async def info(
-        own: Annotated[StoredKey | None, Depends(authority.administrator_or_self)], key: str | None = None
+        own: Annotated[StoredKey | Principal, Depends(authority.principal_or_self)], key: str | None = None
     ) -> dict[str, Any]:
         """One key. A virtual key may ask about itself."""
-        if own is None:
+        if isinstance(own, Principal):
+            if not own.may("keys:read"):
+                raise NotAllowed("This needs the permission keys:read.")
             if not key:
                 raise BadRequest("Say which key in the parameter key.", param="key")
             stored = await register.identify(key)
@@ -139,7 +143,7 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
 
     @router.get("/list")
     async def list_keys(
-        _who: administrator,
+        _who: reader,
         page: Annotated[int, Query(ge=1, le=100_000)] = 1,
         size: Annotated[int, Query(ge=1, le=100)] = 10,
         user_id: str = "",

@@ -29,7 +29,9 @@ MOST_DAYS = 1000
 
 def litellm_spend_router(services: Services, authority: Authority) -> APIRouter:
     """Routes under /spend."""
-    router = APIRouter(prefix="/spend", tags=["LiteLLM-compatible"], dependencies=[Depends(authority.administrator)])
+    router = APIRouter(
+        prefix="/spend", tags=["LiteLLM-compatible"], dependencies=[Depends(authority.require("spend:read"))]
+    )
 
     @router.get("/logs")
     async def logs(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from sekisho.access.organisation import Member, Role, Team, TeamChange, member_scope
 from sekisho.access.register import KeyFilter
+from sekisho.access.roles import Principal
 from sekisho.access.terms import max_budget_of
 from sekisho.errors import BadRequest, SekishoError
 from sekisho.values import Scope
@@ -100,15 +101,16 @@ class MemberReference(BaseModel):
 def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
     """Routes under /team."""
     router = APIRouter(prefix="/team", tags=["LiteLLM-compatible"])
-    administrator = Annotated[str, Depends(authority.administrator)]
+    reader = Annotated[Principal, Depends(authority.require("organisation:read"))]
+    writer = Annotated[Principal, Depends(authority.require("organisation:write"))]
     teams = services.teams
 
     @router.post("/new")
-    async def new(body: NewTeam, who: administrator) -> dict[str, Any]:
+    async def new(body: NewTeam, who: writer) -> dict[str, Any]:
         """Make a team. What is wrong with its budgets is said before it is made."""
         body.refuse_unknown()
         team = await teams.create(
-            who,
+            who.actor,
             team_id=body.team_id or "",
             alias=body.team_alias or "",
             models=model_names(body.models),
@@ -117,23 +119,23 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
             members=_roles(body.members_with_roles),
         )
         try:
-            await apply_fields(services, body, Scope("team", team.id), who)
+            await apply_fields(services, body, Scope("team", team.id), who.actor)
         except SekishoError:
-            await teams.delete(team.id, who)
+            await teams.delete(team.id, who.actor)
             raise
-        team = await teams.update(team.id, TeamChange(blocked=bool(body.blocked)))
+        team = await teams.update(team.id, TeamChange(blocked=bool(body.blocked)), who.actor)
         return await show(team)
 
     @router.post("/update")
-    async def update(body: TeamUpdate, who: administrator) -> dict[str, Any]:
+    async def update(body: TeamUpdate, who: writer) -> dict[str, Any]:
         """Change a team; in force in every call process when this answers."""
         body.refuse_unknown()
         await teams.get(body.team_id)
-        await apply_fields(services, body, Scope("team", body.team_id), who)
-        return {"team_id": body.team_id, "data": await show(await teams.update(body.team_id, _change(body)))}
+        await apply_fields(services, body, Scope("team", body.team_id), who.actor)
+        return {"team_id": body.team_id, "data": await show(await teams.update(body.team_id, _change(body), who.actor))}
 
     @router.get("/info")
-    async def info(team_id: str, _who: administrator) -> dict[str, Any]:
+    async def info(team_id: str, _who: reader) -> dict[str, Any]:
         """One team with its members and keys."""
         team = await teams.get(team_id)
         keys = await services.keys.list(KeyFilter(team_id=team_id), limit=MOST_KEYS)
@@ -149,7 +151,7 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
 
     @router.get("/list")
     async def list_teams(
-        _who: administrator,
+        _who: reader,
         user_id: str = "",
         team_alias: str = "",
         limit: Annotated[int, Query(ge=1, le=MOST_TEAMS)] = MOST_TEAMS,
@@ -159,59 +161,59 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
         return [await show(team) for team in found]
 
     @router.post("/delete")
-    async def delete(body: Deletion, who: administrator) -> dict[str, Any]:
+    async def delete(body: Deletion, who: writer) -> dict[str, Any]:
         """Delete teams with their keys: all that are named, or none when one is unknown."""
         for team_id in body.team_ids:
             await teams.get(team_id)
         for team_id in dict.fromkeys(body.team_ids):
-            await teams.delete(team_id, who)
+            await teams.delete(team_id, who.actor)
         return {"deleted_teams": body.team_ids}
 
     @router.post("/block")
-    async def block(body: TeamReference, _who: administrator) -> dict[str, Any]:
+    async def block(body: TeamReference, who: writer) -> dict[str, Any]:
         """Refuse all calls with keys of this team from now on."""
-        return await show(await teams.update(body.team_id, TeamChange(blocked=True)))
+        return await show(await teams.update(body.team_id, TeamChange(blocked=True), who.actor))
 
     @router.post("/unblock")
-    async def unblock(body: TeamReference, _who: administrator) -> dict[str, Any]:
+    async def unblock(body: TeamReference, who: writer) -> dict[str, Any]:
         """Let the keys of this team call again."""
-        return await show(await teams.update(body.team_id, TeamChange(blocked=False)))
+        return await show(await teams.update(body.team_id, TeamChange(blocked=False), who.actor))
 
     @router.post("/member_add")
-    async def member_add(body: MemberAdd, who: administrator) -> dict[str, Any]:
+    async def member_add(body: MemberAdd, who: writer) -> dict[str, Any]:
         """Add members; users that are not known yet are made."""
         body.refuse_unknown()
         added = body.member if isinstance(body.member, list) else [body.member]
         if not added:
             raise BadRequest("Name at least one member.", param="member")
-        await teams.put_members(body.team_id, _roles(added), who)
+        await teams.put_members(body.team_id, _roles(added), who.actor)
         if body.max_budget_in_team is not None:
             cap = TermFields(max_budget=body.max_budget_in_team, allow_over_allocation=body.allow_over_allocation)
             for member in added:
-                await apply_fields(services, cap, member_scope(body.team_id, member.user_id), who)
+                await apply_fields(services, cap, member_scope(body.team_id, member.user_id), who.actor)
         return await show(await teams.get(body.team_id))
 
     @router.post("/member_update")
-    async def member_update(body: MemberUpdate, who: administrator) -> dict[str, Any]:
+    async def member_update(body: MemberUpdate, who: writer) -> dict[str, Any]:
         """Change a member's role, cap and limits in this team."""
         body.refuse_unknown()
         await need_member(body.team_id, body.user_id)
         if body.role is not None:
-            await teams.put_members(body.team_id, {body.user_id: _ROLES[body.role]}, who)
+            await teams.put_members(body.team_id, {body.user_id: _ROLES[body.role]}, who.actor)
         fields = body
         if "max_budget_in_team" in body.model_fields_set:
             sent = body.model_fields_set - {"max_budget_in_team"} | {"max_budget"}
             fields = body.model_copy(update={"max_budget": body.max_budget_in_team})
             fields.model_fields_set.clear()
             fields.model_fields_set.update(sent)
-        await apply_fields(services, fields, member_scope(body.team_id, body.user_id), who)
+        await apply_fields(services, fields, member_scope(body.team_id, body.user_id), who.actor)
         found = [one for one in await teams.members(body.team_id) if one.user_id == body.user_id]
         return await membership(found[0])
 
     @router.post("/member_delete")
-    async def member_delete(body: MemberReference, who: administrator) -> dict[str, Any]:
+    async def member_delete(body: MemberReference, who: writer) -> dict[str, Any]:
         """Take a user out of a team, with the keys bound to both."""
-        await teams.delete_member(body.team_id, body.user_id, who)
+        await teams.delete_member(body.team_id, body.user_id, who.actor)
         return await show(await teams.get(body.team_id))
 
     async def need_member(team_id: str, user_id: str) -> None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from sekisho.access.organisation import User, UserChange
 from sekisho.access.register import KeyDraft, KeyFilter
+from sekisho.access.roles import Principal
 from sekisho.errors import BadRequest, SekishoError
 from sekisho.values import Scope
 from sekisho.web.admin.authority import Authority
@@ -46,51 +47,52 @@ class Deletion(BaseModel):
 def litellm_users_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
     """Routes under /user."""
     router = APIRouter(prefix="/user", tags=["LiteLLM-compatible"])
-    administrator = Annotated[str, Depends(authority.administrator)]
+    reader = Annotated[Principal, Depends(authority.require("organisation:read"))]
+    writer = Annotated[Principal, Depends(authority.require("organisation:write"))]
     users = services.users
 
     @router.post("/new")
-    async def new(body: NewUser, who: administrator) -> dict[str, Any]:
+    async def new(body: NewUser, who: writer) -> dict[str, Any]:
         """Make a user and, as LiteLLM does, a key; the answer is the only place where its raw form appears."""
         body.refuse_unknown()
         for team_id in body.teams:
             await services.teams.get(team_id)
         user = await users.create(
-            who,
+            who.actor,
             user_id=body.user_id or "",
             alias=body.user_alias or "",
             email=body.user_email or "",
             metadata=body.metadata or {},
         )
         try:
-            await apply_fields(services, body, Scope("user", user.id), who)
+            await apply_fields(services, body, Scope("user", user.id), who.actor)
             for team_id in body.teams:
-                await services.teams.put_members(team_id, {user.id: "member"}, who)
+                await services.teams.put_members(team_id, {user.id: "member"}, who.actor)
             if not body.auto_create_key:
                 return await show(user)
-            issued = await services.keys.create(KeyDraft(alias=body.key_alias or "", user_id=user.id), who)
+            issued = await services.keys.create(KeyDraft(alias=body.key_alias or "", user_id=user.id), who.actor)
         except SekishoError:
-            await users.delete(user.id, who)
+            await users.delete(user.id, who.actor)
             raise
         return await show(user) | {"key": issued.key, "token": issued.stored.digest.hex()}
 
     @router.post("/update")
-    async def update(body: UserFields, who: administrator) -> dict[str, Any]:
+    async def update(body: UserFields, who: writer) -> dict[str, Any]:
         """Change a user; limits and budgets are in force when this answers."""
         body.refuse_unknown()
         if not body.user_id:
             raise BadRequest("Say which user in user_id.", param="user_id")
         await users.get(body.user_id)
-        await apply_fields(services, body, Scope("user", body.user_id), who)
+        await apply_fields(services, body, Scope("user", body.user_id), who.actor)
         change = UserChange(
             alias=UNSET if body.user_alias is None else body.user_alias,
             email=UNSET if body.user_email is None else body.user_email,
             metadata=UNSET if body.metadata is None else body.metadata,
         )
-        return {"user_id": body.user_id, "data": await show(await users.update(body.user_id, change))}
+        return {"user_id": body.user_id, "data": await show(await users.update(body.user_id, change, who.actor))}
 
     @router.get("/info")
-    async def info(user_id: str, _who: administrator) -> dict[str, Any]:
+    async def info(user_id: str, _who: reader) -> dict[str, Any]:
         """One user with its keys and teams."""
         user = await users.get(user_id)
         keys = await services.keys.list(KeyFilter(user_id=user_id), limit=MOST_KEYS)
@@ -106,7 +108,7 @@ def litellm_users_router(services: Services, authority: Authority) -> APIRouter:
 
     @router.get("/list")
     async def list_users(
-        _who: administrator,
+        _who: reader,
         page: Annotated[int, Query(ge=1, le=100_000)] = 1,
         page_size: Annotated[int, Query(ge=1, le=100)] = 25,
         user_email: str = "",
@@ -123,12 +125,12 @@ def litellm_users_router(services: Services, authority: Authority) -> APIRouter:
         }
 
     @router.post("/delete")
-    async def delete(body: Deletion, who: administrator) -> dict[str, Any]:
+    async def delete(body: Deletion, who: writer) -> dict[str, Any]:
         """Delete users with their keys: all that are named, or none when one is unknown."""
         for user_id in body.user_ids:
             await users.get(user_id)
         for user_id in dict.fromkeys(body.user_ids):
-            await users.delete(user_id, who)
+            await users.delete(user_id, who.actor)
         return {"deleted_users": body.user_ids}
 
     async def show(user: User) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from msgspec import UNSET
 from pydantic import BaseModel, ConfigDict, Field
 
 from sekisho.access.organisation import Member, Role, Tag, Team, TeamChange, User, UserChange
+from sekisho.access.roles import Principal
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.idempotency import idempotent_router
 from sekisho.web.admin.services import Services
@@ -78,14 +79,15 @@ class TagCreation(TagUpdate):
 def teams_router(services: Services, authority: Authority) -> APIRouter:
     """Teams and members, for administrators."""
     router = idempotent_router(services, authority, "/admin/v1/teams", "teams")
-    administrator = Annotated[str, Depends(authority.administrator)]
+    reader = Annotated[Principal, Depends(authority.require("organisation:read"))]
+    writer = Annotated[Principal, Depends(authority.require("organisation:write"))]
     teams = services.teams
 
     @router.post("", status_code=201)
-    async def create_team(body: TeamCreation, who: administrator) -> dict[str, Any]:
+    async def create_team(body: TeamCreation, who: writer) -> dict[str, Any]:
         """Make a team with its first members; users that are not known yet are made."""
         team = await teams.create(
-            who,
+            who.actor,
             team_id=body.id,
             alias=body.alias,
             models=body.models,
@@ -97,7 +99,7 @@ def teams_router(services: Services, authority: Authority) -> APIRouter:
 
     @router.get("")
     async def list_teams(
-        _who: administrator, limit: PageSize = 50, after: str = "", alias: str = "", user_id: str = ""
+        _who: reader, limit: PageSize = 50, after: str = "", alias: str = "", user_id: str = ""
     ) -> dict[str, Any]:
         """Teams by id; of a user only those with that member. `next`: pass it as `after`; null at the end."""
         found = await teams.list(limit=limit + 1, after=after, alias=alias, user_id=user_id)
@@ -105,31 +107,31 @@ def teams_router(services: Services, authority: Authority) -> APIRouter:
         return {"teams": shown, "next": shown[-1]["id"] if len(found) > limit else None}
 
     @router.get("/{team_id}")
-    async def get_team(team_id: str, _who: administrator) -> dict[str, Any]:
+    async def get_team(team_id: str, _who: reader) -> dict[str, Any]:
         """One team."""
         return await show(await teams.get(team_id))
 
     @router.patch("/{team_id}")
-    async def update_team(team_id: str, body: TeamUpdate, _who: administrator) -> dict[str, Any]:
+    async def update_team(team_id: str, body: TeamUpdate, who: writer) -> dict[str, Any]:
         """Change a team; in force in every call process when this answers."""
         change = TeamChange(body.given("alias"), body.given("models"), body.given("metadata"), body.given("blocked"))
-        return await show(await teams.update(team_id, change))
+        return await show(await teams.update(team_id, change, who.actor))
 
     @router.delete("/{team_id}", status_code=204)
-    async def delete_team(team_id: str, who: administrator) -> None:
+    async def delete_team(team_id: str, who: writer) -> None:
         """Delete a team, its keys, its memberships, its budgets and limits. Its calls stay in the record."""
-        await teams.delete(team_id, who)
+        await teams.delete(team_id, who.actor)
 
     @router.post("/{team_id}/members", status_code=201)
-    async def put_member(team_id: str, body: MemberFields, who: administrator) -> dict[str, Any]:
+    async def put_member(team_id: str, body: MemberFields, who: writer) -> dict[str, Any]:
         """Make a user a member, or give a member another role; a user that is not known yet is made."""
-        await teams.put_members(team_id, {body.user_id: body.role}, who)
+        await teams.put_members(team_id, {body.user_id: body.role}, who.actor)
         return await show(await teams.get(team_id))
 
     @router.delete("/{team_id}/members/{user_id:path}", status_code=204)
-    async def delete_member(team_id: str, user_id: str, who: administrator) -> None:
+    async def delete_member(team_id: str, user_id: str, who: writer) -> None:
         """Take a user out of a team, with the keys bound to both."""
-        await teams.delete_member(team_id, user_id, who)
+        await teams.delete_member(team_id, user_id, who.actor)
 
     async def show(team: Team) -> dict[str, Any]:
         return _team(team, list(await teams.members(team.id)))
@@ -140,20 +142,21 @@ def teams_router(services: Services, authority: Authority) -> APIRouter:
 def users_router(services: Services, authority: Authority) -> APIRouter:
     """Users, for administrators."""
     router = idempotent_router(services, authority, "/admin/v1/users", "users")
-    administrator = Annotated[str, Depends(authority.administrator)]
+    reader = Annotated[Principal, Depends(authority.require("organisation:read"))]
+    writer = Annotated[Principal, Depends(authority.require("organisation:write"))]
     users = services.users
 
     @router.post("", status_code=201)
-    async def create_user(body: UserCreation, who: administrator) -> dict[str, Any]:
+    async def create_user(body: UserCreation, who: writer) -> dict[str, Any]:
         """Make a user."""
         user = await users.create(
-            who, user_id=body.id, kind=body.kind, alias=body.alias, email=body.email, metadata=body.metadata
+            who.actor, user_id=body.id, kind=body.kind, alias=body.alias, email=body.email, metadata=body.metadata
         )
         return await show(user)
 
     @router.get("")
     async def list_users(
-        _who: administrator, limit: PageSize = 50, after: str = "", email: str = "", kind: str = ""
+        _who: reader, limit: PageSize = 50, after: str = "", email: str = "", kind: str = ""
     ) -> dict[str, Any]:
         """Users by id. `next`: pass it as `after`; null at the end."""
         found = await users.list(limit=limit + 1, after=after, email=email, kind=kind)
@@ -161,20 +164,20 @@ def users_router(services: Services, authority: Authority) -> APIRouter:
         return {"users": shown, "next": shown[-1]["id"] if len(found) > limit else None}
 
     @router.get("/{user_id:path}")
-    async def get_user(user_id: str, _who: administrator) -> dict[str, Any]:
+    async def get_user(user_id: str, _who: reader) -> dict[str, Any]:
         """One user."""
         return await show(await users.get(user_id))
 
     @router.patch("/{user_id:path}")
-    async def update_user(user_id: str, body: UserUpdate, _who: administrator) -> dict[str, Any]:
+    async def update_user(user_id: str, body: UserUpdate, who: writer) -> dict[str, Any]:
         """Change a user."""
         change = UserChange(body.given("kind"), body.given("alias"), body.given("email"), body.given("metadata"))
-        return await show(await users.update(user_id, change))
+        return await show(await users.update(user_id, change, who.actor))
 
     @router.delete("/{user_id:path}", status_code=204)
-    async def delete_user(user_id: str, who: administrator) -> None:
+    async def delete_user(user_id: str, who: writer) -> None:
         """Delete a user, its keys, its memberships, its budgets and limits. Its calls stay in the record."""
-        await users.delete(user_id, who)
+        await users.delete(user_id, who.actor)
 
     async def show(user: User) -> dict[str, Any]:
         return _user(user, list(await services.teams.memberships(user.id)))
@@ -185,35 +188,36 @@ def users_router(services: Services, authority: Authority) -> APIRouter:
 def tags_router(services: Services, authority: Authority) -> APIRouter:
     """Tags, for administrators."""
     router = idempotent_router(services, authority, "/admin/v1/tags", "tags")
-    administrator = Annotated[str, Depends(authority.administrator)]
+    reader = Annotated[Principal, Depends(authority.require("organisation:read"))]
+    writer = Annotated[Principal, Depends(authority.require("organisation:write"))]
     tags = services.tags
 
     @router.post("", status_code=201)
-    async def create_tag(body: TagCreation, who: administrator) -> dict[str, Any]:
+    async def create_tag(body: TagCreation, who: writer) -> dict[str, Any]:
         """Make a tag."""
-        return _tag(await tags.create(body.name, body.description, who))
+        return _tag(await tags.create(body.name, body.description, who.actor))
 
     @router.get("")
-    async def list_tags(_who: administrator, limit: PageSize = 50, after: str = "") -> dict[str, Any]:
+    async def list_tags(_who: reader, limit: PageSize = 50, after: str = "") -> dict[str, Any]:
         """Tags by name. `next`: pass it as `after`; null at the end."""
         found = await tags.list(limit=limit + 1, after=after)
         shown = [_tag(tag) for tag in found[:limit]]
         return {"tags": shown, "next": shown[-1]["name"] if len(found) > limit else None}
 
     @router.get("/{name:path}")
-    async def get_tag(name: str, _who: administrator) -> dict[str, Any]:
+    async def get_tag(name: str, _who: reader) -> dict[str, Any]:
         """One tag."""
         return _tag(await tags.get(name))
 
     @router.patch("/{name:path}")
-    async def update_tag(name: str, body: TagUpdate, _who: administrator) -> dict[str, Any]:
+    async def update_tag(name: str, body: TagUpdate, who: writer) -> dict[str, Any]:
         """Describe a tag anew."""
-        return _tag(await tags.update(name, body.description))
+        return _tag(await tags.update(name, body.description, who.actor))
 
     @router.delete("/{name:path}", status_code=204)
-    async def delete_tag(name: str, who: administrator) -> None:
+    async def delete_tag(name: str, who: writer) -> None:
         """Delete a tag, its budgets and limits. Keys that carry the name go on carrying it."""
-        await tags.delete(name, who)
+        await tags.delete(name, who.actor)
 
     return router
 

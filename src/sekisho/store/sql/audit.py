@@ -1,0 +1,107 @@
+"""The audit log in the database: appended in the transaction that changes something, never changed.
+
+The head row of an organisation is locked until that transaction ends, so every link follows the one before it also
+when several control processes write. It is the last lock that a transaction takes: nothing that others may hold is
+waited for behind it. Triggers refuse to change or delete an entry.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sekisho.access.audit import START, AuditEntry, AuditEvent, AuditFilter, AuditHead, chain
+from sekisho.store.sql.engine import Database
+from sekisho.store.sql.tables import audit_entry, audit_head
+
+INSERT_ROWS = 500
+
+
+async def record(
+    connection: AsyncConnection,
+    *,
+    org_id: str,
+    actor: str,
+    action: str,
+    kind: str,
+    id: str,
+    before: Any = None,
+    after: Any = None,
+    at_us: int,
+) -> None:
+    """Append one entry in this transaction. `before` and `after`: structs or JSON values without any secret."""
+    await record_all(connection, org_id, at_us, [AuditEvent(actor, action, kind, id, before, after)])
+
+
+async def record_all(connection: AsyncConnection, org_id: str, at_us: int, events: Sequence[AuditEvent]) -> None:
+    """Append entries in this transaction, in this order."""
+    if not events:
+        return
+    entries = chain(await _locked_head(connection, org_id), at_us, events)
+    rows = [msgspec.structs.asdict(entry) for entry in entries]
+    for start in range(0, len(rows), INSERT_ROWS):
+        await connection.execute(audit_entry.insert(), rows[start : start + INSERT_ROWS])
+    newest = {"sequence": entries[-1].sequence, "hash": entries[-1].hash}
+    await connection.execute(audit_head.update().where(audit_head.c.org_id == org_id).values(newest))
+
+
+class SqlAudit:
+    """`access.audit.AuditQueries` over SQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_entries(
+        self, org_id: str, where: AuditFilter, *, limit: int, before: int | None = None
+    ) -> list[AuditEntry]:
+        """Entries, newest first."""
+        columns = audit_entry.c
+        query = _filtered(sa.select(audit_entry).where(columns.org_id == org_id), where)
+        if before is not None:
+            query = query.where(columns.sequence < before)
+        async with self._database.read() as connection:
+            rows = await connection.execute(query.order_by(columns.sequence.desc()).limit(limit))
+            return [AuditEntry(**row) for row in rows.mappings()]
+
+    async def read_entries(self, org_id: str, *, after: int, limit: int) -> list[AuditEntry]:
+        """Entries in their order."""
+        columns = audit_entry.c
+        query = sa.select(audit_entry).where(columns.org_id == org_id, columns.sequence > after)
+        async with self._database.read() as connection:
+            rows = await connection.execute(query.order_by(columns.sequence).limit(limit))
+            return [AuditEntry(**row) for row in rows.mappings()]
+
+    async def head(self, org_id: str) -> AuditHead | None:
+        """The newest entry's place and hash."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(audit_head).where(audit_head.c.org_id == org_id))
+            row = rows.mappings().one_or_none()
+            return AuditHead(**row) if row else None
+
+
+async def _locked_head(connection: AsyncConnection, org_id: str) -> AuditHead:
+    query = sa.select(audit_head).where(audit_head.c.org_id == org_id).with_for_update()
+    row = (await connection.execute(query)).mappings().one_or_none()
+    if row is None:
+        first = {"org_id": org_id, "sequence": 0, "hash": START}
+        await connection.execute(_insert(connection).values(first).on_conflict_do_nothing())
+        row = (await connection.execute(query)).mappings().one()
+    return AuditHead(**row)
+
+
+def _insert(connection: AsyncConnection) -> postgresql.Insert | sqlite.Insert:
+    return sqlite.insert(audit_head) if connection.dialect.name == "sqlite" else postgresql.insert(audit_head)
+
+
+def _filtered(query: sa.Select[Any], where: AuditFilter) -> sa.Select[Any]:
+    columns = audit_entry.c
+    wanted = {"actor": where.actor, "action": where.action, "kind": where.kind, "id": where.id}
+    query = query.where(*(columns[name] == value for name, value in wanted.items() if value))
+    if where.since:
+        query = query.where(columns.at >= where.since)
+    if where.until:
+        query = query.where(columns.at < where.until)
+    return query
