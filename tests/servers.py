@@ -61,10 +61,10 @@ def valkey_url() -> str:
 
 
 @contextmanager
-def own_valkey(*options: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def own_valkey(*options: str, port: int = 0) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """A Valkey or Redis of one's own, to stop, stall and restart: its URL and its process."""
     server = shutil.which("valkey-server") or program("redis-server", "redis-server")
-    port = free_port()
+    port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="sekisho-valkey-") as folder:
         command = [server, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", *options]
         popen = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)

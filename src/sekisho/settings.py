@@ -23,7 +23,7 @@ PEPPER_BYTES = 32
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
-_SECRETS = ("master_key", "pepper", "database_url")
+_SECRETS = ("master_key", "pepper", "database_url", "valkey_url")
 _DATABASE_URL = re.compile(r"postgres(ql)?://[^\s/]*/[^\s/?#]+(\?\S*)?")
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}")
 # Names that other tools on the same machine already use, tried after our own.
@@ -80,6 +80,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     client_send_timeout_s: Seconds = 120.0
     keepalive_s: Seconds = 15.0
     shutdown_grace_s: Seconds = 30.0
+    valkey_url: SecretRef | None = None
+    valkey_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.5
+    limits_fail_mode: Literal["closed", "open"] = "closed"
     journal_durability: Literal["process", "power", "cluster"] = "process"
     language: Language = "en"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -114,10 +117,10 @@ def load_settings(
             problems.append(f"{source} must be {_wanted(FIELDS[name].type)}, not '{raw}'.")
         except ValueError as error:
             problems.append(f"{source}: {error}.")
-    if values.get("call_processes", 1) > 1:
+    if values.get("call_processes", 1) > 1 and values.get("valkey_url") is None:
         problems.append(
-            "call_processes must be 1: budgets and limits are counted in the memory of the call process, "
-            "and several would each allow the whole amount."
+            "call_processes above 1 needs valkey_url (SEKISHO_VALKEY_URL): without a Valkey or Redis each process "
+            "counts budgets and limits in its own memory, and would allow the whole amount."
         )
     if problems:
         raise SettingsError(problems)
@@ -138,6 +141,10 @@ def _conflicts(settings: Settings) -> list[str]:
         if settings.journal_durability != "cluster":
             problems.append(
                 "replicated needs journal_durability cluster: with less, the calls of a lost machine are lost too."
+            )
+        if settings.valkey_url is None:
+            problems.append(
+                "replicated needs Valkey, in which all replicas count budgets and limits together: set valkey_url."
             )
         if settings.pepper is None:
             problems.append(

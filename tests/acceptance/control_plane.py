@@ -97,7 +97,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running_control_plane(home: Path, master_key: str = MASTER) -> AsyncIterator[Running]:
+async def running_control_plane(
+    home: Path, master_key: str = MASTER, models: tuple[Model, ...] = (CLAUDE,)
+) -> AsyncIterator[Running]:
     """Open a control plane in this home; close it at the end."""
     credentials: dict[str, Credential] = {}
 
@@ -105,7 +107,7 @@ async def running_control_plane(home: Path, master_key: str = MASTER) -> AsyncIt
         return credentials
 
     clock = FakeClock()
-    settings = ControlPlaneSettings(models=lambda: (CLAUDE,), master_key=master_key, credentials=current)
+    settings = ControlPlaneSettings(models=lambda: models, master_key=master_key, credentials=current)
     plane = await open_control_plane(home, settings, clock)
     transport = OverUnixSocket(create_control_app(plane))
     async with (

@@ -17,7 +17,8 @@ from sekisho.ledger.counters import JournalPosition
 from sekisho.ledger.journal import Record
 from sekisho.ledger.journal_files import JournalWriter
 from sekisho.simulator.credentials import SIMULATOR_CREDENTIAL
-from sekisho.store.sql.tables import attempt, call, running_call, spend_day
+from sekisho.store.sql.roll_ups import HOURLY
+from sekisho.store.sql.tables import call, running_call, spend_by_caller
 from sekisho.values import Delivery, Model, Snapshot, VirtualKey
 from tests.acceptance.conftest import ALICE, PEPPER, CallPlane, MemoryJournal, call_plane
 from tests.acceptance.control_plane import MASTER, Running, bearer, running_control_plane
@@ -124,10 +125,15 @@ async def sums(running: Running) -> dict[str, int]:
     services = running.plane.services()
     async with running.plane._database.read() as connection:
         said = {
-            name: (await connection.execute(sa.select(sa.func.sum(table.c.cost_nanousd)))).scalar_one()
-            for name, table in (("calls", call), ("attempts", attempt), ("spend by day", spend_day))
+            "calls": (await connection.execute(sa.select(sa.func.sum(call.c.cost_nanousd)))).scalar_one(),
         }
+        ids = set((await connection.execute(sa.select(call.c.id))).scalars())
+        for level in HOURLY:
+            query = sa.select(sa.func.sum(spend_by_caller.c.cost_nanousd)).where(spend_by_caller.c.level == level)
+            said[f"spend by {level.name}"] = (await connection.execute(query)).scalar_one()
         assert (await connection.execute(sa.select(sa.func.count()).select_from(running_call))).scalar_one() == 0
+    attempts = await services.calls.attempts(ids)
+    said["attempts"] = sum(one.cost_nanousd for tries in attempts.values() for one in tries)
     day = "2025-11-13"
     logs, before = [], ""
     while True:

@@ -22,7 +22,7 @@ from sekisho.app.control_plane import (
 )
 from sekisho.cli.main import create_app
 from sekisho.clock import FakeClock
-from sekisho.values import Scope, Snapshot, Window
+from sekisho.values import BudgetStep, Scope, Snapshot, Window
 from tests.acceptance.control_plane import CLAUDE
 
 Sekisho = Callable[..., "asyncio.Future[Result]"]
@@ -115,6 +115,24 @@ async def test_a_budget_is_made_changed_credited_reset_and_taken_away(sekisho, h
     assert (await sekisho("budget list --scope team:red")).stdout == ""
     assert (await sekisho(f"budget delete {made['id']} --yes")).exit_code == 0
     assert in_force(home).budgets == ()
+
+
+async def test_what_happens_at_a_per_cent_is_said_on_the_command_line(sekisho, home):
+    shown = (await sekisho("budget create org:default 10 --threshold 50 --at 80=alert --at 90=slow_down")).stdout
+    assert "thresholds: 50%, 80%, 90%=slow_down" in shown
+    (budget,) = in_force(home).budgets
+    assert (budget.thresholds, budget.steps) == ((50, 80), (BudgetStep(90, "slow_down"),))
+    changed = (await sekisho(f"budget update {budget.id} --at 95=refuse")).stdout
+    assert "thresholds: 95%=refuse" in changed
+    assert "Not PERCENT=ACTION: soon" in (await sekisho("budget create org:default 10 --at soon")).stderr
+    unknown = await sekisho("budget create org:default 10 --at 90=step_down:nothing")
+    assert (unknown.exit_code, "no model 'nothing'" in unknown.stderr) == (1, True)
+
+
+async def test_nothing_has_happened_yet_and_no_call_was_bounded(sekisho):
+    assert (await sekisho("events")).stderr == "Nothing has happened yet.\n"
+    assert (await sekisho("events --json")).stdout == "[]\n"
+    assert (await sekisho("bounds")).stdout.split()[:3] == ["agent", "model", "calls"]
 
 
 async def test_a_limit_is_made_changed_and_taken_away(sekisho, home):

@@ -174,6 +174,13 @@ def test_settings_are_frozen() -> None:
     assert isinstance(load_settings({}), Settings)
 
 
-def test_more_call_processes_than_count_together_are_refused() -> None:
-    with pytest.raises(SettingsError, match="each allow the whole amount"):
+def test_more_call_processes_than_count_together_are_refused_naming_what_is_missing() -> None:
+    with pytest.raises(SettingsError, match=r"call_processes above 1 needs valkey_url .*allow the whole amount"):
         load_settings({"SEKISHO_CALL_PROCESSES": "2"})
+
+
+def test_a_valkey_allows_several_call_processes_and_its_password_is_never_shown() -> None:
+    settings = load_settings({"SEKISHO_CALL_PROCESSES": "3", "SEKISHO_VALKEY_URL": "redis://:hush@valkey:6379/1"})
+    assert settings.call_processes == 3
+    assert "hush" not in repr(settings)
+    assert settings.valkey_url == SecretRef("env", "SEKISHO_VALKEY_URL")

@@ -5,11 +5,12 @@ the hash of entry n - 1, and its own hash covers that and every field, so no ent
 between or moved without the chain showing where. Source: docs/why/audit.md
 """
 
+import functools
 import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -30,9 +31,17 @@ _SECRET_TEXT = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY|://[^/\s:@]+:[^/\s@]+@"
 )
 
+# What every secret above has in it: to look for these words is a tenth of the work of the pattern.
+_SECRET_SIGNS = (
+    *("sk-", "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xox"),
+    *("eyJ", "AIza", "bedrock-api-key-", "-----BEGIN", "://"),
+)
+
 
 class AuditEvent(msgspec.Struct, frozen=True):
-    """What happened, before it has its place in the chain. `before`, `after`: the object as JSON values, or None."""
+    """What happened, before it has its place in the chain. `before`, `after`: the object as JSON values, or None.
+
+    `at` is when, if that is not the time of writing."""
 
     actor: str
     action: str
@@ -40,6 +49,7 @@ class AuditEvent(msgspec.Struct, frozen=True):
     id: str
     before: Any = None
     after: Any = None
+    at: int = 0
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
@@ -130,7 +140,7 @@ def chain(head: AuditHead, at_us: int, events: Iterable[AuditEvent]) -> list[Aud
         entry = AuditEntry(
             head.org_id,
             sequence,
-            at_us,
+            event.at or at_us,
             _text(event.actor, 200),
             _text(event.action, 100),
             _text(event.kind, 40),
@@ -151,7 +161,7 @@ def masked(value: Any, depth: int = 0) -> Any:
     are stars. A caller passes no secret in the first place; this is for what people write into free fields."""
     if isinstance(value, msgspec.Struct):
         value = msgspec.structs.asdict(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return _masked_object(value, depth)
     if isinstance(value, (list, tuple, set, frozenset)):
         return [masked(one, depth + 1) for one in value] if depth < DEPTH else MASK
@@ -162,16 +172,22 @@ def masked(value: Any, depth: int = 0) -> Any:
     return value if value is None or isinstance(value, (bool, int, float)) else str(value)
 
 
-def _masked_object(value: Mapping[Any, Any], depth: int) -> Any:
+def _masked_object(value: dict[Any, Any], depth: int) -> Any:
     if depth >= DEPTH:
         return MASK
     shown: dict[str, Any] = {}
     for name, one in value.items():
         if isinstance(one, (bytes, bytearray, memoryview)):
             continue
-        is_secret = isinstance(one, (str, list, dict)) and one and _SECRET_NAME.search(str(name))
-        shown[masked(str(name))] = MASK if is_secret else masked(one, depth + 1)
+        shown_name, is_secret = _name(str(name))
+        shown[shown_name] = MASK if is_secret and isinstance(one, (str, list, dict)) and one else masked(one, depth + 1)
     return shown
+
+
+@functools.lru_cache(maxsize=4096)
+def _name(name: str) -> tuple[str, bool]:
+    """How a field is called in the log, and whether its name says that a secret is in it."""
+    return _text(name, len(name)), _SECRET_NAME.search(name) is not None
 
 
 def _shown(value: Any) -> str | None:
@@ -181,7 +197,7 @@ def _shown(value: Any) -> str | None:
 def _text(text: str, most: int) -> str:
     """The text as every engine stores it, without NUL and half surrogate pairs; stars if it looks like a secret."""
     text = text[:most]
-    if _SECRET_TEXT.search(text):
+    if any(sign in text for sign in _SECRET_SIGNS) and _SECRET_TEXT.search(text):
         return MASK
     if "\0" in text or not text.isprintable():
         text = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -16,16 +16,18 @@ SESSION_LIFE_US = 12 * 3600 * 1_000_000
 class SessionStore(Protocol):
     """Where digests of codes and sessions are kept. Raises StoreUnavailable."""
 
-    async def add_code(self, org_id: str, digest: bytes, by: str, now_us: int, expires_at: int) -> None:
-        """Keep a code."""
+    async def add_code(
+        self, org_id: str, digest: bytes, by: str, now_us: int, expires_at: int, user_id: str = ""
+    ) -> None:
+        """Keep a code; the session that it opens is this user's, with an empty id the operator's."""
         ...
 
     async def redeem(self, org_id: str, code: bytes, session: bytes, now_us: int, expires_at: int) -> bool:
         """Swap a code that is still good for a session, once. False: nothing was changed."""
         ...
 
-    async def is_live(self, org_id: str, session: bytes, now_us: int) -> bool:
-        """Whether the session exists and has not expired."""
+    async def user_of(self, org_id: str, session: bytes, now_us: int) -> str | None:
+        """Whose session it is, empty for the operator's; None when it does not exist or has expired."""
         ...
 
     async def end(self, org_id: str, session: bytes, now_us: int) -> None:
@@ -42,11 +44,12 @@ class Sessions:
         self._org_id = org_id
         self._clock = clock
 
-    async def issue_code(self, by: str) -> str:
-        """A code that opens one session within ten minutes."""
+    async def issue_code(self, by: str, user_id: str = "") -> str:
+        """A code that opens one session within ten minutes: this user's, with an empty id the operator's."""
         code = secrets.token_urlsafe(24)
         now_us = self._clock.now_us()
-        await self._store.add_code(self._org_id, self._digest("code", code), by, now_us, now_us + CODE_LIFE_US)
+        known = self._digest("code", code)
+        await self._store.add_code(self._org_id, known, by, now_us, now_us + CODE_LIFE_US, user_id)
         return code
 
     async def redeem(self, code: str) -> str | None:
@@ -58,9 +61,9 @@ class Sessions:
         )
         return cookie if opened else None
 
-    async def is_live(self, cookie: str) -> bool:
-        """Whether this cookie belongs to a session that is open."""
-        return await self._store.is_live(self._org_id, self._digest("session", cookie), self._clock.now_us())
+    async def user_of(self, cookie: str) -> str | None:
+        """Whose open session this cookie belongs to, empty for the operator's; None for none."""
+        return await self._store.user_of(self._org_id, self._digest("session", cookie), self._clock.now_us())
 
     async def end(self, cookie: str) -> None:
         """Close the session."""

@@ -125,7 +125,8 @@ def _rules(
         window = window_of(duration, origin.time_zone, origin.now_us)
         if last and isinstance(last.rule, Budget) and last.duration == duration:
             window = last.rule.window  # a period goes on from where it began
-        return Budget("", scope, amount, window, model, is_hard)
+        # a soft budget is there to tell somebody that it is spent
+        return Budget("", scope, amount, window, model, is_hard, () if is_hard else (100,))
 
     if terms.max_budget_nanousd is not None:
         name = prefix + MAX_BUDGET

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from sekisho.access.keys import digest, load_or_create_pepper
 from sekisho.app.commits import CommittedJournal
+from sekisho.app.counting import open_counters
 from sekisho.app.follow import SnapshotFollower, load_snapshot
-from sekisho.app.loading import CounterLoader
+from sekisho.app.loading import LedgerReads
 from sekisho.app.replica import load_or_create_replica_id
 from sekisho.app.signals import orderly_stop
 from sekisho.calls.gate import Gate, Journal, Limits, Registry
 from sekisho.clock import SystemClock
 from sekisho.ledger.journal_files import JournalWriter
 from sekisho.settings import Settings, resolve_pepper
-from sekisho.store.counters.memory import MemoryCounters
 from sekisho.upstream.http1 import Http1Client
 from sekisho.upstream.providers import Providers
 from sekisho.web.doors.app import DoorApp
@@ -71,16 +71,17 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
         journal = committed = CommittedJournal(writer, local, socket_path, process_id)
     if settings.replicated:
         registry.trusted_until_us = 0  # nothing is known of what others have changed
-    counters = MemoryCounters(clock)
-    loader = CounterLoader(local, socket_path, process_id, counters)
+    pepper = pepper_of(settings)
+    counting = open_counters(settings, clock, process_id, pepper, LedgerReads(local, socket_path))
+    loader = counting.loader
     if registry.snapshot is not None:
         await loader.configure(registry.snapshot)
     gate = Gate(
         clock=clock,
         registry=registry,
-        digest=functools.partial(digest, pepper_of(settings)),
+        digest=functools.partial(digest, pepper),
         journal=journal,
-        counters=counters,
+        counters=counting.counters,
         language=settings.language,
         upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
         limits=limits,
@@ -93,7 +94,7 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     follower = SnapshotFollower(
         local, socket_path, process_id, registry, loader.configure, confirm_timeout_s=settings.confirm_timeout_s
     )
-    background = [asyncio.create_task(follower.run()), asyncio.create_task(loader.run())]
+    background = [asyncio.create_task(run()) for run in (follower.run, *counting.loops)]
     if committed is not None:
         background.append(asyncio.create_task(committed.run()))
     with orderly_stop():
@@ -102,7 +103,9 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
         finally:
             for task in background:
                 task.cancel()
+            await asyncio.wait(background)
             await http.close()
             await local.close()
+            app.close()
             writer.close()
     log.debug("call process %s (%d) stopped", process_id, os.getpid())

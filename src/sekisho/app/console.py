@@ -7,13 +7,16 @@ import msgspec
 from fastapi import APIRouter
 
 from sekisho import __version__
+from sekisho.access.grants import GrantRegister
 from sekisho.access.register import KeyLabel
 from sekisho.access.sessions import Sessions
 from sekisho.calls.path import STAGES
 from sekisho.clock import id_text, parse_id
+from sekisho.ledger.windows import span_at
 from sekisho.record.calls import AttemptRow, CallRow
 from sekisho.record.calls import CallFilter as RowFilter
-from sekisho.values import StopReason
+from sekisho.record.spend import SpendQuery
+from sekisho.values import StopReason, Window
 from sekisho.web.admin.services import Services
 from sekisho.web.console.router import create_console_router
 from sekisho.web.console.views import (
@@ -29,7 +32,6 @@ from sekisho.web.console.views import (
 
 _HOUR_US = 3_600_000_000
 _MINUTE_US = 60_000_000
-_DAY_US = 86_400_000_000
 _INTERVAL_US = 3 * _MINUTE_US
 _SCAN_PAGE = 500
 _SCAN_ROWS = 5_000  # how far back a filter looks, and how many calls the last hour is summed over
@@ -43,20 +45,25 @@ def create_console(services: Services, *, is_simulated: bool, command: str) -> A
         version=__version__,
         command=command,
     )
-    return create_console_router(ConsoleCalls(services), LinkedSessions(services.sessions), info=info)
+    return create_console_router(ConsoleCalls(services), LinkedSessions(services.sessions, services.grants), info=info)
 
 
 class LinkedSessions:
-    """Sessions opened by one-time links: the operator's."""
+    """Sessions opened by one-time links: the operator's, and those of users who may see all calls."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, grants: GrantRegister) -> None:
         self._sessions = sessions
+        self._grants = grants
 
     async def redeem(self, code: str) -> str | None:
         return await self._sessions.redeem(code)
 
     async def find(self, token: str) -> ConsoleSession | None:
-        return ConsoleSession("admin") if await self._sessions.is_live(token) else None
+        user_id = await self._sessions.user_of(token)
+        if not user_id:
+            return None if user_id is None else ConsoleSession("admin")
+        principal = await self._grants.principal(user_id)
+        return ConsoleSession(user_id) if principal and principal.may("spend:read") else None
 
     async def end(self, token: str) -> None:
         await self._sessions.end(token)
@@ -107,7 +114,8 @@ class ConsoleCalls:
     async def totals(self) -> CallTotals:
         now_us = self._services.clock.now_us()
         rows = await self._since(now_us - _HOUR_US)
-        today = await self._calls.spend(self._org_id, where=RowFilter(since=now_us - now_us % _DAY_US))
+        day = span_at(Window("day", self._services.time_zone), now_us)
+        today = await self._services.spend.spend(self._org_id, SpendQuery(since=day.starts_at if day else now_us))
         last_minute = [row for row in rows if row.started_at >= now_us - _MINUTE_US]
         own = sorted(_own_us(row) for row in rows if row.status == "ok" and row.ended_at)
         running = [row for row in rows if row.status == "running"]

@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
+from sekisho.access.anchor import Anchor
+from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import POLL_S, Distribution, write_snapshot
+from sekisho.access.grants import GrantRegister
 from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
 from sekisho.access.register import KeyRegister
 from sekisho.access.replicas import Replica
@@ -29,7 +32,9 @@ from sekisho.access.sessions import Sessions
 from sekisho.access.tags import TagRegister
 from sekisho.access.teams import TeamRegister
 from sekisho.access.templates import TemplateRegister
+from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
+from sekisho.app.alerts import Alerts
 from sekisho.app.replica import Membership, load_or_create_replica_id
 from sekisho.app.signals import orderly_stop
 from sekisho.clock import Clock, SystemClock
@@ -37,7 +42,7 @@ from sekisho.errors import SekishoError, StoreUnavailable
 from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader, Segment
-from sekisho.values import Credential, Delivery, Model, Snapshot, VirtualKey
+from sekisho.values import Budget, Credential, Delivery, Model, Snapshot, VirtualKey
 from sekisho.web.doors.asgi import send_whole
 from sekisho.web.doors.forward import FORWARDED
 
@@ -60,6 +65,8 @@ REPLICATED_POLL_S = 1.0
 CONFIRMED = b"x-sekisho-confirmed-us"
 DRAIN_BACKOFF_S = 5.0
 CREDENTIALS_S = 10.0
+ALERT_S = 2.0
+ANCHOR_S = 60.0
 LOCK_WAIT_S = 10.0
 LOCK_POLL_S = 0.05
 BOOKED_S = 10.0
@@ -104,18 +111,23 @@ class ControlPlane:
     def __init__(
         self, home: Path, settings: ControlPlaneSettings, clock: Clock, pepper: bytes, database: "Database"
     ) -> None:
+        from sekisho.store.sql.audit import SqlAudit  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.booked import SqlBooked  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.calls import SqlCalls  # noqa: PLC0415
         from sekisho.store.sql.effective import SqlEffective  # noqa: PLC0415
+        from sekisho.store.sql.events import SqlEvents  # noqa: PLC0415
         from sekisho.store.sql.keys import SqlKeys  # noqa: PLC0415
         from sekisho.store.sql.ledger import SqlLedger  # noqa: PLC0415
         from sekisho.store.sql.names import Names  # noqa: PLC0415
         from sekisho.store.sql.organisation import SqlOrganisation  # noqa: PLC0415
         from sekisho.store.sql.rules import SqlRules  # noqa: PLC0415
         from sekisho.store.sql.sessions import SqlSessions  # noqa: PLC0415
+        from sekisho.store.sql.spend import SqlSpend  # noqa: PLC0415
 
         names = Names(database)
         self._database = database
+        self._audit = SqlAudit(database)
+        self._anchor = Anchor(home, self._audit, pepper, clock)
         self._keys = SqlKeys(database)
         self._effective = SqlEffective(database)
         self._organisation = SqlOrganisation(database)
@@ -123,6 +135,11 @@ class ControlPlane:
         self._booked = SqlBooked(database, names)
         self._sessions = SqlSessions(database)
         self._calls = SqlCalls(database, names)
+        self._spend = SqlSpend(database, names)
+        self._names = names
+        self._events = SqlEvents(database)
+        self._alerts = Alerts(self._booked, self._events, ORG_ID, clock)
+        self._budgets: tuple[Budget, ...] = ()
         self._snapshot_path = snapshot_path(home)
         self._settings = settings
         self._clock = clock
@@ -181,16 +198,18 @@ class ControlPlane:
             self._drained.set()
             self._drained = asyncio.Event()
 
-    async def booked(self, at_us: int) -> Booked:
-        """What the ledger says of every budget once it has all that dead processes wrote. Raises StoreUnavailable when
-        that takes too long: who loads counters must not go on without it."""
+    async def booked(self, at_us: int, *, is_whole: bool = False) -> Booked:
+        """What the ledger says of every budget once it has all that dead processes wrote; if it is to be whole, also
+        what the living wrote before this was asked. Raises StoreUnavailable when that takes too long: who loads
+        counters must not go on without it."""
+        ends = self._drain.ends() if is_whole else {}
         try:
             async with asyncio.timeout(BOOKED_S):
-                while dead := self._drain.dead_processes():
+                while (dead := self._drain.dead_processes()) or not self._drain.has_booked(ends):
                     await self._drained.wait()
         except TimeoutError as error:
-            names = ", ".join(dead)
-            raise StoreUnavailable(f"Calls of ended processes are not booked yet: {names}. Try again.") from error
+            names = ", ".join(dead) or "living ones"
+            raise StoreUnavailable(f"Calls of these processes are not booked yet: {names}. Try again.") from error
         return await self._booked.booked(ORG_ID, at_us)
 
     async def committed(self, segment: Segment, offset: int) -> int | None:
@@ -263,11 +282,16 @@ class ControlPlane:
             journal_lag_bytes=self._drain.lag_bytes(),
             journal_error=self._journal_error,
             damaged=dict(self._drain.damaged),
+            audit_error=self._anchor.error,
         )
 
     def services(self) -> "Services":
         """What the routes work with."""
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
+        from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
+        from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
+        from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
+        from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
         from sekisho.web.admin.services import Services  # noqa: PLC0415  the web is imported after the snapshot
 
         rules = RuleRegister(self._rules, ORG_ID, self._clock, self)
@@ -279,12 +303,21 @@ class ControlPlane:
             users=UserRegister(self._organisation, ORG_ID, self._clock, self),
             tags=TagRegister(self._organisation, ORG_ID, self._clock, self),
             templates=TemplateRegister(self._rules, rules, ORG_ID, self._clock, self, self._settings.time_zone),
+            declarations=DeclarationRegister(
+                SqlDeclarations(self._database), ORG_ID, self._clock, self, self._settings.time_zone, self._public_name
+            ),
             answers=SqlAnswers(self._database),
+            audit=self._audit,
             spent=self._booked,
             booked=self.booked,
             time_zone=self._settings.time_zone,
             calls=self._calls,
+            spend=self._spend,
+            events=self._events,
+            bounds=SqlBounds(self._database, self._names),
             sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
+            grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
+            tokens=TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock),
             distribution=self.distribution,
             models=lambda: self._models,
             health=self.health,
@@ -293,9 +326,38 @@ class ControlPlane:
             simulated=self._settings.simulated,
         )
 
+    async def alert_forever(self) -> None:
+        """Look every few seconds whether budgets have reached a threshold."""
+        while True:
+            try:
+                await self.alert()
+            except Exception as error:  # a background loop: what is missed now is found the next time
+                log.error("the thresholds of budgets cannot be looked at; trying again", exc_info=error)
+            await asyncio.sleep(ALERT_S)
+
+    async def alert(self) -> None:
+        """Write an event for every threshold of a budget that is reached."""
+        await self._alerts.look(self._budgets)
+
+    async def anchor_forever(self) -> None:
+        """Note the newest entry of the audit log outside the database, once a minute."""
+        while True:
+            await self.note_audit_head()
+            await asyncio.sleep(ANCHOR_S)
+
+    async def note_audit_head(self) -> None:
+        """Note it now; what is wrong with the log, if anything, shows in `health`."""
+        await self._anchor.note(ORG_ID)
+
+    def _public_name(self, name: str) -> str:
+        """The public name of a model on offer, by it or by an alias; "" if there is none."""
+        found = (model.name for model in self._models if name == model.name or name in model.aliases)
+        return next(found, "")
+
     async def close(self) -> None:
-        """Let go of the database. While there is something in the journal the others are not told that all is well:
-        if nobody comes back for it they settle its calls."""
+        """Note how far the audit log reaches and let go of the database. While there is something in the journal the
+        others are not told that all is well: if nobody comes back for it they settle its calls."""
+        await self.note_audit_head()
         if self.membership is not None and not self._drain.lag_bytes() and not self._drain.dead_processes():
             with suppress(SekishoError):
                 await self.membership.leave()
@@ -305,6 +367,7 @@ class ControlPlane:
         """Build the snapshot from the database, write it, hand it out; its epoch."""
         async with self._publishing:
             effective = await self._effective.current(ORG_ID)
+            self._budgets = effective.budgets
             snapshot = Snapshot(
                 epoch=effective.epoch,
                 org_id=ORG_ID,
@@ -313,6 +376,7 @@ class ControlPlane:
                 simulated=self._settings.simulated,
                 budgets=effective.budgets,
                 limits=effective.limits,
+                leads=effective.leads,
             )
             write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
@@ -484,6 +548,8 @@ async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", l
         loops = [
             group.create_task(plane.drain_forever()),
             group.create_task(plane.refresh_credentials_forever()),
+            group.create_task(plane.anchor_forever()),
+            group.create_task(plane.alert_forever()),
         ]
         if plane.membership is not None:
             loops.append(group.create_task(plane.membership.run()))

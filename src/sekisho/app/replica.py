@@ -65,6 +65,7 @@ class Membership:
         self._listen = listen
         self._lost_after_us = int(lost_after_s * 1_000_000)
         self._beaten_us: int | None = None
+        self._steady_since_us = 0
         self._news = asyncio.Event()
         self._complaint = ""
 
@@ -72,7 +73,7 @@ class Membership:
         """Be one of those that live. Raises MayNotJoin, StoreUnavailable."""
         at_us = self._clock.monotonic_us()
         await self._replicas.join(self._me, self._lost_after_us)
-        self._beaten_us = at_us
+        self._beaten_us = self._steady_since_us = at_us
 
     async def leave(self) -> None:
         """Be gone in good order: nothing of ours is left to settle. Raises StoreUnavailable."""
@@ -125,6 +126,8 @@ class Membership:
         async with asyncio.timeout(_ANSWER_S):
             lives = self._beaten_us is not None and await self._replicas.beat(self._me)
         if lives:
+            if self._beaten_us is not None and at_us - self._beaten_us > self._lost_after_us // 2:
+                self._steady_since_us = at_us
             self._beaten_us = at_us
             return
         log.warning("this replica was taken for lost; it joins again")
@@ -133,6 +136,10 @@ class Membership:
         await self.join()
 
     async def _settle_lost(self) -> None:
+        """Only after a time in which this replica itself was never silent: after an outage of the database everybody
+        looks lost to the first one that is back."""
+        if self._beaten_us is None or self._beaten_us - self._steady_since_us < self._lost_after_us:
+            return
         for replica_id in await self._replicas.lost(self._lost_after_us):
             settled = 0
             for process in await self._replicas.open_processes(replica_id):

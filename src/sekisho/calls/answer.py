@@ -63,10 +63,16 @@ class Answer:
         """
         parts = []
         while not (self._translation.has_started or self._translation.is_complete):
-            data = await self._response.next(self._time_left_s(self._limits.first_byte_timeout_s))
-            if not data:
-                raise UpstreamUnavailable("The model provider ended its answer before it began.")
+            try:
+                data = await self._response.next(self._time_left_s(self._limits.first_byte_timeout_s))
+                if not data:
+                    raise UpstreamUnavailable("The model provider ended its answer before it began.")
+            except UpstreamUnavailable as error:  # it had taken the call on, and did not say that it failed
+                error.may_be_billed = True
+                raise
             parts.append(self._translation.feed(data))
+            if self._translation.failed and not self._translation.has_started:
+                raise self._translation.failed
         self._first = b"".join(parts)
 
     async def next(self) -> bytes:
@@ -92,6 +98,8 @@ class Answer:
         out, self._first = self._first, b""
         while not (out or self._translation.is_complete):
             try:
+                if self._translation.failed:
+                    raise self._translation.failed
                 data = await self._response.next(self._time_left_s(self._limits.idle_timeout_s))
                 if not data:
                     raise UpstreamUnavailable("The model provider broke off its answer.")

@@ -1,5 +1,6 @@
 """A call on its way, and the trail it leaves."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -9,7 +10,14 @@ import msgspec
 
 from sekisho.dialects.exchange import Request
 from sekisho.dialects.translation import Translation
+from sekisho.ledger.anchor import Prompt
 from sekisho.values import Deployment, Door, Model, Usage, VirtualKey
+
+
+async def _wait(seconds: float) -> bool:
+    await asyncio.sleep(seconds)
+    return False
+
 
 Operation = Literal["generate", "count_tokens"]
 
@@ -44,6 +52,7 @@ class Trail:
     seen: "Call | None" = None
     awaited: Translation | None = None
     is_opened: bool = False
+    asked_us: int = 0  # when the counters were asked that admitted it
     first_byte_us: int = 0
 
     def stages_us(self) -> tuple[int, ...]:
@@ -64,6 +73,9 @@ class Call(msgspec.Struct, frozen=True):
     """One call. Stages pass on changed copies; fields are filled in the order of the path.
 
     `path_model` is the model named by the URL (Bedrock doors). `fields`: the top-level values of the body, undecoded.
+    `asked_model`: the one that was asked for, where a budget has put a cheaper one in its place. `wait`: lets seconds
+    pass, and says whether the client left meanwhile. `prompt`, `bound_nanousd`, `attempts`: what was admitted.
+    `ending`: what an answer that was made shorter than the client asked says at its end if it gets so long.
     """
 
     id: bytes
@@ -85,7 +97,12 @@ class Call(msgspec.Struct, frozen=True):
     stream: bool = False
     model: Model | None = None
     max_output_tokens: int = 0
+    asked_model: str = ""
+    wait: Callable[[float], Awaitable[bool]] = _wait
+    prompt: Prompt = Prompt(0)
     bound_nanousd: int = 0
+    attempts: int = 1
+    ending: str = ""
     deployment: Deployment | None = None
 
     @property

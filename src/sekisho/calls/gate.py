@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sekisho.access.keys import KeyRing
+from sekisho.calls.strangers import Strangers
 from sekisho.clock import Clock
 from sekisho.dialects.translation import Translation
 from sekisho.errors import StoreUnavailable
+from sekisho.ledger.anchor import Anchors
 from sekisho.ledger.counters import Counters, JournalPosition
 from sekisho.ledger.journal import Record, Settled
+from sekisho.ledger.learned import Learned
 from sekisho.upstream.http1 import Http1Response
 from sekisho.values import Credential, Delivery, Deployment, Language, Model, Snapshot, Wire
 
@@ -141,6 +144,8 @@ class Limits:
     client_send_timeout_s: float = 120.0
     keepalive_s: float = 15.0
     max_attempts: int = 2
+    slow_down_first_s: float = 1.0
+    slow_down_most_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,10 @@ class Gate:
     upstreams: Upstreams
     limits: Limits
     language: Language = "en"
+    anchors: Anchors = field(default_factory=Anchors)
+    learned: Learned = field(default_factory=Learned)
     owed: deque[Settled] = field(default_factory=deque)  # settlements that the journal could not take yet
+    strangers: Strangers = field(default_factory=Strangers)
 
     async def settle(self, settled: Settled) -> None:
         """Book the end of a call. Raises StoreUnavailable when it is not durable; it stays owed and is booked later.
@@ -166,6 +174,12 @@ class Gate:
         await self.pay_owed()
         if not settled.error:
             await self.journal.committed()
+
+    def record_strangers(self, *, at_once: bool = False) -> None:
+        """Journal how often keys that are not known were tried. Raises StoreUnavailable; the count is then lost."""
+        org_id = self.registry.snapshot.org_id if self.registry.snapshot else ""
+        for record in self.strangers.take(org_id, self.clock.now_us(), at_once=at_once):
+            self.journal.append(record)
 
     async def pay_owed(self) -> None:
         """Book what is owed, oldest first; budgets and limits hear of it then. Raises StoreUnavailable."""

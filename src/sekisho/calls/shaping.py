@@ -11,6 +11,7 @@ import msgspec
 from sekisho.calls.call import Call
 from sekisho.dialects import anthropic_messages, openai_chat, openai_responses, passing
 from sekisho.dialects.bedrock import converse, invoke, invoke_reply
+from sekisho.dialects.ending import EndedByClamp
 from sekisho.dialects.exchange import ReplyParser, ReplyRenderer, Request
 from sekisho.dialects.folding import renamed_tools
 from sekisho.dialects.translation import Translated, Translation
@@ -40,7 +41,13 @@ def shape(call: Call, wire: Wire) -> Shaped:
     """Write the call for this wire. Raises BadRequest where the wire or the model has no place for what is asked."""
     passes = _PASSING.get((call.door, wire))
     try:
-        return passes(call) if passes else _translate(call, wire)
+        if not passes:
+            return _translate(call, wire)
+        shaped = passes(call)
+        if call.ending:  # the end of the answer may have to be ours, so it cannot pass as bytes
+            unread = Request(call.model_name, (), wants_usage=call.door != "openai_chat" or _wants_usage(call))
+            return Shaped(shaped.body, _translation(unread, call, wire), shaped.betas)
+        return shaped
     except RecursionError as error:
         raise BadRequest("The request body is nested too deeply.") from error
 
@@ -49,8 +56,13 @@ def _translate(call: Call, wire: Wire) -> Shaped:
     request = msgspec.structs.replace(_PARSERS[call.door](call), stream=call.stream)
     return Shaped(
         body=_REQUESTS[wire](request, call),
-        translation=Translated(_REPLY_PARSERS[wire](request), _RENDERERS[call.door](request, call)),
+        translation=_translation(request, call, wire),
     )
+
+
+def _translation(request: Request, call: Call, wire: Wire) -> Translation:
+    parser, renderer = _REPLY_PARSERS[wire](request), _RENDERERS[call.door](request, call)
+    return EndedByClamp(parser, renderer, call.ending) if call.ending else Translated(parser, renderer)
 
 
 _PARSERS: dict[Door, Callable[[Call], Request]] = {
@@ -74,6 +86,7 @@ _REPLY_PARSERS: dict[Wire, Callable[[Request], ReplyParser]] = {
     "bedrock_converse": lambda request: converse.ReplyParser(renamed_tools(request.tools)),
     "anthropic_messages": lambda request: anthropic_messages.ReplyParser(renamed_tools(request.tools)),
     "openai_chat": lambda request: openai_chat.ReplyParser(),
+    "bedrock_invoke": lambda request: invoke_reply.ReplyParser(),
 }
 _RENDERERS: dict[Door, Callable[[Request, Call], ReplyRenderer]] = {
     "openai_chat": lambda request, call: openai_chat.ReplyRenderer(

@@ -57,6 +57,16 @@ Threshold = Annotated[
     list[int] | None,
     typer.Option("--threshold", help=say("Per cent; may repeat.", "通知する割合（%）。複数回指定できます。")),
 ]
+At = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--at",
+        help=say(
+            "PERCENT=alert, =slow_down, =refuse or =step_down:MODEL; may repeat.",
+            "割合=alert、=slow_down、=refuse、=step_down:モデル のいずれか。複数回指定できます。",
+        ),
+    ),
+]
 Increase = Annotated[
     str | None, typer.Option("--increase", help=say("More US dollars for a while.", "一時的に増やす米ドル。"))
 ]
@@ -87,6 +97,7 @@ def create(
     model: Model = None,
     hard: Hard = None,
     threshold: Threshold = None,
+    at: At = None,
     increase: Increase = None,
     until: Until = None,
     allow_over_allocation: Over = False,
@@ -94,7 +105,7 @@ def create(
 ) -> None:
     """Make a budget; in force when the command ends."""
     cut = _window(window, time_zone, period_s, starts_at, ends_at)
-    fields = _fields(name, amount, hard, threshold, increase, until, allow_over_allocation)
+    fields = _fields(name, amount, hard, _thresholds(threshold, at), increase, until, allow_over_allocation)
     body = fields | given(scope=parse_scope(scope), window=cut, model=model)
     _show(ask(home, "POST", BUDGETS, body), as_json)
 
@@ -141,12 +152,13 @@ def update(
     ends_at: Ends = None,
     hard: Hard = None,
     threshold: Threshold = None,
+    at: At = None,
     increase: Increase = None,
     until: Until = None,
     allow_over_allocation: Over = False,
 ) -> None:
     """Change what is given; leave the rest."""
-    fields = _fields(name, amount, hard, threshold, increase, until, allow_over_allocation)
+    fields = _fields(name, amount, hard, _thresholds(threshold, at), increase, until, allow_over_allocation)
     parts = (time_zone, period_s, starts_at, ends_at)
     if window is None and any(part is not None for part in parts):
         stop(say("Say the kind of window too: --window.", "--window で期間の種類も指定してください。"))
@@ -193,7 +205,7 @@ def _fields(
     name: str | None,
     amount: str | None,
     hard: bool | None,
-    threshold: list[int] | None,
+    thresholds: list[Any] | None,
     increase: str | None,
     until: str | None,
     allow_over_allocation: bool,
@@ -204,10 +216,28 @@ def _fields(
         name=name,
         amount_usd=amount,
         is_hard=hard,
-        thresholds=threshold or None,
+        thresholds=thresholds,
         increase={"amount_usd": increase, "until": until} if increase is not None else None,
         allow_over_allocation=True if allow_over_allocation else None,
     )
+
+
+def _thresholds(alerts: list[int] | None, steps: list[str] | None) -> list[Any] | None:
+    """All that was given, None for nothing at all. Stops the command for what cannot be read."""
+    found: list[Any] = list(alerts or ())
+    for step in steps or ():
+        percent, _, wish = step.partition("=")
+        action, _, model = wish.partition(":")
+        if not percent.isdecimal() or not action:
+            stop(say(f"Not PERCENT=ACTION: {step}", f"「割合=動作」の形式ではありません: {step}"))
+        found.append({"at": int(percent), "action": action} | ({"model": model} if model else {}))
+    return found or None
+
+
+def _threshold(one: Any) -> str:
+    if isinstance(one, int):
+        return f"{one}%"
+    return f"{one['at']}%={one['action']}" + (f":{one['model']}" if "model" in one else "")
 
 
 def _show(one: dict[str, Any], as_json: bool) -> None:
@@ -224,7 +254,7 @@ def _show(one: dict[str, Any], as_json: bool) -> None:
         say("credit", "戻した額"): f"${one['credit_usd']}",
         say("window", "期間"): " ".join(str(part) for part in one["window"].values() if part is not None),
         say("resets", "リセット"): one["resets_at"] or say("never", "なし"),
-        say("thresholds", "通知"): ", ".join(f"{part}%" for part in one["thresholds"]) or "-",
+        say("thresholds", "通知"): ", ".join(map(_threshold, one["thresholds"])) or "-",
         say("created", "作成"): f"{one['created_at']} ({one['created_by']})",
     }
     if one["increase"]:

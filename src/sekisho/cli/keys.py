@@ -89,7 +89,7 @@ def list_keys(home: Home = DEFAULT_HOME, user: User = None, team: Team = None, a
 def info(reference: Reference, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Print one key with what it spent."""
     key = _find(home, reference)
-    usage = ask(home, "GET", f"/admin/v1/usage?{urlencode({'key_id': key['id']})}")["total"]
+    usage = ask(home, "GET", f"/admin/v1/spend?{urlencode({'key': key['id']})}")["total"]
     key |= {"calls": usage["calls"], "cost_nanousd": usage["cost_nanousd"]}
     typer.echo(_json(key) if as_json else _describe(key))
 

@@ -37,6 +37,59 @@ _COMMANDS = {
     "user": ("sekisho.cli.users", "app", ""),
     "budget": ("sekisho.cli.budgets", "app", ""),
     "limit": ("sekisho.cli.limits", "app", ""),
+    "spend": (
+        "sekisho.cli.spend",
+        "spend",
+        say(
+            "Show what was spent, by team, user, key, tag, model or agent.",
+            "使用額をチーム、ユーザー、キー、タグ、モデル、エージェントごとに表示します。",
+        ),
+    ),
+    "bounds": (
+        "sekisho.cli.events",
+        "bounds",
+        say(
+            "Show how much more than their cost calls had reserved, by agent and model.",
+            "コールの予約額と実費の比をエージェントとモデルごとに表示します。",
+        ),
+    ),
+    "events": (
+        "sekisho.cli.events",
+        "events",
+        say("Show which thresholds budgets have reached.", "予算がしきい値に達した記録を表示します。"),
+    ),
+    "audit": ("sekisho.cli.audit", "app", ""),
+    "plan": (
+        "sekisho.cli.organisation",
+        "plan",
+        say(
+            "Show what it takes to make the organisation what a file states. Exit status 2: there is something to do.",
+            "組織をファイルの内容に合わせるための変更を表示します。変更があれば終了コードは 2 です。",
+        ),
+    ),
+    "apply": (
+        "sekisho.cli.organisation",
+        "apply",
+        say("Make the organisation what a file states.", "組織をファイルの内容に合わせます。"),
+    ),
+    "export": (
+        "sekisho.cli.organisation",
+        "export",
+        say("Write the organisation as a file.", "組織をファイルに書き出します。"),
+    ),
+    "backup": (
+        "sekisho.cli.backup",
+        "backup",
+        say(
+            "Write everything to one file, also while Sekisho is serving.",
+            "すべてのデータを 1 つのファイルに書き出します。稼働中でも使えます。",
+        ),
+    ),
+    "restore": (
+        "sekisho.cli.backup",
+        "restore",
+        say("Make a new home from a backup.", "バックアップから新しいデータフォルダーを作ります。"),
+    ),
     "console": (
         "sekisho.cli.console",
         "console",

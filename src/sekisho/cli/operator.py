@@ -20,11 +20,11 @@ _JAPANESE = {
 }
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
@@ -46,32 +46,39 @@ def ask(home: Path, method: str, path: str, body: dict[str, Any] | None = None) 
 
 
 def request(home: Path, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """The JSON of the answer, None if it has none. Raises OperatorError."""
-    connection = _UnixConnection(home / "run" / "control.sock")
+    """The JSON of the answer, None if it has none; text of another kind as it is. Raises OperatorError."""
+    connection = UnixConnection(home / "run" / "control.sock")
     try:
         headers = {"content-type": "application/json"} if body is not None else {}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         response = connection.getresponse()
         content = response.read()
+        is_json = response.getheader("content-type", "").startswith("application/json")
     except (OSError, http.client.HTTPException) as error:
-        raise OperatorError(
-            say(
-                f"No Sekisho is running in {home}. Start it with: sekisho serve. "
-                "If it runs in another home, give that with --home or SEKISHO_HOME.",
-                f"{home} の関所は動いていません。sekisho serve で起動するか、"
-                "別のデータフォルダーなら --home か SEKISHO_HOME で指定してください。",
-            )
-        ) from error
+        raise OperatorError(not_running(home)) from error
     finally:
         connection.close()
-    answer: Any = json.loads(content) if content else None
+    answer: Any = None
+    if content:
+        answer = json.loads(content) if is_json else content.decode()
     if response.status >= 400:
         message = answer["error"]["message"]
         raise OperatorError(say(message, _JAPANESE.get(message, message)))
     return answer
 
 
+def not_running(home: Path) -> str:
+    """What to say when nobody answers there."""
+    return say(
+        f"No Sekisho is running in {home}. Start it with: sekisho serve. "
+        "If it runs in another home, give that with --home or SEKISHO_HOME.",
+        f"{home} の関所は動いていません。sekisho serve で起動するか、"
+        "別のデータフォルダーなら --home か SEKISHO_HOME で指定してください。",
+    )
+
+
 def stop(message: str, cause: Exception | None = None) -> NoReturn:
-    """End the command with a message and exit status 1."""
-    typer.echo(message, err=True)
+    """End the command with a message, if there is one, and exit status 1."""
+    if message:
+        typer.echo(message, err=True)
     raise typer.Exit(1) from cause

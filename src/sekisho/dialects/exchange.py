@@ -226,7 +226,13 @@ class ReplyParser(Protocol):
     def feed(self, data: bytes) -> list[Event]:
         """The events completed by these bytes of a stream.
 
-        Raises UpstreamUnavailable, UpstreamRejected or RateLimited for an error in the stream or broken framing."""
+        Raises UpstreamUnavailable, UpstreamRejected or RateLimited for an error in the stream or broken framing; one
+        that comes behind something good in the same bytes is in `failed`, and raised next time."""
+        ...
+
+    @property
+    def failed(self) -> SekishoError | None:
+        """What ended the stream behind the last events that `feed` gave."""
         ...
 
     def whole(self, body: bytes) -> list[Event]:

@@ -25,6 +25,7 @@ from sekisho.dialects.bedrock.converse.reply import (
 )
 from sekisho.dialects.bedrock.event_stream import FrameDecoder
 from sekisho.dialects.bedrock.faults import raise_if_fault
+from sekisho.dialects.failing import Failing
 from sekisho.dialects.faults import unreadable
 from sekisho.dialects.sse import SseParser, render_event
 from sekisho.errors import SekishoError, UpstreamUnavailable
@@ -87,6 +88,7 @@ class _ClaudePassing:
     """What the three ways of Claude's events have in common: what is read, and what is held."""
 
     def __init__(self) -> None:
+        self._failing = Failing()
         self.usage: Usage | None = None
         self.stop_reason: StopReason | None = None
         self.has_started = False
@@ -95,6 +97,11 @@ class _ClaudePassing:
         self._start = b""
         self._terminal: list[bytes] = []
         self._whole = b""
+
+    @property
+    def failed(self) -> SekishoError | None:
+        """What ended the stream behind the last that `feed` returned."""
+        return self._failing.error
 
     def finish(self, cost_nanousd: int | None) -> bytes:
         return b"".join((self._start, *self._terminal))
@@ -200,10 +207,11 @@ class InvokeToMessages(_ToMessages):
 
     def feed(self, data: bytes) -> bytes:
         out: list[bytes] = []
-        for frame in self._decoder.feed(data):
-            raise_if_fault(frame)
-            if frame.headers.get(":event-type") == "chunk":
-                out.append(self._pass(_chunk(frame.payload)))
+        with self._failing.behind(out):
+            for frame in self._decoder.feed(data):
+                raise_if_fault(frame)
+                if frame.headers.get(":event-type") == "chunk":
+                    out.append(self._pass(chunk_of(frame.payload)))
         return b"".join(out)
 
 
@@ -215,7 +223,11 @@ class MessagesToMessages(_ToMessages):
         self._parser = SseParser()
 
     def feed(self, data: bytes) -> bytes:
-        return b"".join(self._pass(event.data) for event in self._parser.feed(data))
+        out: list[bytes] = []
+        with self._failing.behind(out):
+            for event in self._parser.feed(data):
+                out.append(self._pass(event.data))
+        return b"".join(out)
 
 
 class InvokeToInvoke(_ClaudePassing):
@@ -229,14 +241,15 @@ class InvokeToInvoke(_ClaudePassing):
 
     def feed(self, data: bytes) -> bytes:
         out: list[bytes] = []
-        for frame, raw in self._decoder.feed_raw(data):
-            raise_if_fault(frame)
-            if frame.headers.get(":event-type") != "chunk":
-                out.append(self._pass_content(raw))
-                continue
-            event = _chunk(frame.payload)
-            kind = _kind(event)
-            out.append(self._pass_content(raw) if kind in _CONTENT else self._pass_other(kind, event, raw))
+        with self._failing.behind(out):
+            for frame, raw in self._decoder.feed_raw(data):
+                raise_if_fault(frame)
+                if frame.headers.get(":event-type") != "chunk":
+                    out.append(self._pass_content(raw))
+                    continue
+                event = chunk_of(frame.payload)
+                kind = _kind(event)
+                out.append(self._pass_content(raw) if kind in _CONTENT else self._pass_other(kind, event, raw))
         return b"".join(out)
 
     def failure(self, error: SekishoError) -> bytes:
@@ -256,6 +269,7 @@ class ConverseToConverse:
     media_type = MEDIA_TYPE
 
     def __init__(self) -> None:
+        self._failing = Failing()
         self._decoder = FrameDecoder()
         self.usage: Usage | None = None
         self.stop_reason: StopReason | None = None
@@ -268,24 +282,30 @@ class ConverseToConverse:
     def is_complete(self) -> bool:
         return self.usage is not None and self.stop_reason is not None
 
+    @property
+    def failed(self) -> SekishoError | None:
+        """What ended the stream behind the last that `feed` returned."""
+        return self._failing.error
+
     def feed(self, data: bytes) -> bytes:
         out: list[bytes] = []
-        for frame, raw in self._decoder.feed_raw(data):
-            raise_if_fault(frame)
-            match frame.headers.get(":event-type"):
-                case "messageStart":
-                    self._start = raw
-                case "messageStop":
-                    stop = read(frame.payload, MessageStop)
-                    self.stop_reason = converse_metering.parse_stop_reason(stop.stop_reason)
-                    self._terminal.append(raw)
-                case "metadata":
-                    self.usage = read(frame.payload, Metadata).usage.usage()
-                    self._terminal.append(raw)
-                case _:
-                    self.has_started = True
-                    out += (self._start, raw)
-                    self._start = b""
+        with self._failing.behind(out):
+            for frame, raw in self._decoder.feed_raw(data):
+                raise_if_fault(frame)
+                match frame.headers.get(":event-type"):
+                    case "messageStart":
+                        self._start = raw
+                    case "messageStop":
+                        stop = read(frame.payload, MessageStop)
+                        self.stop_reason = converse_metering.parse_stop_reason(stop.stop_reason)
+                        self._terminal.append(raw)
+                    case "metadata":
+                        self.usage = read(frame.payload, Metadata).usage.usage()
+                        self._terminal.append(raw)
+                    case _:
+                        self.has_started = True
+                        out += (self._start, raw)
+                        self._start = b""
         return b"".join(out)
 
     def finish(self, cost_nanousd: int | None) -> bytes:
@@ -308,7 +328,7 @@ class ConverseToConverse:
         return b""  # every frame means something to an SDK
 
 
-def _chunk(payload: bytes) -> bytes:
+def chunk_of(payload: bytes) -> bytes:
     """The event inside {"bytes": base64, "p": padding}; the usual order of members is cut out without parsing."""
     if payload.startswith(_BYTES_FIRST):
         end = payload.find(b'"', len(_BYTES_FIRST))

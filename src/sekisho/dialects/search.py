@@ -1,25 +1,32 @@
-"""Finding words in a large body.
+"""Finding words in a large body, and how far two bodies are the same.
 
 An agent's turn is searched for several words that are hardly ever there. `memmem` of the C library reads 744 KB in
 50 to 120 us, `bytes.find` in 160 to 360 us. Where the library has none, or the text is short, `bytes.find` does it.
+Two bodies are compared by `memcmp`, which says only that they differ; where is found by halving.
 """
 
 import ctypes
+from collections.abc import Callable
 
 _WORTH_BYTES = 8192  # below this the call costs more than it saves
 
 
-def _load() -> "ctypes._NamedFuncPointer | None":
+def _load(name: str) -> "ctypes._NamedFuncPointer | None":
     try:
-        memmem = ctypes.PyDLL(None).memmem
+        function: ctypes._NamedFuncPointer = getattr(ctypes.PyDLL(None), name)
     except (OSError, AttributeError, TypeError):
         return None
-    memmem.restype = ctypes.c_void_p
-    memmem.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t)
-    return memmem
+    return function
 
 
-_memmem = _load()
+_memmem = _load("memmem")
+if _memmem is not None:
+    _memmem.restype = ctypes.c_void_p
+    _memmem.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t)
+_memcmp = _load("memcmp")
+if _memcmp is not None:
+    _memcmp.restype = ctypes.c_int
+    _memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
 
 def find(text: bytes, words: bytes, start: int = 0) -> int:
@@ -43,3 +50,31 @@ def count(text: bytes, words: bytes) -> int:
         return text.count(words)
     first = find(text, words)
     return text.count(words, first) if first >= 0 else 0
+
+
+def same_bytes(one: bytes, other: bytes, one_at: int = 0, other_at: int = 0) -> int:
+    """How many bytes are the same in both, from these positions on. 40 us for 800 KB that are."""
+    most = min(len(one) - one_at, len(other) - other_at)
+    if most <= 0:
+        return 0
+    differ = _differ(one, other, one_at, other_at)
+    if not differ(0, most):
+        return most
+    same, different = 0, most  # the first `same` bytes agree, the first `different` do not
+    while different - same > 1:
+        middle = (same + different) // 2
+        if differ(same, middle):
+            different = middle
+        else:
+            same = middle
+    return same
+
+
+def _differ(one: bytes, other: bytes, one_at: int, other_at: int) -> Callable[[int, int], bool]:
+    """Whether the bytes between two offsets from the positions differ."""
+    if _memcmp is None:
+        return lambda start, end: one[one_at + start : one_at + end] != other[other_at + start : other_at + end]
+    compare = _memcmp
+    first = (ctypes.cast(ctypes.c_char_p(one), ctypes.c_void_p).value or 0) + one_at
+    second = (ctypes.cast(ctypes.c_char_p(other), ctypes.c_void_p).value or 0) + other_at
+    return lambda start, end: bool(compare(first + start, second + start, end - start))

@@ -70,7 +70,7 @@ class SseParser:
         if start:
             del self._buffer[:start]
         self._searched = max(0, len(self._buffer) - 1)
-        if len(self._buffer) > self._max_event_bytes:
+        if len(self._buffer) > self._max_event_bytes and not events:  # else it is said behind them, at the next bytes
             raise UpstreamUnavailable("The model provider sent an event that is too large.")
         return events
 

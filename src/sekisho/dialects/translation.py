@@ -16,7 +16,8 @@ class Translation(Protocol):
 
     Streams: `feed` until the upstream ends or `is_complete`; then `finish` gives the terminal bytes. Everything `feed`
     returns may be sent at once: it never contains the client's terminator. Whole answers: `read`, then `body`.
-    All of `feed` and `read` raise UpstreamUnavailable, UpstreamRejected or RateLimited for errors and broken framing.
+    All of `feed` and `read` raise UpstreamUnavailable, UpstreamRejected or RateLimited for errors and broken framing;
+    an error that comes in one read behind something good is in `failed` instead, and raised by the next `feed`.
     """
 
     media_type: bytes
@@ -26,6 +27,9 @@ class Translation(Protocol):
 
     @property
     def is_complete(self) -> bool: ...
+
+    @property
+    def failed(self) -> SekishoError | None: ...
 
     def feed(self, data: bytes) -> bytes: ...
 
@@ -57,6 +61,10 @@ class Translated:
     @property
     def is_complete(self) -> bool:
         return self._parser.is_complete
+
+    @property
+    def failed(self) -> SekishoError | None:
+        return self._parser.failed
 
     def feed(self, data: bytes) -> bytes:
         events = self._parser.feed(data)

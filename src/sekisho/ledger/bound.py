@@ -5,6 +5,7 @@ exceptions are named in `prompt_tokens_bound`. An answer that costs more than it
 clipped.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from sekisho.ledger.cost import PICO_PER_NANO
@@ -44,6 +45,23 @@ def bound_nanousd(
         for prices in reachable
     )
     return attempts * -(-dearest // PICO_PER_NANO)
+
+
+def output_tokens_within(
+    room_nanousd: int,
+    most_output_tokens: int,
+    bound: Callable[[int], int],
+) -> int:
+    """The longest answer, at most `most_output_tokens`, with which `bound`, which never falls, is within the room; 0
+    if none is."""
+    low, high = 0, most_output_tokens
+    while low < high:
+        middle = (low + high + 1) // 2
+        if bound(middle) <= room_nanousd:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _dearest_prompt_price(prices: TokenPrices, longest_ttl: Literal["5m", "1h"]) -> int:

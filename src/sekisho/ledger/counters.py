@@ -14,6 +14,8 @@ So a settled call is either before that place, and in the sums, or behind it, an
 neither. The engine keeps settled calls until a read says that the ledger has them.
 """
 
+import asyncio
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -124,11 +126,38 @@ class Standing(msgspec.Struct, frozen=True):
     is_loaded: bool
 
 
-class Counters(Protocol):
-    """One engine. `settle` and `release` are idempotent by call id and never fail for an unknown one."""
+class OpenCall(msgspec.Struct, frozen=True):
+    """A call that the ledger has opened and not settled: who admitted it, when, and the bound that it may cost."""
 
-    async def configure(self, budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...]) -> None:
-        """Put budgets and limits in force, in place of all before.
+    call_id: bytes
+    process: str
+    admitted_at: int
+    bound_nanousd: int
+    model: str
+    scopes: tuple[Scope, ...]
+
+
+class LoadTicket(msgspec.Struct, frozen=True):
+    """Leave to load shared counters from a ledger read that is made now.
+
+    `data` and `loads` name the state of the counters that it is for. `is_lost`: they hold nothing, so what they
+    admitted before may be on its way to the journal still."""
+
+    data: bytes
+    loads: int
+    is_lost: bool
+
+
+class Counters(Protocol):
+    """One engine. `settle` and `release` are idempotent by call id and never fail for an unknown one.
+
+    `admission_valid_us`: how long after it was asked for an admission holds. A call whose open record is not durable
+    by then must not be sent: counters that were lost in between may not know of it."""
+
+    admission_valid_us: int
+
+    async def configure(self, budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...], epoch: int = 0) -> None:
+        """Put budgets and limits in force, in place of all before. `epoch`: of the snapshot that says so.
 
         A budget with the id, scope, model and window of one before keeps its counts, whatever else changed; any other
         is new and not loaded. Open calls keep what they hold, and hold in new budgets of their scopes too. A limit
@@ -162,4 +191,31 @@ class Counters(Protocol):
 
     async def standings(self) -> tuple[Standing, ...]:
         """Every budget, as it stands in its window of now. A fixed one is left out before and after its window."""
+        ...
+
+
+class SharedCounters(Counters, Protocol):
+    """Counters that several processes share, and that can be lost while they live."""
+
+    load_wanted: asyncio.Event
+    """Set when a read of the ledger is wanted at once."""
+
+    async def begin_load(self, *, is_urgent: bool = False) -> LoadTicket | None:
+        """Leave to read the ledger now; None when another process does it or has just done it.
+
+        Raises StoreUnavailable."""
+        ...
+
+    async def load_ledger(
+        self,
+        spent: tuple[Spent, ...],
+        booked: Mapping[str, JournalPosition | None],
+        open_calls: tuple[OpenCall, ...],
+        ticket: LoadTicket,
+    ) -> bool:
+        """Put in one consistent read of the ledger, made after `ticket` was given; whether it was taken.
+
+        `booked`: how far the journal of each process is in it, None for one that has ended. Raises StoreUnavailable.
+        When the ticket says that the counters are lost, the read must hold every open record that was durable
+        `admission_valid_us` after it was given."""
         ...

@@ -4,7 +4,7 @@ Above: the control process, which calls `drain_once` again and again. Below: seg
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from sekisho.clock import Clock
@@ -85,6 +85,16 @@ class Drain:
         """Bytes in the journal that are not booked yet."""
         offsets = self._offsets or {}
         return sum(max(0, self._reader.size(s) - offsets.get(s.name, 0)) for s in self._reader.segments())
+
+    def ends(self) -> dict[str, int]:
+        """How far each segment, by name, is written now."""
+        return {segment.name: self._reader.size(segment) for segment in self._reader.segments()}
+
+    def has_booked(self, ends: Mapping[str, int]) -> bool:
+        """Whether all that was written up to there is booked. A segment that is gone was booked whole."""
+        offsets = self._offsets or {}
+        present = {segment.name for segment in self._reader.segments()}
+        return all(offsets.get(name, 0) >= end or name not in present for name, end in ends.items())
 
     def dead_processes(self) -> list[str]:
         """Processes that have ended and whose last records are not all booked yet: their segments are still there."""

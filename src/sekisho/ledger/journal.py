@@ -1,7 +1,8 @@
 """The journal's records: what the call plane says happened, and the control plane books.
 
 A call that costs money is opened before it is sent upstream and settled before its client sees the end; both are
-idempotent by call id. A call refused before that is one `Refused` record. Times are microseconds since the epoch.
+idempotent by call id. A call refused before that is one `Refused` record; requests without a known key are only
+counted. Times are microseconds since the epoch.
 """
 
 import msgspec
@@ -23,7 +24,10 @@ class Caller(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Opened(msgspec.Struct, frozen=True, array_like=True, tag="o"):
-    """A call passed the gate and is about to be sent. `reserved_nanousd` bounds what it can cost."""
+    """A call passed the gate and is about to be sent. `reserved_nanousd` bounds what it can cost.
+
+    `asked_model`: the one asked for, where `model` serves in its place because of a budget. `clamped_tokens`: the
+    longest answer, where that was made shorter than the client asked, else 0. `delayed_ms`: held back so long."""
 
     call_id: bytes
     started_at: int
@@ -33,6 +37,9 @@ class Opened(msgspec.Struct, frozen=True, array_like=True, tag="o"):
     stream: bool
     request_bytes: int
     reserved_nanousd: int
+    asked_model: str = ""
+    clamped_tokens: int = 0
+    delayed_ms: int = 0
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True):
@@ -91,4 +98,14 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     stages_us: tuple[int, ...]
 
 
-Record = Opened | Settled | Refused
+class Unrecognised(msgspec.Struct, frozen=True, array_like=True, tag="u"):
+    """So many requests from one address came without a key that is known here, between two times."""
+
+    org_id: str
+    address: str
+    started_at: int
+    ended_at: int
+    calls: int
+
+
+Record = Opened | Settled | Refused | Unrecognised

@@ -1,16 +1,14 @@
-"""Calls as people look at them: rows, sums, and the questions that the console and the admin API may ask.
+"""Calls as people look at them: rows, and the questions that the console and the admin API may ask.
 
 Implemented by the store. Times are microseconds since the epoch, money is integer nano-USD.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Literal, Protocol
 
 import msgspec
 
 from sekisho.values import CallStatus, Usage
-
-Dimension = Literal["day", "key", "user", "team", "model"]
 
 
 class CallRow(msgspec.Struct, frozen=True):
@@ -18,6 +16,8 @@ class CallRow(msgspec.Struct, frozen=True):
 
     A running call has no `ended_at`, no usage and no cost yet. Caller, `door` and `model` are empty where they are not
     known: a settlement whose opening was lost. `agent`, `agent_version` and `session` are the client's own claims.
+    What a budget did to the call: `asked_model` was asked for, and `model` served in its place; the answer had at most
+    `clamped_tokens`, fewer than asked; it was held back for `delayed_ms`.
     """
 
     id: bytes
@@ -52,6 +52,9 @@ class CallRow(msgspec.Struct, frozen=True):
     first_byte_us: int = 0
     upstream_us: int = 0
     stages_us: tuple[int, ...] = ()
+    asked_model: str = ""
+    clamped_tokens: int = 0
+    delayed_ms: int = 0
 
 
 class AttemptRow(msgspec.Struct, frozen=True):
@@ -86,25 +89,6 @@ class CallFilter(msgspec.Struct, frozen=True):
 ANY_CALL = CallFilter()
 
 
-class Spend(msgspec.Struct, frozen=True):
-    """A sum over ended calls. The fields it is not grouped by are empty. `day` counts UTC days since the epoch.
-
-    `calls` are those that passed the gate, `refused` those that did not; `failed` is a part of `calls`.
-    """
-
-    day: int | None = None
-    key_id: str = ""
-    user_id: str = ""
-    team_id: str = ""
-    model: str = ""
-    calls: int = 0
-    failed: int = 0
-    refused: int = 0
-    usage: Usage = Usage()
-    list_cost_nanousd: int = 0
-    cost_nanousd: int = 0
-
-
 class CallQueries(Protocol):
     """What may be asked about calls. Everything is within one organisation."""
 
@@ -128,10 +112,6 @@ class CallQueries(Protocol):
 
     async def last_change(self) -> int:
         """The newest change number: where a live page begins."""
-        ...
-
-    async def spend(self, org_id: str, *, by: Sequence[Dimension] = (), where: CallFilter = ANY_CALL) -> list[Spend]:
-        """Sums from the daily roll-up, dearest first. `since` and `until` count by whole UTC days; no `status`."""
         ...
 
 

@@ -16,6 +16,8 @@ from sekisho.values import Budget, RateLimit, Window
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WIDEST_FIRST = ("org", "team", "member", "user", "key", "tag")
 Name = tuple[int, ...]
+Booked = dict[str, JournalPosition]  # by process
+ENDED = (1 << 20, 0)  # the journal of a dead process is booked beyond its end
 
 
 def window_name(window: Window, at_us: int) -> Name | None:
@@ -35,10 +37,11 @@ class ModelCall:
     demand: Demand
     admitted_at: int
     at: Fraction
-    life: int
+    process: str
     tokens: int
     cost: int = 0
     position: JournalPosition | None = None
+    restarts: int = 0
     is_open: bool = True
     is_released: bool = False
 
@@ -51,7 +54,7 @@ class Read:
     """What the ledger said, and of which budgets the first window it spoke of."""
 
     spent: tuple[Spent, ...]
-    booked: JournalPosition
+    booked: Booked
     first: dict[str, tuple[Budget, Name]]
 
 
@@ -60,11 +63,12 @@ class Model:
     budgets: tuple[Budget, ...] = ()
     limits: tuple[RateLimit, ...] = ()
     calls: list[ModelCall] = field(default_factory=list)
-    life: int = 0
-    journal: list[JournalPosition] = field(default_factory=list)
-    drained: JournalPosition = (0, 0)
-    newest_read: JournalPosition = (0, 0)
-    reads: dict[str, list[tuple[Name, JournalPosition]]] = field(default_factory=dict)
+    processes: tuple[str, ...] = ("p",)
+    restarts: int = 0
+    journal: dict[str, list[JournalPosition]] = field(default_factory=dict)
+    drained: Booked = field(default_factory=dict)
+    newest_read: Booked = field(default_factory=dict)
+    reads: dict[str, list[tuple[Name, Booked]]] = field(default_factory=dict)
     forgotten: dict[str, set[Name]] = field(default_factory=dict)  # windows that an engine says it must ask for again
 
     # What happens.
@@ -81,15 +85,17 @@ class Model:
 
     def append(self, call: ModelCall, cost: int) -> None:
         """The settled record is in the journal; a segment takes four records."""
-        number = len(self.journal)
+        journal = self.journal.setdefault(call.process, [])
+        number = len(journal)
         call.position = (1 + number // 4, 100 + 100 * (number % 4))
         call.cost = cost
-        self.journal.append(call.position)
+        journal.append(call.position)
 
     def drain(self, records: int) -> None:
-        waiting = [position for position in self.journal if position > self.drained][:records]
-        if waiting:
-            self.drained = waiting[-1]
+        for process in self.processes:
+            drained = self.drained.get(process, (0, 0))
+            waiting = [position for position in self.journal.get(process, []) if position > drained][:records]
+            self.drained[process] = waiting[-1] if waiting else drained
 
     def read(self, budgets: tuple[Budget, ...], now_us: int) -> Read:
         """One consistent read of the ledger: the window of now, and later ones with something in them."""
@@ -108,10 +114,11 @@ class Model:
             for one, starts_at in starts.items():
                 inside = [call for call in self._under(budget, one) if self._is_in_ledger(call)]
                 spent.append(Spent(budget, starts_at, sum(call.cost for call in inside)))
-        return Read(tuple(spent), self.drained, first)
+        booked = dict.fromkeys(self.processes, (0, 0)) | self.drained
+        return Read(tuple(spent), booked, first)
 
     def load(self, read: Read) -> None:
-        if read.booked < self.newest_read:
+        if any(read.booked.get(process, (0, 0)) < position for process, position in self.newest_read.items()):
             return
         self.newest_read = read.booked
         in_force = {budget.id: budget for budget in self.budgets}
@@ -120,16 +127,22 @@ class Model:
                 self.reads.setdefault(budget_id, []).append((name, read.booked))
                 self.forgotten[budget_id] = {one for one in self.forgotten.get(budget_id, ()) if one < name}
 
-    def restart(self) -> None:
-        """The process dies; all its journal is booked, and what it left open at its bound."""
+    def end(self, process: str) -> None:
+        """A process dies; all its journal is booked, and what it left open at its bound."""
         for call in self.calls:
-            if call.life == self.life and call.is_open:
+            if call.process == process and call.is_open:
                 call.is_open = False
                 if call.position is None:
-                    call.cost = call.demand.bound_nanousd
-        self.life += 1
-        self.journal, self.drained, self.newest_read = [], (0, 0), (0, 0)
-        self.reads, self.forgotten = {}, {}
+                    call.cost, call.position = call.demand.bound_nanousd, ENDED
+        self.drained[process] = ENDED
+
+    def restart(self, processes: tuple[str, ...]) -> None:
+        """Everything dies, and the counts with it."""
+        for process in self.processes:
+            self.end(process)
+        self.processes = processes
+        self.restarts += 1
+        self.newest_read, self.reads, self.forgotten = {}, {}, {}
 
     # What must be true then.
 
@@ -143,11 +156,13 @@ class Model:
         """Of a loaded budget. An open call whose record the ledger showed already is spent, and reserved too."""
         name = window_name(budget.window, now_us)
         assert name is not None
-        shown = max((booked for first, booked in self.reads.get(budget.id, []) if first <= name), default=(0, 0))
+        shown: Booked = {}  # of the last read that spoke of it: it reaches the furthest
+        for first, booked in self.reads.get(budget.id, []):
+            shown = booked if first <= name else shown
         return sum(
             call.cost
             for call in self._under(budget, name)
-            if not call.is_open or (call.position is not None and call.position <= shown)
+            if not call.is_open or (call.position is not None and call.position <= shown.get(call.process, (0, 0)))
         )
 
     def reserved(self, budget: Budget, now_us: int) -> int:
@@ -188,7 +203,7 @@ class Model:
         return sorted(found, key=lambda budget: (WIDEST_FIRST.index(budget.scope.kind), budget.id))
 
     def fits(self, limit: RateLimit, kind: str, demand: Demand, at: Fraction) -> bool:
-        mine = [call for call in self.calls if call.life == self.life and call.comes_under(limit)]
+        mine = [call for call in self.calls if call.comes_under(limit) and not self.is_forgotten(call)]
         minute = [call for call in mine if call.at > at - 60]
         if kind == "requests":
             return limit.requests_per_minute is None or len(minute) < limit.requests_per_minute
@@ -219,9 +234,11 @@ class Model:
         ]
 
     def _is_in_ledger(self, call: ModelCall) -> bool:
-        if call.life < self.life:
-            return True
-        return call.position is not None and call.position <= self.drained
+        return call.position is not None and call.position <= self.drained.get(call.process, (0, 0))
+
+    def is_forgotten(self, call: ModelCall) -> bool:
+        """Limits begin anew when everything dies."""
+        return call.restarts < self.restarts
 
 
 def counts_same(one: Budget, other: Budget) -> bool:

@@ -41,12 +41,13 @@ async def test_200_concurrent_calls_spend_no_more_than_the_dollar_and_whatever_f
         for _ in range(chance.randrange(30)):
             await asyncio.sleep(0)
         bound = chance.randrange(1, DOLLAR // 10)
+        fits = spent + reserved + bound <= DOLLAR  # as of now: an engine takes what it is asked in this order
+        reserved += bound if fits else 0
         verdict = await counters.admit(demand(number, bound))
-        assert isinstance(verdict, Admitted) == (spent + reserved + bound <= DOLLAR)
-        if not isinstance(verdict, Admitted):
+        assert isinstance(verdict, Admitted) == fits
+        if not fits:
             refused += 1
             return
-        reserved += bound
         highest = max(highest, spent + reserved)
         for _ in range(chance.randrange(20)):
             await asyncio.sleep(0)

@@ -1,6 +1,7 @@
 """Counters against the brute-force model: whatever happens in whatever order, both say the same."""
 
 import asyncio
+import secrets
 from fractions import Fraction
 from typing import Any
 
@@ -9,11 +10,13 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sekisho.clock import FakeClock
-from sekisho.ledger.counters import Admitted, Demand, Due, NoRoom, NotLoaded, TooFast, Verdict
+from sekisho.ledger.counters import Admitted, Counters, Demand, Due, NoRoom, NotLoaded, TooFast, Verdict
 from sekisho.ledger.windows import Span, span_at
+from sekisho.store.counters.memory import MemoryCounters
+from sekisho.store.counters.valkey import ValkeyCounters
 from sekisho.values import END_OF_TIME, Budget, BudgetStep, RateLimit, Scope, Window
-from tests.contract.counters.conftest import ENGINES
-from tests.contract.counters.model import Model, ModelCall, Read, window_name
+from tests.contract.counters.conftest import remove_keys, valkey_counters
+from tests.contract.counters.model import ENDED, Model, ModelCall, Read, window_name
 
 SCOPES = (Scope("org", "o"), Scope("team", "t"), Scope("user", "u"), Scope("key", "k"))
 MODELS = ("large", "small")
@@ -78,9 +81,10 @@ STEPS_S = (-40 * 86_400, -86_400, -3_600, -61, -1, 1, 61, 3_600, 86_400, 40 * 86
 
 
 class CountersMachine(RuleBasedStateMachine):
-    """The world around one engine: a clock, a configuration, calls, a journal and a ledger."""
+    """The world around some engines that share their counts, one for each process: a clock, a configuration, calls,
+    journals and a ledger."""
 
-    engine = "memory"
+    processes = 1
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,9 +92,37 @@ class CountersMachine(RuleBasedStateMachine):
         self.model = Model()
         self.reads: list[Read] = []
         self.admitted = 0
+        self.started = 0
+        self.engines: dict[str, Counters] = {}
 
     def teardown(self) -> None:
+        for process in list(self.engines):
+            self.stop_engine(process)
         self.loop.close()
+
+    def make_engine(self, process: str) -> Counters:
+        return MemoryCounters(self.clock)
+
+    def stop_engine(self, process: str) -> None:
+        del self.engines[process]
+
+    def start_engine(self) -> str:
+        """A new process and its engine."""
+        self.started += 1
+        process = f"p{self.started}"
+        self.engines[process] = self.make_engine(process)
+        return process
+
+    def start_engines(self) -> None:
+        self.model.processes = tuple(self.start_engine() for _ in range(self.processes))
+
+    def any_engine(self, number: int) -> tuple[str, Counters]:
+        process = self.model.processes[number % len(self.model.processes)]
+        return process, self.engines[process]
+
+    @property
+    def counters(self) -> Counters:
+        return self.any_engine(self.admitted)[1]
 
     def run(self, coroutine) -> Any:
         return self.loop.run_until_complete(coroutine)
@@ -109,7 +141,7 @@ class CountersMachine(RuleBasedStateMachine):
         """Where one of the two refuses, the other is not asked: so some runs have but one of them."""
         self.focus = focus
         self.clock = FakeClock(moment)
-        self.counters = ENGINES[self.engine](self.clock)
+        self.start_engines()
         self.highest: dict[str, tuple[int, ...]] = {}
         self.configure(budgets, limits, False, True)
 
@@ -154,10 +186,13 @@ class CountersMachine(RuleBasedStateMachine):
             call_id = self.admitted.to_bytes(16, "big")
             demand = Demand(call_id, tuple(scopes), model, bound, estimate, tokens, heeds_steps)
             loaded = {standing.budget.id for standing in self.run(self.counters.standings()) if standing.is_loaded}
-            verdict = self.run(self.counters.admit(demand))
+            process, counters = self.any_engine(self.admitted)
+            verdict = self.run(counters.admit(demand))
             self._judge(demand, verdict, loaded)
             if isinstance(verdict, Admitted):
-                self.model.calls.append(ModelCall(demand, verdict.admitted_at, self.at, self.model.life, demand.tokens))
+                call = ModelCall(demand, verdict.admitted_at, self.at, process, demand.tokens)
+                call.restarts = self.model.restarts
+                self.model.calls.append(call)
 
     def _judge(self, demand: Demand, verdict: Verdict, loaded: set[str]) -> None:
         now_us = self.clock.now_us()
@@ -197,7 +232,7 @@ class CountersMachine(RuleBasedStateMachine):
             call.tokens = data.draw(st.integers(0, 250))
             call.is_open = False
             for _ in range(data.draw(st.integers(1, 2))):
-                self.run(self.counters.settle(call.demand.call_id, call.cost, call.tokens, call.position))
+                self.run(self._of(call).settle(call.demand.call_id, call.cost, call.tokens, call.position))
 
     @precondition(lambda self: self._open())
     @rule(data=st.data(), is_loaded=st.booleans())
@@ -219,8 +254,8 @@ class CountersMachine(RuleBasedStateMachine):
         call = data.draw(st.sampled_from(self._open()))
         if call.position is None:
             call.is_open, call.is_released, call.tokens = False, True, 0
-            self.run(self.counters.release(call.demand.call_id))
-            self.run(self.counters.release(call.demand.call_id))
+            self.run(self._of(call).release(call.demand.call_id))
+            self.run(self._of(call).release(call.demand.call_id))
 
     @rule(number=st.integers(0, 50))
     def settle_unknown(self, number) -> None:
@@ -248,7 +283,8 @@ class CountersMachine(RuleBasedStateMachine):
 
     def _load(self, read: Read) -> None:
         self.model.load(read)
-        self.run(self.counters.load(read.spent, read.booked))
+        process, counters = self.any_engine(0)
+        self.run(counters.load(read.spent, read.booked[process]))
 
     @rule(seconds=st.sampled_from((0.000001, 0.3, 1, 7.25, 29.999999, 59, 59.999999, 60, 61, 3_600)))
     def wait(self, seconds) -> None:
@@ -286,17 +322,20 @@ class CountersMachine(RuleBasedStateMachine):
 
     @rule(is_loaded=st.booleans())
     def restart(self, is_loaded) -> None:
-        self.model.restart()
+        for process in self.model.processes:
+            self.stop_engine(process)
+        self.forget_counts()
+        self.model.restart(())
+        self.start_engines()
         self.reads.clear()
         self.highest.clear()
-        self.counters = ENGINES[self.engine](self.clock)
-        self.run(self.counters.configure(self.model.budgets, self.model.limits))
+        self.configure_engines()
         if is_loaded:
             self.load_all()
 
     @invariant()
     def standings_agree(self) -> None:
-        if not hasattr(self, "counters"):
+        if not self.engines:
             return
         now_us = self.clock.now_us()
         standings = {standing.budget.id: standing for standing in self.run(self.counters.standings())}
@@ -323,7 +362,17 @@ class CountersMachine(RuleBasedStateMachine):
             self.model.forgotten.setdefault(budget.id, set()).add(name)
 
     def _open(self) -> list[ModelCall]:
-        return [call for call in self.model.calls if call.is_open and call.life == self.model.life]
+        return [call for call in self.model.calls if call.is_open]
+
+    def _of(self, call: ModelCall) -> Counters:
+        return self.engines[call.process]
+
+    def forget_counts(self) -> None:
+        """What processes share is lost."""
+
+    def configure_engines(self) -> None:
+        for counters in self.engines.values():
+            self.run(counters.configure(self.model.budgets, self.model.limits))
 
     def _configure(self, budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...]) -> None:
         budgets = () if self.focus == "limits" else budgets
@@ -333,12 +382,63 @@ class CountersMachine(RuleBasedStateMachine):
         for budget in budgets:
             if budget.id not in self.model.reads or before[budget.id].window != budget.window:
                 self.highest.pop(budget.id, None)
-        self.run(self.counters.configure(budgets, limits))
+        self.configure_engines()
 
     @staticmethod
     def _changed(budget: Budget, **changes) -> Budget:
         return Budget(**{name: getattr(budget, name) for name in budget.__struct_fields__} | changes)
 
 
+class ValkeyMachine(CountersMachine):
+    """Three processes on one Valkey. They die, one or all of them, and the store may be lost."""
+
+    processes = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = f"test-{secrets.token_hex(6)}"
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    def teardown(self) -> None:
+        super().teardown()
+        remove_keys(self.name)
+
+    def make_engine(self, process: str) -> Counters:
+        counters = valkey_counters(self.clock, self.name, process)
+        self.tasks[process] = self.loop.create_task(counters.run())
+        return counters
+
+    def stop_engine(self, process: str) -> None:
+        super().stop_engine(process)
+        task = self.tasks.pop(process)
+        task.cancel()
+        self.run(asyncio.wait([task]))
+
+    def forget_counts(self) -> None:
+        remove_keys(self.name)
+
+    def _load(self, read: Read) -> None:
+        self.model.load(read)
+        booked = {process: None if position == ENDED else position for process, position in read.booked.items()}
+        counters = self.counters
+        assert isinstance(counters, ValkeyCounters)
+        ticket = self.run(counters.begin_load(is_urgent=True))
+        self.run(counters.load_ledger(read.spent, booked, (), ticket))
+
+    @rule(number=st.integers(0, 2))
+    def kill(self, number) -> None:
+        """One process dies; its journal is booked to the end, and the next read says so. Another takes its place."""
+        process, _ = self.any_engine(number)
+        self.stop_engine(process)
+        self.model.end(process)
+        self.model.drain(50)
+        new = self.start_engine()
+        self.model.processes = tuple(new if one == process else one for one in self.model.processes)
+        self.run(self.engines[new].configure(self.model.budgets, self.model.limits))
+        self.load_all()
+
+
 TestMemoryCounters = CountersMachine.TestCase
 TestMemoryCounters.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestValkeyCounters = ValkeyMachine.TestCase
+TestValkeyCounters.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

@@ -9,16 +9,21 @@ import pytest
 import sqlalchemy as sa
 
 from sekisho.access.audit import AuditEntry, AuditFilter
+from sekisho.access.audit_proof import Finding, Proof
 from sekisho.access.organisation import Member, Tag, Team, TeamChange, User, UserChange
 from sekisho.access.register import KeyChange, StoredKey
 from sekisho.access.rules import RuleWrite, StoredRule
 from sekisho.access.templates import Template
 from sekisho.access.terms import Terms
+from sekisho.clock import id_text
 from sekisho.errors import BadRequest, NotFound, StoreUnavailable
+from sekisho.ledger.journal import Caller, Refused, Unrecognised
+from sekisho.ledger.journal_files import Batch, Segment
 from sekisho.store.sql import audit
 from sekisho.store.sql.audit import SqlAudit
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.keys import SqlKeys
+from sekisho.store.sql.ledger import SqlLedger
 from sekisho.store.sql.organisation import SqlOrganisation
 from sekisho.store.sql.rules import SqlRules
 from sekisho.store.sql.sessions import SqlSessions
@@ -88,6 +93,7 @@ async def test_every_change_of_every_kind_is_in_the_log_with_its_actor(database,
         ("bob", "user.create", "alice"),
         ("bob", "member.create", "red/alice"),
         ("bob", "member.update", "red/alice"),
+        ("bob", "role.grant", "alice"),
         ("bob", "user.update", "alice"),
         ("bob", "user.create", "charlie"),
         ("operator", "key.create", KEY.id),
@@ -108,6 +114,7 @@ async def test_every_change_of_every_kind_is_in_the_log_with_its_actor(database,
         ("bob", "team.delete", "red"),
         ("bob", "key.delete", KEY.id),
         ("bob", "member.delete", "red/alice"),
+        ("bob", "role.revoke", "alice"),
         ("bob", "budget.delete", "b1"),
         ("bob", "limit.delete", "l1"),
         ("bob", "user.delete", "charlie"),
@@ -206,3 +213,79 @@ async def test_texts_that_no_engine_stores_alike_keep_the_chain_whole(database):
     entries = await whole_log(database)
     assert_unbroken(entries)
     assert json.loads(entries[-1].after or "") == {"a\ufffd?": "b\ufffd?", "c": "nan"}
+
+
+async def test_every_refused_call_is_in_the_log_once(database, names):
+    ledger = SqlLedger(database, names)
+    caller = Caller("default", "k1", "alice", "red")
+    refused = [
+        Refused(bytes([number]) * 16, 5, 7, caller, "openai_chat", "claude", "admit", "budget_exceeded", "No.", ())
+        for number in (1, 2)
+    ]
+    guesses = Unrecognised("default", "192.0.2.7", 5, 9, 1234)
+    segment = Segment("p", 1)
+    await ledger.apply(Batch(segment, 10, (refused[0], guesses, refused[1])))
+    await ledger.apply(Batch(segment, 20, (refused[1], refused[0])))  # told again
+    entries = await whole_log(database)
+    assert_unbroken(entries)
+    assert [(one.actor, one.action, one.kind, one.id, one.at) for one in entries[1:]] == [
+        ("unknown key", "call.refuse", "address", "192.0.2.7", 5),
+        ("key:k1", "call.refuse", "call", id_text(bytes([1]) * 16), 7),
+        ("key:k1", "call.refuse", "call", id_text(bytes([2]) * 16), 7),
+    ]
+    assert json.loads(entries[1].after or "") == {
+        "calls": 1234,
+        "until": 9,
+        "stage": "authenticate",
+        "code": "invalid_api_key",
+    }
+    assert json.loads(entries[2].after or "") == {
+        "key_id": "k1",
+        "user_id": "alice",
+        "team_id": "red",
+        "door": "openai_chat",
+        "model": "claude",
+        "stage": "admit",
+        "code": "budget_exceeded",
+        "reason": "No.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("statement", "finding"),
+    [
+        ("UPDATE audit_entry SET actor = 'eve' WHERE sequence = 4", Finding("altered", 4)),
+        ("UPDATE audit_entry SET at = at + 1 WHERE sequence = 9", Finding("altered", 9)),
+        ("UPDATE audit_entry SET before = NULL WHERE sequence = 2", Finding("altered", 2)),
+        ("DELETE FROM audit_entry WHERE sequence IN (3, 4)", Finding("missing", 3, 4)),
+        ("DELETE FROM audit_entry WHERE sequence > 7", Finding("cut_off", 8, 9)),
+        ("DELETE FROM audit_entry", Finding("cut_off", 1, 9)),
+        ("UPDATE audit_entry SET sequence = 11 - sequence WHERE sequence IN (5, 6)", Finding("out_of_order", 5)),
+        ("UPDATE audit_entry SET sequence = sequence + 1 WHERE sequence > 6", Finding("missing", 7, 7)),
+        (
+            "INSERT INTO audit_entry SELECT org_id, 10, at, actor, action, kind, id, before, after, previous, hash "
+            "FROM audit_entry WHERE sequence = 9",
+            Finding("out_of_order", 10),
+        ),
+    ],
+)
+async def test_what_is_done_to_a_row_by_sql_is_named(database, statement, finding):
+    for number in range(8):
+        await note(database, number, before={"n": number})
+    async with database.write() as connection:  # whoever owns the database can do this
+        if database.is_sqlite:
+            for trigger in ("update", "delete", "replace"):
+                await connection.execute(sa.text(f"DROP TRIGGER audit_entry_no_{trigger}"))
+        else:
+            await connection.execute(sa.text("DROP TRIGGER audit_entry_no_change ON audit_entry"))
+            await connection.execute(sa.text("ALTER TABLE audit_entry DROP CONSTRAINT audit_entry_pk"))
+        if "sequence = sequence + 1" in statement and database.is_sqlite:  # it checks the key row by row
+            await connection.execute(sa.text("UPDATE audit_entry SET sequence = -sequence - 1 WHERE sequence > 6"))
+            statement = "UPDATE audit_entry SET sequence = -sequence WHERE sequence < 0"
+        if "11 - sequence" in statement and database.is_sqlite:
+            await connection.execute(sa.text("UPDATE audit_entry SET sequence = -sequence WHERE sequence IN (5, 6)"))
+            statement = "UPDATE audit_entry SET sequence = 11 + sequence WHERE sequence < 0"
+        await connection.execute(sa.text(statement))
+    proof = Proof()
+    proof.add(await whole_log(database))
+    assert proof.end(await SqlAudit(database).head("default")) == finding

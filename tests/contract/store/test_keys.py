@@ -129,8 +129,8 @@ async def test_a_code_opens_one_session_in_time_and_in_its_own_organisation(data
     assert not await sessions.redeem("another", b"code", b"s1", now_us=20, expires_at=500)
     assert await sessions.redeem("default", b"code", b"s1", now_us=20, expires_at=500)
     assert not await sessions.redeem("default", b"code", b"s2", now_us=20, expires_at=500)
-    assert await sessions.is_live("default", b"s1", now_us=499)
-    assert not await sessions.is_live("default", b"s1", now_us=500)
-    assert not await sessions.is_live("default", b"s2", now_us=20)
+    assert await sessions.user_of("default", b"s1", now_us=499) == ""
+    assert await sessions.user_of("default", b"s1", now_us=500) is None
+    assert await sessions.user_of("default", b"s2", now_us=20) is None
     await sessions.end("default", b"s1", 20)
-    assert not await sessions.is_live("default", b"s1", now_us=20)
+    assert await sessions.user_of("default", b"s1", now_us=20) is None

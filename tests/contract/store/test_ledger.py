@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,11 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.errors import StoreUnavailable
 from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled
 from sekisho.ledger.journal_files import Batch, Segment
-from sekisho.record.calls import CallFilter, CallRow, Dimension, Spend, utc_day
+from sekisho.record.calls import CallFilter, CallRow, utc_day
+from sekisho.record.spend import Spend, SpendQuery
 from sekisho.store.sql.calls import SqlCalls
 from sekisho.store.sql.engine import Database, sqlite_url
 from sekisho.store.sql.ledger import SqlLedger
 from sekisho.store.sql.names import Names
+from sekisho.store.sql.spend import SqlSpend
 from sekisho.values import Usage
 
 NOON = 1_763_035_200_000_000
@@ -128,7 +132,7 @@ async def test_a_refused_call_says_where_and_why_and_costs_nothing(database, nam
     row = await calls.find("default", call_id(1))
     assert row is not None
     assert (row.status, row.stage, row.error, row.message) == ("refused", "authorize", "not_allowed", "No.")
-    (total,) = await calls.spend("default")
+    (total,) = await SqlSpend(database, names).spend("default", SpendQuery())
     assert total == Spend(refused=1)
 
 
@@ -144,16 +148,16 @@ async def test_the_open_calls_of_a_dead_process_cost_their_reserved_bound(databa
     alive = await calls.find("default", call_id(3))
     assert alive is not None
     assert alive.status == "running"
-    (total,) = await calls.spend("default")
+    (total,) = await SqlSpend(database, names).spend("default", SpendQuery())
     assert (total.calls, total.failed, total.cost_nanousd) == (2, 1, 6_000_000)
 
 
 async def test_the_true_cost_replaces_the_bound_when_it_turns_up_after_all(database, names):
-    ledger, calls = SqlLedger(database, names), SqlCalls(database, names)
+    ledger = SqlLedger(database, names)
     await ledger.apply(batch(opened(1)))
     await ledger.interrupt("call-1", NOON + 5)
     await ledger.apply(batch(settled(1, cost=3)))
-    (total,) = await calls.spend("default")
+    (total,) = await SqlSpend(database, names).spend("default", SpendQuery())
     assert (total.calls, total.failed, total.cost_nanousd) == (1, 0, 3)
 
 
@@ -168,24 +172,55 @@ async def test_text_that_a_database_may_not_take_is_stored_all_the_same(database
     assert (row.model, row.message) == ("m" * 1_000, "bad\ufffd text")
 
 
-async def test_a_row_with_its_indexes_stays_within_250_bytes(database, names):
-    """The figure is SQLite's: its file is the embedded default."""
-    if not database.is_sqlite:
-        return
+ODD = "6f0d9a3e-1111-4222-8333-00000000000A"  # not how a UUID is written
+REQUEST = "6f0d9a3e-1111-4222-8333-00000000000a"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"upstream_request_id": REQUEST},
+        {"upstream_request_id": ODD},
+        {"upstream_request_id": "x" * 16},
+        {"upstream_request_id": ""},
+        {"deployment": ""},
+        {"status": 201},
+        {"error": "upstream_timeout"},
+        {"duration_us": 899_999},
+        {"usage": Usage(9)},
+        {"usage": Usage(2**40)},
+        {"cost_nanousd": 7},
+        {"started_at": NOON + 2**40},
+    ],
+)
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_a_call_answered_at_the_first_try_shows_that_try_whatever_it_was(database, names, changes, order):
+    one = msgspec.structs.replace(attempt(1_000_000, Usage(10, 20, 30, 0, 40, 5)), list_cost_nanousd=1_000_001)
+    one = msgspec.structs.replace(one, **changes)
+    usage = one.usage if changes.get("usage") == Usage(2**40) else Usage(10, 20, 30, 0, 40, 5)
+    records = [opened(1), settled(1, usage=usage, attempts=(one,))]
+    await SqlLedger(database, names).apply(batch(*(records[position] for position in order)))
+    (found,) = (await SqlCalls(database, names).attempts([call_id(1)]))[call_id(1)]
+    assert msgspec.structs.astuple(found) == msgspec.structs.astuple(one)
+
+
+async def test_a_row_stays_within_250_bytes_and_says_all_about_its_only_attempt(database, names):
+    """Without indexes, on both engines."""
     ledger = SqlLedger(database, names)
-    await ledger.apply(batch(opened(0), settled(0)))
-
-    async def size() -> int:
-        async with database.read() as connection:
-            pages = "SELECT sum(pgsize) FROM dbstat WHERE name = 'call' OR name LIKE 'call!_%!_ix' ESCAPE '!'"
-            total: int = (await connection.execute(sa.text(pages))).scalar_one()
-            return total
-
-    before = await size()
-    for start in range(1, 5_001, 1_000):
-        numbers = range(start, start + 1_000)
-        await ledger.apply(batch(*(record for n in numbers for record in (opened(n), settled(n, cost=n * 10_000)))))
-    assert (await size() - before) / 5_000 <= 250
+    records: list[Record] = []
+    for number in range(3_000):
+        ended = settled(number, cost=number * 10_000)
+        one = msgspec.structs.replace(
+            ended.attempts[0], list_cost_nanousd=ended.list_cost_nanousd, upstream_request_id=REQUEST
+        )
+        records += [opened(number), msgspec.structs.replace(ended, attempts=(one,))]
+    await ledger.apply(batch(*records))
+    pages = "SELECT sum(pgsize) FROM dbstat WHERE name = 'call'"
+    async with database.read() as connection:
+        query = pages if database.is_sqlite else "SELECT pg_relation_size('call')"
+        assert (await connection.execute(sa.text(query))).scalar_one() / 3_000 <= 250
+        assert (await connection.execute(sa.text("SELECT count(*) FROM attempt"))).scalar_one() == 0
 
 
 callers = st.builds(
@@ -279,36 +314,17 @@ async def test_no_repetition_order_or_crash_changes_a_sum(template, history, cra
 
 
 async def sums_of(database: Database, names: Names) -> dict[tuple[int, str, str, str, str], Counter[str]]:
-    calls = SqlCalls(database, names)
+    spend = SqlSpend(database, names)
+    every = SpendQuery(
+        by=("key", "user", "team", "model"), period="day", since=NOON - 5 * DAY_US, until=NOON + 5 * DAY_US
+    )
     found = {}
     for org in ("default", ""):  # the empty one holds what nobody is known to have called
-        for row in await calls.spend(org, by=("day", "key", "user", "team", "model")):
-            cell = (row.day or 0, row.key_id, row.user_id, row.team_id, row.model)
+        for row in await spend.spend(org, every):
+            cell = (utc_day(row.starts_at or 0), row.key_id, row.user_id, row.team_id, row.model)
             add = Counter(calls=row.calls, failed=row.failed, refused=row.refused, cost=row.cost_nanousd)
             found[cell] = add + Counter(tokens=row.usage.total_tokens)
     return found
-
-
-async def test_spend_is_grouped_filtered_and_ordered_by_cost(database, names):
-    ledger, calls = SqlLedger(database, names), SqlCalls(database, names)
-    tomorrow = NOON + DAY_US
-    await ledger.apply(
-        batch(
-            *(opened(1), settled(1, cost=5), opened(2, BOB), settled(2, cost=50)),
-            *(opened(3, BOB, "nova", tomorrow), settled(3, cost=7, at=tomorrow + 1)),
-        )
-    )
-
-    async def by(*dimensions: Dimension, **where: Any) -> list[tuple[Any, ...]]:
-        rows = await calls.spend("default", by=dimensions, where=CallFilter(**where))
-        return [(row.day, row.key_id, row.user_id, row.model, row.calls, row.cost_nanousd) for row in rows]
-
-    assert await by("key") == [(None, "key-b", "", "", 2, 57), (None, "key-a", "", "", 1, 5)]
-    assert await by("model", user_id="bob") == [(None, "", "", "claude", 1, 50), (None, "", "", "nova", 1, 7)]
-    assert await by("day", since=tomorrow) == [(utc_day(tomorrow), "", "", "", 1, 7)]
-    assert await by(until=tomorrow - tomorrow % DAY_US) == [(None, "", "", "", 2, 55)]
-    assert await by("key", key_id="nobody") == []
-    assert await by(key_id="nobody") == [(None, "", "", "", 0, 0)]
 
 
 async def test_recent_calls_come_newest_first_page_by_page_and_filtered(database, names):

@@ -4,11 +4,9 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -16,20 +14,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
 from sekisho.errors import StoreUnavailable
-from sekisho.ledger.journal import Caller, Opened, Settled
-from sekisho.ledger.journal_files import Batch, Segment
-from sekisho.store.sql.booked import SqlBooked
 from sekisho.store.sql.engine import Database, sqlite_url
-from sekisho.store.sql.ledger import SqlLedger
 from sekisho.store.sql.migrate import HEAD, alembic_config, migrate, oldest_code
-from sekisho.store.sql.names import Names
-from sekisho.store.sql.organisation import SqlOrganisation
-from sekisho.store.sql.tables import counter, installation, metadata, org, spend_quarter, virtual_key
-from sekisho.values import Budget, Scope, Usage, Window
-
-DAY_US = 86_400_000_000
-CALL = (DAY_US * 20_000 // 1000).to_bytes(6, "big") + bytes(10)
-SETTLED = Settled(CALL, DAY_US * 20_001, "ok", "end_turn", "", "", True, False, Usage(1), 7, 7, (), 1, 1, ())
+from sekisho.store.sql.tables import counter, installation, metadata
 
 
 async def test_the_migrations_build_exactly_the_tables(database):
@@ -156,57 +143,3 @@ async def test_a_write_waits_for_another_programme_and_fails_closed_when_it_neve
     async with database.write() as connection:
         await connection.execute(counter.update().values(value=1))
     await database.close()
-
-
-async def test_keys_and_calls_of_the_first_schema_are_carried_over(empty):
-    database = empty
-    async with database.write() as connection:
-        await connection.run_sync(_upgrade_to, "0001")
-    await _fill_first_schema(database)
-    await migrate(database)
-    names = Names(database)
-    assert [team.id for team in await SqlOrganisation(database).list_teams("default", limit=9)] == ["red"]
-    assert [user.id for user in await SqlOrganisation(database).list_users("default", limit=9)] == ["alice"]
-    scopes = [Scope("org", "default"), Scope("member", "red/alice"), Scope("tag", "x"), Scope("key", "k")]
-    budgets = tuple(Budget(scope.kind, scope, 1, Window("day")) for scope in scopes)
-    spent = await SqlBooked(database, names).spent("default", budgets, DAY_US * 20_000)
-    assert [(one.budget.id, one.spent_nanousd) for one in spent] == [("org", 7), ("member", 7), ("tag", 7), ("key", 7)]
-    await SqlLedger(database, names).apply(Batch(Segment("p", 1), 1, (SETTLED,)))  # booked again: nothing is added
-    assert await SqlBooked(database, names).spent("default", budgets, DAY_US * 20_000) == spent
-
-
-async def _fill_first_schema(database: Database) -> None:
-    opened = Opened(
-        CALL, DAY_US * 20_000, Caller("default", "k", "alice", "red", ("x",)), "openai_chat", "m", True, 1, 9
-    )
-    names = Names(database)
-    key: dict[str, Any] = {
-        "id": "k",
-        "org_id": "default",
-        "digest": b"d" * 32,
-        "hint": "wxyz",
-        "user_id": "alice",
-        "team_id": "red",
-    }
-    key |= {
-        "models": [],
-        "tags": [],
-        "metadata": {},
-        "blocked": False,
-        "created_at": 1,
-        "created_by": "o",
-        "updated_at": 1,
-    }
-    async with database.write() as connection:
-        await connection.execute(org.insert().values(id="default", name="default", created_at=0))
-        await connection.execute(virtual_key.insert().values(key))
-        await connection.execute(sa.schema.CreateTable(spend_quarter))  # the ledger of today books there too
-    await SqlLedger(database, names).apply(Batch(Segment("p", 1), 1, (opened, SETTLED)))
-    async with database.write() as connection:
-        await connection.execute(sa.schema.DropTable(spend_quarter))
-
-
-def _upgrade_to(connection: sa.Connection, revision: str) -> None:
-    config = alembic_config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)

@@ -189,8 +189,11 @@ def test_reasoning_tokens_are_shown_and_read_as_a_part_of_the_output():
 )
 def test_errors_in_a_stream_become_ours(kind, message, expected):
     event = {"type": "error", "error": {"type": kind, "message": message}}
+    parser = ReplyParser()
+    assert parser.feed(claude_sse([CLAUDE_EVENTS[0], event])) == ReplyParser().feed(claude_sse(CLAUDE_EVENTS[:1]))
     with pytest.raises(expected) as raised:
-        ReplyParser().feed(claude_sse([CLAUDE_EVENTS[0], event]))
+        parser.feed(b"")
+    assert raised.value is parser.failed
     assert type(raised.value) is expected
     assert "sk-secret" not in raised.value.message
     assert type(fault(kind, message)) is expected

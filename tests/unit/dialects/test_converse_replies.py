@@ -170,8 +170,12 @@ STREAM_FAULTS = [
 
 @pytest.mark.parametrize(("kind", "body", "expected"), STREAM_FAULTS)
 def test_exceptions_in_a_stream_become_our_errors(kind, body, expected):
+    parser = ReplyParser()
+    events = parser.feed(converse_frames(CONVERSE_EVENTS[:3]) + exception_frame(kind, body))
+    assert events == ReplyParser().feed(converse_frames(CONVERSE_EVENTS[:3]))
     with pytest.raises(expected) as raised:
-        ReplyParser().feed(converse_frames(CONVERSE_EVENTS[:3]) + exception_frame(kind, body))
+        parser.feed(b"")
+    assert raised.value is parser.failed
     assert type(raised.value) is expected
     said = next((body[name] for name in ("originalMessage", "message", "Message") if name in body), "")
     assert raised.value.upstream_message == said

@@ -49,7 +49,7 @@ def test_a_flipped_byte_breaks_the_stream_for_botocore_and_for_us(payload, at, f
     with pytest.raises(botocore.eventstream.ParserError):
         botocore_frames(bytes(data))
     with pytest.raises(UpstreamUnavailable):
-        FrameDecoder().feed(bytes(data))
+        list(FrameDecoder().feed(bytes(data)))
 
 
 @given(st.binary(max_size=200))
@@ -59,7 +59,7 @@ def test_any_header_block_gives_what_botocore_reads_or_a_broken_stream(block):
         expected = botocore_frames(data)
     except (botocore.eventstream.ParserError, struct.error, UnicodeDecodeError, KeyError, IndexError):
         with pytest.raises(UpstreamUnavailable):
-            FrameDecoder().feed(data)
+            list(FrameDecoder().feed(data))
         return
     try:
         (ours,) = FrameDecoder().feed(data)
@@ -86,7 +86,7 @@ def test_every_header_type_is_read_as_text():
             header(b"uuid", 9, bytes(range(16))),
         )
     )
-    assert FrameDecoder().feed(frame_with(block, b"x")) == [
+    assert list(FrameDecoder().feed(frame_with(block, b"x"))) == [
         Frame(
             {
                 "yes": "true",
@@ -119,13 +119,13 @@ def test_every_header_type_is_read_as_text():
 )
 def test_impossible_lengths_and_headers_break_the_stream_before_more_is_read(data):
     with pytest.raises(UpstreamUnavailable):
-        FrameDecoder().feed(data)
+        list(FrameDecoder().feed(data))
 
 
 def test_the_largest_frame_passes_in_small_pieces_and_comes_with_its_own_bytes():
     data = encode_frame({":event-type": "chunk"}, bytes(MAX_PAYLOAD_BYTES))
     decoder = FrameDecoder()
-    frames = []
+    frames: list[tuple[Frame, bytes]] = []
     for at in range(0, len(data), 65536):
         frames += decoder.feed_raw(data[at : at + 65536])
     assert [(len(frame.payload), raw == data) for frame, raw in frames] == [(MAX_PAYLOAD_BYTES, True)]
@@ -133,7 +133,7 @@ def test_the_largest_frame_passes_in_small_pieces_and_comes_with_its_own_bytes()
 
 def test_pending_bytes_tell_a_cut_stream():
     decoder = FrameDecoder()
-    decoder.feed(encode_frame({}, b"whole") + encode_frame({}, b"cut")[:-1])
+    assert list(decoder.feed(encode_frame({}, b"whole") + encode_frame({}, b"cut")[:-1])) == [Frame({}, b"whole")]
     assert decoder.pending_bytes == 18
 
 
@@ -155,4 +155,13 @@ def test_what_a_frame_cannot_hold_is_not_written(headers, payload):
 def test_streams_with_ever_new_headers_are_read_as_any_other():
     decoder = FrameDecoder()
     frames = [Frame({"n": str(at), "long": "x" * at * 20}, b"") for at in range(60)]
-    assert decoder.feed(b"".join(encode_frame(*frame) for frame in frames)) == frames
+    assert list(decoder.feed(b"".join(encode_frame(*frame) for frame in frames))) == frames
+
+
+def test_frames_before_a_broken_one_are_given_first():
+    data = encode_frame({}, b"good") + encode_frame({}, b"bad")[:-1] + b"!"
+    got = []
+    with pytest.raises(UpstreamUnavailable):
+        for frame in FrameDecoder().feed(data):
+            got.append(frame.payload)
+    assert got == [b"good"]

@@ -229,6 +229,8 @@ def test_error_bodies():
 def parse(data: bytes) -> list[Event]:
     parser = ReplyParser()
     events = parser.feed(data)
+    if parser.failed:
+        raise parser.failed
     assert parser.is_complete
     return events
 
@@ -494,8 +496,10 @@ def test_an_error_event_may_hold_anything(data):
 def test_a_finish_reason_may_be_an_error():
     with pytest.raises(UpstreamUnavailable):
         parse(upstream({"content": "a"}, finish_reason="error"))
+    translation = ChatPassing(call_id="c", model="public", wants_usage=True)
+    assert b'"content": "a"' in translation.feed(upstream({"content": "a"}, finish_reason="error"))
     with pytest.raises(UpstreamUnavailable):
-        passing(upstream({"content": "a"}, finish_reason="error"), wants_usage=True)
+        translation.feed(b"")
 
 
 def test_half_an_emoji_from_the_upstream_is_mended():
@@ -552,8 +556,10 @@ def test_summaries_beside_plain_thinking_do_not_hide_it():
     "data", [b"<html>", b"[]", b'{"choices": 3}', b'{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}']
 )
 def test_what_is_no_answer_is_the_upstreams_failure(data):
+    parser = ReplyParser()
     with pytest.raises(UpstreamUnavailable):
-        ReplyParser().feed(render_event(data))
+        assert not any(isinstance(event, TextDelta) for event in parser.feed(render_event(data)))
+        parser.feed(b"")
     with pytest.raises(UpstreamUnavailable):
         ReplyParser().whole(data)
 

@@ -7,73 +7,46 @@ record is. A call whose end is never booked here (the process was killed) is set
 import asyncio
 import logging
 from functools import partial
-from typing import Literal
 
 from msgspec.structs import replace
 
+from sekisho.calls.acting import act, remeasured
 from sekisho.calls.answer import Answer
-from sekisho.calls.budgeting import refusal, scopes_of
-from sekisho.calls.call import AttemptNote, Call
+from sekisho.calls.budgeting import audience_of, ending_words, refusal, scopes_of
+from sekisho.calls.call import AttemptNote, Call, Trail
+from sekisho.calls.ceiling import ceiling_nanousd, counted, least_output_tokens, measure, shortened, tokenizer_of
 from sekisho.calls.gate import Gate, Outcome
 from sekisho.calls.reply import Next, Reply
+from sekisho.calls.stages.count import count_prompt
 from sekisho.calls.stages.trace import caller_of
-from sekisho.dialects import search
-from sekisho.errors import Internal, NotAllowed, SekishoError, StoreUnavailable
-from sekisho.ledger.bound import bound_nanousd, prompt_tokens_bound
+from sekisho.errors import Internal, SekishoError, StoreUnavailable
+from sekisho.ledger.anchor import WORTH_BYTES
+from sekisho.ledger.bound import bound_nanousd
 from sekisho.ledger.cost import list_cost_nanousd
-from sekisho.ledger.counters import Admitted, Demand, Due, NotLoaded, Verdict
+from sekisho.ledger.counters import Admitted, Demand, Due, NoRoom, NotLoaded, Verdict
 from sekisho.ledger.journal import Attempt, Opened, Settled
-from sekisho.values import CallStatus, Door, Usage
+from sekisho.values import CallStatus, Usage
 
 log = logging.getLogger(__name__)
 
-# Words that announce what may have more tokens than bytes. Each door is searched for its own only: a search of a large
-# body costs as much as sending it on.
-_UNPACKED: dict[Door, tuple[bytes, ...]] = {
-    "anthropic_messages": (b'"document"',),
-    "bedrock_invoke": (b'"document"',),
-    "bedrock_converse": (b'"document"', b'"video"'),
-    "openai_chat": (b"data:application/", b'"file"'),
-    "openai_responses": (b'"input_file"',),
-}
-
 _LOADING_PAUSE_S = 0.05
 _BYTES_PER_TOKEN = 4  # a guess for token limits, corrected when the call is settled; money never rests on it
+_MOST_BYTES_PER_TOKEN = 8  # no count of a prompt is worth asking for if not even this would fit
+_MOST_TRIES = 8  # while others take the room that was left
 
 
 async def admit(gate: Gate, call: Call, next: Next) -> Reply:
-    bound = _bound(gate, call)
-    demand = Demand(
-        call_id=call.id,
-        scopes=scopes_of(call.known_key),
-        model=call.known_model.name,
-        bound_nanousd=bound,
-        estimate_nanousd=bound,
-        tokens=len(call.body) // _BYTES_PER_TOKEN + call.max_output_tokens,
-    )
-    verdict = await _verdict(gate, demand)
-    assert not isinstance(verdict, Due)  # the demand heeds no steps
-    if not isinstance(verdict, Admitted):
-        raise refusal(verdict, gate.language)
-    opened = Opened(
-        call_id=call.id,
-        started_at=verdict.admitted_at,
-        caller=caller_of(call),
-        door=call.door,
-        model=call.known_model.name,
-        stream=call.stream,
-        request_bytes=len(call.body),
-        reserved_nanousd=bound,
-    )
+    admitted, opened = await _admitted(gate, call)
     try:
         gate.journal.append(opened)
     except StoreUnavailable:
         await gate.counters.release(call.id)
         raise
     call.trail.is_opened = True
-    admitted = replace(call, bound_nanousd=bound)
     try:
         await gate.journal.committed()
+        if gate.clock.monotonic_us() - call.trail.asked_us > gate.counters.admission_valid_us:
+            raise StoreUnavailable("The call could not be recorded in time. Try again.")
         reply = await next(admitted)
     except Exception as cause:  # also a fault of ours: what was opened is settled, whatever happens
         error = cause if isinstance(cause, SekishoError) else Internal()
@@ -84,42 +57,97 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
     return reply
 
 
-async def _verdict(gate: Gate, demand: Demand) -> Verdict:
+async def _admitted(gate: Gate, call: Call) -> tuple[Call, Opened]:
+    """The call as it may be sent, with everything held that it needs, and its record. Raises what refuses it."""
+    call = _bounded(gate, replace(call, prompt=measure(gate, call)), gate.limits.max_attempts)
+    heeds_steps, delayed_ms = True, 0
+    for _ in range(_MOST_TRIES):
+        verdict = await _verdict(gate, call.trail, _demand(gate, call, heeds_steps=heeds_steps))
+        if isinstance(verdict, Admitted):
+            return call, _opened(call, verdict, delayed_ms)
+        if isinstance(verdict, Due):
+            heeds_steps = False
+            acted, delayed_ms = await act(gate, call, verdict)
+            if acted.known_model is not call.known_model:
+                call = _bounded(gate, remeasured(gate, acted), gate.limits.max_attempts)
+            continue
+        smaller = await _smaller(gate, call, verdict) if isinstance(verdict, NoRoom) else None
+        if smaller is None:
+            break
+        call = smaller
+    assert not isinstance(verdict, Admitted | Due)
+    raise refusal(verdict, audience_of(gate, call))
+
+
+async def _smaller(gate: Gate, call: Call, verdict: NoRoom) -> Call | None:
+    """The call with a bound that fits into the room: without a second attempt, by a count of its prompt, with a shorter
+    answer. None if it cannot be made to fit."""
+    room = verdict.room_nanousd
+    if call.attempts > 1 and ceiling_nanousd(call, call.prompt, 1, call.max_output_tokens) <= room:
+        return _bounded(gate, call, 1)
+    if call.prompt.anchored is None and not call.prompt.is_counted:
+        call = await _counted(gate, call, room)
+        if call.prompt.is_counted and ceiling_nanousd(call, call.prompt, 1, call.max_output_tokens) <= room:
+            return _bounded(gate, call, 1)
+    shorter = shortened(gate, call, call.prompt, room)
+    if shorter is None:
+        return None
+    return replace(_bounded(gate, shorter, 1), ending=ending_words(verdict, audience_of(gate, call)))
+
+
+async def _counted(gate: Gate, call: Call, room_nanousd: int) -> Call:
+    """The call with its prompt counted by its provider, if that could make it fit."""
+    if len(call.body) < WORTH_BYTES or not tokenizer_of(call.known_model.deployments):
+        return call
+    least = counted(call.prompt, len(call.body) // _MOST_BYTES_PER_TOKEN)
+    if ceiling_nanousd(call, least, 1, least_output_tokens(gate, call)) > room_nanousd:
+        return call
+    tokens, _ = await count_prompt(gate, call)
+    return call if tokens is None else replace(call, prompt=counted(call.prompt, tokens))
+
+
+def _bounded(gate: Gate, call: Call, attempts: int) -> Call:
+    bound = ceiling_nanousd(call, call.prompt, attempts, call.max_output_tokens)
+    return replace(call, attempts=attempts, bound_nanousd=bound)
+
+
+def _demand(gate: Gate, call: Call, *, heeds_steps: bool) -> Demand:
+    return Demand(
+        call_id=call.id,
+        scopes=scopes_of(call.known_key),
+        model=call.known_model.name,
+        bound_nanousd=call.bound_nanousd,
+        estimate_nanousd=gate.learned.cost_nanousd(call.agent.name, call.known_model.name, call.bound_nanousd),
+        tokens=len(call.body) // _BYTES_PER_TOKEN + call.max_output_tokens,
+        heeds_steps=heeds_steps,
+    )
+
+
+def _opened(call: Call, admitted: Admitted, delayed_ms: int) -> Opened:
+    return Opened(
+        call_id=call.id,
+        started_at=admitted.admitted_at,
+        caller=caller_of(call),
+        door=call.door,
+        model=call.known_model.name,
+        stream=call.stream,
+        request_bytes=len(call.body),
+        reserved_nanousd=call.bound_nanousd,
+        asked_model=call.asked_model,
+        clamped_tokens=call.max_output_tokens if call.ending else 0,
+        delayed_ms=delayed_ms,
+    )
+
+
+async def _verdict(gate: Gate, trail: Trail, demand: Demand) -> Verdict:
     """Ask the counters; while they do not know yet what was spent (a process has just started), wait a little."""
     ends_by_us = gate.clock.monotonic_us() + int(gate.limits.start_timeout_s * 1_000_000)
     while True:
+        trail.asked_us = gate.clock.monotonic_us()
         verdict = await gate.counters.admit(demand)
         if not isinstance(verdict, NotLoaded) or gate.clock.monotonic_us() >= ends_by_us:
             return verdict
         await asyncio.sleep(_LOADING_PAUSE_S)
-
-
-def _bound(gate: Gate, call: Call) -> int:
-    """The most this call can cost: the sum of its dearest attempts, as many as there may be."""
-    prices = [deployment.price for deployment in call.known_model.deployments if deployment.price is not None]
-    if not prices:
-        raise NotAllowed(
-            f"The price of the model '{call.known_model.name}' is not known, so calls to it cannot be accounted for. "
-            "Ask the administrator to set its price.",
-            param="model",
-        )
-    prompt_tokens, longest_ttl = _prompt_bound(call)
-    bounds = (bound_nanousd(prompt_tokens, call.max_output_tokens, price, longest_ttl=longest_ttl) for price in prices)
-    return sum(sorted(bounds, reverse=True)[: gate.limits.max_attempts])
-
-
-def _prompt_bound(call: Call) -> tuple[int, Literal["5m", "1h"]]:
-    """The most tokens this prompt can have, and the longest caching it can ask for.
-
-    By byte search, which may find a word where it means nothing: docs/why/bound.md"""
-    body, model = call.body, call.known_model
-    prompt_tokens = prompt_tokens_bound(
-        len(body),
-        images=search.count(body, b'"image'),
-        compressed_documents=int(any(search.holds(body, word) for word in _UNPACKED[call.door])),
-        context_tokens=model.context_tokens,
-    )
-    return prompt_tokens, "1h" if model.quirks.cache_ttl_1h and search.holds(body, b'"1h"') else "5m"
 
 
 async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
@@ -144,15 +172,28 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
         upstream_us=sum([attempt.duration_us for attempt in attempts]),
         stages_us=call.trail.stages_us(),
     )
-    if settled.cost_nanousd > call.bound_nanousd:
-        log.error(
-            "call %s cost %d nano-USD, more than its bound of %d: see docs/why/bound.md",
-            call.id_text,
-            settled.cost_nanousd,
-            call.bound_nanousd,
-        )
+    _learn(gate, call, settled)
     await gate.settle(settled)
     return settled.cost_nanousd
+
+
+def _learn(gate: Gate, call: Call, settled: Settled) -> None:
+    """Let later calls be bounded by this one; say so loudly if it was not within its own bound."""
+    prompt, usage = call.prompt, settled.attempts[-1].usage if settled.attempts else Usage()
+    if settled.cost_nanousd > call.bound_nanousd or usage.prompt_tokens > prompt.tokens:
+        log.error(
+            "call %s cost %d nano-USD (prompt of %d), more than its bound of %d (%d): see docs/why/bound.md",
+            call.id_text,
+            settled.cost_nanousd,
+            usage.prompt_tokens,
+            call.bound_nanousd,
+            prompt.tokens,
+        )
+    if settled.status != "ok" or not settled.is_metered:
+        return
+    gate.learned.note(call.agent.name, call.known_model.name, settled.cost_nanousd, usage.output_tokens)
+    if prompt.turn is not None and usage.prompt_tokens:
+        gate.anchors.keep(prompt.turn, usage.prompt_tokens, prompt.anchored)
 
 
 def _status(outcome: Outcome) -> CallStatus:
@@ -168,8 +209,8 @@ def _priced(call: Call, note: AttemptNote) -> Attempt:
     if note.is_metered:
         cost = list_cost_nanousd(note.usage, price)
     else:
-        prompt_tokens, longest_ttl = _prompt_bound(call)
-        cost = bound_nanousd(prompt_tokens, call.max_output_tokens, price, longest_ttl=longest_ttl)
+        prompt = call.prompt
+        cost = bound_nanousd(prompt.tokens, call.max_output_tokens, price, longest_ttl=prompt.longest_ttl)
     return Attempt(
         deployment=note.deployment.id,
         started_at=note.started_at,

@@ -19,17 +19,22 @@ _BYTES_PER_TOKEN = 4
 
 async def count(gate: Gate, call: Call, next: Next) -> Reply:
     """The last stage of a count: `next` is never called."""
+    tokens, size = await count_prompt(gate, unwrap(call))
+    return Counted(tokens if tokens is not None else size // _BYTES_PER_TOKEN + 1)
+
+
+async def count_prompt(gate: Gate, call: Call) -> tuple[int | None, int]:
+    """The upstream's count of this prompt, None where it gives none, and the bytes of it there."""
     deployment = call.known_model.deployments[0]
-    counted = replace(unwrap(call), deployment=deployment, stream=False)
+    counted = replace(call, deployment=deployment, stream=False)
     wire = wire_of(counted.door, deployment, counted.known_model.family)
     shaped = shape(counted, wire)
     credential = await find_credential(gate, deployment)
     try:
-        tokens = await gate.upstreams.count_tokens(deployment, wire, credential, shaped.body)
+        return await gate.upstreams.count_tokens(deployment, wire, credential, shaped.body), len(shaped.body)
     except (RateLimited, UpstreamUnavailable) as error:
-        log.info("count of call %s estimated: %s", call.id_text, error.code)
-        tokens = None
-    return Counted(tokens if tokens is not None else len(shaped.body) // _BYTES_PER_TOKEN + 1)
+        log.info("the prompt of call %s was not counted: %s", call.id_text, error.code)
+        return None, len(shaped.body)
 
 
 class _Invoke(msgspec.Struct):

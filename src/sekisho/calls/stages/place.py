@@ -13,7 +13,7 @@ async def place(gate: Gate, call: Call, next: Next) -> Reply:
     if not candidates:
         raise NotAllowed(f"The price of the model '{call.known_model.name}' is not known.", param="model")
     failure: RateLimited | UpstreamUnavailable | None = None
-    for deployment in candidates[: gate.limits.max_attempts]:
+    for deployment in candidates[: call.attempts]:
         try:
             return await next(replace(call, deployment=deployment))
         except (RateLimited, UpstreamUnavailable) as error:

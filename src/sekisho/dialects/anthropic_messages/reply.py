@@ -25,6 +25,7 @@ from sekisho.dialects.exchange import (
     ToolDelta,
     ToolStarted,
 )
+from sekisho.dialects.failing import Failing
 from sekisho.dialects.faults import unreadable
 from sekisho.dialects.folding import input_object
 from sekisho.dialects.reading import UNREADABLE
@@ -94,17 +95,24 @@ class ReplyParser:
     def __init__(self, tool_names: Mapping[str, str] | None = None) -> None:
         self._tool_names = tool_names or {}
         self._sse = SseParser()
+        self._failing = Failing()
         self._counts = UsageCounts()
         self.is_complete = False
 
+    @property
+    def failed(self) -> SekishoError | None:
+        """What ended the stream behind the last that `feed` returned."""
+        return self._failing.error
+
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
-        for sent in self._sse.feed(data):
-            try:
-                event = _decode_event(sent.data)
-            except UNREADABLE as error:
-                raise unreadable(error) from error
-            self._read(event, events)
+        with self._failing.behind(events):
+            for sent in self._sse.feed(data):
+                try:
+                    event = _decode_event(sent.data)
+                except UNREADABLE as error:
+                    raise unreadable(error) from error
+                self._read(event, events)
         return events
 
     def whole(self, body: bytes) -> list[Event]:

@@ -7,7 +7,7 @@ Source: the protocol text of the AWS SDKs; the limits are those of botocore.
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple, NoReturn
 from zlib import crc32
@@ -67,18 +67,18 @@ class FrameDecoder:
         """Bytes of a frame that is not complete yet; not 0 at the end of a stream means that it was cut."""
         return len(self._pending)
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """The frames completed by `data`. Raises UpstreamUnavailable for a broken frame or one over the limits."""
-        return [frame for frame, _ in self.feed_raw(data)]
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """The frames completed by `data`, to be taken to the end. Raises UpstreamUnavailable, behind the frames before
+        it, for a broken frame or one over the limits."""
+        return (frame for frame, _ in self.feed_raw(data))
 
-    def feed_raw(self, data: bytes) -> list[tuple[Frame, bytes]]:
+    def feed_raw(self, data: bytes) -> Iterator[tuple[Frame, bytes]]:
         """As `feed`, each frame with its own bytes as they came."""
         if self._pending:
             self._pending += data
             if len(self._pending) < self._needed:
-                return []
+                return
             data = bytes(self._pending)
-        frames: list[tuple[Frame, bytes]] = []
         offset, size = 0, len(data)
         self._needed = _PRELUDE_BYTES
         while size - offset >= _PRELUDE_BYTES:
@@ -92,10 +92,9 @@ class FrameDecoder:
                 _broken("the checksum of a message is wrong")
             headers_end = _PRELUDE_BYTES + headers_size
             headers = self._headers(raw[_PRELUDE_BYTES:headers_end])
-            frames.append((Frame(headers, raw[headers_end:-4]), raw))
+            yield Frame(headers, raw[headers_end:-4]), raw
             offset = end
         self._pending = bytearray(data[offset:])
-        return frames
 
     def _headers(self, block: bytes) -> dict[str, str]:
         known = self._known_headers.get(block)

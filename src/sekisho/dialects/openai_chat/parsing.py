@@ -22,11 +22,12 @@ from sekisho.dialects.exchange import (
     ToolDelta,
     ToolStarted,
 )
+from sekisho.dialects.failing import Failing
 from sekisho.dialects.openai_chat.faults import named_error, reported_error
 from sekisho.dialects.openai_chat.usage import parse_usage
 from sekisho.dialects.reading import UNREADABLE, mend_surrogates
 from sekisho.dialects.sse import SseParser
-from sekisho.errors import UpstreamUnavailable
+from sekisho.errors import SekishoError, UpstreamUnavailable
 from sekisho.values import StopReason
 
 DONE = b"[DONE]"
@@ -119,6 +120,7 @@ class ReplyParser:
 
     def __init__(self) -> None:
         self._sse = SseParser()
+        self._failing = Failing()
         self._is_complete = False
         self._has_started = False
         self._has_tools = False
@@ -133,17 +135,23 @@ class ReplyParser:
         """Only [DONE] counts: after a finish reason the usage is still to come."""
         return self._is_complete
 
+    @property
+    def failed(self) -> SekishoError | None:
+        """What ended the stream behind the last that `feed` returned."""
+        return self._failing.error
+
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
-        for event in self._sse.feed(data):
-            if self._is_complete:
-                break
-            if event.data == DONE:
-                self._is_complete = True
-            elif event.name == b"error":
-                raise named_error(event.data)
-            else:
-                self._take(decode_chunk(event.data), events)
+        with self._failing.behind(events):
+            for event in self._sse.feed(data):
+                if self._is_complete:
+                    break
+                if event.data == DONE:
+                    self._is_complete = True
+                elif event.name == b"error":
+                    raise named_error(event.data)
+                else:
+                    self._take(decode_chunk(event.data), events)
         return events
 
     def whole(self, body: bytes) -> list[Event]:

@@ -10,6 +10,7 @@ import re
 import msgspec
 
 from sekisho.dialects.exchange import Metered, Started, Stopped
+from sekisho.dialects.failing import Failing
 from sekisho.dialects.openai_chat.faults import named_error, reported_error
 from sekisho.dialects.openai_chat.parsing import DONE, ReplyParser, decode_chunk, read_finish_reason
 from sekisho.dialects.openai_chat.replies import MEDIA_TYPE, TERMINATOR, render_failure
@@ -62,6 +63,7 @@ class ChatPassing:
         self._model = b'"model":' + msgspec.json.encode(model)
         self._wants_usage = wants_usage
         self._sse = SseParser()
+        self._failing = Failing()
         self._held: list[bytes] = []
         self._is_ending = False
         self._body = b""
@@ -70,17 +72,23 @@ class ChatPassing:
         self.has_started = False
         self.is_complete = False
 
+    @property
+    def failed(self) -> SekishoError | None:
+        """What ended the stream behind the last that `feed` returned."""
+        return self._failing.error
+
     def feed(self, data: bytes) -> bytes:
         passed: list[bytes] = []
-        for event in self._sse.feed(data):
-            if self.is_complete:
-                break
-            if event.data == DONE:
-                self.is_complete = True
-            elif event.name == b"error":
-                raise named_error(event.data)
-            else:
-                passed.append(self._pass(_MODEL.sub(lambda _: self._model, event.data, count=1), event.name))
+        with self._failing.behind(passed):
+            for event in self._sse.feed(data):
+                if self.is_complete:
+                    break
+                if event.data == DONE:
+                    self.is_complete = True
+                elif event.name == b"error":
+                    raise named_error(event.data)
+                else:
+                    passed.append(self._pass(_MODEL.sub(lambda _: self._model, event.data, count=1), event.name))
         return b"".join(passed)
 
     def finish(self, cost_nanousd: int | None) -> bytes:

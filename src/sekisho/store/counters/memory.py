@@ -87,6 +87,8 @@ class _Call:
 class MemoryCounters:
     """Counters of one life of one call process; implements `ledger.counters.Counters`. For one event loop."""
 
+    admission_valid_us = END_OF_TIME  # they are lost only together with the calls they admitted
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._budgets: dict[str, BudgetCounter] = {}
@@ -109,7 +111,7 @@ class MemoryCounters:
         """Entries in memory: open calls, calls of the last minute, settled calls that no ledger read has shown yet."""
         return len(self._open) + len(self._recent) + len(self._unbooked)
 
-    async def configure(self, budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...]) -> None:
+    async def configure(self, budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...], epoch: int = 0) -> None:
         kept = self._budgets
         self._budgets = {}
         self._budgets_of = {}

@@ -5,7 +5,7 @@ when several control processes write. It is the last lock that a transaction tak
 waited for behind it. Triggers refuse to change or delete an entry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.access.audit import START, AuditEntry, AuditEvent, AuditFilter, AuditHead, chain
+from sekisho.clock import id_text
+from sekisho.errors import NotAuthenticated
+from sekisho.ledger.journal import Refused, Unrecognised
 from sekisho.store.sql.engine import Database
+from sekisho.store.sql.names import clean
 from sekisho.store.sql.tables import audit_entry, audit_head
 
 INSERT_ROWS = 500
@@ -46,6 +50,38 @@ async def record_all(connection: AsyncConnection, org_id: str, at_us: int, event
         await connection.execute(audit_entry.insert(), rows[start : start + INSERT_ROWS])
     newest = {"sequence": entries[-1].sequence, "hash": entries[-1].hash}
     await connection.execute(audit_head.update().where(audit_head.c.org_id == org_id).values(newest))
+
+
+async def record_refusals(connection: AsyncConnection, refusals: Iterable[Refused | Unrecognised]) -> None:
+    """Append an entry for each refused call, and for each address and minute with unknown keys, in their order."""
+    by_org: dict[str, list[AuditEvent]] = {}
+    for one in refusals:
+        org_id = one.org_id if isinstance(one, Unrecognised) else one.caller.org_id
+        event = _unrecognised(one) if isinstance(one, Unrecognised) else _refusal(one)
+        by_org.setdefault(clean(org_id), []).append(event)
+    for org_id, events in sorted(by_org.items()):
+        await record_all(connection, org_id, events[0].at, events)
+
+
+def _unrecognised(one: Unrecognised) -> AuditEvent:
+    after = {"calls": one.calls, "until": one.ended_at, "stage": "authenticate", "code": NotAuthenticated.code}
+    return AuditEvent("unknown key", "call.refuse", "address", one.address, None, after, one.started_at)
+
+
+def _refusal(one: Refused) -> AuditEvent:
+    caller = one.caller
+    after = {
+        "key_id": caller.key_id,
+        "user_id": caller.user_id,
+        "team_id": caller.team_id,
+        "door": one.door,
+        "model": one.model,
+        "stage": one.stage,
+        "code": one.error,
+        "reason": one.message,
+    }
+    actor = f"key:{caller.key_id}"
+    return AuditEvent(actor, "call.refuse", "call", id_text(one.call_id), None, after, one.ended_at)
 
 
 class SqlAudit:

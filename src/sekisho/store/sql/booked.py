@@ -1,15 +1,17 @@
 """What the ledger has booked on budgets, with how far into the journal that reaches."""
 
+import msgspec
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.ledger.booked import Booked
-from sekisho.ledger.counters import Spent
+from sekisho.ledger.counters import OpenCall, Spent
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import Names
 from sekisho.store.sql.rules import read_budgets
 from sekisho.store.sql.scope_spend import SpendSums
-from sekisho.store.sql.tables import journal_offset
-from sekisho.values import Budget
+from sekisho.store.sql.tables import call, ended_process, journal_offset, running_call
+from sekisho.values import Budget, Scope
 
 
 class SqlBooked:
@@ -17,6 +19,7 @@ class SqlBooked:
 
     def __init__(self, database: Database, names: Names) -> None:
         self._database = database
+        self._names = names
         self._sums = SpendSums(names)
 
     async def spent(self, org_id: str, budgets: tuple[Budget, ...], at_us: int) -> tuple[Spent, ...]:
@@ -30,4 +33,28 @@ class SqlBooked:
             rows = await connection.execute(sa.select(journal_offset.c.segment, journal_offset.c.end_offset))
             offsets = {segment: end_offset for segment, end_offset in rows}
             budgets = await read_budgets(connection, org_id)
-            return Booked(at_us, await self._sums.read(connection, org_id, budgets, at_us), offsets)
+            spent = await self._sums.read(connection, org_id, budgets, at_us)
+            ended = (await connection.execute(sa.select(ended_process.c.process))).scalars().all()
+            return Booked(at_us, spent, offsets, await self._open_calls(connection, org_id), tuple(ended))
+
+    async def _open_calls(self, connection: AsyncConnection, org_id: str) -> tuple[OpenCall, ...]:
+        """The calls that were opened and not settled."""
+        org = await self._names.find(connection, org_id)
+        named = (call.c.model, call.c.key, call.c.user, call.c.team, call.c.tags)
+        query = (
+            sa.select(call.c.id, running_call.c.process, call.c.started_at, call.c.reserved_nanousd, *named)
+            .join(running_call, running_call.c.call_id == call.c.id)
+            .where(call.c.org == org)
+        )
+        rows = (await connection.execute(query)).all()
+        texts = await self._names.texts(connection, {number for row in rows for number in row[4:]})
+        return tuple(OpenCall(*row[:4], texts[row[4]], _scopes(org_id, *map(texts.get, row[5:]))) for row in rows)
+
+
+def _scopes(org: str, key: str | None, user: str | None, team: str | None, tags: str | None) -> tuple[Scope, ...]:
+    """Everybody who pays for a call."""
+    scopes = [Scope("org", org), Scope("key", key or ""), Scope("user", user or ""), Scope("team", team or "")]
+    if team and user:
+        scopes.append(Scope("member", f"{team}/{user}"))
+    scopes.extend(Scope("tag", tag) for tag in (msgspec.json.decode(tags, type=list[str]) if tags else ()))
+    return tuple(scope for scope in scopes if scope.id)

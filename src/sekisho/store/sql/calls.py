@@ -1,23 +1,27 @@
 """Answers questions about calls from the ledger's tables."""
 
-from collections.abc import Collection, Sequence
-from typing import Any, get_args
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow, Dimension, Spend, utc_day
+from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow
+from sekisho.store.sql.attempts import NAMED_IN_ATTEMPT, row_in_call
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
-from sekisho.store.sql.names import Names
-from sekisho.store.sql.tables import attempt, call, call_message, counter, spend_day
+from sekisho.store.sql.names import EMPTY, Names
+from sekisho.store.sql.spend_edges import first_id
+from sekisho.store.sql.tables import attempt, call, call_action, call_message, counter
 from sekisho.values import Usage
 
-_WITH_MESSAGE = sa.select(call, call_message.c.text.label("message")).outerjoin(
-    call_message, call_message.c.call_id == call.c.id
+_ACTIONS = ("asked_model", "clamped_tokens", "delayed_ms")
+_WITH_MESSAGE = (
+    sa.select(call, call_message.c.text.label("message"), *(call_action.c[name] for name in _ACTIONS))
+    .outerjoin(call_message, call_message.c.call_id == call.c.id)
+    .outerjoin(call_action, call_action.c.call_id == call.c.id)
 )
-_SUMS = ("calls", "failed", "refused", *USAGE_COLUMNS, "list_cost_nanousd", "cost_nanousd")
 
 
 class SqlCalls:
@@ -36,11 +40,12 @@ class SqlCalls:
     async def attempts(self, call_ids: Collection[bytes]) -> dict[bytes, list[AttemptRow]]:
         """The tries of each call, in order."""
         query = sa.select(attempt).where(attempt.c.call_id.in_(call_ids)).order_by(attempt.c.call_id, attempt.c.number)
+        told = sa.select(call).where(call.c.id.in_(call_ids), call.c.deployment != EMPTY)
         found: dict[bytes, list[AttemptRow]] = {}
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-            named = ("deployment", "error", "price_version", "price_scope")
-            texts = await self._names.texts(connection, {row[column] for row in rows for column in named})
+            rows = [dict(row) for row in (await connection.execute(query)).mappings()]
+            rows += [row_in_call(dict(row)) for row in (await connection.execute(told)).mappings()]
+            texts = await self._names.texts(connection, {row[column] for row in rows for column in NAMED_IN_ATTEMPT})
         for row in rows:
             found.setdefault(row["call_id"], []).append(_attempt_row(row, texts))
         return found
@@ -54,7 +59,7 @@ class SqlCalls:
             query = query.where(call.c.id < before)
         if where.since is not None:
             # An id begins with its millisecond, so the primary key bounds the search.
-            query = query.where(call.c.started_at >= where.since, call.c.id >= _first_id(where.since))
+            query = query.where(call.c.started_at >= where.since, call.c.id >= first_id(where.since))
         if where.until is not None:
             query = query.where(call.c.started_at < where.until)
         if where.is_ended:
@@ -75,30 +80,6 @@ class SqlCalls:
             value: int = (await connection.execute(query)).scalar_one()
             return value
 
-    async def spend(self, org_id: str, *, by: Sequence[Dimension] = (), where: CallFilter = ANY_CALL) -> list[Spend]:
-        """Sums from the daily roll-up, dearest first."""
-        groups = [spend_day.c[dimension] for dimension in get_args(Dimension) if dimension in by]
-        sums = [
-            sa.cast(sa.func.coalesce(sa.func.sum(spend_day.c[name]), 0), sa.BigInteger).label(name) for name in _SUMS
-        ]
-        query = sa.select(*groups, *sums).group_by(*groups).order_by(sa.desc("cost_nanousd"))
-        if where.since is not None:
-            query = query.where(spend_day.c.day >= utc_day(where.since))
-        if where.until is not None:
-            query = query.where(spend_day.c.day <= utc_day(where.until - 1))
-        async with self._database.read() as connection:
-            wanted = {
-                "key": where.key_id,
-                "user": where.user_id,
-                "team": where.team_id,
-                "model": where.model,
-            }
-            conditions = await self._conditions(connection, spend_day, org_id, wanted)
-            rows = (await connection.execute(query.where(*conditions))).mappings().all()
-            named = [dimension for dimension in by if dimension != "day"]
-            texts = await self._names.texts(connection, {row[dimension] for row in rows for dimension in named})
-        return [_spend(row, by, texts) for row in rows if not by or row["calls"] or row["refused"]]
-
     async def _select(
         self, connection: AsyncConnection, org_id: str, query: sa.Select[Any], where: CallFilter = ANY_CALL
     ) -> list[CallRow]:
@@ -109,48 +90,28 @@ class SqlCalls:
             "model": where.model,
             "status": where.status,
         }
-        conditions = await self._conditions(connection, call, org_id, wanted)
+        conditions = await self._conditions(connection, org_id, wanted)
         rows = (await connection.execute(query.where(*conditions))).mappings().all()
         texts = await self._names.texts(connection, {row[column] for row in rows for column in NAMED})
         return [_call_row(row, texts) for row in rows]
 
     async def _conditions(
-        self, connection: AsyncConnection, table: sa.Table, org_id: str, wanted: dict[str, str]
+        self, connection: AsyncConnection, org_id: str, wanted: dict[str, str]
     ) -> list[sa.ColumnElement[bool]]:
         """The organisation, and equality on named columns; a name that was never seen matches nothing."""
         conditions: list[sa.ColumnElement[bool]] = []
         for column, text in {"org": org_id, **wanted}.items():
             if text or column == "org":
                 number = await self._names.find(connection, text)
-                conditions.append(sa.false() if number is None else table.c[column] == number)
+                conditions.append(sa.false() if number is None else call.c[column] == number)
         return conditions
 
 
-def _first_id(at_us: int) -> bytes:
-    return (at_us // 1000).to_bytes(6, "big") + bytes(10)
-
-
-def _usage(row: sa.RowMapping) -> Usage:
+def _usage(row: Mapping[str, Any] | sa.RowMapping) -> Usage:
     return Usage(*(row[column] for column in USAGE_COLUMNS))
 
 
-def _spend(row: sa.RowMapping, by: Sequence[Dimension], texts: dict[int, str]) -> Spend:
-    return Spend(
-        day=row["day"] if "day" in by else None,
-        key_id=texts[row["key"]] if "key" in by else "",
-        user_id=texts[row["user"]] if "user" in by else "",
-        team_id=texts[row["team"]] if "team" in by else "",
-        model=texts[row["model"]] if "model" in by else "",
-        calls=row["calls"],
-        failed=row["failed"],
-        refused=row["refused"],
-        usage=_usage(row),
-        list_cost_nanousd=row["list_cost_nanousd"],
-        cost_nanousd=row["cost_nanousd"],
-    )
-
-
-def _attempt_row(row: sa.RowMapping, texts: dict[int, str]) -> AttemptRow:
+def _attempt_row(row: Mapping[str, Any], texts: dict[int, str]) -> AttemptRow:
     return AttemptRow(
         deployment=texts[row["deployment"]],
         started_at=row["started_at"],
@@ -202,4 +163,7 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
         first_byte_us=row["first_byte_us"],
         upstream_us=row["upstream_us"],
         stages_us=tuple(msgspec.msgpack.decode(row["stages_us"], type=list[int])) if row["stages_us"] else (),
+        asked_model=row["asked_model"] or "",
+        clamped_tokens=row["clamped_tokens"] or 0,
+        delayed_ms=row["delayed_ms"] or 0,
     )

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -39,6 +39,12 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite+aiosqlite:///{path}"
 
 
+def readable_sqlite_url(path: Path) -> str:
+    """The database URL of a SQLite file that must not be changed, not even its journal mode."""
+    quoted = quote(quote(str(path.absolute())))  # SQLAlchemy takes one layer off, SQLite the other
+    return f"sqlite+aiosqlite:///file:{quoted}?mode=ro&uri=true"
+
+
 class Database:
     """One database, by URL: `sqlite+aiosqlite:///path`, `postgresql://...` or `postgres://...`.
 
@@ -54,7 +60,8 @@ class Database:
         self._write_lock = asyncio.Lock()
         if self.is_sqlite:
             self.engine = create_async_engine(url)
-            sa.event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
+            prepare = _prepare_readable_sqlite if "mode=ro" in url else _prepare_sqlite
+            sa.event.listen(self.engine.sync_engine, "connect", prepare)
             sa.event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
         else:
             self.engine = create_async_engine(
@@ -163,6 +170,13 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _prepare_readable_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=5000")
     cursor.close()
 
 

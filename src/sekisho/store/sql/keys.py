@@ -186,6 +186,12 @@ async def _record_end(connection: AsyncConnection, org_id: str, key_id: str, act
     await record_all(connection, org_id, now_us, [AuditEvent(by, action, "key", key_id, _stored(row))])
 
 
+async def read_stored_keys(connection: AsyncConnection, org_id: str) -> tuple[StoredKey, ...]:
+    """All keys in use, as their administrator sees them."""
+    rows = (await connection.execute(_live(org_id).order_by(virtual_key.c.id))).mappings()
+    return tuple(_stored(row) for row in rows)
+
+
 def _live(org_id: str) -> sa.Select[Any]:
     return sa.select(*_COLUMNS).where(virtual_key.c.org_id == org_id, virtual_key.c.deleted_at.is_(None))
 

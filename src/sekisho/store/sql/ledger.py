@@ -1,52 +1,40 @@
-"""Books what the journal says: one row per call, one per attempt, the daily sums and the sums that budgets need.
+"""Books what the journal says: calls, the attempts that a call does not tell all of, and the sums of both.
 
 Booking is idempotent by call id. A call's share in the sums is a function of its row; a batch adds the difference
 between the rows after and before it. So the sums equal the rows whatever is repeated, and whatever order it comes in.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled
+from sekisho.ledger.journal import Attempt, Caller, Opened, Refused, Settled, Unrecognised
 from sekisho.ledger.journal_files import Batch
-from sekisho.record.calls import utc_day
-from sekisho.store.sql import scope_spend
+from sekisho.store.sql import roll_ups
+from sekisho.store.sql.attempts import INT32_MAX, NAMED_IN_ATTEMPT, fitting, only_attempt, pack, row_of
+from sekisho.store.sql.audit import record_refusals
+from sekisho.store.sql.call_actions import keep_actions
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
-from sekisho.store.sql.tables import attempt, call, call_message, counter, journal_offset, running_call, spend_day
+from sekisho.store.sql.roll_ups import RUNNING
+from sekisho.store.sql.tables import attempt, call, call_message, counter, ended_process, journal_offset, running_call
 from sekisho.values import Usage
 
-RUNNING: Final = "running"
 PROCESS_ENDED: Final = "process_ended"  # the error of a call whose process died before it settled
 TAGS_CHARACTERS = 900
+ENDED_KEPT_US: Final = 7 * 86_400_000_000
 
 USAGE_COLUMNS = Usage.__struct_fields__
 # The columns of `call` and `attempt` that hold the number of a name.
 NAMED = (
     *("org", "key", "user", "team", "tags", "agent", "agent_version", "session", "door", "model"),
-    *("status", "stage", "stop_reason", "error", "price_version", "price_scope"),
+    *("status", "stage", "stop_reason", "error", "price_version", "price_scope", "deployment"),
 )
-_NAMED_IN_ATTEMPT = ("deployment", "error", "price_version", "price_scope")
-_MEASURES = ("calls", "failed", "refused", *USAGE_COLUMNS, "list_cost_nanousd", "cost_nanousd")
-_CELL = ("org", "day", "key", "user", "team", "model")
 
 Row = dict[str, Any]  # columns of `call`, names still as strings
-
-
-class Cell(NamedTuple):
-    """The key of one row of `spend_day`, names still as strings."""
-
-    org: str
-    day: int
-    key: str
-    user: str
-    team: str
-    model: str
 
 
 class SqlLedger:
@@ -65,17 +53,23 @@ class SqlLedger:
     async def apply(self, batch: Batch) -> None:
         """Book the records and the segment's new offset, all or nothing."""
         async with self._database.write() as connection:
-            before = await self._rows(connection, {record.call_id for record in batch.records})
+            records = [record for record in batch.records if not isinstance(record, Unrecognised)]
+            refusals: list[Refused | Unrecognised] = [one for one in batch.records if isinstance(one, Unrecognised)]
+            before = await self._rows(connection, {record.call_id for record in records})
             after = dict(before)
             attempts: dict[bytes, tuple[Attempt, ...]] = {}
-            for record in batch.records:
+            for record in records:
                 row = after.get(record.call_id)
                 after[record.call_id] = changed = _fold(row, record)
-                if isinstance(record, Settled) and changed is not row:
+                if isinstance(record, Refused) and changed is not row:
+                    refusals.append(record)
+                if isinstance(record, Settled) and changed is not row and not changed["deployment"]:
                     attempts[record.call_id] = record.attempts
             numbers = await self._book(connection, before, after, attempts)
+            await keep_actions(self._database, connection, batch.records)
             await self._track_running(connection, after, batch.segment.process)
             await self._keep_offset(connection, batch.segment.name, batch.end_offset)
+            await record_refusals(connection, refusals)  # last: it takes the lock of the audit log
         self._names.remember(numbers)
 
     async def interrupt(self, process: str, now_us: int) -> int:
@@ -88,8 +82,15 @@ class SqlLedger:
             after = before | {call_id: _interrupted(row, now_us) for call_id, row in running.items()}
             numbers = await self._book(connection, before, after, {})
             await connection.execute(running_call.delete().where(running_call.c.process == process))
+            await self._note_end(connection, process, now_us)
         self._names.remember(numbers)
         return len(ids)
+
+    async def _note_end(self, connection: AsyncConnection, process: str, now_us: int) -> None:
+        """Keep that a process has ended until nobody can have counts of it any more."""
+        insert = self._database.insert(ended_process).values(process=process, ended_at=now_us)
+        await connection.execute(insert.on_conflict_do_update(index_elements=["process"], set_={"ended_at": now_us}))
+        await connection.execute(ended_process.delete().where(ended_process.c.ended_at < now_us - ENDED_KEPT_US))
 
     async def forget(self, segments: Sequence[str]) -> None:
         """Drop the offsets of segments that no longer exist."""
@@ -118,22 +119,17 @@ class SqlLedger:
         changed = [row for call_id, row in after.items() if row is not before.get(call_id)]
         if not changed:
             return {}
-        shares = _difference(before, after)
-        gain = scope_spend.difference(before, after)
-        tries = [
-            _attempt_row(call_id, number, one) for call_id, all_ in attempts.items() for number, one in enumerate(all_)
-        ]
+        gain = roll_ups.difference(before, after)
+        tries = [row_of(call_id, number, one) for call_id, all_ in attempts.items() for number, one in enumerate(all_)]
         texts = {row[column] for row in changed for column in NAMED}
-        texts.update(one[column] for one in tries for column in _NAMED_IN_ATTEMPT)
-        texts.update(text for cell in shares for text in (cell.org, cell.key, cell.user, cell.team, cell.model))
-        texts.update(text for account in gain for text in (account.org, account.scope, account.model))
+        texts.update(one[column] for one in tries for column in NAMED_IN_ATTEMPT)
+        texts.update(roll_ups.names_in(gain))
         numbers = await self._names.numbers(connection, texts)
         await self._write_rows(connection, before, changed, numbers)
         if tries:
-            rows = [one | {column: numbers[one[column]] for column in _NAMED_IN_ATTEMPT} for one in tries]
+            rows = [one | {column: numbers[one[column]] for column in NAMED_IN_ATTEMPT} for one in tries]
             await connection.execute(self._database.insert(attempt).on_conflict_do_nothing(), rows)
-        await self._add_shares(connection, shares, numbers)
-        await scope_spend.add(self._database, connection, gain, numbers)
+        await roll_ups.add(self._database, connection, gain, numbers)
         return numbers
 
     async def _write_rows(
@@ -165,18 +161,6 @@ class SqlLedger:
             update = insert.on_conflict_do_update(index_elements=["call_id"], set_={"text": insert.excluded.text})
             await connection.execute(update, messages)
 
-    async def _add_shares(
-        self, connection: AsyncConnection, shares: dict[Cell, Counter[str]], numbers: dict[str, int]
-    ) -> None:
-        rows = []
-        for cell, share in shares.items():
-            named = {column: numbers[getattr(cell, column)] for column in _CELL if column != "day"}
-            rows.append(named | {"day": cell.day} | {measure: share[measure] for measure in _MEASURES})
-        if rows:
-            insert = self._database.insert(spend_day)
-            sums = {measure: spend_day.c[measure] + insert.excluded[measure] for measure in _MEASURES}
-            await connection.execute(insert.on_conflict_do_update(index_elements=list(_CELL), set_=sums), rows)
-
     async def _track_running(self, connection: AsyncConnection, rows: dict[bytes, Row], process: str) -> None:
         running = [call_id for call_id, row in rows.items() if row["status"] == RUNNING]
         if running:
@@ -199,7 +183,7 @@ async def _advance(connection: AsyncConnection, name: str, by: int) -> int:
     return value
 
 
-def _fold(row: Row | None, record: Record) -> Row:
+def _fold(row: Row | None, record: Opened | Settled | Refused) -> Row:
     """The call's row once this record is known; the same object when it says nothing new."""
     match record:
         case Opened():
@@ -210,9 +194,10 @@ def _fold(row: Row | None, record: Record) -> Row:
             return _reopened(row, record)
         case Settled():
             if row is None:
-                return _UNKNOWN_OPENING | {"id": record.call_id, "started_at": record.ended_at} | _settlement(record, 0)
+                unknown = _UNKNOWN_OPENING | {"id": record.call_id, "started_at": record.ended_at}
+                return unknown | _settlement(record, record.ended_at)
             if row["status"] == RUNNING or row["error"] == PROCESS_ENDED:
-                return row | _settlement(record, max(0, record.ended_at - row["started_at"]))
+                return row | _settlement(record, row["started_at"])
             return row
         case Refused():
             return _refusal(record) if row is None else row
@@ -234,28 +219,40 @@ def _opening(record: Opened) -> Row:
 def _reopened(row: Row, record: Opened) -> Row:
     """The opening came after the settlement: fill in who called."""
     ended_at = row["started_at"] + row["duration_us"]
-    return row | _opening(record) | {"duration_us": max(0, ended_at - record.started_at)}
+    sent_at = row["started_at"] + row["sent_us"]
+    return (
+        row
+        | _opening(record)
+        | {
+            "duration_us": max(0, ended_at - record.started_at),
+            "sent_us": sent_at - record.started_at if row["deployment"] else 0,
+        }
+    )
 
 
-def _settlement(record: Settled, duration_us: int) -> Row:
+def _settlement(record: Settled, started_at: int) -> Row:
     priced = record.attempts[-1] if record.attempts else None
+    only = only_attempt(record, started_at)
     return {
         "status": record.status,
         "stop_reason": record.stop_reason or "",
         "stage": "",
         "error": clean(record.error),
         "message": record.message.replace("\0", "\ufffd"),
-        "duration_us": duration_us,
-        "first_byte_us": record.first_byte_us,
+        "duration_us": max(0, record.ended_at - started_at),
+        "first_byte_us": min(record.first_byte_us, INT32_MAX),
         "upstream_us": record.upstream_us,
         "stages_us": msgspec.msgpack.encode(record.stages_us),
         "is_metered": record.is_metered,
         "client_left": record.client_left,
-        **msgspec.structs.asdict(record.usage),
+        **msgspec.structs.asdict(fitting(record.usage)),
         "list_cost_nanousd": record.list_cost_nanousd,
         "cost_nanousd": record.cost_nanousd,
         "price_version": clean(priced.price_version) if priced else "",
         "price_scope": clean(priced.price_scope) if priced else "",
+        "deployment": clean(only.deployment) if only else "",
+        "sent_us": only.started_at - started_at if only else 0,
+        "upstream_request_id": pack(only.upstream_request_id) if only else b"",
     }
 
 
@@ -340,55 +337,10 @@ _NOT_SETTLED: Final[Row] = {
     "cost_nanousd": 0,
     "price_version": "",
     "price_scope": "",
+    "deployment": "",
+    "sent_us": 0,
+    "upstream_request_id": b"",
 }
-
-
-def _attempt_row(call_id: bytes, number: int, one: Attempt) -> Row:
-    return {
-        "call_id": call_id,
-        "number": number,
-        "deployment": clean(one.deployment),
-        "started_at": one.started_at,
-        "duration_us": one.duration_us,
-        "status": one.status,
-        "error": clean(one.error),
-        **msgspec.structs.asdict(one.usage),
-        "list_cost_nanousd": one.list_cost_nanousd,
-        "cost_nanousd": one.cost_nanousd,
-        "price_version": clean(one.price_version),
-        "price_scope": clean(one.price_scope),
-        "upstream_request_id": clean(one.upstream_request_id)[:200],
-    }
-
-
-def _difference(before: dict[bytes, Row], after: dict[bytes, Row]) -> dict[Cell, Counter[str]]:
-    """What the daily sums must gain, cell by cell; negative where a call moves to another cell."""
-    shares: dict[Cell, Counter[str]] = {}
-    for call_id, row in after.items():
-        old = before.get(call_id)
-        if row is old:
-            continue
-        if old is not None and old["status"] != RUNNING:
-            shares.setdefault(_cell(old), Counter()).subtract(_share(old))
-        if row["status"] != RUNNING:
-            shares.setdefault(_cell(row), Counter()).update(_share(row))
-    return {cell: share for cell, share in shares.items() if any(share.values())}
-
-
-def _cell(row: Row) -> Cell:
-    return Cell(row["org"], utc_day(row["started_at"]), row["key"], row["user"], row["team"], row["model"])
-
-
-def _share(row: Row) -> dict[str, int]:
-    is_refused = row["status"] == "refused"
-    return {
-        "calls": int(not is_refused),
-        "failed": int(row["status"] in ("failed", "interrupted")),
-        "refused": int(is_refused),
-        **{column: row[column] for column in USAGE_COLUMNS},
-        "list_cost_nanousd": row["list_cost_nanousd"],
-        "cost_nanousd": row["cost_nanousd"],
-    }
 
 
 def _locking(ids: Sequence[bytes]) -> sa.Select[Any]:

@@ -10,12 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.access.audit import AuditEvent
 from sekisho.access.organisation import Member, Tag, Team, TeamChange, User, UserChange
+from sekisho.access.roles import Grant
 from sekisho.errors import BadRequest, NotFound
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
+from sekisho.store.sql.grants import drop_roles, note_role
 from sekisho.store.sql.rules import retire_rules
 from sekisho.store.sql.tables import person, tag, team, team_member, virtual_key
+from sekisho.store.sql.tokens import end_access
 from sekisho.values import Scope
 
 
@@ -60,6 +63,7 @@ class SqlOrganisation:
             await _delete(connection, team, org_id, team_id, by, now_us, "team")
             keys = await _delete_keys(connection, org_id, by, now_us, virtual_key.c.team_id == team_id)
             await _delete_members(connection, org_id, by, now_us, team_member.c.team_id == team_id)
+            await drop_roles(connection, org_id, by, now_us, team_id=team_id)
 
             def is_gone(scope: Scope) -> bool:
                 if scope.kind == "member":
@@ -149,6 +153,8 @@ class SqlOrganisation:
             await _delete(connection, person, org_id, user_id, by, now_us, "user")
             keys = await _delete_keys(connection, org_id, by, now_us, virtual_key.c.user_id == user_id)
             await _delete_members(connection, org_id, by, now_us, team_member.c.user_id == user_id)
+            await drop_roles(connection, org_id, by, now_us, user_id=user_id)
+            await end_access(connection, org_id, user_id, by, now_us)
 
             def is_gone(scope: Scope) -> bool:
                 if scope.kind == "member":
@@ -231,6 +237,25 @@ async def read_teams(connection: AsyncConnection, org_id: str) -> tuple[Team, ..
     return tuple(_team(row) for row in (await connection.execute(query)).mappings())
 
 
+async def read_users(connection: AsyncConnection, org_id: str) -> tuple[User, ...]:
+    """All users in use."""
+    query = sa.select(person).where(person.c.org_id == org_id, person.c.deleted_at.is_(None)).order_by(person.c.id)
+    return tuple(_user(row) for row in (await connection.execute(query)).mappings())
+
+
+async def read_tags(connection: AsyncConnection, org_id: str) -> tuple[Tag, ...]:
+    """All tags in use."""
+    query = sa.select(tag).where(tag.c.org_id == org_id, tag.c.deleted_at.is_(None)).order_by(tag.c.name)
+    return tuple(_tag(row) for row in (await connection.execute(query)).mappings())
+
+
+async def read_members(connection: AsyncConnection, org_id: str) -> tuple[Member, ...]:
+    """All members of all teams."""
+    columns = team_member.c
+    query = sa.select(team_member).where(columns.org_id == org_id).order_by(columns.team_id, columns.user_id)
+    return tuple(Member(**row) for row in (await connection.execute(query)).mappings())
+
+
 async def _need_team(connection: AsyncConnection, org_id: str, team_id: str) -> None:
     if (await connection.execute(sa.select(team.c.id).where(*_is(team, org_id, team_id)))).first() is None:
         raise BadRequest(f"There is no team '{team_id[:60]}'. Create it first.", param="team_id")
@@ -264,6 +289,11 @@ async def _put_members(database: Database, connection: AsyncConnection, members:
         action = "member.update" if before else "member.create"
         put = AuditEvent(one.created_by, action, "member", one.scope.id, before and Member(**before), one)
         await record_all(connection, one.org_id, one.created_at, [put])
+        was_lead = bool(before and before["role"] == "lead")
+        if was_lead != (one.role == "lead"):
+            lead = Grant("team_lead", one.team_id)
+            change = "revoke" if was_lead else "grant"
+            await note_role(connection, one.org_id, one.user_id, lead, change, one.created_by, one.created_at)
 
 
 async def _check_team_alias(connection: AsyncConnection, org_id: str, team_id: str, alias: str) -> None:
@@ -319,6 +349,10 @@ async def _delete_members(
     await connection.execute(team_member.delete().where(*ours))
     gone = [AuditEvent(by, "member.delete", "member", one.scope.id, one) for one in found]
     await record_all(connection, org_id, now_us, gone)
+    for one in found:
+        if one.role == "lead":
+            lead = Grant("team_lead", one.team_id)
+            await note_role(connection, org_id, one.user_id, lead, "revoke", by, now_us)
     return len(found)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.access.replicas import Replica
 from sekisho.errors import MayNotJoin, StoreUnavailable
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.tables import counter, installation, replica, running_call
+from sekisho.store.sql.tables import counter, ended_process, installation, replica, running_call
 
 _LOCK = 0x53454B4A  # of PostgreSQL's advisory locks: one joins or is taken for lost at a time
 _NOW_US = sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)")
@@ -42,6 +42,9 @@ class SqlReplicas:
                 "started_at": now_us,
                 "seen_at": now_us,
             }
+            # taken for lost and back: its call processes go on under the names they had
+            theirs = ended_process.c.process.startswith(f"{me.id}.", autoescape=True)
+            await connection.execute(ended_process.delete().where(theirs))
             insert = self._database.insert(replica).values(id=me.id, **values)
             await connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=values))
 

@@ -1,6 +1,6 @@
 """Budgets, limits and credits in the database, with their history."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -31,7 +31,7 @@ from sekisho.store.sql.tables import (
     team_member,
     virtual_key,
 )
-from sekisho.values import Budget, BudgetStep, RateLimit, Scope, Window
+from sekisho.values import Budget, BudgetStep, RateLimit, Scope, ScopeKind, Window
 
 _TABLES: dict[RuleKind, sa.Table] = {"budget": budget, "limit": rate_limit}
 _LIMITED = ("requests_per_minute", "tokens_per_minute", "parallel")
@@ -165,26 +165,29 @@ async def write_rules(connection: AsyncConnection, org_id: str, write: RuleWrite
     """Make, replace and drop rules in this transaction, which has raised the epoch first."""
     if not write.put and not write.drop:
         return
-    before = await read_budgets(connection, org_id)
-    for rule_id in write.drop:
-        await _drop(connection, org_id, rule_id, by, now_us)
-    for stored in write.put:
-        await _check_scope(connection, org_id, stored.rule.scope)
-        await _check_name(connection, org_id, stored)
-        await _put(connection, stored, by, now_us)
-    _judge_allocation(org_id, before, await read_budgets(connection, org_id), write.put)
+    held = {stored.rule.id: stored for stored in await read_rules(connection, org_id)}
+    if not held.keys() >= set(write.drop):
+        raise NotFound("There is no such budget or limit.")
+    kept = {rule_id: stored for rule_id, stored in held.items() if rule_id not in write.drop}
+    await _check_scopes(connection, org_id, {stored.rule.scope for stored in write.put})
+    _check_names(kept, write.put)
+    _judge_allocation(org_id, held, kept, write.put)
+    await _drop(connection, [held[rule_id] for rule_id in write.drop], by, now_us)
+    await _put(connection, [(held.get(stored.rule.id), stored) for stored in write.put], by, now_us)
 
 
 async def retire_rules(
     connection: AsyncConnection, org_id: str, is_gone: Callable[[Scope], bool], by: str, now_us: int
 ) -> None:
     """Drop every rule whose scope is no more."""
-    for table in _TABLES.values():
+    for kind, table in _TABLES.items():
         columns = (table.c.id, table.c.scope_kind, table.c.scope_id)
         query = sa.select(*columns).where(table.c.org_id == org_id, table.c.deleted_at.is_(None))
-        for rule_id, kind, scope_id in (await connection.execute(query)).all():
-            if is_gone(Scope(kind, scope_id)):
-                await _drop(connection, org_id, rule_id, by, now_us)
+        rows = (await connection.execute(query)).all()
+        gone = [rule_id for rule_id, scope_kind, scope_id in rows if is_gone(Scope(scope_kind, scope_id))]
+        for start in range(0, len(gone), QUERY_SIZE):
+            ours = _live(kind, org_id).where(table.c.id.in_(gone[start : start + QUERY_SIZE]))
+            await _drop(connection, await _read(connection, kind, ours), by, now_us)
 
 
 async def read_budgets(connection: AsyncConnection, org_id: str) -> tuple[Budget, ...]:
@@ -197,6 +200,22 @@ async def read_limits(connection: AsyncConnection, org_id: str) -> tuple[RateLim
     """All limits in use, as a snapshot has them."""
     found = await _read(connection, "limit", _live("limit", org_id).order_by(rate_limit.c.id))
     return tuple(stored.rule for stored in found if isinstance(stored.rule, RateLimit))
+
+
+async def read_rules(connection: AsyncConnection, org_id: str) -> tuple[StoredRule, ...]:
+    """All budgets and limits in use, as their administrator sees them."""
+    found = [
+        stored
+        for kind, table in _TABLES.items()
+        for stored in await _read(connection, kind, _live(kind, org_id).order_by(table.c.id))
+    ]
+    return tuple(found)
+
+
+async def read_templates(connection: AsyncConnection, org_id: str) -> tuple[Template, ...]:
+    """All shared budgets."""
+    query = sa.select(budget_template).where(budget_template.c.org_id == org_id).order_by(budget_template.c.id)
+    return tuple(_template(row) for row in (await connection.execute(query)).mappings())
 
 
 def _live(kind: RuleKind, org_id: str) -> sa.Select[Any]:
@@ -236,40 +255,47 @@ async def _given(connection: AsyncConnection, budget_id: str, window_starts_at: 
     return int((await connection.execute(query)).scalar_one())
 
 
-async def _put(connection: AsyncConnection, stored: StoredRule, by: str, now_us: int) -> None:
-    table = _TABLES[stored.kind]
-    row = _row(stored)
-    found = await _read(connection, stored.kind, _live(stored.kind, stored.org_id).where(table.c.id == stored.rule.id))
-    before = found[0] if found else None
-    if before:
-        ours = (table.c.id == stored.rule.id) & (table.c.org_id == stored.org_id) & table.c.deleted_at.is_(None)
-        await connection.execute(table.update().where(ours).values(row))
-    else:
-        await connection.execute(table.insert().values(row))
-    await _note(connection, before, stored, by, now_us)
-
-
-async def _drop(connection: AsyncConnection, org_id: str, rule_id: str, by: str, now_us: int) -> None:
+async def _put(
+    connection: AsyncConnection, changes: Sequence[tuple[StoredRule | None, StoredRule]], by: str, now_us: int
+) -> None:
+    """Write rules, each in the place of what it was before."""
     for kind, table in _TABLES.items():
-        found = await _read(connection, kind, _live(kind, org_id).where(table.c.id == rule_id))
-        if found:
-            await connection.execute(table.update().where(table.c.id == rule_id).values(deleted_at=now_us))
-            await _note(connection, found[0], None, by, now_us)
-            return
-    raise NotFound("There is no such budget or limit.")
+        new = [_row(after) for before, after in changes if after.kind == kind and before is None]
+        if new:
+            await connection.execute(table.insert(), new)
+        for before, after in changes:
+            if after.kind == kind and before is not None:
+                await connection.execute(table.update().where(table.c.id == after.rule.id).values(_row(after)))
+    await _note(connection, changes, by, now_us)
+
+
+async def _drop(connection: AsyncConnection, gone: Sequence[StoredRule], by: str, now_us: int) -> None:
+    for kind, table in _TABLES.items():
+        ids = [stored.rule.id for stored in gone if stored.kind == kind]
+        for start in range(0, len(ids), QUERY_SIZE):
+            ours = table.c.id.in_(ids[start : start + QUERY_SIZE])
+            await connection.execute(table.update().where(ours).values(deleted_at=now_us))
+    await _note(connection, [(stored, None) for stored in gone], by, now_us)
 
 
 async def _note(
-    connection: AsyncConnection, before: StoredRule | None, after: StoredRule | None, by: str, now_us: int
+    connection: AsyncConnection, changes: Sequence[tuple[StoredRule | None, StoredRule | None]], by: str, now_us: int
 ) -> None:
-    """Write down what happened to a rule: in its own history and in the audit log."""
-    stored = after or before
-    assert stored is not None
-    action = "create" if before is None else "update" if after else "delete"
-    row = {"rule_id": stored.rule.id, "action": action, "at": now_us, "by": by}
-    await connection.execute(rule_change.insert().values(row | {"rule": msgspec.to_builtins(stored.rule)}))
-    noted = AuditEvent(by, f"{stored.kind}.{action}", stored.kind, stored.rule.id, before, after)
-    await record_all(connection, stored.org_id, now_us, [noted])
+    """Write down what happened to rules: in their own history and in the audit log."""
+    rows: list[dict[str, Any]] = []
+    events: list[AuditEvent] = []
+    org_id = ""
+    for before, after in changes:
+        stored = after or before
+        assert stored is not None
+        action = "create" if before is None else "update" if after else "delete"
+        rule = msgspec.to_builtins(stored.rule)
+        rows.append({"rule_id": stored.rule.id, "action": action, "at": now_us, "by": by, "rule": rule})
+        events.append(AuditEvent(by, f"{stored.kind}.{action}", stored.kind, stored.rule.id, before, after))
+        org_id = stored.org_id
+    if rows:
+        await connection.execute(rule_change.insert(), rows)
+        await record_all(connection, org_id, now_us, events)
 
 
 async def _find_template(connection: AsyncConnection, org_id: str, template_id: str) -> Template | None:
@@ -278,57 +304,65 @@ async def _find_template(connection: AsyncConnection, org_id: str, template_id: 
     return _template(row) if row else None
 
 
-async def _check_name(connection: AsyncConnection, org_id: str, stored: StoredRule) -> None:
+def _check_names(held: Mapping[str, StoredRule], put: Iterable[StoredRule]) -> None:
     """Raises BadRequest when another rule of the same scope has this name."""
-    if not stored.name:
-        return
-    scope = stored.rule.scope
-    columns = _TABLES[stored.kind].c
-    query = _live(stored.kind, org_id).where(
-        columns.scope_kind == scope.kind,
-        columns.scope_id == scope.id,
-        columns.name == stored.name,
-        columns.id != stored.rule.id,
-    )
-    if (await connection.execute(query)).first():
-        raise BadRequest(f"This scope already has a {stored.kind} named '{stored.name[:60]}'.", param="name")
+    taken = {(stored.kind, stored.rule.scope, stored.name): stored.rule.id for stored in held.values() if stored.name}
+    for stored in put:
+        name = (stored.kind, stored.rule.scope, stored.name)
+        if stored.name and taken.setdefault(name, stored.rule.id) != stored.rule.id:
+            raise BadRequest(f"This scope already has a {stored.kind} named '{stored.name[:60]}'.", param="name")
 
 
-async def _check_scope(connection: AsyncConnection, org_id: str, scope: Scope) -> None:
+async def _check_scopes(connection: AsyncConnection, org_id: str, scopes: set[Scope]) -> None:
     """Raises BadRequest for a scope that does not exist."""
-    if not await _exists(connection, org_id, scope):
+    missing = scopes - {Scope("org", org_id)}
+    for kind in {scope.kind for scope in missing}:
+        ids = sorted(scope.id for scope in missing if scope.kind == kind)
+        for start in range(0, len(ids), QUERY_SIZE):
+            found = await _existing(connection, org_id, kind, ids[start : start + QUERY_SIZE])
+            missing -= {Scope(kind, scope_id) for scope_id in found}
+    for scope in missing:
         raise BadRequest(f"There is no {scope.kind} '{scope.id[:60]}'.", param="scope")
 
 
-async def _exists(connection: AsyncConnection, org_id: str, scope: Scope) -> bool:
-    if scope.kind == "org":
-        return scope.id == org_id
-    if scope.kind == "member":
-        team_id, _, user_id = scope.id.partition("/")
+async def _existing(connection: AsyncConnection, org_id: str, kind: ScopeKind, ids: Sequence[str]) -> set[str]:
+    """Those of these scopes that exist."""
+    if kind == "org":
+        return set()
+    if kind == "member":
         columns = team_member.c
-        where = [columns.org_id == org_id, columns.team_id == team_id, columns.user_id == user_id]
-    else:
-        columns = {"team": team, "user": person, "key": virtual_key, "tag": tag}[scope.kind].c
-        own = columns.name if scope.kind == "tag" else columns.id
-        where = [columns.org_id == org_id, own == scope.id, columns.deleted_at.is_(None)]
-    return (await connection.execute(sa.select(columns.org_id).where(*where))).first() is not None
+        teams = sorted({scope_id.partition("/")[0] for scope_id in ids})
+        query = sa.select(columns.team_id, columns.user_id).where(columns.org_id == org_id, columns.team_id.in_(teams))
+        return {f"{team_id}/{user_id}" for team_id, user_id in await connection.execute(query)}
+    columns = {"team": team, "user": person, "key": virtual_key, "tag": tag}[kind].c
+    own = columns.name if kind == "tag" else columns.id
+    where = (columns.org_id == org_id, own.in_(ids), columns.deleted_at.is_(None))
+    return set((await connection.execute(sa.select(own).where(*where))).scalars())
 
 
 def _judge_allocation(
-    org_id: str, before: Sequence[Budget], after: Sequence[Budget], put: Iterable[StoredRule]
+    org_id: str, held: Mapping[str, StoredRule], kept: Mapping[str, StoredRule], put: Iterable[StoredRule]
 ) -> None:
-    """Raises BadRequest when a budget makes an over-allocation worse and nobody said that this is meant."""
-    for stored in put:
-        if stored.allow_over_allocation or not isinstance(stored.rule, Budget):
-            continue
-        for parent in parents(stored.rule.scope, org_id):
-            excess = excess_nanousd(after, parent)
-            if excess > excess_nanousd(before, parent):
-                raise BadRequest(
-                    f"The budgets below the {parent.kind} '{parent.id[:60]}' would be {usd_text(excess)} USD more than "
-                    "its own in the same window. Say allow_over_allocation if that is meant.",
-                    param="allow_over_allocation",
-                )
+    """Raises BadRequest when a budget makes an over-allocation worse and nobody said that this is meant.
+
+    Those of which somebody said so come after the others, as if they were written later."""
+    judged = {
+        stored.rule.id: stored for stored in put if isinstance(stored.rule, Budget) and not stored.allow_over_allocation
+    }
+    before, after = _budgets(held), _budgets({**kept, **judged})
+    scopes = {stored.rule.scope: None for stored in judged.values()}
+    for parent in dict.fromkeys(parent for scope in scopes for parent in parents(scope, org_id)):
+        excess = excess_nanousd(after, parent)
+        if excess > excess_nanousd(before, parent):
+            raise BadRequest(
+                f"The budgets below the {parent.kind} '{parent.id[:60]}' would be {usd_text(excess)} USD more than "
+                "its own in the same window. Say allow_over_allocation if that is meant.",
+                param="allow_over_allocation",
+            )
+
+
+def _budgets(rules: Mapping[str, StoredRule]) -> list[Budget]:
+    return [stored.rule for stored in rules.values() if isinstance(stored.rule, Budget)]
 
 
 def _row(stored: StoredRule) -> dict[str, Any]:

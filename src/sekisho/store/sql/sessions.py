@@ -16,10 +16,13 @@ class SqlSessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add_code(self, org_id: str, digest: bytes, by: str, now_us: int, expires_at: int) -> None:
+    async def add_code(
+        self, org_id: str, digest: bytes, by: str, now_us: int, expires_at: int, user_id: str = ""
+    ) -> None:
         """Keep a code."""
+        row = {"digest": digest, "org_id": org_id, "expires_at": expires_at, "user_id": user_id}
         async with self._database.write() as connection:
-            await connection.execute(login_code.insert().values(digest=digest, org_id=org_id, expires_at=expires_at))
+            await connection.execute(login_code.insert().values(row))
             await _record(connection, org_id, by, "console.invite", digest, now_us, {"expires_at": expires_at})
 
     async def redeem(self, org_id: str, code: bytes, session: bytes, now_us: int, expires_at: int) -> bool:
@@ -28,23 +31,25 @@ class SqlSessions:
             await connection.execute(login_code.delete().where(login_code.c.expires_at <= now_us))
             await connection.execute(console_session.delete().where(console_session.c.expires_at <= now_us))
             ours = (login_code.c.digest == code) & (login_code.c.org_id == org_id)
+            user_id = (await connection.execute(sa.select(login_code.c.user_id).where(ours))).scalar_one_or_none()
             if (await connection.execute(login_code.delete().where(ours))).rowcount == 0:
                 return False
             row = {"digest": session, "org_id": org_id, "created_at": now_us, "expires_at": expires_at}
+            row["user_id"] = user_id or ""
             await connection.execute(console_session.insert().values(row))
             code_name = _name(code)
             shown = {"code": code_name, "expires_at": expires_at}
             await _record(connection, org_id, f"console code {code_name}", "console.enter", session, now_us, shown)
             return True
 
-    async def is_live(self, org_id: str, session: bytes, now_us: int) -> bool:
-        """Whether the session exists and has not expired."""
-        query = sa.select(console_session.c.expires_at).where(
+    async def user_of(self, org_id: str, session: bytes, now_us: int) -> str | None:
+        """Whose session it is; None when it does not exist or has expired."""
+        query = sa.select(console_session.c.expires_at, console_session.c.user_id).where(
             console_session.c.digest == session, console_session.c.org_id == org_id
         )
         async with self._database.read() as connection:
-            expires_at = (await connection.execute(query)).scalar()
-            return expires_at is not None and expires_at > now_us
+            row = (await connection.execute(query)).one_or_none()
+            return row.user_id if row and row.expires_at > now_us else None
 
     async def end(self, org_id: str, session: bytes, now_us: int) -> None:
         """Forget a session."""

@@ -69,10 +69,15 @@ name = sa.Table(
 )
 
 call = sa.Table(
-    "call",
+    "call",  # wide columns first: PostgreSQL pads a narrow one before a wide one
     metadata,
-    sa.Column("id", sa.LargeBinary(16), primary_key=True),
     sa.Column("change", sa.BigInteger, nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("duration_us", sa.BigInteger),  # NULL: running
+    sa.Column("upstream_us", sa.BigInteger, nullable=False),
+    sa.Column("reserved_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
     sa.Column("org", sa.Integer, nullable=False),
     sa.Column("key", sa.Integer, nullable=False),
     sa.Column("user", sa.Integer, nullable=False),
@@ -83,31 +88,29 @@ call = sa.Table(
     sa.Column("session", sa.Integer, nullable=False),
     sa.Column("door", sa.Integer, nullable=False),
     sa.Column("model", sa.Integer, nullable=False),
-    sa.Column("stream", sa.Boolean, nullable=False),
-    sa.Column("request_bytes", sa.Integer, nullable=False),
-    sa.Column("reserved_nanousd", sa.BigInteger, nullable=False),
-    sa.Column("has_caller", sa.Boolean, nullable=False),  # False until its opening is known
     sa.Column("status", sa.Integer, nullable=False),
     sa.Column("stage", sa.Integer, nullable=False),
     sa.Column("stop_reason", sa.Integer, nullable=False),
     sa.Column("error", sa.Integer, nullable=False),
-    sa.Column("started_at", sa.BigInteger, nullable=False),
-    sa.Column("duration_us", sa.BigInteger),  # NULL: running
-    sa.Column("first_byte_us", sa.BigInteger, nullable=False),
-    sa.Column("upstream_us", sa.BigInteger, nullable=False),
-    sa.Column("stages_us", sa.LargeBinary, nullable=False),  # msgpack list of integers
-    sa.Column("is_metered", sa.Boolean, nullable=False),
-    sa.Column("client_left", sa.Boolean, nullable=False),
-    sa.Column("input_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_write_5m_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_write_1h_tokens", sa.BigInteger, nullable=False),
-    sa.Column("output_tokens", sa.BigInteger, nullable=False),
-    sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
-    sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
-    sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
     sa.Column("price_version", sa.Integer, nullable=False),
     sa.Column("price_scope", sa.Integer, nullable=False),
+    sa.Column("deployment", sa.Integer, nullable=False),  # of the only attempt, where this row says all of it
+    sa.Column("sent_us", sa.Integer, nullable=False),  # from the start of the call to that of the only attempt
+    sa.Column("first_byte_us", sa.Integer, nullable=False),
+    sa.Column("request_bytes", sa.Integer, nullable=False),
+    sa.Column("input_tokens", sa.Integer, nullable=False),
+    sa.Column("cache_read_tokens", sa.Integer, nullable=False),
+    sa.Column("cache_write_5m_tokens", sa.Integer, nullable=False),
+    sa.Column("cache_write_1h_tokens", sa.Integer, nullable=False),
+    sa.Column("output_tokens", sa.Integer, nullable=False),
+    sa.Column("reasoning_tokens", sa.Integer, nullable=False),
+    sa.Column("stream", sa.Boolean, nullable=False),
+    sa.Column("has_caller", sa.Boolean, nullable=False),  # False until its opening is known
+    sa.Column("is_metered", sa.Boolean, nullable=False),
+    sa.Column("client_left", sa.Boolean, nullable=False),
+    sa.Column("id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("stages_us", sa.LargeBinary, nullable=False),  # msgpack list of integers
+    sa.Column("upstream_request_id", sa.LargeBinary, nullable=False),  # of the only attempt, see `attempts.pack`
     sa.Index("call_org_change_ix", "org", "change"),
     sa.Index("call_key_id_ix", "key", "id"),
     sa.Index("call_user_id_ix", "user", "id"),
@@ -122,12 +125,41 @@ call_message = sa.Table(
     sqlite_with_rowid=False,
 )
 
+call_action = sa.Table(
+    "call_action",
+    metadata,
+    sa.Column("call_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("asked_model", sa.String(1000), nullable=False),
+    sa.Column("clamped_tokens", sa.BigInteger, nullable=False),
+    sa.Column("delayed_ms", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+event = sa.Table(
+    "event",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), nullable=False),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("key", sa.String(200), nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("detail", sa.JSON, nullable=False),
+    sa.UniqueConstraint("org_id", "kind", "key"),
+)
+
 running_call = sa.Table(
     "running_call",
     metadata,
     sa.Column("call_id", sa.LargeBinary(16), primary_key=True),
     sa.Column("process", sa.String(64), nullable=False, index=True),
     sqlite_with_rowid=False,
+)
+
+ended_process = sa.Table(
+    "ended_process",  # call processes that have died and are booked whole, for as long as counters may know of them
+    metadata,
+    sa.Column("process", sa.String(128), primary_key=True),
+    sa.Column("ended_at", sa.BigInteger, nullable=False),
 )
 
 attempt = sa.Table(
@@ -154,28 +186,36 @@ attempt = sa.Table(
     sqlite_with_rowid=False,
 )
 
-spend_day = sa.Table(
-    "spend_day",
-    metadata,
-    sa.Column("org", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("key", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("user", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("team", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("model", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("calls", sa.BigInteger, nullable=False),
-    sa.Column("failed", sa.BigInteger, nullable=False),
-    sa.Column("refused", sa.BigInteger, nullable=False),
-    sa.Column("input_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_write_5m_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_write_1h_tokens", sa.BigInteger, nullable=False),
-    sa.Column("output_tokens", sa.BigInteger, nullable=False),
-    sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
-    sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
-    sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
+
+def _roll_up(name: str, *dimensions: str) -> sa.Table:
+    """A table of sums, see `roll_ups`: one row per organisation, cell of time, and dimensions."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("org", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("level", sa.SmallInteger, primary_key=True, autoincrement=False),
+        sa.Column("bucket", sa.Integer, primary_key=True, autoincrement=False),
+        *(sa.Column(one, sa.Integer, primary_key=True, autoincrement=False) for one in dimensions),
+        sa.Column("calls", sa.BigInteger, nullable=False),
+        sa.Column("failed", sa.BigInteger, nullable=False),
+        sa.Column("refused", sa.BigInteger, nullable=False),
+        sa.Column("input_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cache_write_5m_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cache_write_1h_tokens", sa.BigInteger, nullable=False),
+        sa.Column("output_tokens", sa.BigInteger, nullable=False),
+        sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
+        sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
+        sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+
+
+spend_by_team = _roll_up("spend_by_team", "team")
+spend_by_agent = _roll_up("spend_by_agent", "team", "agent", "model")
+spend_by_tag = _roll_up("spend_by_tag", "tag", "team")
+spend_by_tag_model = _roll_up("spend_by_tag_model", "tag", "team", "model")
+spend_by_caller = _roll_up("spend_by_caller", "key", "user", "team", "model")
 
 journal_offset = sa.Table(
     "journal_offset",
@@ -351,18 +391,6 @@ budget_template = sa.Table(
     sa.Column("updated_at", sa.BigInteger, nullable=False),
 )
 
-spend_quarter = sa.Table(
-    "spend_quarter",  # what each scope spent in each quarter of an hour: every time zone begins its days on one
-    metadata,
-    sa.Column("org", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("kind", sa.SmallInteger, primary_key=True, autoincrement=False),
-    sa.Column("scope", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("quarter", sa.Integer, primary_key=True, autoincrement=False),  # since the epoch
-    sa.Column("model", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-
 idempotent_answer = sa.Table(
     "idempotent_answer",
     metadata,
@@ -486,4 +514,15 @@ setting = sa.Table(
     sa.Column("value", sa.JSON, nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("updated_by", sa.String(200), nullable=False),
+)
+
+declared = sa.Table(
+    "declared",  # what applied files stated, by address: whose it is, and what it was then
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("address", sa.String(1000), primary_key=True),  # a JSON list of kind and ids
+    sa.Column("is_made", sa.Boolean, nullable=False),  # an apply made the thing, or was told to adopt it
+    sa.Column("fields", sa.JSON, nullable=False),
+    sa.Column("applied_at", sa.BigInteger, nullable=False),
+    sa.Column("applied_by", sa.String(200), nullable=False),
 )

@@ -5,20 +5,29 @@ from collections.abc import Sequence
 from fastapi import APIRouter, FastAPI
 
 from sekisho import __version__
+from sekisho.web.admin.audit import audit_router
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.budgets import budgets_router
 from sekisho.web.admin.calls import calls_router
+from sekisho.web.admin.declarations import declarations_router
 from sekisho.web.admin.errors import handle_errors
+from sekisho.web.admin.events import events_router
 from sekisho.web.admin.internal import internal_router
 from sekisho.web.admin.keys import keys_router
 from sekisho.web.admin.limits import limits_router
+from sekisho.web.admin.litellm_activity import litellm_activity_router
 from sekisho.web.admin.litellm_budgets import litellm_budgets_router, litellm_tags_router
 from sekisho.web.admin.litellm_keys import litellm_keys_router
+from sekisho.web.admin.litellm_organization import litellm_organization_router
+from sekisho.web.admin.litellm_reports import litellm_global_router, litellm_reports_router
+from sekisho.web.admin.litellm_rotation import litellm_rotation_router
 from sekisho.web.admin.litellm_spend import litellm_spend_router
 from sekisho.web.admin.litellm_teams import litellm_teams_router
 from sekisho.web.admin.litellm_users import litellm_users_router
 from sekisho.web.admin.organisation import tags_router, teams_router, users_router
+from sekisho.web.admin.people import roles_router, tokens_router
 from sekisho.web.admin.services import Services
+from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
 
 
@@ -39,9 +48,15 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         teams_router,
         users_router,
         tags_router,
+        roles_router,
+        tokens_router,
         budgets_router,
         limits_router,
+        audit_router,
+        declarations_router,
         calls_router,
+        spend_router,
+        events_router,
         status_router,
         litellm_keys_router,
         litellm_teams_router,
@@ -49,6 +64,11 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         litellm_budgets_router,
         litellm_tags_router,
         litellm_spend_router,
+        litellm_reports_router,
+        litellm_global_router,
+        litellm_activity_router,
+        litellm_rotation_router,
+        litellm_organization_router,
     ):
         app.include_router(make(services, authority))
     for router in routers:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from sekisho.access.keys import check
 from sekisho.access.register import StoredKey
 from sekisho.access.roles import Permission, Principal, administrator
+from sekisho.access.tokens import TOKEN_PREFIX
 from sekisho.errors import NotAllowed, NotAuthenticated, NotFound
 from sekisho.web.admin.services import Services
 
@@ -50,12 +51,22 @@ class Authority:
         if not key:
             if is_local(request):
                 return administrator(OPERATOR, "operator")
-            raise NotAuthenticated("The master key is missing: send it as Authorization: Bearer.")
+            raise NotAuthenticated("The master key or an access token is missing: send it as Authorization: Bearer.")
         if self._is_master(key):
             return administrator(MASTER_KEY, "master")
+        if key.startswith(TOKEN_PREFIX):
+            return await self._holder(key)
         if await self._services.keys.find_raw(key):
-            raise NotAllowed("This needs the master key; a virtual key is not enough.")
+            raise NotAllowed("This needs the master key or an access token; a virtual key is not enough.")
         raise NotAuthenticated("The master key is not valid.")
+
+    async def _holder(self, token: str) -> Principal:
+        """Who holds an access token. Raises NotAuthenticated."""
+        found = await self._services.tokens.find_raw(token)
+        principal = await self._services.grants.principal(found.user_id, found.expires_at) if found else None
+        if principal is None:
+            raise NotAuthenticated("The access token is not valid: it is unknown, has expired or was revoked.")
+        return principal
 
     async def administrator(self, request: Request) -> str:
         """The name of somebody who may do everything. Raises as `require`."""
@@ -100,7 +111,7 @@ class Authority:
     async def principal_or_self(self, request: Request) -> StoredKey | Principal:
         """The presented virtual key, which may look at itself, or a principal. Raises NotAuthenticated."""
         key = presented_key(request)
-        if key and not self._is_master(key):
+        if key and not self._is_master(key) and not key.startswith(TOKEN_PREFIX):
             return await self.key_holder(request)
         return await self.principal(request)
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sekisho.access.money import parse_usd
 from sekisho.access.roles import Principal
 from sekisho.access.rules import Credit, RuleChange, RuleFilter, RuleWrite, StoredRule
+from sekisho.access.steps import checked_steps
 from sekisho.ledger.windows import span_at
 from sekisho.values import END_OF_TIME, Budget
 from sekisho.web.admin.authority import Authority
@@ -16,9 +17,8 @@ from sekisho.web.admin.idempotency import idempotent_router
 from sekisho.web.admin.litellm_fields import parse_expiry, public_name
 from sekisho.web.admin.scopes import ScopeFields, WindowFields, render_money, render_scope, render_window
 from sekisho.web.admin.services import Services
+from sekisho.web.admin.thresholds import Thresholds, render_thresholds, with_thresholds
 from sekisho.web.admin.times import iso
-
-PerCent = Annotated[int, Field(ge=1, le=1000)]
 
 
 class Increase(BaseModel):
@@ -39,21 +39,23 @@ class BudgetUpdate(BaseModel):
     amount_usd: Any = None
     window: WindowFields | None = None
     is_hard: bool = True
-    thresholds: Annotated[tuple[PerCent, ...], Field(max_length=20)] = ()
+    thresholds: Thresholds = ()
     increase: Increase | None = None
     allow_over_allocation: bool = False
 
-    def change(self, old: Budget, time_zone: str, now_us: int) -> Budget:
+    def change(self, old: Budget, services: Services) -> Budget:
         """`old` with what was sent in its place. Raises BadRequest."""
-        given = self.model_fields_set
+        given, now_us = self.model_fields_set, services.clock.now_us()
         if "amount_usd" in given:
             old = replace(old, amount_nanousd=parse_usd(self.amount_usd, "amount_usd"))
         if self.window is not None:
-            old = replace(old, window=self.window.window(time_zone, now_us))
+            old = replace(old, window=self.window.window(services.time_zone, now_us))
         if "is_hard" in given:
             old = replace(old, is_hard=self.is_hard)
         if "thresholds" in given:
-            old = replace(old, thresholds=tuple(sorted(set(self.thresholds))))
+            old = with_thresholds(old, self.thresholds, services.models())
+        elif "is_hard" in given:
+            old = replace(old, steps=checked_steps(old, old.steps, services.models()))
         if "increase" in given:
             amount, until = 0, 0
             if self.increase is not None:
@@ -109,7 +111,7 @@ def budgets_router(services: Services, authority: Authority) -> APIRouter:  # no
         now_us = services.clock.now_us()
         model = public_name(services.models(), body.model, "model") if body.model else ""
         window = body.window.window(services.time_zone, now_us)
-        new = body.change(Budget("", body.scope.scope(), 0, window, model), services.time_zone, now_us)
+        new = body.change(Budget("", body.scope.scope(), 0, window, model), services)
         made = rules.draft(new, who.actor, name=body.name, allow_over_allocation=body.allow_over_allocation)
         await rules.write(RuleWrite((made,)), who.actor)
         return await show(made)
@@ -140,7 +142,7 @@ def budgets_router(services: Services, authority: Authority) -> APIRouter:  # no
         now_us = services.clock.now_us()
         new = replace(
             old,
-            rule=body.change(old.rule, services.time_zone, now_us),
+            rule=body.change(old.rule, services),
             updated_at=now_us,
             name=body.name if "name" in body.model_fields_set else old.name,
             duration="" if body.window is not None else old.duration,
@@ -200,7 +202,7 @@ def _render(stored: StoredRule, now_us: int, spent: dict[str, Any]) -> dict[str,
         **render_money("amount", budget.amount_nanousd),
         "window": render_window(budget.window),
         "is_hard": budget.is_hard,
-        "thresholds": list(budget.thresholds),
+        "thresholds": render_thresholds(budget),
         "increase": _increase(budget),
         **render_money("spent", booked),
         **render_money("credit", credit),
@@ -242,6 +244,6 @@ def _change(change: RuleChange) -> dict[str, Any]:
         **render_money("amount", budget.amount_nanousd),
         "window": render_window(budget.window),
         "is_hard": budget.is_hard,
-        "thresholds": list(budget.thresholds),
+        "thresholds": render_thresholds(budget),
         "increase": _increase(budget),
     }

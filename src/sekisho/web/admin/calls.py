@@ -1,4 +1,4 @@
-"""Calls and usage in Sekisho's own admin API, under /admin/v1."""
+"""Calls in Sekisho's own admin API, under /admin/v1."""
 
 from typing import Annotated, Any
 
@@ -8,11 +8,11 @@ from pydantic import BaseModel
 
 from sekisho.clock import id_text, parse_id
 from sekisho.errors import BadRequest, NotFound
-from sekisho.record.calls import AttemptRow, CallFilter, CallRow, Dimension, Spend
+from sekisho.record.calls import AttemptRow, CallFilter, CallRow
 from sekisho.values import Usage
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.services import Services
-from sekisho.web.admin.times import iso, iso_day, parse_since, parse_until
+from sekisho.web.admin.times import iso, parse_since, parse_until
 
 
 class TokenCounts(BaseModel):
@@ -43,7 +43,10 @@ class Attempt(BaseModel):
 
 
 class Call(BaseModel):
-    """One call. Costs are nano-USD. A running call has no `ended_at` and no cost yet."""
+    """One call. Costs are nano-USD. A running call has no `ended_at` and no cost yet.
+
+    What budgets did to it: `asked_model` was asked for, where `model` served in its place; the answer had at most
+    `clamped_tokens` (0: as many as asked); the call was held back for `delayed_ms`."""
 
     id: str
     change: int
@@ -76,6 +79,9 @@ class Call(BaseModel):
     first_byte_us: int
     upstream_us: int
     stages_us: list[int]
+    asked_model: str
+    clamped_tokens: int
+    delayed_ms: int
 
 
 class CallDetail(Call):
@@ -89,29 +95,6 @@ class CallPage(BaseModel):
 
     calls: list[Call]
     next: str | None
-
-
-class UsageRow(BaseModel):
-    """A sum over ended calls. Costs are nano-USD. Fields that are not grouped by are null."""
-
-    day: str | None = None
-    key_id: str | None = None
-    user_id: str | None = None
-    team_id: str | None = None
-    model: str | None = None
-    calls: int
-    failed: int
-    refused: int
-    usage: TokenCounts
-    list_cost_nanousd: int
-    cost_nanousd: int
-
-
-class UsageReport(BaseModel):
-    """Sums, dearest first, and the sum of all."""
-
-    rows: list[UsageRow]
-    total: UsageRow
 
 
 def calls_router(services: Services, authority: Authority) -> APIRouter:
@@ -155,29 +138,6 @@ def calls_router(services: Services, authority: Authority) -> APIRouter:
         attempts = (await services.calls.attempts([raw])).get(raw, [])
         return CallDetail(attempts=[_attempt(one) for one in attempts], **_call_fields(row))
 
-    @router.get("/usage")
-    async def usage(
-        by: Annotated[list[Dimension] | None, Query()] = None,
-        since: str | None = None,
-        until: str | None = None,
-        key_id: str = "",
-        user_id: str = "",
-        team_id: str = "",
-        model: str = "",
-    ) -> UsageReport:
-        """Sums over whole UTC days, grouped by any of day, key, user, team, model (`by=day&by=key`)."""
-        where = CallFilter(
-            key_id=key_id,
-            user_id=user_id,
-            team_id=team_id,
-            model=model,
-            since=parse_since(since, "since"),
-            until=parse_until(until, "until"),
-        )
-        (total,) = await services.calls.spend(services.org_id, where=where)
-        rows = await services.calls.spend(services.org_id, by=by, where=where) if by else []
-        return UsageReport(rows=[_usage_row(row, by or []) for row in rows], total=_usage_row(total, []))
-
     return router
 
 
@@ -189,13 +149,14 @@ def parse_call_id(text: str, param: str) -> bytes:
         raise BadRequest("This is not the id of a call.", param=param) from error
 
 
-def _tokens(usage: Usage) -> TokenCounts:
+def tokens(usage: Usage) -> TokenCounts:
+    """The counts of a usage, as they are shown."""
     return TokenCounts(**msgspec.structs.asdict(usage))
 
 
 def _attempt(one: AttemptRow) -> Attempt:
     fields = msgspec.structs.asdict(one)
-    return Attempt(**fields | {"started_at": iso(one.started_at), "usage": _tokens(one.usage)})
+    return Attempt(**fields | {"started_at": iso(one.started_at), "usage": tokens(one.usage)})
 
 
 def _call_fields(row: CallRow) -> dict[str, Any]:
@@ -205,14 +166,5 @@ def _call_fields(row: CallRow) -> dict[str, Any]:
         "id": id_text(row.id),
         "started_at": iso(row.started_at),
         "ended_at": iso(row.ended_at),
-        "usage": _tokens(row.usage),
+        "usage": tokens(row.usage),
     }
-
-
-def _usage_row(row: Spend, by: list[Dimension]) -> UsageRow:
-    fields = msgspec.structs.asdict(row) | {"usage": _tokens(row.usage)}
-    fields["day"] = None if row.day is None else iso_day(row.day)
-    for dimension in ("key", "user", "team", "model"):
-        if dimension not in by:
-            fields["model" if dimension == "model" else f"{dimension}_id"] = None
-    return UsageRow(**fields)

@@ -1,6 +1,7 @@
 """Errors of the admin API in the one shape its clients know: {"error": {message, type, param, code}}."""
 
 import logging
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -47,6 +48,10 @@ def handle_errors(app: FastAPI, clock: Clock) -> None:
 def render_error(error: SekishoError, status: int | None = None) -> JSONResponse:
     """The response for an error. Not being allowed is 403 here: no agent reads this API."""
     status = status or (403 if isinstance(error, NotAllowed) else error.status)
+    return JSONResponse(error_body(error, status), status)
+
+
+def error_body(error: SekishoError, status: int) -> dict[str, Any]:
+    """The body of an error in its one shape."""
     kind = "auth_error" if isinstance(error, NotAuthenticated) else error.openai_type
-    body = {"error": {"message": error.message, "type": kind, "param": error.param, "code": str(status)}}
-    return JSONResponse(body, status)
+    return {"error": {"message": error.message, "type": kind, "param": error.param, "code": str(status)}}

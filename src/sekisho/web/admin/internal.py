@@ -40,11 +40,12 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
         return Response(delivery, media_type="application/msgpack", headers=headers)
 
     @router.get("/spent")
-    async def spent(at: Annotated[int, Query(ge=0, le=LAST_TIME)] = 0) -> Response:
+    async def spent(at: Annotated[int, Query(ge=0, le=LAST_TIME)] = 0, whole: bool = False) -> Response:
         """The msgpack `Booked` as of `at` (microseconds; now if left out): what counters are loaded with.
 
-        Waits until what dead processes wrote is booked; 503 when that takes longer than 10 s."""
-        booked = await services.booked(at or services.clock.now_us())
+        Waits until what dead processes wrote is booked and, with `whole`, what the living wrote before this was asked;
+        503 when that takes longer than 10 s."""
+        booked = await services.booked(at or services.clock.now_us(), is_whole=whole)
         return Response(msgspec.msgpack.encode(booked), media_type="application/msgpack")
 
     @router.get("/health")

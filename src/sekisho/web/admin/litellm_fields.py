@@ -8,23 +8,36 @@ from typing import Annotated, Any
 
 from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
 
 from sekisho.access.money import parse_usd
 from sekisho.access.register import expiry
-from sekisho.access.rules import RuleWrite, StoredRule
+from sekisho.access.rules import RuleFilter, RuleWrite, StoredRule
 from sekisho.access.terms import ModelBudget, Terms, max_budget_of, plan, terms_of
 from sekisho.errors import BadRequest
+from sekisho.ledger.counters import Spent
 from sekisho.ledger.windows import span_at
-from sekisho.values import END_OF_TIME, Budget, Model, Scope, Window
+from sekisho.values import END_OF_TIME, Budget, Model, Scope, ScopeKind, Window
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso, parse_since, usd
 
 ALL_MODELS = "all-proxy-models"
+MOST_RULES = 100_000
 GROUP_NAMES = ("all-team-models", "all-org-models", "no-default-models")
 
 Id = Annotated[str, Field(max_length=200)]
 Amount = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 Planner = Callable[[Scope, Sequence[StoredRule]], RuleWrite]
+
+
+async def refuse_unknown_query(request: Request) -> None:
+    """A dependency of read routes: a filter that nothing here would act on must not look as if it did.
+
+    Raises BadRequest for a parameter with content that the route does not have."""
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    unknown = sorted(name for name, value in request.query_params.items() if value and name not in known)
+    if unknown:
+        raise BadRequest(f"Not supported by this version, so not accepted: {', '.join(unknown)}.", param=unknown[0])
 
 
 class KnownFields(BaseModel):
@@ -181,10 +194,26 @@ async def render_spend(services: Services, rules: Sequence[StoredRule], scope: S
     """What `spend` shows: with a `max_budget` what counts against it in its window of now, else all that ever was."""
     budget = max_budget_of(rules) or Budget("", scope, 0, Window("fixed"))
     spent = await services.spent.spent(services.org_id, (budget,), services.clock.now_us())
-    if not spent:
-        return 0.0
-    credit = budget.credit_nanousd if budget.credit_from == spent[0].window_starts_at else 0
-    return usd(spent[0].spent_nanousd - credit)
+    return _counted(spent[0]) if spent else 0.0
+
+
+async def render_all(services: Services, kind: ScopeKind, scope_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What `render_terms` and `render_spend` say of many scopes of one kind, asked for at once."""
+    now_us = services.clock.now_us()
+    rules: dict[str, list[StoredRule]] = {scope_id: [] for scope_id in scope_ids}
+    for rule_kind in ("budget", "limit"):
+        for stored in await services.rules.list(rule_kind, RuleFilter(kind), limit=MOST_RULES):
+            if stored.rule.scope.id in rules:
+                rules[stored.rule.scope.id].append(stored)
+    budgets = {
+        scope_id: max_budget_of(of_it) or Budget("", Scope(kind, scope_id), 0, Window("fixed"))
+        for scope_id, of_it in rules.items()
+    }
+    spent = await services.spent.spent(services.org_id, tuple(budgets.values()), now_us)
+    spend = {one.budget.scope.id: _counted(one) for one in spent}
+    return {
+        scope_id: render_terms(of_it, now_us) | {"spend": spend.get(scope_id, 0.0)} for scope_id, of_it in rules.items()
+    }
 
 
 def model_names(models: Sequence[str] | None) -> tuple[str, ...]:
@@ -214,6 +243,13 @@ def parse_expiry(text: str, now_us: int, param: str) -> int:
     if at_us is None or not now_us < at_us < END_OF_TIME:
         raise BadRequest("This time is over already.", param=param)
     return at_us
+
+
+def _counted(spent: Spent) -> float:
+    """What counts against the budget in its window, in US dollars."""
+    budget = spent.budget
+    credit = budget.credit_nanousd if budget.credit_from == spent.window_starts_at else 0
+    return usd(spent.spent_nanousd - credit)
 
 
 def _without_increase(terms: Terms) -> Terms:

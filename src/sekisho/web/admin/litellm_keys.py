@@ -169,10 +169,7 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
         return await show(await register.update(known.id, KeyChange(blocked=blocked), who))
 
     async def show(key: StoredKey) -> dict[str, Any]:
-        scope = Scope("key", key.id)
-        rules = await services.rules.of(scope)
-        terms = render_terms(rules, services.clock.now_us())
-        return render(key) | terms | {"spend": await render_spend(services, rules, scope)}
+        return await show_key(services, key)
 
     async def _is_same(reference: str, own: StoredKey) -> bool:
         try:
@@ -181,6 +178,14 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
             return False
 
     return router
+
+
+async def show_key(services: Services, key: StoredKey) -> dict[str, Any]:
+    """The key as LiteLLM shows it."""
+    scope = Scope("key", key.id)
+    rules = await services.rules.of(scope)
+    terms = render_terms(rules, services.clock.now_us())
+    return render(key) | terms | {"spend": await render_spend(services, rules, scope)}
 
 
 def render(key: StoredKey) -> dict[str, Any]:

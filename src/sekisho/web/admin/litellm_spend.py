@@ -10,6 +10,7 @@ from sekisho.access.register import KeyLabel
 from sekisho.clock import id_text
 from sekisho.errors import BadRequest, NotFound
 from sekisho.record.calls import AttemptRow, CallFilter, CallRow, utc_day
+from sekisho.record.spend import Dimension, SpendQuery
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.calls import parse_call_id
 from sekisho.web.admin.services import Services
@@ -25,6 +26,7 @@ CALL_TYPES = {
 }
 MASTER_KEY_ID = "master"
 MOST_DAYS = 1000
+DAY_US = 86_400_000_000
 
 
 def litellm_spend_router(services: Services, authority: Authority) -> APIRouter:
@@ -80,7 +82,7 @@ def litellm_spend_router(services: Services, authority: Authority) -> APIRouter:
 
 
 async def _logs(services: Services, rows: list[CallRow]) -> list[dict[str, Any]]:
-    labels = await _labels(services, {row.key_id for row in rows})
+    labels = await key_labels(services, {row.key_id for row in rows})
     attempts = await services.calls.attempts([row.id for row in rows])
     return [_log(row, labels.get(row.key_id), attempts.get(row.id, [])) for row in rows]
 
@@ -88,14 +90,24 @@ async def _logs(services: Services, rows: list[CallRow]) -> list[dict[str, Any]]
 async def _daily(services: Services, where: CallFilter, since: int, until: int) -> list[dict[str, Any]]:
     """One object per UTC day, also for days without calls: spend in all, by key (as fields), by user, by model."""
     days = range(utc_day(since), utc_day(until - 1) + 1)
+    if not days:
+        return []
     if len(days) > MOST_DAYS:
         raise BadRequest(f"Ask for at most {MOST_DAYS} days.", param="start_date")
-    spend = await services.calls.spend(services.org_id, by=("day", "key", "user", "model"), where=where)
-    labels = await _labels(services, {row.key_id for row in spend})
+    named: tuple[tuple[Dimension, str], ...] = (("key", where.key_id), ("user", where.user_id))
+    query = SpendQuery(
+        by=("key", "user", "model"),
+        period="day",
+        since=days[0] * DAY_US,
+        until=(days[-1] + 1) * DAY_US,
+        where={dimension: (value,) for dimension, value in named if value},
+    )
+    spend = await services.spend.spend(services.org_id, query)
+    labels = await key_labels(services, {row.key_id for row in spend})
     by_key, by_user, by_model = (defaultdict[int, Counter[str]](Counter) for _ in range(3))
     for row in spend:
-        day = row.day or 0
-        by_key[day][_api_key(labels.get(row.key_id))] += row.cost_nanousd
+        day = utc_day(row.starts_at or 0)
+        by_key[day][api_key_of(labels.get(row.key_id))] += row.cost_nanousd
         by_user[day][row.user_id] += row.cost_nanousd
         by_model[day][row.model] += row.cost_nanousd
     return [
@@ -110,7 +122,8 @@ async def _daily(services: Services, where: CallFilter, since: int, until: int) 
     ]
 
 
-async def _labels(services: Services, key_ids: set[str]) -> dict[str, KeyLabel]:
+async def key_labels(services: Services, key_ids: set[str]) -> dict[str, KeyLabel]:
+    """What to call these keys; the master key has a name too."""
     labels = await services.keys.labels(key_ids)
     if services.master_digest is not None:
         labels[MASTER_KEY_ID] = KeyLabel(MASTER_KEY_ID, "", services.master_digest)
@@ -121,7 +134,8 @@ def _in_usd(costs: Counter[str]) -> dict[str, Any]:
     return {name: usd(cost) for name, cost in costs.items()}
 
 
-def _api_key(label: KeyLabel | None) -> str:
+def api_key_of(label: KeyLabel | None) -> str:
+    """How LiteLLM names a key: by its digest; empty for one that is unknown."""
     return label.digest.hex() if label else ""
 
 
@@ -132,7 +146,7 @@ def _log(row: CallRow, label: KeyLabel | None, attempts: list[AttemptRow]) -> di
     return {
         "request_id": id_text(row.id),
         "call_type": CALL_TYPES.get(row.door, row.door),
-        "api_key": _api_key(label),
+        "api_key": api_key_of(label),
         "spend": usd(row.cost_nanousd),
         "total_tokens": row.usage.total_tokens,
         "prompt_tokens": row.usage.prompt_tokens,
@@ -149,7 +163,7 @@ def _log(row: CallRow, label: KeyLabel | None, attempts: list[AttemptRow]) -> di
         "team_id": row.team_id or None,
         "organization_id": row.org_id,
         "metadata": {
-            "user_api_key": _api_key(label),
+            "user_api_key": api_key_of(label),
             "user_api_key_alias": label.alias or None if label else None,
             "user_api_key_user_id": row.user_id or None,
             "user_api_key_team_id": row.team_id or None,

@@ -138,12 +138,13 @@ def litellm_users_router(services: Services, authority: Authority) -> APIRouter:
         rules = await services.rules.of(scope)
         terms = render_terms(rules, services.clock.now_us())
         teams = [one.team_id for one in await services.teams.memberships(user.id)]
-        return _render(user) | terms | {"teams": teams, "spend": await render_spend(services, rules, scope)}
+        return render_user(user) | terms | {"teams": teams, "spend": await render_spend(services, rules, scope)}
 
     return router
 
 
-def _render(user: User) -> dict[str, Any]:
+def render_user(user: User) -> dict[str, Any]:
+    """The user as LiteLLM shows it, without its teams, its spend, its budgets and its limits."""
     return {
         "user_id": user.id,
         "user_email": user.email or None,

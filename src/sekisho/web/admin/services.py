@@ -1,32 +1,47 @@
 """What the pages and the admin API work with: one bundle, made by the app, passed to every router."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from sekisho.access.answers import AnswerStore
+from sekisho.access.audit import AuditQueries
+from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution
+from sekisho.access.grants import GrantRegister
 from sekisho.access.register import KeyRegister
 from sekisho.access.rules import RuleRegister
 from sekisho.access.sessions import Sessions
 from sekisho.access.tags import TagRegister
 from sekisho.access.teams import TeamRegister
 from sekisho.access.templates import TemplateRegister
+from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
+from sekisho.record.bounds import BoundQueries
 from sekisho.record.calls import CallQueries
+from sekisho.record.events import EventStore
+from sekisho.record.spend import SpendQueries
 from sekisho.values import Model
 
 
 @dataclass(frozen=True)
 class Health:
-    """How the control plane is. `journal_error` and `damaged` (by process) are empty when all is well."""
+    """How the control plane is. The errors and `damaged` (by process) are empty when all is well."""
 
     epoch: int
     processes: dict[str, int]
     journal_lag_bytes: int
     journal_error: str
     damaged: dict[str, str]
+    audit_error: str = ""
+
+
+class BookedQuery(Protocol):
+    """One read of the ledger; `is_whole`: with all that is written by now."""
+
+    async def __call__(self, at_us: int, *, is_whole: bool = False) -> Booked: ...
 
 
 @dataclass(frozen=True)
@@ -40,11 +55,18 @@ class Services:
     users: UserRegister
     tags: TagRegister
     templates: TemplateRegister
+    declarations: DeclarationRegister
     answers: AnswerStore
+    audit: AuditQueries
     spent: SpentQueries
-    booked: Callable[[int], Awaitable[Booked]]
+    booked: BookedQuery
     calls: CallQueries
+    spend: SpendQueries
+    events: EventStore
+    bounds: BoundQueries
     sessions: Sessions
+    grants: GrantRegister
+    tokens: TokenRegister
     distribution: Distribution
     models: Callable[[], tuple[Model, ...]]
     health: Callable[[], Health]

@@ -1,16 +1,17 @@
 """What a developer may ask about the key in use: GET /v1/sekisho/status, with that key as bearer."""
 
-from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from sekisho.access.register import StoredKey
-from sekisho.record.calls import CallFilter, utc_day
+from sekisho.ledger.windows import span_at
+from sekisho.record.spend import SpendQuery
+from sekisho.values import Window
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.services import Services
-from sekisho.web.admin.times import EPOCH, MICROSECOND, iso
+from sekisho.web.admin.times import iso
 
 
 class Period(BaseModel):
@@ -24,7 +25,7 @@ class Period(BaseModel):
 
 
 class Status(BaseModel):
-    """The key in use. No models: all models. Days and months are UTC."""
+    """The key in use. No models: all models. Days and months are those of the home's time zone."""
 
     key_alias: str
     key_hint: str
@@ -45,8 +46,6 @@ def status_router(services: Services, authority: Authority) -> APIRouter:
     async def status(key: Annotated[StoredKey, Depends(authority.key_holder)]) -> Status:
         """The key, what it may use, and what it spent today and this month."""
         now_us = services.clock.now_us()
-        now = EPOCH + now_us * MICROSECOND
-        month_start = (now - timedelta(days=now.day - 1) - EPOCH) // MICROSECOND
         return Status(
             key_alias=key.alias,
             key_hint=key.hint,
@@ -55,13 +54,14 @@ def status_router(services: Services, authority: Authority) -> APIRouter:
             models=list(key.models),
             expires_at=iso(key.expires_at),
             simulated=services.simulated,
-            today=await period(key.id, utc_day(now_us)),
-            month=await period(key.id, utc_day(month_start)),
+            today=await period(key.id, "day", now_us),
+            month=await period(key.id, "month", now_us),
         )
 
-    async def period(key_id: str, first_day: int) -> Period:
-        where = CallFilter(key_id=key_id, since=first_day * 86_400_000_000)
-        (spend,) = await services.calls.spend(services.org_id, where=where)
+    async def period(key_id: str, kind: Literal["day", "month"], now_us: int) -> Period:
+        span = span_at(Window(kind, services.time_zone), now_us)
+        query = SpendQuery(since=span.starts_at if span else now_us, where={"key": (key_id,)})
+        (spend,) = await services.spend.spend(services.org_id, query)
         return Period(
             calls=spend.calls,
             refused=spend.refused,

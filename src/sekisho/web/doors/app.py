@@ -7,7 +7,7 @@ import msgspec
 from sekisho.calls.gate import Gate, Limits
 from sekisho.errors import StoreUnavailable
 from sekisho.values import Door
-from sekisho.web.doors.asgi import Receive, Scope, Send, send_whole
+from sekisho.web.doors.asgi import Receive, Scope, Send, address_of, send_whole
 from sekisho.web.doors.calls import CallDoor
 from sekisho.web.doors.forward import ForwardDoor
 from sekisho.web.doors.listing import ListingDoor
@@ -46,10 +46,21 @@ class DoorApp:
     async def tick(self) -> None:
         """What is to be done again and again: signs of life to waiting clients, and bookings that are owed."""
         self.calls.keep_alive()
+        self._record_strangers()
         try:
             await self._gate.pay_owed()
         except StoreUnavailable as error:
             log.error("%d calls are not booked yet: %s", len(self._gate.owed), error.message)
+
+    def close(self) -> None:
+        """What is to be done at the very end."""
+        self._record_strangers(at_once=True)
+
+    def _record_strangers(self, *, at_once: bool = False) -> None:
+        try:
+            self._gate.record_strangers(at_once=at_once)
+        except StoreUnavailable as error:  # observability fails open
+            log.error("requests with unknown keys could not be recorded: %s", error.message)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,7 +78,11 @@ class DoorApp:
         elif scope["method"] == "GET" and await self._listed(path, scope, send):
             return
         else:
-            await self._forward.serve(scope, receive, send)
+            await self._hand_on(scope, receive, send)
+
+    async def _hand_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not await self._forward.serve(scope, receive, send):
+            self._gate.strangers.note(address_of(scope), self._gate.clock.now_us())
 
     @staticmethod
     def _short(scope: Scope) -> str:
@@ -90,7 +105,7 @@ class DoorApp:
             door, is_stream = _BEDROCK[operation]
             await self.calls.serve(scope, receive, send, door=door, model=model, is_stream=is_stream)
         else:
-            await self._forward.serve(scope, receive, send)
+            await self._hand_on(scope, receive, send)
 
     async def _listed(self, path: str, scope: Scope, send: Send) -> bool:
         if path in ("/model/info", "/model_group/info"):

@@ -51,6 +51,12 @@ def check_headers(scope: Scope) -> None:
             raise BadRequest(f"The header '{name.decode('latin-1')}' stands twice, with different values.")
 
 
+def address_of(scope: Scope) -> str:
+    """Where the request comes from: the other end of the connection, which may be a proxy."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
     """The request's headers by lower-case name; of several with one name the first holds."""
     found: dict[bytes, bytes] = {}

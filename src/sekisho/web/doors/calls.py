@@ -15,9 +15,19 @@ from sekisho.calls.gate import Gate, Limits
 from sekisho.calls.path import COUNT_STAGES, STAGES, join
 from sekisho.calls.reply import Counted, Next
 from sekisho.clock import id_text, new_id
-from sekisho.errors import BadRequest, BodyTooLarge, Internal, SekishoError, StoreUnavailable
+from sekisho.errors import BadRequest, BodyTooLarge, Internal, NotAuthenticated, SekishoError, StoreUnavailable
 from sekisho.values import Door
-from sekisho.web.doors.asgi import JSON, Receive, Scope, Send, at_once, check_headers, headers_of, send_whole
+from sekisho.web.doors.asgi import (
+    JSON,
+    Receive,
+    Scope,
+    Send,
+    address_of,
+    at_once,
+    check_headers,
+    headers_of,
+    send_whole,
+)
 from sekisho.web.doors.client import Client
 from sekisho.web.doors.refusals import id_headers, send_error
 
@@ -66,6 +76,7 @@ class CallDoor:
             headers=headers,
             read_body=lambda: read_body(receive, headers, gate.limits),
             trail=Trail(gate.clock.monotonic_us()),
+            wait=lambda seconds: client.wait(seconds),
             path_model=unquote(model),
             path_stream=is_stream,
         )
@@ -84,6 +95,8 @@ class CallDoor:
         except ClientGone:
             log.debug("call %s: the client left before its request was complete", call.id_text)
         except SekishoError as error:
+            if isinstance(error, NotAuthenticated) and call.trail.seen is None:
+                self._gate.strangers.note(address_of(scope), call.started_at)
             await _refuse(call, client, send, error)
         except asyncio.CancelledError:  # the server, at the end of its grace time; the task ends here in any case
             log.warning("call %s was cut off: its process stops", call.id_text)

@@ -32,7 +32,15 @@ class Client:
 
     def watch(self) -> None:
         """Notice from now on when the client leaves. The request's body must have been read."""
-        self._leaving = asyncio.ensure_future(self._receive())
+        if self._leaving is None:
+            self._leaving = asyncio.ensure_future(self._receive())
+
+    async def wait(self, seconds: float) -> bool:
+        """Let the time pass, or less if the client leaves: whether it did. As `watch`."""
+        self.watch()
+        assert self._leaving is not None
+        await asyncio.wait((self._leaving,), timeout=seconds)
+        return self.has_left
 
     def close(self) -> None:
         """Nothing more will be written."""

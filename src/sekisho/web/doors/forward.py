@@ -4,9 +4,9 @@ import asyncio
 import logging
 from pathlib import Path
 
-from sekisho.errors import BodyTooLarge, SekishoError
+from sekisho.errors import BodyTooLarge, NotAuthenticated, SekishoError
 from sekisho.upstream.http1 import Http1Client, Http1Response, Origin
-from sekisho.web.doors.asgi import HeaderList, Receive, Scope, Send, send_whole
+from sekisho.web.doors.asgi import HeaderList, Receive, Scope, Send, address_of, send_whole
 
 log = logging.getLogger(__name__)
 
@@ -42,18 +42,19 @@ class ForwardDoor:
         self._origin = Origin("unix", str(socket_path), 0)
         self._max_body_bytes = max_body_bytes
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Serve one request; False when the control plane did not know who asked."""
         try:
             async with asyncio.timeout(_BODY_TIMEOUT_S):
                 body = await self._read(receive)
         except BodyTooLarge as error:
             await send_whole(send, error.status, b'{"error":{"message":"The request body is too large."}}')
-            return
+            return True
         except TimeoutError:
             await send_whole(send, 408, b'{"error":{"message":"The request body did not arrive in time."}}')
-            return
+            return True
         if body is None:
-            return
+            return True
         target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         try:
             response = await self._http.send(
@@ -67,8 +68,9 @@ class ForwardDoor:
         except SekishoError:
             text = "Sekisho's control plane is not answering; calls go on. Try again in a few seconds."
             await send_whole(send, 503, text.encode() + b"\n", b"text/plain; charset=utf-8", [(b"retry-after", b"2")])
-            return
+            return True
         await _pass_back(response, receive, send)
+        return response.status != NotAuthenticated.status
 
     async def _read(self, receive: Receive) -> bytes | None:
         """The whole body; None when the client left before its end: half a request must not be acted on."""
@@ -89,8 +91,7 @@ class ForwardDoor:
 def _request_headers(scope: Scope) -> HeaderList:
     headers = [(name, value) for name, value in scope["headers"] if name not in _HOP_BY_HOP and name != b"host"]
     host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    client = scope.get("client")
-    headers.append((FORWARDED, (client[0] if client else "").encode() or b"-"))
+    headers.append((FORWARDED, address_of(scope).encode() or b"-"))
     headers.append((_HOST, host))
     return headers
 

@@ -10,7 +10,7 @@ from sekisho.calls.stages.authenticate import presented_key
 from sekisho.clock import id_text, new_id
 from sekisho.errors import ModelNotFound, NotAuthenticated, SekishoError
 from sekisho.values import Door, Model, Price
-from sekisho.web.doors.asgi import Scope, Send, headers_of, send_whole
+from sekisho.web.doors.asgi import Scope, Send, address_of, headers_of, send_whole
 from sekisho.web.doors.refusals import id_headers, send_error
 
 _PICO = 1e12
@@ -43,6 +43,7 @@ class ListingDoor:
             await gate.registry.wait_trusted(gate.clock, gate.limits.start_timeout_s)
             key = gate.registry.keys.find(gate.digest(presented_key(headers)))
             if key is None:
+                gate.strangers.note(address_of(scope), gate.clock.now_us())
                 raise NotAuthenticated("This key is not known here.")
             check(key, gate.clock.now_us())
             body = render([model for model in gate.registry.models.values() if may_use(key, model.name, model.aliases)])

@@ -21,6 +21,7 @@ from sekisho.dialects.exchange import (
     ToolDelta,
     ToolStarted,
 )
+from sekisho.dialects.failing import Failing
 from sekisho.dialects.faults import unreadable
 from sekisho.dialects.fields import decoder
 from sekisho.dialects.folding import input_object
@@ -164,16 +165,23 @@ class ReplyParser:
 
     def __init__(self, tool_names: Mapping[str, str] | None = None) -> None:
         self._decoder = FrameDecoder()
+        self._failing = Failing()
         self._tool_names = tool_names or {}
         self._indexes: dict[int, int] = {}
         self._stopped = False
         self.is_complete = False
 
+    @property
+    def failed(self) -> SekishoError | None:
+        """What ended the stream behind the last that `feed` returned."""
+        return self._failing.error
+
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
-        for frame in self._decoder.feed(data):
-            raise_if_fault(frame)
-            self._read(frame, events)
+        with self._failing.behind(events):
+            for frame in self._decoder.feed(data):
+                raise_if_fault(frame)
+                self._read(frame, events)
         return events
 
     def whole(self, body: bytes) -> list[Event]:

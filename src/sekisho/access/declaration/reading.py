@@ -1,0 +1,159 @@
+"""From the text of a document to a declaration: everything it states, as things under addresses."""
+
+from dataclasses import dataclass, field
+
+from sekisho.access.declaration.fields import Fields, Problems
+from sekisho.access.declaration.rules import RuleReader
+from sekisho.access.declaration.things import (
+    Address,
+    Thing,
+    key_address,
+    member_address,
+    stated,
+    tag_address,
+    team_address,
+    template_address,
+    user_address,
+)
+from sekisho.access.declaration.tree import parse_tree
+from sekisho.access.declaration.words import render_time
+from sekisho.access.organisation import DESCRIPTION_CHARACTERS, EMAIL_CHARACTERS
+
+ORGANISATION: Address = ("organisation",)
+FORMAT = "1"
+
+
+@dataclass(slots=True)
+class Declaration:
+    """What a document states. `time_zone`: that of calendar windows and of dates that name none."""
+
+    time_zone: str
+    things: dict[Address, Thing] = field(default_factory=dict)
+
+
+def read_declaration(text: str, time_zone: str) -> Declaration:
+    """Everything in the document, whose time zone is this unless it says another. Raises BadDocument."""
+    return _Reader(time_zone).read(text)
+
+
+class _Reader:
+    def __init__(self, time_zone: str) -> None:
+        self._problems = Problems()
+        self._declaration = Declaration(time_zone)
+        self._rules = RuleReader(self._declaration.things, self._problems, time_zone)
+
+    def read(self, text: str) -> Declaration:
+        top = Fields(self._problems, parse_tree(text), "")
+        if top.text("format") not in ("", FORMAT):
+            top.bad(
+                "format", f"this version reads format {FORMAT}.", f"このバージョンが読めるのは format {FORMAT} です。"
+            )
+        self._organisation(top.fields("organisation"))
+        for name, fields in top.named("budget_templates"):
+            self._rules.template(template_address(name), fields)
+        for name, fields in top.named("users"):
+            self._user(name, fields, "person")
+        for name, fields in top.named("service_accounts"):
+            self._user(name, fields, "service")
+        for name, fields in top.named("tags"):
+            self._tag(name, fields)
+        for name, fields in top.named("teams"):
+            self._team(name, fields)
+        for name, fields in top.named("keys"):
+            self._key(name, fields)
+        top.finish()
+        self._problems.judge()
+        return self._declaration
+
+    def _organisation(self, fields: Fields) -> None:
+        self._declaration.time_zone = fields.zone("time_zone", self._declaration.time_zone)
+        self._rules.time_zone = self._declaration.time_zone
+        self._rules.owned_by(ORGANISATION, fields)
+        fields.finish()
+
+    def _user(self, name: str, fields: Fields, kind: str) -> None:
+        address = user_address(name)
+        if address in self._declaration.things:
+            fields.problems.add(
+                fields.line,
+                f"'{name}' is both a user and a service account.",
+                f"「{name}」が利用者とサービスアカウントの両方にあります。",
+            )
+        self._add(
+            address,
+            fields,
+            alias=fields.text("alias"),
+            email=fields.text("email", EMAIL_CHARACTERS),
+            kind="service" if kind == "service" else "",
+            metadata=fields.metadata("metadata"),
+            budget_template=fields.text("budget_template"),
+        )
+        self._rules.owned_by(address, fields)
+        fields.finish()
+
+    def _tag(self, name: str, fields: Fields) -> None:
+        address = tag_address(name)
+        description = fields.text("description", DESCRIPTION_CHARACTERS)
+        self._add(address, fields, description=description, budget_template=fields.text("budget_template"))
+        self._rules.owned_by(address, fields)
+        fields.finish()
+
+    def _team(self, name: str, fields: Fields) -> None:
+        address = team_address(name)
+        if "/" in name:
+            fields.problems.add(fields.line, "The id of a team has no slash.", "チームの ID にスラッシュは使えません。")
+        self._add(
+            address,
+            fields,
+            alias=fields.text("alias"),
+            models=list(fields.texts("models")),
+            metadata=fields.metadata("metadata"),
+            budget_template=fields.text("budget_template"),
+        )
+        self._state(address, blocked=fields.flag("blocked"))
+        self._rules.owned_by(address, fields)
+        leads = dict.fromkeys(fields.texts("leads", are_ids=True), fields.line_of("leads"))
+        for user_id, member in fields.named("members"):
+            role = "lead" if leads.pop(user_id, None) else ""
+            self._member(name, user_id, role, member)
+        for user_id, line in leads.items():
+            self._member(name, user_id, "lead", Fields(self._problems, None, f"teams.{name}.leads", line))
+        fields.finish()
+
+    def _member(self, team_id: str, user_id: str, role: str, fields: Fields) -> None:
+        address = member_address(team_id, user_id)
+        self._add(address, fields, role=role, budget_template=fields.text("budget_template"))
+        self._rules.owned_by(address, fields)
+        fields.finish()
+        who = user_address(user_id)
+        if who not in self._declaration.things:
+            self._declaration.things[who] = Thing(who, {}, line=fields.line, is_mentioned=True)
+
+    def _key(self, name: str, fields: Fields) -> None:
+        address = key_address(name)
+        self._add(
+            address,
+            fields,
+            user=fields.text("user"),
+            team=fields.text("team"),
+            models=list(fields.texts("models")),
+            tags=list(fields.texts("tags")),
+            metadata=fields.metadata("metadata"),
+            budget_template=fields.text("budget_template"),
+        )
+        expires: str | None = None
+        if fields.text("expires") == "never":
+            expires = "never"
+        elif fields.has("expires"):
+            at_us = fields.time("expires", self._declaration.time_zone)
+            expires = None if at_us is None else render_time(at_us)
+        self._state(address, blocked=fields.flag("blocked"), expires=expires)
+        self._rules.owned_by(address, fields)
+        fields.finish()
+
+    def _add(self, address: Address, fields: Fields, **values: object) -> None:
+        self._declaration.things[address] = Thing(address, stated(**values), line=fields.line)
+
+    def _state(self, address: Address, **values: object) -> None:
+        """Add fields that count as stated also when they say no."""
+        self._declaration.things[address].fields.update({name: one for name, one in values.items() if one is not None})

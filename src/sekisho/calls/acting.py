@@ -1,0 +1,103 @@
+"""What the steps of budgets do to a call: refuse it, send it to a cheaper model, hold it back for a while.
+
+Above: the admit stage. Below: what counters say is due. A soft budget never refuses. Nothing is held while one
+waits.
+"""
+
+from msgspec.structs import replace
+
+from sekisho.access.keys import may_use
+from sekisho.calls.budgeting import audience_of, step_refusal
+from sekisho.calls.call import Call
+from sekisho.calls.ceiling import ceiling_nanousd, measure
+from sekisho.calls.gate import Gate
+from sekisho.calls.shaping import shape, wire_of
+from sekisho.errors import BadRequest, NotAllowed
+from sekisho.ledger.counters import Due, Passed
+from sekisho.values import BudgetStep, Model
+
+_DOUBLES_EVERY_PERCENT = 5
+_LEAST_BYTES_PER_TOKEN = 3  # a guess, to leave a history where it is that another model might not take
+
+
+class ClientLeft(BadRequest):
+    """The client left while its call was held back."""
+
+    code = "client_gone"
+
+
+async def act(gate: Gate, call: Call, due: Due) -> tuple[Call, int]:
+    """The call as the steps that are due leave it, and how long it was held back, in milliseconds.
+
+    Raises BudgetExceeded for a step that refuses; ClientLeft."""
+    steps = [(passed, step) for passed in due.passed for step in passed.due()]
+    for passed, step in steps:
+        if step.action == "refuse" and passed.budget.is_hard:
+            raise step_refusal(passed, step, audience_of(gate, call))
+    downs = [step for _, step in steps if step.action == "step_down"]
+    for step in sorted(downs, key=lambda step: step.at_percent, reverse=True):
+        stepped = _step_down(gate, call, step.model)
+        if stepped is not None:
+            call = stepped
+            break
+    delays = [delay_s(gate, passed, step) for passed, step in steps if step.action == "slow_down"]
+    if not delays:
+        return call, 0
+    longest = max(delays)
+    if await call.wait(longest):
+        raise ClientLeft
+    return call, int(longest * 1000)
+
+
+def delay_s(gate: Gate, passed: Passed, step: BudgetStep) -> float:
+    """How long a call is held back: the first delay at the step, twice as long every 5 per cent behind it, bounded."""
+    most, first = gate.limits.slow_down_most_s, gate.limits.slow_down_first_s
+    if passed.ceiling_nanousd <= 0:
+        return most
+    beyond = passed.spent_nanousd * 100 / passed.ceiling_nanousd - step.at_percent
+    delay: float = first * 2.0 ** min(beyond / _DOUBLES_EVERY_PERCENT, 30.0)
+    return min(delay, most)
+
+
+def _step_down(gate: Gate, call: Call, name: str) -> Call | None:
+    """The call for the cheaper model; None where that is no help: not known or allowed, not cheaper, or it cannot take
+    what the call holds."""
+    model = gate.registry.find_model(name)
+    if model is None or model.name == call.known_model.name:
+        return None
+    if not may_use(call.known_key, model.name, model.aliases):
+        return None
+    stepped = replace(
+        call,
+        model=model,
+        model_name=model.name,
+        asked_model=call.known_model.name,
+        max_output_tokens=min(call.max_output_tokens, model.max_output_tokens),
+    )
+    return stepped if _is_cheaper(call, stepped) and _is_legal(stepped, model) else None
+
+
+def _is_cheaper(call: Call, stepped: Call) -> bool:
+    try:
+        return ceiling_nanousd(stepped, call.prompt, 1, call.max_output_tokens) < ceiling_nanousd(
+            call, call.prompt, 1, call.max_output_tokens
+        )
+    except NotAllowed:  # without a price nothing is cheaper
+        return False
+
+
+def _is_legal(call: Call, model: Model) -> bool:
+    """Whether the other model takes this body: its history may be too large, or hold pictures that it cannot read."""
+    if len(call.body) // _LEAST_BYTES_PER_TOKEN + call.max_output_tokens > model.context_tokens:
+        return False
+    deployment = next(one for one in model.deployments if one.price is not None)
+    try:
+        shape(replace(call, deployment=deployment), wire_of(call.door, deployment, model.family))
+    except BadRequest:
+        return False
+    return True
+
+
+def remeasured(gate: Gate, call: Call) -> Call:
+    """The call with its prompt bounded for the model that it has now."""
+    return replace(call, prompt=measure(gate, call))

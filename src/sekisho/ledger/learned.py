@@ -1,0 +1,62 @@
+"""What the calls of each agent on each model have been like: their cost, and how much the model wrote.
+
+Kept in the memory of one call process, for the last calls only. Money never rests on it alone: a soft budget reserves
+by it, and a clamped answer is not cut shorter than what the agent has needed.
+"""
+
+from collections import OrderedDict, deque
+
+_KEPT_CALLS = 256
+_KEPT_PAIRS = 2_000
+_WORTH_CALLS = 8  # fewer say nothing
+_SORTED_EVERY = 16
+
+
+class _Recent:
+    """The last values, and two of their quantiles; worked out anew every few values."""
+
+    __slots__ = ("_due", "p90", "p99", "values")
+
+    def __init__(self) -> None:
+        self.values: deque[int] = deque(maxlen=_KEPT_CALLS)
+        self.p90: int | None = None
+        self.p99: int | None = None
+        self._due = _WORTH_CALLS
+
+    def add(self, value: int) -> None:
+        self.values.append(value)
+        self._due -= 1
+        if self._due <= 0:
+            self._due = _SORTED_EVERY
+            ordered = sorted(self.values)
+            self.p90 = ordered[len(ordered) * 90 // 100]
+            self.p99 = ordered[len(ordered) * 99 // 100]
+
+
+class Learned:
+    """What was learned of each agent and model; the pairs that were not seen for longest are forgotten first."""
+
+    def __init__(self) -> None:
+        self._pairs: OrderedDict[tuple[str, str], tuple[_Recent, _Recent]] = OrderedDict()
+
+    def note(self, agent: str, model: str, cost_nanousd: int, output_tokens: int) -> None:
+        """A call was settled."""
+        pair = self._pairs.get((agent, model))
+        if pair is None:
+            if len(self._pairs) >= _KEPT_PAIRS:
+                self._pairs.popitem(last=False)
+            pair = self._pairs[agent, model] = (_Recent(), _Recent())
+        self._pairs.move_to_end((agent, model))
+        pair[0].add(cost_nanousd)
+        pair[1].add(output_tokens)
+
+    def cost_nanousd(self, agent: str, model: str, bound_nanousd: int) -> int:
+        """What nine of ten calls have cost at most; the bound where too few are known, and never more than it."""
+        pair = self._pairs.get((agent, model))
+        usual = pair[0].p90 if pair else None
+        return bound_nanousd if usual is None else min(usual, bound_nanousd)
+
+    def output_tokens(self, agent: str, model: str) -> int:
+        """How long 99 of 100 answers have been at most; 0 where too few are known."""
+        pair = self._pairs.get((agent, model))
+        return (pair[1].p99 if pair else None) or 0

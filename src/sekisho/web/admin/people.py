@@ -1,0 +1,206 @@
+"""Roles and access tokens in Sekisho's own admin API: who somebody is, and what that allows."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from sekisho.access.grants import RoleGrant
+from sekisho.access.register import expiry
+from sekisho.access.roles import PERMISSIONS, ROLES, Grant, Principal, RoleName, Sight
+from sekisho.access.tokens import AccessToken
+from sekisho.errors import BadRequest, NotFound
+from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.services import Services
+from sekisho.web.admin.times import iso
+
+Id = Annotated[str, Field(min_length=1, max_length=200)]
+DEFAULT_LIFE = "90d"
+
+
+class GrantFields(BaseModel):
+    """A role of a user; without `team_id` in the whole organisation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: Id
+    role: RoleName
+    team_id: Annotated[str, Field(max_length=200)] = ""
+
+
+class TokenCreation(BaseModel):
+    """A token to be made; without `user_id` for who asks. `expires_in`: such as "90d"; null for never."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: Annotated[str, Field(max_length=200)] = ""
+    name: Annotated[str, Field(max_length=200)] = ""
+    expires_in: str | None = DEFAULT_LIFE
+
+
+def roles_router(services: Services, authority: Authority) -> APIRouter:
+    """The table of roles, who has which, and who asks."""
+    router = APIRouter(prefix="/admin/v1", tags=["roles"])
+    anybody = Annotated[Principal, Depends(authority.principal)]
+    seer = Annotated[Principal, Depends(authority.within("organisation:read"))]
+    reader = Annotated[Principal, Depends(authority.require("organisation:read"))]
+    giver = Annotated[Principal, Depends(authority.within("organisation:write"))]
+    grants = services.grants
+
+    @router.get("/me")
+    async def who_am_i(who: anybody) -> dict[str, Any]:
+        """Who asks, and what that allows where."""
+        return {
+            "actor": who.actor,
+            "kind": who.kind,
+            "user_id": who.user_id or None,
+            "roles": [{"role": one.role, "team_id": one.team_id or None} for one in who.grants],
+            "permissions": {name: _reach(who.sight(name)) for name in sorted(PERMISSIONS) if who.sight(name)},
+            "token_expires_at": iso(who.token_expires_at),
+        }
+
+    @router.get("/roles")
+    async def list_roles(_who: anybody) -> dict[str, Any]:
+        """Every role and what it allows."""
+        return {"roles": [{"role": role, "permissions": sorted(able)} for role, able in ROLES.items()]}
+
+    @router.get("/role-grants")
+    async def list_grants(who: seer, user_id: str = "") -> dict[str, Any]:
+        """Who has which role, by user; leads of teams too."""
+        sight = who.sight("organisation:read")
+        found = await grants.list(user_id)
+        return {"grants": [_grant(one) for one in found if sight.covers(team_id=one.team_id, user_id=one.user_id)]}
+
+    @router.get("/role-grants/history")
+    async def grant_history(_who: reader, user_id: str = "") -> dict[str, Any]:
+        """Who gave and took which role, newest first."""
+        changes = await grants.history(user_id)
+        return {
+            "changes": [
+                {"action": one.action, "user_id": one.user_id, "role": one.role, "team_id": one.team_id or None}
+                | {"at": iso(one.at), "by": one.by}
+                for one in changes
+            ]
+        }
+
+    @router.post("/role-grants", status_code=201)
+    async def grant_role(body: GrantFields, who: giver) -> dict[str, Any]:
+        """Give a user a role; it holds from the next request on. Nobody gives more than they hold."""
+        await grants.grant(body.user_id, Grant(body.role, body.team_id), who)
+        found = await grants.list(body.user_id)
+        return next(_grant(one) for one in found if (one.role, one.team_id) == (body.role, body.team_id))
+
+    @router.delete("/role-grants", status_code=204)
+    async def revoke_role(user_id: str, role: RoleName, who: giver, team_id: str = "") -> None:
+        """Take a role away; it is gone with the next request."""
+        await grants.revoke(user_id, Grant(role, team_id), who)
+
+    return router
+
+
+def tokens_router(services: Services, authority: Authority) -> APIRouter:
+    """Access tokens: everybody's for administrators, their own for everybody."""
+    router = APIRouter(prefix="/admin/v1/tokens", tags=["tokens"])
+    seer = Annotated[Principal, Depends(authority.within("organisation:read"))]
+    tokens = services.tokens
+
+    @router.post("", status_code=201)
+    async def create_token(body: TokenCreation, who: seer) -> dict[str, Any]:
+        """Make a token. The answer is the only place where its raw form appears."""
+        user_id = body.user_id or who.user_id
+        if not user_id:
+            raise BadRequest("Say whose token it is in user_id.", param="user_id")
+        if not may_change(who, user_id):
+            raise NotFound("There is no such user.")
+        now_us = services.clock.now_us()
+        expires_at = None if body.expires_in is None else expiry(body.expires_in, now_us, "expires_in")
+        issued = await tokens.issue(
+            user_id, who.actor, name=body.name, expires_at=within_own(who, expires_at, "expires_in")
+        )
+        return {"token": issued.token} | render_token(issued.stored)
+
+    @router.get("")
+    async def list_tokens(
+        who: seer, limit: Annotated[int, Query(ge=1, le=500)] = 50, after: str = "", user_id: str = ""
+    ) -> dict[str, Any]:
+        """Tokens in use, newest first. `next`: pass it as `after`; null at the end."""
+        found = await tokens.list(user_id=user_id, sight=own_sight(who), limit=limit + 1, after=after)
+        shown = [render_token(one) for one in found[:limit]]
+        return {"tokens": shown, "next": shown[-1]["id"] if len(found) > limit else None}
+
+    @router.get("/{token_id}")
+    async def get_token(token_id: str, who: seer) -> dict[str, Any]:
+        """One token."""
+        return render_token(await seen(token_id, who))
+
+    @router.delete("/{token_id}", status_code=204)
+    async def revoke_token(token_id: str, who: seer) -> None:
+        """End a token for good; the next request with it is refused."""
+        found = await seen(token_id, who)
+        if not may_change(who, found.user_id):
+            raise NotFound("There is no such access token.")
+        await tokens.revoke(token_id, who.actor)
+
+    async def seen(token_id: str, who: Principal) -> AccessToken:
+        found = await tokens.get(token_id)
+        if not own_sight(who).covers(user_id=found.user_id):
+            raise NotFound("There is no such access token.")
+        return found
+
+    return router
+
+
+def may_change(who: Principal, user_id: str) -> bool:
+    """Whether the tokens of this user are this principal's to make and to revoke."""
+    return who.may("organisation:write") or (bool(who.user_id) and who.user_id == user_id)
+
+
+def own_sight(who: Principal) -> Sight:
+    """Whose tokens may be seen: everybody's, or one's own; a lead sees no tokens of members."""
+    sight = who.sight("organisation:read")
+    return Sight(sight.is_all, user_id=who.user_id)
+
+
+def within_own(who: Principal, expires_at: int | None, param: str) -> int | None:
+    """An expiry no later than that of the token in use; where none is asked for, that one. An administrator's is free.
+
+    Raises BadRequest for a later one."""
+    last = None if who.is_admin else who.token_expires_at
+    if last is None:
+        return expires_at
+    if expires_at is not None and expires_at > last:
+        raise BadRequest(
+            f"Your own access token ends at {iso(last)}: nothing that you issue lives longer.", param=param
+        )
+    return last if expires_at is None else expires_at
+
+
+def render_token(token: AccessToken) -> dict[str, Any]:
+    """The token as this API shows it."""
+    return {
+        "id": token.id,
+        "hint": token.hint,
+        "user_id": token.user_id,
+        "name": token.name,
+        "expires_at": iso(token.expires_at),
+        "created_at": iso(token.created_at),
+        "created_by": token.created_by,
+    }
+
+
+def _grant(one: RoleGrant) -> dict[str, Any]:
+    return {
+        "user_id": one.user_id,
+        "role": one.role,
+        "team_id": one.team_id or None,
+        "created_at": iso(one.created_at),
+        "created_by": one.created_by,
+    }
+
+
+def _reach(sight: Sight) -> dict[str, Any]:
+    return {
+        "everywhere": sight.is_all,
+        "team_ids": sorted(sight.team_ids),
+        "user_id": sight.user_id or None,
+    }
