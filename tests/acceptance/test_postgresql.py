@@ -53,7 +53,7 @@ def test_a_call_is_booked_a_budget_refuses_and_a_restart_knows_all_of_it(tmp_pat
         assert (status, json.loads(listed)["today"]["calls"]) == (200, 2)
     assert not (tmp_path / "home" / "sekisho.db").exists()
     spent = rows(url, "select sum(cost_nanousd)::bigint from call")[0][0]
-    assert spent == rows(url, "select sum(cost_nanousd)::bigint from spend_day")[0][0] > 0
+    assert spent == rows(url, "select sum(cost_nanousd)::bigint from spend_by_team where level = 2")[0][0] > 0
     master = {"SEKISHO_DATABASE_URL": url, "SEKISHO_MASTER_KEY": "sk-master-of-this-test"}
     with served(tmp_path / "home", **master) as again:
         again.key = server.key
@@ -107,7 +107,10 @@ def test_at_the_level_cluster_what_a_client_saw_is_in_postgresql_already(
         seen += make_calls(server, 1)
         wait_for(lambda: "running" not in ledger(url).values(), "every call settled")
     (totals,) = rows(url, "select count(*), sum(cost_nanousd)::bigint from call where duration_us is not null")
-    assert totals == rows(url, "select sum(calls)::bigint, sum(cost_nanousd)::bigint from spend_day")[0]
+    assert (
+        totals
+        == rows(url, "select sum(calls)::bigint, sum(cost_nanousd)::bigint from spend_by_team where level = 2")[0]
+    )
     assert len(set(seen)) == len(seen) > 0
 
 

@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
+import msgspec
+
 from sekisho.access.anchor import Anchor
 from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import POLL_S, Distribution, write_snapshot
 from sekisho.access.grants import GrantRegister
 from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
-from sekisho.access.register import KeyRegister
+from sekisho.access.register import KeyDraft, KeyRegister
 from sekisho.access.replicas import Replica
 from sekisho.access.resolution import resolve_keys
 from sekisho.access.rules import RuleRegister
@@ -43,7 +45,7 @@ from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader, Segment
 from sekisho.values import Budget, Credential, Delivery, Model, Snapshot, VirtualKey
-from sekisho.web.doors.asgi import send_whole
+from sekisho.web.doors.asgi import JSON, send_whole
 from sekisho.web.doors.forward import FORWARDED
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ log = logging.getLogger(__name__)
 ORG_ID = "default"
 MASTER_KEY_ID = "master"
 PEPPER_PURPOSE = "the pepper itself"
+OPERATOR = "operator"  # as the admin API calls who asks over the Unix socket
+PATIENCE_S = 2.0  # until the web application is made though nobody has asked for it
 DRAIN_S = 0.1
 COMMITTED_S = 4.0
 REPLICATED_POLL_S = 1.0
@@ -354,6 +358,21 @@ class ControlPlane:
         found = (model.name for model in self._models if name == model.name or name in model.aliases)
         return next(found, "")
 
+    async def greeting(self, alias: str) -> dict[str, object]:
+        """What somebody who has started Sekisho is told: whether there are keys, the path that opens the console once,
+        the models; and, where there is no key yet and an `alias` is given, the raw form of a first one of this name."""
+        services = self.services()
+        has_keys = bool(await services.keys.count())
+        key = ""
+        if alias and not has_keys:
+            key = (await services.keys.create(KeyDraft(alias=alias), OPERATOR)).key
+        return {
+            "has_keys": has_keys,
+            "key": key,
+            "console": await services.sessions.issue_code(OPERATOR),
+            "models": [model.name for model in self._models],
+        }
+
     async def close(self) -> None:
         """Note how far the audit log reaches and let go of the database. While there is something in the journal the
         others are not told that all is well: if nobody comes back for it they settle its calls."""
@@ -462,20 +481,24 @@ async def run_control_plane(
 
 
 class PromptApp:
-    """The web application from its first moment on: until it is made, which takes long, only the snapshot is served.
+    """The web application from its first moment on. Until it is made, which takes long, what a start waits for is
+    served without it: the snapshot for the call processes, and the greeting for who started Sekisho.
 
     The first answer to an agent waits for nothing else of the control plane.
     """
 
     def __init__(self, plane: ControlPlane, make: "Callable[[], FastAPI]") -> None:
         self._plane = plane
-        self._distribution = plane.distribution
         self._make = make
         self._app: FastAPI | None = None
+        self._is_wanted = asyncio.Event()
         self._is_made = asyncio.Event()
 
     async def load(self) -> None:
-        """Make the web application, in a thread, since its imports take long."""
+        """Make the web application, in a thread, since its imports take long: as soon as somebody asks for more than
+        is needed at the start, and soon in any case."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._is_wanted.wait(), PATIENCE_S)
         self._app = await asyncio.to_thread(self._make)
         self._is_made.set()
 
@@ -484,6 +507,7 @@ class PromptApp:
         if answer is not None and FORWARDED not in [name for name, _ in scope["headers"]]:
             await answer(scope, send)  # else it came from the public port, and is answered by the application
             return
+        self._is_wanted.set()
         await self._is_made.wait()
         assert self._app is not None
         await self._app(scope, receive, send)
@@ -492,9 +516,14 @@ class PromptApp:
         """Who answers without the application: it is not made yet, or it would take longer than the answer."""
         if scope["type"] != "http":
             return None
-        if scope["path"] == "/internal/committed":
-            return self._committed
-        return self._snapshot if self._app is None and scope["path"] == "/internal/snapshot" else None
+        match scope["path"]:
+            case "/internal/committed":
+                return self._committed
+            case "/internal/greeting" if scope["method"] == "POST":
+                return self._greeting
+            case "/internal/snapshot" if self._app is None:
+                return self._snapshot
+        return None
 
     async def _committed(self, scope: "Scope", send: "Send") -> None:
         """How far a process's journal is booked, once that is as far as it asks: the offset in the same segment."""
@@ -508,6 +537,16 @@ class PromptApp:
         booked = await self._plane.committed(segment, offset)
         await send_whole(send, 503 if booked is None else 200, b"" if booked is None else b"%d" % booked)
 
+    async def _greeting(self, scope: "Scope", send: "Send") -> None:
+        wants_key = parse_qs(scope["query_string"].decode("latin-1")).get("alias", [""])[0]
+        try:
+            body = msgspec.json.encode(await self._plane.greeting(wants_key))
+        except SekishoError as error:
+            await send_whole(send, 503, msgspec.json.encode({"error": {"message": error.message}}), JSON)
+        else:
+            await send_whole(send, 200, body, JSON)
+        self._is_wanted.set()
+
     async def _snapshot(self, scope: "Scope", send: "Send") -> None:
         asked = parse_qs(scope["query_string"].decode("latin-1"))
         try:
@@ -515,8 +554,9 @@ class PromptApp:
         except (KeyError, ValueError):
             await send_whole(send, 400, b"")
             return
-        delivery = await self._distribution.ask(process, after)
-        confirmed_us = self._distribution.confirmed_us
+        distribution = self._plane.distribution
+        delivery = await distribution.ask(process, after)
+        confirmed_us = distribution.confirmed_us
         headers = [] if confirmed_us is None else [(CONFIRMED, b"%d" % confirmed_us)]
         if delivery is None:
             await send({"type": "http.response.start", "status": 204, "headers": headers})

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from sekisho.errors import StoreUnavailable
 from sekisho.store.sql.engine import Database
+from sekisho.store.sql.fresh import build
 from sekisho.store.sql.tables import installation
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ async def migrate(database: Database) -> None:
         if not database.is_sqlite:
             await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'"))
             await connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        elif not await connection.run_sync(lambda one: sa.inspect(one).get_table_names()):
+            await connection.run_sync(build, HEAD)
+            return
         await connection.run_sync(_upgrade)
 
 
@@ -46,7 +50,9 @@ def alembic_config() -> "Config":
 
 def oldest_code(scripts: "ScriptDirectory", since: str | None) -> str:
     """The lowest HEAD of code that can use the newest schema, by what the migrations after `since` say."""
-    revisions = [script for script in scripts.walk_revisions() if since is None or script.revision > since]
+    if since is None:  # it is new: nobody uses it yet
+        return HEAD
+    revisions = [script for script in scripts.walk_revisions() if script.revision > since]
     return max((getattr(script.module, "oldest_code", script.revision) for script in revisions), default=HEAD)
 
 
