@@ -25,6 +25,7 @@ from sekisho.access.anchor import Anchor
 from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import POLL_S, Distribution, write_snapshot
 from sekisho.access.grants import GrantRegister
+from sekisho.access.hand_over import HandOverRegister
 from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
 from sekisho.access.register import KeyDraft, KeyRegister
 from sekisho.access.replicas import Replica
@@ -295,13 +296,17 @@ class ControlPlane:
         from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
+        from sekisho.store.sql.hand_over import SqlHandOvers  # noqa: PLC0415
         from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
         from sekisho.web.admin.services import Services  # noqa: PLC0415  the web is imported after the snapshot
 
         rules = RuleRegister(self._rules, ORG_ID, self._clock, self)
+        keys = KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self)
+        tokens = TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock)
+        hand_overs = SqlHandOvers(self._database)
         return Services(
             org_id=ORG_ID,
-            keys=KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self),
+            keys=keys,
             rules=rules,
             teams=TeamRegister(self._organisation, ORG_ID, self._clock, self),
             users=UserRegister(self._organisation, ORG_ID, self._clock, self),
@@ -321,7 +326,8 @@ class ControlPlane:
             bounds=SqlBounds(self._database, self._names),
             sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
             grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
-            tokens=TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock),
+            tokens=tokens,
+            hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
             distribution=self.distribution,
             models=lambda: self._models,
             health=self.health,
@@ -396,6 +402,7 @@ class ControlPlane:
                 budgets=effective.budgets,
                 limits=effective.limits,
                 leads=effective.leads,
+                policies=effective.policies,
             )
             write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
