@@ -45,6 +45,7 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
         raise
     call.trail.is_opened = True
     try:
+        await gate.journal.committed()
         if gate.clock.monotonic_us() - call.trail.asked_us > gate.counters.admission_valid_us:
             raise StoreUnavailable("The call could not be recorded in time. Try again.")
         reply = await next(admitted)
