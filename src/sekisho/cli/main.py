@@ -59,6 +59,11 @@ _COMMANDS = {
         "events",
         say("Show which thresholds budgets have reached.", "予算がしきい値に達した記録を表示します。"),
     ),
+    "health": (
+        "sekisho.cli.health",
+        "health",
+        say("Show the processes and how they are.", "プロセスとその状態を表示します。"),
+    ),
     "audit": ("sekisho.cli.audit", "app", ""),
     "plan": (
         "sekisho.cli.organisation",
