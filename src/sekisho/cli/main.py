@@ -40,6 +40,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "tag": ("sekisho.cli.tags", "app", ""),
     "budget": ("sekisho.cli.budgets", "app", ""),
     "limit": ("sekisho.cli.limits", "app", ""),
+    "policy": ("sekisho.cli.policies", "app", ""),
     "spend": (
         "sekisho.cli.spend",
         "spend",
@@ -60,6 +61,11 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "sekisho.cli.events",
         "events",
         say("Show which thresholds budgets have reached.", "予算がしきい値に達した記録を表示します。"),
+    ),
+    "health": (
+        "sekisho.cli.health",
+        "health",
+        say("Show the processes and how they are.", "プロセスとその状態を表示します。"),
     ),
     "audit": ("sekisho.cli.audit", "app", ""),
     "role": ("sekisho.cli.roles", "app", ""),

@@ -78,7 +78,7 @@ def test_nouns_and_verbs_are_the_same_everywhere_and_each_command_speaks_json() 
 
 @pytest.mark.parametrize(
     ("typed", "offered"),
-    [("sekisho bud", "budget"), ("sekisho budget cre", "create"), ("sekisho budget create --win", "--window")],
+    [("sekisho bud", "budget"), ("sekisho budget cred", "credit"), ("sekisho budget create --win", "--window")],
 )
 def test_a_shell_completes_commands_and_options(typed: str, offered: str) -> None:
     position = str(len(typed.split()) - 1)
