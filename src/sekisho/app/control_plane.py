@@ -318,7 +318,12 @@ class ControlPlane:
             tags=TagRegister(self._organisation, ORG_ID, self._clock, self),
             templates=TemplateRegister(self._rules, rules, ORG_ID, self._clock, self, self._settings.time_zone),
             declarations=DeclarationRegister(
-                SqlDeclarations(self._database), ORG_ID, self._clock, self, self._settings.time_zone, self._public_name
+                SqlDeclarations(self._database),
+                ORG_ID,
+                self._clock,
+                self,
+                self._settings.time_zone,
+                lambda: self._models,
             ),
             answers=SqlAnswers(self._database),
             audit=self._audit,
@@ -370,11 +375,6 @@ class ControlPlane:
     async def note_audit_head(self) -> None:
         """Note it now; what is wrong with the log, if anything, shows in `health`."""
         await self._anchor.note(ORG_ID)
-
-    def _public_name(self, name: str) -> str:
-        """The public name of a model on offer, by it or by an alias; "" if there is none."""
-        found = (model.name for model in self._models if name == model.name or name in model.aliases)
-        return next(found, "")
 
     async def greeting(self, alias: str) -> dict[str, object]:
         """What somebody who has started Sekisho is told: whether there are keys, the path that opens the console once,
