@@ -279,6 +279,9 @@ class _Nowhere:
     def append(self, record: Record) -> JournalPosition:
         raise AssertionError("nothing is recorded")
 
+    async def committed(self) -> None:
+        raise AssertionError("nothing is recorded")
+
     async def open(
         self,
         deployment: Deployment,
