@@ -21,7 +21,8 @@ SekishoError
 
 Each class says the HTTP status on model routes, the code a program reads, and whether trying again may help.
 `message` is safe to show to the caller; the cause stays in `__cause__`. When a provider answered, `upstream_status`,
-`upstream_request_id` and `upstream_message` say what, for the journal and the operator only.
+`upstream_request_id` and `upstream_message` say what, for the journal and the operator only. `may_be_billed`: the
+provider may have worked on the call although nothing came of it.
 """
 
 from typing import ClassVar
@@ -44,6 +45,7 @@ class SekishoError(Exception):
         self.upstream_status = 0
         self.upstream_request_id = ""
         self.upstream_message = ""
+        self.may_be_billed = False
         super().__init__(self.message)
 
 

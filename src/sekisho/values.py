@@ -262,7 +262,9 @@ class CredentialSource(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """All that the call plane needs to decide, as of `epoch`. Made by the control plane, replaced whole."""
+    """All that the call plane needs to decide, as of `epoch`. Made by the control plane, replaced whole.
+
+    `leads`: by team, the names of those who may be asked for more."""
 
     epoch: int
     org_id: str
@@ -271,6 +273,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     simulated: bool = False
     budgets: tuple[Budget, ...] = ()
     limits: tuple[RateLimit, ...] = ()
+    leads: dict[str, tuple[str, ...]] = {}
 
 
 Credential = AwsCredential | BearerCredential

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from sekisho.access.distribution import read_snapshot
 from sekisho.app.alerts import Alerts
+from sekisho.app.control_plane import snapshot_path
 from sekisho.ledger.journal import Caller, Opened
 from sekisho.ledger.journal_files import JournalWriter
 from tests.acceptance.control_plane import Running, running_control_plane
@@ -134,3 +136,13 @@ async def test_what_a_budget_did_to_a_call_is_in_its_row(running: Running) -> No
     found = (await running.operator.get("/admin/v1/calls")).json()["calls"]
     did = [(one["model"], one["asked_model"], one["clamped_tokens"], one["delayed_ms"]) for one in found]
     assert sorted(did) == [("small", "", 0, 0), ("small", "large", 2_048, 50)]
+
+
+async def test_the_leads_of_a_team_are_known_to_the_calls_by_name(running: Running) -> None:
+    await make(running, "/admin/v1/users", id="u-1", alias="Alice")
+    await make(running, "/admin/v1/users", id="u-2", alias="Bob")
+    await make(running, "/admin/v1/teams", id="red")
+    for user_id, role in (("u-1", "lead"), ("u-2", "member")):
+        await make(running, "/admin/v1/teams/red/members", user_id=user_id, role=role)
+    snapshot = read_snapshot(snapshot_path(running.home))
+    assert snapshot is not None and snapshot.leads == {"red": ("Alice",)}

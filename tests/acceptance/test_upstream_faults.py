@@ -147,9 +147,7 @@ def check_bound(plane: CallPlane) -> None:
 
 GARBAGE = {
     "an exception first": stream_of(exception_frame("internalServerException", {"message": "Try again."})),
-    "a stop before it begins": stream_of(),
     "a broken prelude": stream_of(b"\xff" * 64),
-    "no chunk where one was announced": says(HEAD, b"zz\r\nxx"),
     "a head that is none": says(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
     "a head that never ends": says(b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 200_000),
     "a connection cut before the head": says(then="reset"),
@@ -169,6 +167,24 @@ async def test_a_stream_that_fails_before_it_begins_is_an_http_error_and_free(
         assert got.status_code in (502, 503) and got.json()["error"]["message"]
         assert "Traceback" not in got.text
         assert (only(plane).status, only(plane).cost_nanousd, only(plane).is_metered) == ("failed", 0, True)
+
+
+SILENT = {
+    "a stop before it begins": stream_of(),
+    "no chunk where one was announced": says(HEAD, b"zz\r\nxx"),
+    "a reset behind the head": says(HEAD, then="reset"),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("fault", SILENT)
+async def test_a_call_that_was_taken_on_and_never_answered_may_be_billed(
+    limits: Limits, tmp_path: Path, door: str, fault: str
+) -> None:
+    async with over(SILENT[fault], limits, tmp_path) as (plane, _):
+        got = await post(plane, door, stream=True)
+        assert got.status_code == 502 and got.json()["error"]["message"]
+        check_bound(plane)
 
 
 BROKEN = {
@@ -307,13 +323,14 @@ class TestImpatientGate:
 
     @pytest.mark.parametrize("stream", (False, True))
     @pytest.mark.parametrize("door", DOORS)
-    async def test_silence_before_the_first_byte_is_a_timeout_and_free(
+    async def test_silence_before_the_first_byte_is_a_timeout_and_may_be_billed(
         self, limits: Limits, tmp_path: Path, door: str, stream: bool
     ) -> None:
         async with over(says(then="silence"), limits, tmp_path) as (plane, _):
             got = await post(plane, door, stream=stream)
             assert got.status_code == 504 and got.json()["error"]["message"]
-            assert (only(plane).error, only(plane).cost_nanousd) == ("upstream_timeout", 0)
+            assert only(plane).error == "upstream_timeout"
+            check_bound(plane)
 
     @pytest.mark.parametrize("door", DOORS)
     async def test_silence_in_the_middle_ends_the_stream_with_an_error_at_the_bound(

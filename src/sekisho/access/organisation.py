@@ -114,9 +114,16 @@ class OrganisationStore(Protocol):
     async def find_team(self, org_id: str, team_id: str) -> Team | None: ...
 
     async def list_teams(
-        self, org_id: str, *, limit: int, after: str = "", alias: str = "", user_id: str = ""
+        self,
+        org_id: str,
+        *,
+        limit: int,
+        after: str = "",
+        alias: str = "",
+        user_id: str = "",
+        among: frozenset[str] | None = None,
     ) -> list[Team]:
-        """Teams by id, behind the id `after`; of a user only those with that member."""
+        """Teams by id, behind the id `after`; of a user only those with that member. `among`: only these."""
         ...
 
     async def put_members(self, members: tuple[Member, ...]) -> None:
@@ -142,9 +149,16 @@ class OrganisationStore(Protocol):
     async def find_user(self, org_id: str, user_id: str) -> User | None: ...
 
     async def list_users(
-        self, org_id: str, *, limit: int, after: str = "", email: str = "", kind: str = ""
+        self,
+        org_id: str,
+        *,
+        limit: int,
+        after: str = "",
+        email: str = "",
+        kind: str = "",
+        among: frozenset[str] | None = None,
     ) -> list[User]:
-        """Users by id, behind the id `after`."""
+        """Users by id, behind the id `after`. `among`: only these."""
         ...
 
     async def put_tag(self, tag: Tag, by: str, *, is_new: bool) -> None:

@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from sekisho.access.keys import KEY_PREFIX, digest, generate_key, until_rotated
 from sekisho.access.publishing import Publisher
+from sekisho.access.roles import EVERYTHING, Sight
 from sekisho.access.rules import NO_RULES, RuleWrite, StoredRule
 from sekisho.clock import Clock, id_text, new_id
 from sekisho.errors import BadRequest, NotFound, StoreUnavailable
@@ -115,12 +116,13 @@ class Rotation(msgspec.Struct, frozen=True):
 
 
 class KeyFilter(msgspec.Struct, frozen=True):
-    """Which keys; an empty field means any."""
+    """Which keys; an empty field means any. `sight`: only those of these teams and of this user."""
 
     alias: str = ""
     user_id: str = ""
     team_id: str = ""
     digest: bytes = b""
+    sight: Sight = EVERYTHING
 
 
 ANY_KEY = KeyFilter()

@@ -17,13 +17,14 @@ NO_MODELS = ("",)  # an empty list would mean all; no model has this name
 
 
 class Effective(msgspec.Struct, frozen=True):
-    """What the store has in use, as of `epoch`."""
+    """What the store has in use, as of `epoch`. `leads`: by team, the names of those who lead it."""
 
     epoch: int
     keys: tuple[VirtualKey, ...]
     teams: tuple[Team, ...] = ()
     budgets: tuple[Budget, ...] = ()
     limits: tuple[RateLimit, ...] = ()
+    leads: dict[str, tuple[str, ...]] = {}
 
 
 def resolve_keys(keys: Iterable[VirtualKey], teams: Iterable[Team], models: Sequence[Model]) -> tuple[VirtualKey, ...]:

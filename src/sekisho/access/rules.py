@@ -12,6 +12,7 @@ import msgspec
 
 from sekisho.access.money import MOST_NANOUSD
 from sekisho.access.publishing import Publisher
+from sekisho.access.roles import EVERYTHING, Sight
 from sekisho.clock import Clock, id_text, new_id
 from sekisho.errors import BadRequest, NotFound
 from sekisho.values import Budget, RateLimit, Scope
@@ -43,11 +44,12 @@ class StoredRule(msgspec.Struct, frozen=True):
 
 
 class RuleFilter(msgspec.Struct, frozen=True):
-    """Which rules; what is empty means any."""
+    """Which rules; what is empty means any. `sight`: only those of these teams, of all in them, and of this user."""
 
     scope_kind: str = ""
     scope_id: str = ""
     template_id: str = ""
+    sight: Sight = EVERYTHING
 
 
 ANY_RULE = RuleFilter()

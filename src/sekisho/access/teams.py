@@ -79,9 +79,19 @@ class TeamRegister:
             raise NotFound("There is no such team.")
         return found
 
-    async def list(self, *, limit: int = 50, after: str = "", alias: str = "", user_id: str = "") -> list[Team]:
-        """Teams, by id."""
-        return await self._store.list_teams(self._org_id, limit=limit, after=after, alias=alias, user_id=user_id)
+    async def list(
+        self,
+        *,
+        limit: int = 50,
+        after: str = "",
+        alias: str = "",
+        user_id: str = "",
+        among: frozenset[str] | None = None,
+    ) -> list[Team]:
+        """Teams, by id. `among`: only these."""
+        return await self._store.list_teams(
+            self._org_id, limit=limit, after=after, alias=alias, user_id=user_id, among=among
+        )
 
     async def put_members(self, team_id: str, roles: Mapping[str, Role], by: str) -> None:
         """Make users members, or give members another role. Raises NotFound, BadRequest, StoreUnavailable."""

@@ -74,9 +74,17 @@ class UserRegister:
             raise NotFound("There is no such user.")
         return found
 
-    async def list(self, *, limit: int = 50, after: str = "", email: str = "", kind: str = "") -> list[User]:
-        """Users, by id."""
-        return await self._store.list_users(self._org_id, limit=limit, after=after, email=email, kind=kind)
+    async def list(
+        self,
+        *,
+        limit: int = 50,
+        after: str = "",
+        email: str = "",
+        kind: str = "",
+        among: frozenset[str] | None = None,
+    ) -> list[User]:
+        """Users, by id. `among`: only these."""
+        return await self._store.list_users(self._org_id, limit=limit, after=after, email=email, kind=kind, among=among)
 
 
 def _check(change: UserChange) -> None:

@@ -314,6 +314,7 @@ class ControlPlane:
                 simulated=self._settings.simulated,
                 budgets=effective.budgets,
                 limits=effective.limits,
+                leads=effective.leads,
             )
             write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))

@@ -7,7 +7,7 @@ waits.
 from msgspec.structs import replace
 
 from sekisho.access.keys import may_use
-from sekisho.calls.budgeting import language_of, step_refusal
+from sekisho.calls.budgeting import audience_of, step_refusal
 from sekisho.calls.call import Call
 from sekisho.calls.ceiling import ceiling_nanousd, measure
 from sekisho.calls.gate import Gate
@@ -33,7 +33,7 @@ async def act(gate: Gate, call: Call, due: Due) -> tuple[Call, int]:
     steps = [(passed, step) for passed in due.passed for step in passed.due()]
     for passed, step in steps:
         if step.action == "refuse" and passed.budget.is_hard:
-            raise step_refusal(passed, step, language_of(gate, call))
+            raise step_refusal(passed, step, audience_of(gate, call))
     downs = [step for _, step in steps if step.action == "step_down"]
     for step in sorted(downs, key=lambda step: step.at_percent, reverse=True):
         stepped = _step_down(gate, call, step.model)

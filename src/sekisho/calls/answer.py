@@ -63,9 +63,13 @@ class Answer:
         """
         parts = []
         while not (self._translation.has_started or self._translation.is_complete):
-            data = await self._response.next(self._time_left_s(self._limits.first_byte_timeout_s))
-            if not data:
-                raise UpstreamUnavailable("The model provider ended its answer before it began.")
+            try:
+                data = await self._response.next(self._time_left_s(self._limits.first_byte_timeout_s))
+                if not data:
+                    raise UpstreamUnavailable("The model provider ended its answer before it began.")
+            except UpstreamUnavailable as error:  # it had taken the call on, and did not say that it failed
+                error.may_be_billed = True
+                raise
             parts.append(self._translation.feed(data))
             if self._translation.failed and not self._translation.has_started:
                 raise self._translation.failed

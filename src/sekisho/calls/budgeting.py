@@ -8,6 +8,8 @@ from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.errors import BudgetExceeded, RateLimited, SekishoError, StoreUnavailable
@@ -15,6 +17,8 @@ from sekisho.ledger.counters import NoRoom, NotLoaded, Passed, TooFast
 from sekisho.values import Budget, BudgetStep, Language, Scope, ScopeKind, VirtualKey
 
 _OWN: tuple[ScopeKind, ...] = ("key", "user", "member")
+_LED: tuple[ScopeKind, ...] = ("team", "member", "key")
+_MOST_NAMES = 3
 _EN_SCOPES: dict[ScopeKind, str] = {
     "org": "the organisation's budget",
     "team": "your team's budget",
@@ -51,6 +55,13 @@ _EN_LIMITS = {"requests": "calls per minute", "tokens": "volume per minute", "pa
 _JA_LIMITS = {"requests": "毎分のコール数", "tokens": "毎分の処理量", "parallel": "同時コール数"}
 
 
+class Audience(msgspec.Struct, frozen=True):
+    """Who is spoken to. `leads`: the names of those who lead the caller's team."""
+
+    language: Language
+    leads: tuple[str, ...] = ()
+
+
 def scopes_of(key: VirtualKey) -> tuple[Scope, ...]:
     """Everything whose money and rate a call with this key uses."""
     scopes = [Scope("org", key.org_id), Scope("key", key.id)]
@@ -64,41 +75,43 @@ def scopes_of(key: VirtualKey) -> tuple[Scope, ...]:
     return tuple(scopes)
 
 
-def refusal(verdict: NoRoom | TooFast | NotLoaded, language: Language) -> SekishoError:
+def refusal(verdict: NoRoom | TooFast | NotLoaded, to: Audience) -> SekishoError:
     """The error a refused call ends with."""
     match verdict:
         case NoRoom():
-            return BudgetExceeded(_no_room(verdict, language))
+            return BudgetExceeded(_no_room(verdict, to))
         case TooFast():
-            return RateLimited(_too_fast(verdict, language), retry_after_s=verdict.retry_after_s)
+            return RateLimited(_too_fast(verdict, to.language), retry_after_s=verdict.retry_after_s)
         case NotLoaded():
             return StoreUnavailable(
                 "Sekisho is reading what has been spent so far. Try again."
-                if language == "en"
+                if to.language == "en"
                 else "これまでの使用額を読み込んでいます。もう一度お試しください。"
             )
 
 
-def step_refusal(passed: Passed, step: BudgetStep, language: Language) -> SekishoError:
+def step_refusal(passed: Passed, step: BudgetStep, to: Audience) -> SekishoError:
     """The error for a call that a step of a budget refuses."""
-    scope, reset, ask = _about(passed.budget, passed.resets_at, language)
-    if language == "ja":
+    scope, reset, ask = _about(passed.budget, passed.resets_at, to)
+    if to.language == "ja":
         return BudgetExceeded(f"{scope}の {step.at_percent}% を使用したため、このコールは送信されません。{reset}{ask}")
     return BudgetExceeded(f"{step.at_percent}% of {scope} is spent, from where on calls are refused. {reset} {ask}")
 
 
-def ending_words(verdict: NoRoom, language: Language) -> str:
+def ending_words(verdict: NoRoom, to: Audience) -> str:
     """What an answer says at its end that had to be made shorter than was asked, to fit into a budget."""
-    scope, reset, ask = _about(verdict.budget, verdict.resets_at, language)
-    if language == "ja":
+    scope, reset, ask = _about(verdict.budget, verdict.resets_at, to)
+    if to.language == "ja":
         return f"[Sekisho] {scope}の残りを使い切るため、回答をここで終えました。{reset}{ask}"
     return f"[Sekisho] The answer ends here: it has used what was left of {scope}. {reset} {ask}"
 
 
-def language_of(gate: Gate, call: Call) -> Language:
-    """The language to speak to this caller in: the one its request prefers, else the gateway's."""
+def audience_of(gate: Gate, call: Call) -> Audience:
+    """Who is spoken to: in the language that the request prefers, else the gateway's."""
     header = call.headers.get(b"accept-language")
-    return (_preferred(header) if header else None) or gate.language
+    snapshot = gate.registry.snapshot
+    leads = snapshot.leads.get(call.known_key.team_id, ()) if snapshot else ()
+    return Audience((_preferred(header) if header else None) or gate.language, leads[:_MOST_NAMES])
 
 
 @lru_cache(maxsize=256)
@@ -118,18 +131,18 @@ def _preferred(header: bytes) -> Language | None:
     return best
 
 
-def _no_room(verdict: NoRoom, language: Language) -> str:
+def _no_room(verdict: NoRoom, to: Audience) -> str:
     budget = verdict.budget
-    own = _own_figures(verdict, language) if budget.scope.kind in _OWN else ""
-    scope, reset, ask = _about(verdict.budget, verdict.resets_at, language)
-    if language == "ja":
+    own = _own_figures(verdict, to.language) if budget.scope.kind in _OWN else ""
+    scope, reset, ask = _about(verdict.budget, verdict.resets_at, to)
+    if to.language == "ja":
         return f"{scope}に、このコールの分の残りがありません。{own}{reset}{ask}"
     return f"No room for this call in {scope}. {own}{reset} {ask}"
 
 
-def _about(budget: Budget, resets_at: int | None, language: Language) -> tuple[str, str, str]:
+def _about(budget: Budget, resets_at: int | None, to: Audience) -> tuple[str, str, str]:
     """Which budget, when it resets, whom to ask."""
-    return _scope_of(budget, language), _reset_of(budget, resets_at, language), _ask(budget, language)
+    return _scope_of(budget, to.language), _reset_of(budget, resets_at, to.language), _ask(budget, to)
 
 
 def _scope_of(budget: Budget, language: Language) -> str:
@@ -147,10 +160,13 @@ def _reset_of(budget: Budget, resets_at: int | None, language: Language) -> str:
     return f"It resets at {when}." if when else "It does not reset by itself."
 
 
-def _ask(budget: Budget, language: Language) -> str:
-    if language == "ja":
-        return f"増額は{_JA_ASK[budget.scope.kind]}に頼んでください。"
-    return f"To raise it, ask {_EN_ASK[budget.scope.kind]}."
+def _ask(budget: Budget, to: Audience) -> str:
+    kind = budget.scope.kind
+    if to.language == "ja":
+        names = f"（{'、'.join(to.leads)}）" if to.leads and kind in _LED else ""
+        return f"増額は{_JA_ASK[kind]}{names}に頼んでください。"
+    names = f" ({', '.join(to.leads)})" if to.leads and kind in _LED else ""
+    return f"To raise it, ask {_EN_ASK[kind]}{names}."
 
 
 def _own_figures(verdict: NoRoom, language: Language) -> str:

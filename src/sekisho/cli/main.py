@@ -77,6 +77,19 @@ _COMMANDS = {
         "export",
         say("Write the organisation as a file.", "組織をファイルに書き出します。"),
     ),
+    "backup": (
+        "sekisho.cli.backup",
+        "backup",
+        say(
+            "Write everything to one file, also while Sekisho is serving.",
+            "すべてのデータを 1 つのファイルに書き出します。稼働中でも使えます。",
+        ),
+    ),
+    "restore": (
+        "sekisho.cli.backup",
+        "restore",
+        say("Make a new home from a backup.", "バックアップから新しいデータフォルダーを作ります。"),
+    ),
     "console": (
         "sekisho.cli.console",
         "console",

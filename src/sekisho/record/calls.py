@@ -73,8 +73,18 @@ class AttemptRow(msgspec.Struct, frozen=True):
     upstream_request_id: str
 
 
+class Part(msgspec.Struct, frozen=True):
+    """Calls of these teams, and of this user."""
+
+    team_ids: tuple[str, ...] = ()
+    user_id: str = ""
+
+
 class CallFilter(msgspec.Struct, frozen=True):
-    """Which calls; an empty field means any. `since` <= start of the call < `until`. `is_ended`: not those running."""
+    """Which calls; an empty field means any. `since` <= start of the call < `until`. `is_ended`: not those running.
+
+    `part`: only of this part of the organisation.
+    """
 
     key_id: str = ""
     user_id: str = ""
@@ -84,6 +94,7 @@ class CallFilter(msgspec.Struct, frozen=True):
     since: int | None = None
     until: int | None = None
     is_ended: bool = False
+    part: Part | None = None
 
 
 ANY_CALL = CallFilter()

@@ -416,10 +416,12 @@ class Http1Client:
                 self._sweep_timer = loop.call_later(self._sweep_s, self._sweep)
             try:
                 await answer._head(now_s + first_byte_timeout_s)
-            except UpstreamTimeout:
+            except UpstreamTimeout as error:
+                error.may_be_billed = True
                 raise
-            except UpstreamUnavailable:
+            except UpstreamUnavailable as error:
                 if is_new or not connection.lost_a_race(loop.time()):
+                    error.may_be_billed = loop.time() - now_s >= _KEEP_ALIVE_RACE_S
                     raise
                 connection = None
             else:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from sekisho.calls.acting import act, remeasured
 from sekisho.calls.answer import Answer
-from sekisho.calls.budgeting import ending_words, language_of, refusal, scopes_of
+from sekisho.calls.budgeting import audience_of, ending_words, refusal, scopes_of
 from sekisho.calls.call import AttemptNote, Call, Trail
 from sekisho.calls.ceiling import ceiling_nanousd, counted, least_output_tokens, measure, shortened, tokenizer_of
 from sekisho.calls.gate import Gate, Outcome
@@ -75,7 +75,7 @@ async def _admitted(gate: Gate, call: Call) -> tuple[Call, Opened]:
             break
         call = smaller
     assert not isinstance(verdict, Admitted | Due)
-    raise refusal(verdict, language_of(gate, call))
+    raise refusal(verdict, audience_of(gate, call))
 
 
 async def _smaller(gate: Gate, call: Call, verdict: NoRoom) -> Call | None:
@@ -91,7 +91,7 @@ async def _smaller(gate: Gate, call: Call, verdict: NoRoom) -> Call | None:
     shorter = shortened(gate, call, call.prompt, room)
     if shorter is None:
         return None
-    return replace(_bounded(gate, shorter, 1), ending=ending_words(verdict, language_of(gate, call)))
+    return replace(_bounded(gate, shorter, 1), ending=ending_words(verdict, audience_of(gate, call)))
 
 
 async def _counted(gate: Gate, call: Call, room_nanousd: int) -> Call:

@@ -22,7 +22,8 @@ async def send(gate: Gate, call: Call, next: Next) -> Reply:
     except Exception as cause:  # also a fault of ours: what it cost must be known
         error = cause if isinstance(cause, SekishoError) else Internal()
         # what began to answer may be billed; a whole answer has begun when its head is here
-        note.is_metered = not (shaped.translation.has_started or (note.status == 200 and not call.stream))
+        has_begun = shaped.translation.has_started or shaped.translation.usage is not None
+        note.is_metered = not (has_begun or error.may_be_billed or (note.status == 200 and not call.stream))
         note.error = error.code
         note.ended_us = gate.clock.monotonic_us()
         note.status = note.status or error.upstream_status

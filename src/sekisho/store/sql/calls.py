@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow
+from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow, Part
 from sekisho.store.sql.attempts import NAMED_IN_ATTEMPT, row_in_call
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
@@ -91,9 +91,18 @@ class SqlCalls:
             "status": where.status,
         }
         conditions = await self._conditions(connection, org_id, wanted)
+        if where.part is not None:
+            conditions.append(await self._in_part(connection, where.part))
         rows = (await connection.execute(query.where(*conditions))).mappings().all()
         texts = await self._names.texts(connection, {row[column] for row in rows for column in NAMED})
         return [_call_row(row, texts) for row in rows]
+
+    async def _in_part(self, connection: AsyncConnection, part: Part) -> sa.ColumnElement[bool]:
+        """Whether a call is of one of these teams, or of this user."""
+        known = await self._names.known(connection, (*part.team_ids, part.user_id))
+        teams = [known[team_id] for team_id in part.team_ids if team_id and team_id in known]
+        own = call.c.user == known[part.user_id] if part.user_id and part.user_id in known else sa.false()
+        return sa.or_(call.c.team.in_(teams), own)
 
     async def _conditions(
         self, connection: AsyncConnection, org_id: str, wanted: dict[str, str]

@@ -1,13 +1,14 @@
 """Everything in the database that a snapshot is made of, in one consistent read."""
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.access.resolution import Effective
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.keys import read_keys
 from sekisho.store.sql.organisation import read_teams
 from sekisho.store.sql.rules import read_budgets, read_limits
-from sekisho.store.sql.tables import counter
+from sekisho.store.sql.tables import counter, person, team_member
 
 
 class SqlEffective:
@@ -26,4 +27,19 @@ class SqlEffective:
                 teams=await read_teams(connection, org_id),
                 budgets=await read_budgets(connection, org_id),
                 limits=await read_limits(connection, org_id),
+                leads=await _read_leads(connection, org_id),
             )
+
+
+async def _read_leads(connection: AsyncConnection, org_id: str) -> dict[str, tuple[str, ...]]:
+    """By team, the names of those who lead it."""
+    query = (
+        sa.select(team_member.c.team_id, person.c.alias, person.c.id)
+        .join(person, (person.c.org_id == team_member.c.org_id) & (person.c.id == team_member.c.user_id))
+        .where(team_member.c.org_id == org_id, team_member.c.role == "lead", person.c.deleted_at.is_(None))
+        .order_by(team_member.c.team_id, team_member.c.user_id)
+    )
+    leads: dict[str, tuple[str, ...]] = {}
+    for team_id, alias, user_id in await connection.execute(query):
+        leads[team_id] = (*leads.get(team_id, ()), (alias or user_id)[:60])
+    return leads

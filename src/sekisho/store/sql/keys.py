@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.access.audit import AuditEvent
 from sekisho.access.register import KeyChange, KeyFilter, KeyLabel, Rotation, StoredKey
+from sekisho.access.roles import Sight
 from sekisho.access.rules import NO_RULES, RuleWrite, StoredRule
 from sekisho.errors import BadRequest, NotFound
 from sekisho.store.sql.audit import record_all
@@ -203,8 +204,16 @@ def _update(org_id: str, key_id: str) -> sa.Update:
 
 
 def _filtered(query: sa.Select[Any], where: KeyFilter) -> sa.Select[Any]:
-    wanted = msgspec.structs.asdict(where)
-    return query.where(*(virtual_key.c[column] == value for column, value in wanted.items() if value))
+    columns = virtual_key.c
+    wanted = {"alias": where.alias, "user_id": where.user_id, "team_id": where.team_id, "digest": where.digest}
+    query = query.where(*(columns[name] == value for name, value in wanted.items() if value))
+    return query if where.sight.is_all else query.where(in_sight(where.sight))
+
+
+def in_sight(sight: Sight) -> sa.ColumnElement[bool]:
+    """Whether a key belongs to one of these teams, or to this user."""
+    own = virtual_key.c.user_id == sight.user_id if sight.user_id else sa.false()
+    return sa.or_(virtual_key.c.team_id.in_(sight.team_ids), own)
 
 
 def _stored(row: sa.RowMapping) -> StoredKey:

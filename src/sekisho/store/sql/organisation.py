@@ -80,10 +80,19 @@ class SqlOrganisation:
             return _team(row) if row else None
 
     async def list_teams(
-        self, org_id: str, *, limit: int, after: str = "", alias: str = "", user_id: str = ""
+        self,
+        org_id: str,
+        *,
+        limit: int,
+        after: str = "",
+        alias: str = "",
+        user_id: str = "",
+        among: frozenset[str] | None = None,
     ) -> list[Team]:
         """Teams, by id."""
         query = sa.select(team).where(team.c.org_id == org_id, team.c.deleted_at.is_(None), team.c.id > after)
+        if among is not None:
+            query = query.where(team.c.id.in_(among))
         if alias:
             query = query.where(team.c.alias == alias)
         if user_id:
@@ -171,10 +180,19 @@ class SqlOrganisation:
             return _user(row) if row else None
 
     async def list_users(
-        self, org_id: str, *, limit: int, after: str = "", email: str = "", kind: str = ""
+        self,
+        org_id: str,
+        *,
+        limit: int,
+        after: str = "",
+        email: str = "",
+        kind: str = "",
+        among: frozenset[str] | None = None,
     ) -> list[User]:
         """Users, by id."""
         query = sa.select(person).where(person.c.org_id == org_id, person.c.deleted_at.is_(None), person.c.id > after)
+        if among is not None:
+            query = query.where(person.c.id.in_(among))
         if email:
             query = query.where(person.c.email == email)
         if kind:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.access.allocation import excess_nanousd, parents
 from sekisho.access.audit import AuditEvent
 from sekisho.access.money import MOST_NANOUSD, usd_text
+from sekisho.access.roles import Sight
 from sekisho.access.rules import Credit, RuleChange, RuleFilter, RuleKind, RuleWrite, StoredRule
 from sekisho.access.templates import Template
 from sekisho.access.terms import Terms
@@ -100,8 +101,10 @@ class SqlRules:
         """Rules in use, newest first."""
         table = _TABLES[kind]
         query = _live(kind, org_id).order_by(table.c.id.desc()).limit(limit)
-        wanted = msgspec.structs.asdict(where)
+        wanted = {"scope_kind": where.scope_kind, "scope_id": where.scope_id, "template_id": where.template_id}
         query = query.where(*(table.c[column] == value for column, value in wanted.items() if value))
+        if not where.sight.is_all:
+            query = query.where(_in_sight(table, org_id, where.sight))
         if after:
             query = query.where(table.c.id < after)
         async with self._database.read() as connection:
@@ -200,6 +203,23 @@ async def read_limits(connection: AsyncConnection, org_id: str) -> tuple[RateLim
     """All limits in use, as a snapshot has them."""
     found = await _read(connection, "limit", _live("limit", org_id).order_by(rate_limit.c.id))
     return tuple(stored.rule for stored in found if isinstance(stored.rule, RateLimit))
+
+
+def _in_sight(table: sa.Table, org_id: str, sight: Sight) -> sa.ColumnElement[bool]:
+    """Whether a rule is of one of these teams, of a member or a key of them, or of this user."""
+    keys, members = virtual_key.c, team_member.c
+    scope = sa.select(members.team_id + "/" + members.user_id).where(members.org_id == org_id)
+    own_keys = sa.select(keys.id).where(keys.org_id == org_id)
+    mine = sight.user_id if sight.user_id else None
+    of_member = sa.or_(members.team_id.in_(sight.team_ids), members.user_id == mine)
+    of_key = sa.or_(keys.team_id.in_(sight.team_ids), keys.user_id == mine)
+    of = {
+        "team": table.c.scope_id.in_(sight.team_ids),
+        "user": table.c.scope_id == mine,
+        "member": table.c.scope_id.in_(scope.where(of_member)),
+        "key": table.c.scope_id.in_(own_keys.where(of_key)),
+    }
+    return sa.or_(*((table.c.scope_kind == kind) & condition for kind, condition in of.items()))
 
 
 async def read_rules(connection: AsyncConnection, org_id: str) -> tuple[StoredRule, ...]:

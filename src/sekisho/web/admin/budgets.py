@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 
 from sekisho.access.money import parse_usd
-from sekisho.access.roles import Principal
+from sekisho.access.roles import Permission, Principal
 from sekisho.access.rules import Credit, RuleChange, RuleFilter, RuleWrite, StoredRule
 from sekisho.access.steps import checked_steps
 from sekisho.ledger.windows import span_at
@@ -15,6 +15,7 @@ from sekisho.values import END_OF_TIME, Budget
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.idempotency import idempotent_router
 from sekisho.web.admin.litellm_fields import parse_expiry, public_name
+from sekisho.web.admin.rights import Rights, shown_by
 from sekisho.web.admin.scopes import ScopeFields, WindowFields, render_money, render_scope, render_window
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.thresholds import Thresholds, render_thresholds, with_thresholds
@@ -101,9 +102,10 @@ class BudgetPage(BaseModel):
 def budgets_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
     """Routes for administrators."""
     router = idempotent_router(services, authority, "/admin/v1/budgets", "budgets")
-    reader = Annotated[Principal, Depends(authority.require("budgets:read"))]
-    writer = Annotated[Principal, Depends(authority.require("budgets:write"))]
-    rules = services.rules
+    reader = Annotated[Principal, Depends(authority.within("budgets:read"))]
+    writer = Annotated[Principal, Depends(authority.within("budgets:write"))]
+    master = Annotated[Principal, Depends(authority.require("budgets:write"))]
+    rules, rights = services.rules, Rights(services)
 
     @router.post("", status_code=201)
     async def create_budget(body: BudgetCreation, who: writer) -> dict[str, Any]:
@@ -113,31 +115,35 @@ def budgets_router(services: Services, authority: Authority) -> APIRouter:  # no
         window = body.window.window(services.time_zone, now_us)
         new = body.change(Budget("", body.scope.scope(), 0, window, model), services)
         made = rules.draft(new, who.actor, name=body.name, allow_over_allocation=body.allow_over_allocation)
-        await rules.write(RuleWrite((made,)), who.actor)
-        return await show(made)
+        await rights.need_new_rule(who, "budgets:write", new.scope)
+        write = await rights.rules_within(who, RuleWrite((made,)))
+        await rules.write(write, who.actor)
+        return await show(write.put[0], who)
 
     @router.get("")
     async def list_budgets(
-        _who: reader,
+        who: reader,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         after: str = "",
         scope_kind: str = "",
         scope_id: str = "",
     ) -> BudgetPage:
         """Budgets in use, newest first, with what they have spent."""
-        found = await rules.list("budget", RuleFilter(scope_kind, scope_id), limit=limit + 1, after=after)
-        shown = await show_all(found[:limit])
+        found = await rules.list(
+            "budget", RuleFilter(scope_kind, scope_id, sight=who.sight("budgets:read")), limit=limit + 1, after=after
+        )
+        shown = await show_all(found[:limit], who)
         return BudgetPage(budgets=shown, next=shown[-1]["id"] if len(found) > limit else None)
 
     @router.get("/{budget_id}")
-    async def get_budget(budget_id: str, _who: reader) -> dict[str, Any]:
+    async def get_budget(budget_id: str, who: reader) -> dict[str, Any]:
         """One budget, with what it has spent in its window of now."""
-        return await show(await rules.get("budget", budget_id))
+        return await show(await seen(budget_id, who, "budgets:read"), who)
 
     @router.patch("/{budget_id}")
     async def update_budget(budget_id: str, body: BudgetUpdate, who: writer) -> dict[str, Any]:
         """Change a budget; in force in every call process when this answers."""
-        old = await rules.get("budget", budget_id)
+        old = await seen(budget_id, who, "budgets:write")
         assert isinstance(old.rule, Budget)
         now_us = services.clock.now_us()
         new = replace(
@@ -148,42 +154,57 @@ def budgets_router(services: Services, authority: Authority) -> APIRouter:  # no
             duration="" if body.window is not None else old.duration,
             allow_over_allocation=old.allow_over_allocation or body.allow_over_allocation,
         )
-        await rules.write(RuleWrite((new,)), who.actor)
-        return await show(new)
+        write = await rights.rules_within(who, RuleWrite((new,)))
+        await rules.write(write, who.actor)
+        return await show(write.put[0], who)
 
     @router.delete("/{budget_id}", status_code=204)
     async def delete_budget(budget_id: str, who: writer) -> None:
         """Take a budget away. Its history stays."""
+        await seen(budget_id, who, "budgets:write")
         await rules.delete("budget", budget_id, who.actor)
 
     @router.post("/{budget_id}/credits", status_code=201)
-    async def credit_budget(budget_id: str, body: CreditFields, who: writer) -> dict[str, Any]:
+    async def credit_budget(budget_id: str, body: CreditFields, who: master) -> dict[str, Any]:
         """Give money back in the window of now."""
-        return _credit(await rules.credit(budget_id, parse_usd(body.amount_usd, "amount_usd"), body.reason, who.actor))
+        return _credit(
+            await rules.credit(budget_id, parse_usd(body.amount_usd, "amount_usd"), body.reason, who.actor), who
+        )
 
     @router.post("/{budget_id}/reset", status_code=201)
-    async def reset_budget(budget_id: str, body: ResetFields, who: writer) -> dict[str, Any]:
+    async def reset_budget(budget_id: str, body: ResetFields, who: master) -> dict[str, Any]:
         """Give back all that the ledger has booked in the window of now."""
-        return _credit(await rules.reset(budget_id, body.reason, who.actor))
+        return _credit(await rules.reset(budget_id, body.reason, who.actor), who)
 
     @router.get("/{budget_id}/credits")
-    async def list_credits(budget_id: str, _who: reader) -> dict[str, Any]:
+    async def list_credits(budget_id: str, who: reader) -> dict[str, Any]:
         """What was ever given back, newest first."""
-        return {"credits": [_credit(credit) for credit in await rules.credits(budget_id)]}
+        await seen(budget_id, who, "budgets:read")
+        return {"credits": [_credit(credit, who) for credit in await rules.credits(budget_id)]}
 
     @router.get("/{budget_id}/history")
-    async def budget_history(budget_id: str, _who: reader) -> dict[str, Any]:
+    async def budget_history(budget_id: str, who: reader) -> dict[str, Any]:
         """Who changed the budget, when, and what it was then; newest first, also of a deleted one."""
-        return {"changes": [_change(change) for change in await rules.history(budget_id)]}
+        changes = await rules.history(budget_id)
+        await rights.need_scope(who, "budgets:read", changes[0].rule.scope, "There is no such rule.")
+        return {"changes": [_change(change, who) for change in changes]}
 
-    async def show(stored: StoredRule) -> dict[str, Any]:
-        return (await show_all((stored,)))[0]
+    async def seen(budget_id: str, who: Principal, permission: Permission) -> StoredRule:
+        found = await rules.get("budget", budget_id)
+        await rights.need_rule(who, permission, found)
+        return found
 
-    async def show_all(found: Any) -> list[dict[str, Any]]:
+    async def show(stored: StoredRule, who: Principal) -> dict[str, Any]:
+        return (await show_all((stored,), who))[0]
+
+    async def show_all(found: Any, who: Principal) -> list[dict[str, Any]]:
         now_us = services.clock.now_us()
         budgets = tuple(stored.rule for stored in found)
         spent = {one.budget.id: one for one in await services.spent.spent(services.org_id, budgets, now_us)}
-        return [_render(stored, now_us, spent) for stored in found]
+        return [
+            _render(stored, now_us, spent) | {"created_by": shown_by(who, "budgets:read", stored.created_by)}
+            for stored in found
+        ]
 
     return router
 
@@ -222,7 +243,7 @@ def _increase(budget: Budget) -> dict[str, Any] | None:
     return render_money("amount", budget.increase_nanousd) | {"until": iso(budget.increase_until)}
 
 
-def _credit(credit: Credit) -> dict[str, Any]:
+def _credit(credit: Credit, who: Principal) -> dict[str, Any]:
     return {
         "budget_id": credit.budget_id,
         "kind": credit.kind,
@@ -230,17 +251,17 @@ def _credit(credit: Credit) -> dict[str, Any]:
         "window_starts_at": iso(credit.window_starts_at),
         "reason": credit.reason,
         "created_at": iso(credit.created_at),
-        "created_by": credit.created_by,
+        "created_by": shown_by(who, "budgets:read", credit.created_by),
     }
 
 
-def _change(change: RuleChange) -> dict[str, Any]:
+def _change(change: RuleChange, who: Principal) -> dict[str, Any]:
     budget = change.rule
     assert isinstance(budget, Budget)
     return {
         "action": change.action,
         "at": iso(change.at),
-        "by": change.by,
+        "by": shown_by(who, "budgets:read", change.by),
         **render_money("amount", budget.amount_nanousd),
         "window": render_window(budget.window),
         "is_hard": budget.is_hard,

@@ -6,9 +6,10 @@ import msgspec
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
+from sekisho.access.roles import Principal
 from sekisho.clock import id_text, parse_id
 from sekisho.errors import BadRequest, NotFound
-from sekisho.record.calls import AttemptRow, CallFilter, CallRow
+from sekisho.record.calls import AttemptRow, CallFilter, CallRow, Part
 from sekisho.values import Usage
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.services import Services
@@ -99,10 +100,12 @@ class CallPage(BaseModel):
 
 def calls_router(services: Services, authority: Authority) -> APIRouter:
     """Routes for administrators."""
-    router = APIRouter(prefix="/admin/v1", tags=["calls"], dependencies=[Depends(authority.require("spend:read"))])
+    router = APIRouter(prefix="/admin/v1", tags=["calls"])
+    reader = Annotated[Principal, Depends(authority.within("spend:read"))]
 
     @router.get("/calls")
     async def list_calls(
+        who: reader,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
         before: str = "",
         key_id: str = "",
@@ -122,6 +125,7 @@ def calls_router(services: Services, authority: Authority) -> APIRouter:
             status=status,
             since=parse_since(since, "since"),
             until=parse_until(until, "until"),
+            part=part_of(who),
         )
         cursor = parse_call_id(before, "before") if before else None
         rows = await services.calls.recent(services.org_id, limit=limit + 1, before=cursor, where=where)
@@ -129,16 +133,22 @@ def calls_router(services: Services, authority: Authority) -> APIRouter:
         return CallPage(calls=calls, next=calls[-1].id if len(rows) > limit else None)
 
     @router.get("/calls/{call_id}")
-    async def get_call(call_id: str) -> CallDetail:
+    async def get_call(call_id: str, who: reader) -> CallDetail:
         """One call with its tries."""
         raw = parse_call_id(call_id, "call_id")
         row = await services.calls.find(services.org_id, raw)
-        if row is None:
+        if row is None or not who.sight("spend:read").covers(team_id=row.team_id, user_id=row.user_id):
             raise NotFound("There is no such call.")
         attempts = (await services.calls.attempts([raw])).get(raw, [])
         return CallDetail(attempts=[_attempt(one) for one in attempts], **_call_fields(row))
 
     return router
+
+
+def part_of(who: Principal) -> Part | None:
+    """The calls that this principal may see; None for all."""
+    sight = who.sight("spend:read")
+    return None if sight.is_all else Part(tuple(sorted(sight.team_ids)), sight.user_id)
 
 
 def parse_call_id(text: str, param: str) -> bytes:

@@ -7,8 +7,9 @@ from msgspec import UNSET
 from pydantic import BaseModel, ConfigDict, Field
 
 from sekisho.access.register import KeyChange, KeyDraft, KeyFilter, StoredKey, expiry, grace_s
-from sekisho.access.roles import Principal
+from sekisho.access.roles import Permission, Principal
 from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.rights import NO_KEY, Rights, judge, shown_by
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
 
@@ -109,19 +110,20 @@ class KeyPage(BaseModel):
 def keys_router(services: Services, authority: Authority) -> APIRouter:
     """Routes for administrators."""
     router = APIRouter(prefix="/admin/v1/keys", tags=["keys"])
-    reader = Annotated[Principal, Depends(authority.require("keys:read"))]
-    writer = Annotated[Principal, Depends(authority.require("keys:write"))]
-    register = services.keys
+    reader = Annotated[Principal, Depends(authority.within("keys:read"))]
+    writer = Annotated[Principal, Depends(authority.within("keys:write"))]
+    register, rights = services.keys, Rights(services)
 
     @router.post("", status_code=201)
     async def create_key(body: KeyCreation, who: writer) -> NewKey:
         """Make a key. The answer is the only place where its raw form appears."""
-        issued = await register.create(body.draft(services.clock.now_us()), created_by=who.actor)
-        return NewKey(key=issued.key, **_fields(issued.stored))
+        draft = await rights.key_draft(who, body.draft(services.clock.now_us()))
+        issued = await register.create(draft, created_by=who.actor)
+        return NewKey(key=issued.key, **_fields(issued.stored, who))
 
     @router.get("")
     async def list_keys(
-        _who: reader,
+        who: reader,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         after: str = "",
         alias: str = "",
@@ -129,52 +131,63 @@ def keys_router(services: Services, authority: Authority) -> APIRouter:
         team_id: str = "",
     ) -> KeyPage:
         """Keys in use, newest first."""
-        where = KeyFilter(alias=alias, user_id=user_id, team_id=team_id)
+        where = KeyFilter(alias=alias, user_id=user_id, team_id=team_id, sight=who.sight("keys:read"))
         found = await register.list(where, limit=limit + 1, after=after)
-        keys = [render_key(key) for key in found[:limit]]
+        keys = [render_key(key, who) for key in found[:limit]]
         return KeyPage(keys=keys, next=keys[-1].id if len(found) > limit else None)
 
     @router.get("/{key_id}")
-    async def get_key(key_id: str, _who: reader) -> Key:
+    async def get_key(key_id: str, who: reader) -> Key:
         """One key, by its id."""
-        return render_key(await register.get(key_id))
+        return render_key(await seen(key_id, who, "keys:read"), who)
 
     @router.patch("/{key_id}")
     async def update_key(key_id: str, body: KeyUpdate, who: writer) -> Key:
         """Change a key; in force in every call process when this answers."""
-        return render_key(await register.update(key_id, body.change(services.clock.now_us()), who.actor))
+        old = await seen(key_id, who, "keys:write")
+        change = await rights.key_change(who, old, body.change(services.clock.now_us()))
+        return render_key(await register.update(key_id, change, who.actor), who)
 
     @router.post("/{key_id}/block")
     async def block_key(key_id: str, who: writer) -> Key:
         """Refuse all calls with this key from now on."""
-        return render_key(await register.update(key_id, KeyChange(blocked=True), who.actor))
+        await seen(key_id, who, "keys:write")
+        return render_key(await register.update(key_id, KeyChange(blocked=True), who.actor), who)
 
     @router.post("/{key_id}/unblock")
     async def unblock_key(key_id: str, who: writer) -> Key:
         """Let this key call again."""
-        return render_key(await register.update(key_id, KeyChange(blocked=False), who.actor))
+        await seen(key_id, who, "keys:write")
+        return render_key(await register.update(key_id, KeyChange(blocked=False), who.actor), who)
 
     @router.post("/{key_id}/rotate")
     async def rotate_key(key_id: str, who: writer, body: KeyRotation | None = None) -> NewKey:
         """Give a key a new raw form, shown this once; its spend, budgets and limits stay. The old form works until the
         grace ends."""
+        await seen(key_id, who, "keys:write")
         issued = await register.rotate(key_id, who.actor, grace_s=grace_s((body or KeyRotation()).grace))
-        return NewKey(key=issued.key, **_fields(issued.stored))
+        return NewKey(key=issued.key, **_fields(issued.stored, who))
 
     @router.delete("/{key_id}", status_code=204)
     async def delete_key(key_id: str, who: writer) -> None:
         """Take a key out of use for good. Its calls stay in the record."""
+        await seen(key_id, who, "keys:write")
         await register.delete(key_id, who.actor)
+
+    async def seen(key_id: str, who: Principal, permission: Permission) -> StoredKey:
+        key = await register.get(key_id)
+        judge(who, permission, NO_KEY, team_id=key.team_id, user_id=key.user_id)
+        return key
 
     return router
 
 
-def render_key(key: StoredKey) -> Key:
+def render_key(key: StoredKey, who: Principal) -> Key:
     """The key as this API shows it."""
-    return Key(**_fields(key))
+    return Key(**_fields(key, who))
 
 
-def _fields(key: StoredKey) -> dict[str, Any]:
+def _fields(key: StoredKey, who: Principal) -> dict[str, Any]:
     return {
         "id": key.id,
         "hint": key.hint,
@@ -188,6 +201,6 @@ def _fields(key: StoredKey) -> dict[str, Any]:
         "blocked": key.blocked,
         "previous_until": iso(key.previous_until),
         "created_at": iso(key.created_at),
-        "created_by": key.created_by,
+        "created_by": shown_by(who, "keys:read", key.created_by),
         "updated_at": iso(key.updated_at),
     }

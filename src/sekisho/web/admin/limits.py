@@ -6,13 +6,14 @@ from fastapi import APIRouter, Depends, Query
 from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 
-from sekisho.access.roles import Principal
+from sekisho.access.roles import Permission, Principal
 from sekisho.access.rules import RuleFilter, RuleWrite, StoredRule
 from sekisho.errors import BadRequest
 from sekisho.values import RateLimit
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.idempotency import idempotent_router
 from sekisho.web.admin.litellm_fields import Amount, public_name
+from sekisho.web.admin.rights import Rights, shown_by
 from sekisho.web.admin.scopes import ScopeFields, render_scope
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
@@ -56,67 +57,79 @@ class LimitPage(BaseModel):
 def limits_router(services: Services, authority: Authority) -> APIRouter:
     """Routes for administrators."""
     router = idempotent_router(services, authority, "/admin/v1/limits", "limits")
-    reader = Annotated[Principal, Depends(authority.require("limits:read"))]
-    writer = Annotated[Principal, Depends(authority.require("limits:write"))]
-    rules = services.rules
+    reader = Annotated[Principal, Depends(authority.within("limits:read"))]
+    writer = Annotated[Principal, Depends(authority.within("limits:write"))]
+    rules, rights = services.rules, Rights(services)
 
     @router.post("", status_code=201)
     async def create_limit(body: LimitCreation, who: writer) -> dict[str, Any]:
         """Make a limit; in force in every call process when this answers."""
         model = public_name(services.models(), body.model, "model") if body.model else ""
+        await rights.need_new_rule(who, "limits:write", body.scope.scope())
         made = rules.draft(body.change(RateLimit("", body.scope.scope(), model)), who.actor, name=body.name)
-        await rules.write(RuleWrite((made,)), who.actor)
-        return _render(made)
+        write = await rights.rules_within(who, RuleWrite((made,)))
+        await rules.write(write, who.actor)
+        return _render(write.put[0], who)
 
     @router.get("")
     async def list_limits(
-        _who: reader,
+        who: reader,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         after: str = "",
         scope_kind: str = "",
         scope_id: str = "",
     ) -> LimitPage:
         """Limits in use, newest first."""
-        found = await rules.list("limit", RuleFilter(scope_kind, scope_id), limit=limit + 1, after=after)
-        shown = [_render(stored) for stored in found[:limit]]
+        found = await rules.list(
+            "limit", RuleFilter(scope_kind, scope_id, sight=who.sight("limits:read")), limit=limit + 1, after=after
+        )
+        shown = [_render(stored, who) for stored in found[:limit]]
         return LimitPage(limits=shown, next=shown[-1]["id"] if len(found) > limit else None)
 
     @router.get("/{limit_id}")
-    async def get_limit(limit_id: str, _who: reader) -> dict[str, Any]:
+    async def get_limit(limit_id: str, who: reader) -> dict[str, Any]:
         """One limit."""
-        return _render(await rules.get("limit", limit_id))
+        return _render(await seen(limit_id, who, "limits:read"), who)
 
     @router.patch("/{limit_id}")
     async def update_limit(limit_id: str, body: LimitUpdate, who: writer) -> dict[str, Any]:
         """Change a limit; in force in every call process when this answers."""
-        old = await rules.get("limit", limit_id)
+        old = await seen(limit_id, who, "limits:write")
         assert isinstance(old.rule, RateLimit)
         name = body.name if "name" in body.model_fields_set else old.name
         new = replace(old, rule=body.change(old.rule), name=name, updated_at=services.clock.now_us())
-        await rules.write(RuleWrite((new,)), who.actor)
-        return _render(new)
+        write = await rights.rules_within(who, RuleWrite((new,)))
+        await rules.write(write, who.actor)
+        return _render(write.put[0], who)
 
     @router.delete("/{limit_id}", status_code=204)
     async def delete_limit(limit_id: str, who: writer) -> None:
         """Take a limit away."""
+        await seen(limit_id, who, "limits:write")
         await rules.delete("limit", limit_id, who.actor)
 
     @router.get("/{limit_id}/history")
-    async def limit_history(limit_id: str, _who: reader) -> dict[str, Any]:
+    async def limit_history(limit_id: str, who: reader) -> dict[str, Any]:
         """Who changed the limit, when, and what it was then; newest first, also of a deleted one."""
         changes = await rules.history(limit_id)
+        await rights.need_scope(who, "limits:read", changes[0].rule.scope, "There is no such rule.")
         return {
             "changes": [
-                {"action": one.action, "at": iso(one.at), "by": one.by}
+                {"action": one.action, "at": iso(one.at), "by": shown_by(who, "limits:read", one.by)}
                 | {name: getattr(one.rule, name) for name in _RATES}
                 for one in changes
             ]
         }
 
+    async def seen(limit_id: str, who: Principal, permission: Permission) -> StoredRule:
+        found = await rules.get("limit", limit_id)
+        await rights.need_rule(who, permission, found)
+        return found
+
     return router
 
 
-def _render(stored: StoredRule) -> dict[str, Any]:
+def _render(stored: StoredRule, who: Principal) -> dict[str, Any]:
     limit = stored.rule
     return {
         "id": limit.id,
@@ -126,6 +139,6 @@ def _render(stored: StoredRule) -> dict[str, Any]:
         **{name: getattr(limit, name) for name in _RATES},
         "budget_id": stored.template_id or None,
         "created_at": iso(stored.created_at),
-        "created_by": stored.created_by,
+        "created_by": shown_by(who, "limits:read", stored.created_by),
         "updated_at": iso(stored.updated_at),
     }

@@ -8,18 +8,22 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from msgspec import UNSET
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from sekisho.access.register import KeyChange, KeyDraft, KeyFilter, StoredKey, expiry
-from sekisho.access.roles import Principal
+from sekisho.access.roles import Permission, Principal
+from sekisho.access.rules import RuleWrite, StoredRule
 from sekisho.errors import BadRequest, NotAllowed, NotFound
 from sekisho.values import Scope
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.litellm_fields import Id, TermFields, model_names, prepare_rules, render_spend, render_terms
+from sekisho.web.admin.rights import NO_KEY, Rights, judge, shown_by
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
 
 NEVER = "-1"
+UNMADE = "unmade"  # the id of a key whose rules are planned before it is made
 
 
 class Fields(TermFields):
@@ -68,9 +72,9 @@ class Deletion(BaseModel):
 def litellm_keys_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
     """Routes under /key."""
     router = APIRouter(prefix="/key", tags=["LiteLLM-compatible"])
-    reader = Annotated[Principal, Depends(authority.require("keys:read"))]
-    writer = Annotated[Principal, Depends(authority.require("keys:write"))]
-    register = services.keys
+    reader = Annotated[Principal, Depends(authority.within("keys:read"))]
+    writer = Annotated[Principal, Depends(authority.within("keys:write"))]
+    register, rights = services.keys, Rights(services)
 
     @router.post("/generate")
     async def generate(who: writer, body: Generate | None = None) -> dict[str, Any]:
@@ -88,28 +92,37 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
             expires_at=body.expires_at(services.clock.now_us()),
             blocked=bool(body.blocked),
         )
+        rights.shared_budget(who, body.budget_id)
+        draft = await rights.key_draft(who, draft)
         planner = await prepare_rules(services, body, who.actor)
-        issued = await register.create(draft, who.actor, lambda scope: planner(scope, ()).put)
-        return await show(issued.stored) | {"key": issued.key}
+        unmade = planner(Scope("key", UNMADE), ())
+        within = await rights.rules_within(who, unmade, draft.team_id)
+        issued = await register.create(draft, who.actor, lambda scope: _of(within, scope))
+        return await show(issued.stored, who) | {"key": issued.key}
 
     @router.post("/update")
     async def update(body: Update, who: writer) -> dict[str, Any]:
         """Change a key; in force in every call process when this answers."""
         body.refuse_unknown()
-        known = await register.identify(body.key)
+        known = await seen(body.key, who, "keys:write")
+        rights.shared_budget(who, body.budget_id)
         scope = Scope("key", known.id)
         planner = await prepare_rules(services, body, who.actor)
-        rules = planner(scope, await services.rules.of(scope))
-        stored = await register.update(known.id, _change(body, services.clock.now_us()), who.actor, rules)
-        return await show(stored) | {"key": stored.digest.hex()}
+        rules = await rights.rules_within(who, planner(scope, await services.rules.of(scope)))
+        change = await rights.key_change(who, known, _change(body, services.clock.now_us()))
+        stored = await register.update(known.id, change, who.actor, rules)
+        return await show(stored, who) | {"key": stored.digest.hex()}
 
     @router.post("/delete")
     async def delete(body: Deletion, who: writer) -> dict[str, Any]:
         """Take keys out of use for good: all that are named, or none when one is unknown."""
         if not body.keys and not body.key_aliases:
             raise BadRequest("Name the keys to delete in keys or key_aliases.", param="keys")
-        found = [await register.identify(reference) for reference in body.keys or ()]
-        found += [await register.by_alias(alias) for alias in body.key_aliases or ()]
+        found = [await seen(reference, who, "keys:write") for reference in body.keys or ()]
+        for alias in body.key_aliases or ():
+            named = await register.by_alias(alias)
+            judge(who, "keys:write", NO_KEY, team_id=named.team_id, user_id=named.user_id)
+            found.append(named)
         for key_id in dict.fromkeys(key.id for key in found):
             await register.delete(key_id, who.actor)
         return {"deleted_keys": list(dict.fromkeys(key.digest.hex() for key in found))}
@@ -117,12 +130,12 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
     @router.post("/block")
     async def block(body: KeyReference, who: writer) -> dict[str, Any]:
         """Refuse all calls with this key from now on."""
-        return await set_blocked(body.key, True, who.actor)
+        return await set_blocked(body.key, True, who)
 
     @router.post("/unblock")
     async def unblock(body: KeyReference, who: writer) -> dict[str, Any]:
         """Let this key call again."""
-        return await set_blocked(body.key, False, who.actor)
+        return await set_blocked(body.key, False, who)
 
     @router.get("/info")
     async def info(
@@ -130,20 +143,19 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
     ) -> dict[str, Any]:
         """One key. A virtual key may ask about itself."""
         if isinstance(own, Principal):
-            if not own.may("keys:read"):
-                raise NotAllowed("This needs the permission keys:read.")
             if not key:
                 raise BadRequest("Say which key in the parameter key.", param="key")
-            stored = await register.identify(key)
+            stored = await seen(key, own, "keys:read")
         else:
             stored = own
             if key and not await _is_same(key, own):
                 raise NotAllowed("A virtual key may ask about itself only.")
-        return {"key": stored.digest.hex(), "info": await show(stored)}
+        who = own if isinstance(own, Principal) else _holder(own)
+        return {"key": stored.digest.hex(), "info": await show(stored, who)}
 
     @router.get("/list")
     async def list_keys(
-        _who: reader,
+        who: reader,
         page: Annotated[int, Query(ge=1, le=100_000)] = 1,
         size: Annotated[int, Query(ge=1, le=100)] = 10,
         user_id: str = "",
@@ -153,10 +165,16 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
         return_full_object: bool = False,
     ) -> dict[str, Any]:
         """Keys in use, newest first: digests, or whole objects."""
-        where = KeyFilter(alias=key_alias, user_id=user_id, team_id=team_id, digest=_parse_digest(key_hash))
+        where = KeyFilter(
+            alias=key_alias,
+            user_id=user_id,
+            team_id=team_id,
+            digest=_parse_digest(key_hash),
+            sight=who.sight("keys:read"),
+        )
         total = await register.count(where)
         keys = await register.list(where, limit=size, offset=(page - 1) * size)
-        full = [await show(key) for key in keys] if return_full_object else None
+        full = [await show(key, who) for key in keys] if return_full_object else None
         return {
             "keys": [key.digest.hex() for key in keys] if full is None else full,
             "total_count": total,
@@ -164,12 +182,17 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
             "total_pages": -(-total // size),
         }
 
-    async def set_blocked(reference: str, blocked: bool, who: str) -> dict[str, Any]:
-        known = await register.identify(reference)
-        return await show(await register.update(known.id, KeyChange(blocked=blocked), who))
+    async def set_blocked(reference: str, blocked: bool, who: Principal) -> dict[str, Any]:
+        known = await seen(reference, who, "keys:write")
+        return await show(await register.update(known.id, KeyChange(blocked=blocked), who.actor), who)
 
-    async def show(key: StoredKey) -> dict[str, Any]:
-        return await show_key(services, key)
+    async def seen(reference: str, who: Principal, permission: Permission) -> StoredKey:
+        key = await register.identify(reference)
+        judge(who, permission, NO_KEY, team_id=key.team_id, user_id=key.user_id)
+        return key
+
+    async def show(key: StoredKey, who: Principal) -> dict[str, Any]:
+        return await show_key(services, key) | {"created_by": shown_by(who, "keys:read", key.created_by)}
 
     async def _is_same(reference: str, own: StoredKey) -> bool:
         try:
@@ -210,6 +233,16 @@ def render(key: StoredKey) -> dict[str, Any]:
         "config": {},
         "permissions": {},
     }
+
+
+def _of(write: RuleWrite, scope: Scope) -> tuple[StoredRule, ...]:
+    """The rules that were planned before the key had an id, as those of the key."""
+    return tuple(replace(stored, rule=replace(stored.rule, scope=scope)) for stored in write.put)
+
+
+def _holder(key: StoredKey) -> Principal:
+    """Who looks at its own virtual key."""
+    return Principal(f"key:{key.id}", "person", key.user_id)
 
 
 def _change(body: Update, now_us: int) -> KeyChange:

@@ -14,6 +14,7 @@ from sekisho.values import Scope
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.litellm_fields import KnownFields
 from sekisho.web.admin.litellm_keys import NEVER, show_key
+from sekisho.web.admin.rights import NO_KEY, judge, within_own
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import usd
 
@@ -39,7 +40,7 @@ class SpendReset(KnownFields):
 def litellm_rotation_router(services: Services, authority: Authority) -> APIRouter:
     """`/key/regenerate`, `/key/{key}/regenerate`, `/key/{key}/reset_spend`."""
     router = APIRouter(prefix="/key", tags=["LiteLLM-compatible"])
-    writer = Annotated[Principal, Depends(authority.require("keys:write"))]
+    writer = Annotated[Principal, Depends(authority.within("keys:write"))]
     accountant = Annotated[Principal, Depends(authority.require("budgets:write"))]
 
     @router.post("/regenerate")
@@ -94,11 +95,15 @@ async def _rotate(services: Services, reference: str, body: Regeneration, who: P
     if body.key and body.key != reference:
         raise BadRequest("The address names another key than the body.", param="key")
     stored = await services.keys.identify(reference)
+    judge(who, "keys:write", NO_KEY, team_id=stored.team_id, user_id=stored.user_id)
+    if body.new_key and not who.may("keys:write"):
+        raise BadRequest("Only an administrator brings along a raw key.", param="new_key")
+    expires_at = _expires_at(body.duration, services.clock.now_us())
     issued = await services.keys.rotate(
         stored.id,
         who.actor,
         grace_s=grace_s(body.grace_period or "", "grace_period"),
-        expires_at=_expires_at(body.duration, services.clock.now_us()),
+        expires_at=expires_at if expires_at is UNSET else within_own(who, expires_at, "duration"),
         key=body.new_key or "",
     )
     return await show_key(services, issued.stored) | {"key": issued.key}

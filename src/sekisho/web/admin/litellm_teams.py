@@ -23,6 +23,7 @@ from sekisho.web.admin.litellm_fields import (
     render_spend,
     render_terms,
 )
+from sekisho.web.admin.rights import NO_TEAM, Rights, judge, shown_by
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso, usd
 
@@ -101,9 +102,10 @@ class MemberReference(BaseModel):
 def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
     """Routes under /team."""
     router = APIRouter(prefix="/team", tags=["LiteLLM-compatible"])
-    reader = Annotated[Principal, Depends(authority.require("organisation:read"))]
+    reader = Annotated[Principal, Depends(authority.within("organisation:read"))]
+    lead = Annotated[Principal, Depends(authority.within("organisation:write"))]
     writer = Annotated[Principal, Depends(authority.require("organisation:write"))]
-    teams = services.teams
+    teams, rights = services.teams, Rights(services)
 
     @router.post("/new")
     async def new(body: NewTeam, who: writer) -> dict[str, Any]:
@@ -124,7 +126,7 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
             await teams.delete(team.id, who.actor)
             raise
         team = await teams.update(team.id, TeamChange(blocked=bool(body.blocked)), who.actor)
-        return await show(team)
+        return await show(team, who)
 
     @router.post("/update")
     async def update(body: TeamUpdate, who: writer) -> dict[str, Any]:
@@ -132,16 +134,21 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
         body.refuse_unknown()
         await teams.get(body.team_id)
         await apply_fields(services, body, Scope("team", body.team_id), who.actor)
-        return {"team_id": body.team_id, "data": await show(await teams.update(body.team_id, _change(body), who.actor))}
+        return {
+            "team_id": body.team_id,
+            "data": await show(await teams.update(body.team_id, _change(body), who.actor), who),
+        }
 
     @router.get("/info")
-    async def info(team_id: str, _who: reader) -> dict[str, Any]:
+    async def info(team_id: str, who: reader) -> dict[str, Any]:
         """One team with its members and keys."""
+        judge(who, "organisation:read", NO_TEAM, team_id=team_id)
         team = await teams.get(team_id)
-        keys = await services.keys.list(KeyFilter(team_id=team_id), limit=MOST_KEYS)
+        where = KeyFilter(team_id=team_id, sight=who.sight("keys:read"))
+        keys = await services.keys.list(where, limit=MOST_KEYS)
         return {
             "team_id": team_id,
-            "team_info": await show(team),
+            "team_info": await show(team, who),
             "keys": [
                 {"token": key.digest.hex(), "key_alias": key.alias or None, "user_id": key.user_id or None}
                 for key in keys
@@ -151,14 +158,16 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
 
     @router.get("/list")
     async def list_teams(
-        _who: reader,
+        who: reader,
         user_id: str = "",
         team_alias: str = "",
         limit: Annotated[int, Query(ge=1, le=MOST_TEAMS)] = MOST_TEAMS,
     ) -> list[dict[str, Any]]:
         """Every team, or those of a user."""
-        found = await teams.list(limit=limit, alias=team_alias, user_id=user_id)
-        return [await show(team) for team in found]
+        sight = who.sight("organisation:read")
+        among = None if sight.is_all else sight.team_ids
+        found = await teams.list(limit=limit, alias=team_alias, user_id=user_id, among=among)
+        return [await show(team, who) for team in found]
 
     @router.post("/delete")
     async def delete(body: Deletion, who: writer) -> dict[str, Any]:
@@ -172,31 +181,41 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
     @router.post("/block")
     async def block(body: TeamReference, who: writer) -> dict[str, Any]:
         """Refuse all calls with keys of this team from now on."""
-        return await show(await teams.update(body.team_id, TeamChange(blocked=True), who.actor))
+        return await show(await teams.update(body.team_id, TeamChange(blocked=True), who.actor), who)
 
     @router.post("/unblock")
     async def unblock(body: TeamReference, who: writer) -> dict[str, Any]:
         """Let the keys of this team call again."""
-        return await show(await teams.update(body.team_id, TeamChange(blocked=False), who.actor))
+        return await show(await teams.update(body.team_id, TeamChange(blocked=False), who.actor), who)
 
     @router.post("/member_add")
-    async def member_add(body: MemberAdd, who: writer) -> dict[str, Any]:
+    async def member_add(body: MemberAdd, who: lead) -> dict[str, Any]:
         """Add members; users that are not known yet are made."""
         body.refuse_unknown()
         added = body.member if isinstance(body.member, list) else [body.member]
         if not added:
             raise BadRequest("Name at least one member.", param="member")
+        if not who.may("organisation:write"):
+            judge(who, "organisation:write", NO_TEAM, team_id=body.team_id)
         await teams.put_members(body.team_id, _roles(added), who.actor)
         if body.max_budget_in_team is not None:
             cap = TermFields(max_budget=body.max_budget_in_team, allow_over_allocation=body.allow_over_allocation)
             for member in added:
-                await apply_fields(services, cap, member_scope(body.team_id, member.user_id), who.actor)
-        return await show(await teams.get(body.team_id))
+                await apply_fields(
+                    services,
+                    cap,
+                    member_scope(body.team_id, member.user_id),
+                    who.actor,
+                    lambda write: rights.rules_within(who, write),
+                )
+        return await show(await teams.get(body.team_id), who)
 
     @router.post("/member_update")
-    async def member_update(body: MemberUpdate, who: writer) -> dict[str, Any]:
+    async def member_update(body: MemberUpdate, who: lead) -> dict[str, Any]:
         """Change a member's role, cap and limits in this team."""
         body.refuse_unknown()
+        judge(who, "organisation:write", NO_TEAM, team_id=body.team_id)
+        rights.shared_budget(who, body.budget_id)
         await need_member(body.team_id, body.user_id)
         if body.role is not None:
             await teams.put_members(body.team_id, {body.user_id: _ROLES[body.role]}, who.actor)
@@ -206,27 +225,34 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
             fields = body.model_copy(update={"max_budget": body.max_budget_in_team})
             fields.model_fields_set.clear()
             fields.model_fields_set.update(sent)
-        await apply_fields(services, fields, member_scope(body.team_id, body.user_id), who.actor)
+        await apply_fields(
+            services,
+            fields,
+            member_scope(body.team_id, body.user_id),
+            who.actor,
+            lambda write: rights.rules_within(who, write),
+        )
         found = [one for one in await teams.members(body.team_id) if one.user_id == body.user_id]
         return await membership(found[0])
 
     @router.post("/member_delete")
-    async def member_delete(body: MemberReference, who: writer) -> dict[str, Any]:
+    async def member_delete(body: MemberReference, who: lead) -> dict[str, Any]:
         """Take a user out of a team, with the keys bound to both."""
+        judge(who, "organisation:write", "There is no such member of this team.", team_id=body.team_id)
         await teams.delete_member(body.team_id, body.user_id, who.actor)
-        return await show(await teams.get(body.team_id))
+        return await show(await teams.get(body.team_id), who)
 
     async def need_member(team_id: str, user_id: str) -> None:
         await teams.get(team_id)
         if user_id not in {member.user_id for member in await teams.members(team_id)}:
             raise BadRequest("This user is not a member of this team.", param="user_id")
 
-    async def show(team: Team) -> dict[str, Any]:
+    async def show(team: Team, who: Principal) -> dict[str, Any]:
         scope = Scope("team", team.id)
         rules = await services.rules.of(scope)
         members = await teams.members(team.id)
         terms = render_terms(rules, services.clock.now_us())
-        return _render(team, members) | terms | {"spend": await render_spend(services, rules, scope)}
+        return _render(team, members, who) | terms | {"spend": await render_spend(services, rules, scope)}
 
     async def membership(member: Member) -> dict[str, Any]:
         rules = await services.rules.of(member.scope)
@@ -261,7 +287,7 @@ def _change(body: TeamUpdate) -> TeamChange:
     )
 
 
-def _render(team: Team, members: Sequence[Member]) -> dict[str, Any]:
+def _render(team: Team, members: Sequence[Member], who: Principal) -> dict[str, Any]:
     roles = [{"user_id": one.user_id, "role": "admin" if one.role == "lead" else "user"} for one in members]
     return {
         "team_id": team.id,
@@ -274,6 +300,6 @@ def _render(team: Team, members: Sequence[Member]) -> dict[str, Any]:
         "members": [one.user_id for one in members],
         "admins": [one.user_id for one in members if one.role == "lead"],
         "created_at": iso(team.created_at),
-        "created_by": team.created_by,
+        "created_by": shown_by(who, "organisation:read", team.created_by),
         "updated_at": iso(team.updated_at),
     }

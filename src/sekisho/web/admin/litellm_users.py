@@ -13,6 +13,7 @@ from sekisho.errors import BadRequest, SekishoError
 from sekisho.values import Scope
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.litellm_fields import Id, TermFields, apply_fields, render_spend, render_terms
+from sekisho.web.admin.rights import Rights, shown_by
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
 
@@ -47,9 +48,9 @@ class Deletion(BaseModel):
 def litellm_users_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
     """Routes under /user."""
     router = APIRouter(prefix="/user", tags=["LiteLLM-compatible"])
-    reader = Annotated[Principal, Depends(authority.require("organisation:read"))]
+    reader = Annotated[Principal, Depends(authority.within("organisation:read"))]
     writer = Annotated[Principal, Depends(authority.require("organisation:write"))]
-    users = services.users
+    users, rights = services.users, Rights(services)
 
     @router.post("/new")
     async def new(body: NewUser, who: writer) -> dict[str, Any]:
@@ -69,12 +70,12 @@ def litellm_users_router(services: Services, authority: Authority) -> APIRouter:
             for team_id in body.teams:
                 await services.teams.put_members(team_id, {user.id: "member"}, who.actor)
             if not body.auto_create_key:
-                return await show(user)
+                return await show(user, who)
             issued = await services.keys.create(KeyDraft(alias=body.key_alias or "", user_id=user.id), who.actor)
         except SekishoError:
             await users.delete(user.id, who.actor)
             raise
-        return await show(user) | {"key": issued.key, "token": issued.stored.digest.hex()}
+        return await show(user, who) | {"key": issued.key, "token": issued.stored.digest.hex()}
 
     @router.post("/update")
     async def update(body: UserFields, who: writer) -> dict[str, Any]:
@@ -89,35 +90,44 @@ def litellm_users_router(services: Services, authority: Authority) -> APIRouter:
             email=UNSET if body.user_email is None else body.user_email,
             metadata=UNSET if body.metadata is None else body.metadata,
         )
-        return {"user_id": body.user_id, "data": await show(await users.update(body.user_id, change, who.actor))}
+        return {"user_id": body.user_id, "data": await show(await users.update(body.user_id, change, who.actor), who)}
 
     @router.get("/info")
-    async def info(user_id: str, _who: reader) -> dict[str, Any]:
+    async def info(user_id: str, who: reader) -> dict[str, Any]:
         """One user with its keys and teams."""
+        await rights.need_user(who, user_id)
         user = await users.get(user_id)
-        keys = await services.keys.list(KeyFilter(user_id=user_id), limit=MOST_KEYS)
+        where = KeyFilter(user_id=user_id, sight=who.sight("keys:read"))
+        keys = await services.keys.list(where, limit=MOST_KEYS)
+        sight = who.sight("organisation:read")
         return {
             "user_id": user_id,
-            "user_info": await show(user),
+            "user_info": await show(user, who),
             "keys": [
                 {"token": key.digest.hex(), "key_alias": key.alias or None, "team_id": key.team_id or None}
                 for key in keys
             ],
-            "teams": [{"team_id": one.team_id, "role": one.role} for one in await services.teams.memberships(user_id)],
+            "teams": [
+                {"team_id": one.team_id, "role": one.role}
+                for one in await services.teams.memberships(user_id)
+                if sight.covers(team_id=one.team_id, user_id=user_id)
+            ],
         }
 
     @router.get("/list")
     async def list_users(
-        _who: reader,
+        who: reader,
         page: Annotated[int, Query(ge=1, le=100_000)] = 1,
         page_size: Annotated[int, Query(ge=1, le=100)] = 25,
         user_email: str = "",
     ) -> dict[str, Any]:
         """Users, by id."""
-        found = await users.list(limit=MOST_USERS, email=user_email)
+        sight = who.sight("organisation:read")
+        among = None if sight.is_all else await rights.member_ids(sight)
+        found = await users.list(limit=MOST_USERS, email=user_email, among=among)
         shown = found[(page - 1) * page_size : page * page_size]
         return {
-            "users": [await show(user) for user in shown],
+            "users": [await show(user, who) for user in shown],
             "total": len(found),
             "page": page,
             "page_size": page_size,
@@ -133,12 +143,19 @@ def litellm_users_router(services: Services, authority: Authority) -> APIRouter:
             await users.delete(user_id, who.actor)
         return {"deleted_users": body.user_ids}
 
-    async def show(user: User) -> dict[str, Any]:
+    async def show(user: User, who: Principal) -> dict[str, Any]:
+        sight = who.sight("organisation:read")
+        if not sight.covers(user_id=user.id):  # to a lead, without what concerns other teams
+            seen = [one.team_id for one in await services.teams.memberships(user.id) if one.team_id in sight.team_ids]
+            by = {"created_by": shown_by(who, "organisation:read", user.created_by)}
+            return render_user(user) | by | {"metadata": {}, "teams": seen}
         scope = Scope("user", user.id)
         rules = await services.rules.of(scope)
         terms = render_terms(rules, services.clock.now_us())
         teams = [one.team_id for one in await services.teams.memberships(user.id)]
-        return render_user(user) | terms | {"teams": teams, "spend": await render_spend(services, rules, scope)}
+        by = {"created_by": shown_by(who, "organisation:read", user.created_by)}
+        shown = render_user(user) | by | terms
+        return shown | {"teams": teams, "spend": await render_spend(services, rules, scope)}
 
     return router
 

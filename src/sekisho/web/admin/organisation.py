@@ -10,6 +10,7 @@ from sekisho.access.organisation import Member, Role, Tag, Team, TeamChange, Use
 from sekisho.access.roles import Principal
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.idempotency import idempotent_router
+from sekisho.web.admin.rights import NO_TEAM, Rights, judge, shown_by
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
 
@@ -79,7 +80,8 @@ class TagCreation(TagUpdate):
 def teams_router(services: Services, authority: Authority) -> APIRouter:
     """Teams and members, for administrators."""
     router = idempotent_router(services, authority, "/admin/v1/teams", "teams")
-    reader = Annotated[Principal, Depends(authority.require("organisation:read"))]
+    reader = Annotated[Principal, Depends(authority.within("organisation:read"))]
+    lead = Annotated[Principal, Depends(authority.within("organisation:write"))]
     writer = Annotated[Principal, Depends(authority.require("organisation:write"))]
     teams = services.teams
 
@@ -95,27 +97,30 @@ def teams_router(services: Services, authority: Authority) -> APIRouter:
             blocked=body.blocked,
             members={member.user_id: member.role for member in body.members},
         )
-        return await show(team)
+        return await show(team, who)
 
     @router.get("")
     async def list_teams(
-        _who: reader, limit: PageSize = 50, after: str = "", alias: str = "", user_id: str = ""
+        who: reader, limit: PageSize = 50, after: str = "", alias: str = "", user_id: str = ""
     ) -> dict[str, Any]:
         """Teams by id; of a user only those with that member. `next`: pass it as `after`; null at the end."""
-        found = await teams.list(limit=limit + 1, after=after, alias=alias, user_id=user_id)
-        shown = [await show(team) for team in found[:limit]]
+        sight = who.sight("organisation:read")
+        among = None if sight.is_all else sight.team_ids
+        found = await teams.list(limit=limit + 1, after=after, alias=alias, user_id=user_id, among=among)
+        shown = [await show(team, who) for team in found[:limit]]
         return {"teams": shown, "next": shown[-1]["id"] if len(found) > limit else None}
 
     @router.get("/{team_id}")
-    async def get_team(team_id: str, _who: reader) -> dict[str, Any]:
+    async def get_team(team_id: str, who: reader) -> dict[str, Any]:
         """One team."""
-        return await show(await teams.get(team_id))
+        judge(who, "organisation:read", NO_TEAM, team_id=team_id)
+        return await show(await teams.get(team_id), who)
 
     @router.patch("/{team_id}")
     async def update_team(team_id: str, body: TeamUpdate, who: writer) -> dict[str, Any]:
         """Change a team; in force in every call process when this answers."""
         change = TeamChange(body.given("alias"), body.given("models"), body.given("metadata"), body.given("blocked"))
-        return await show(await teams.update(team_id, change, who.actor))
+        return await show(await teams.update(team_id, change, who.actor), who)
 
     @router.delete("/{team_id}", status_code=204)
     async def delete_team(team_id: str, who: writer) -> None:
@@ -123,18 +128,21 @@ def teams_router(services: Services, authority: Authority) -> APIRouter:
         await teams.delete(team_id, who.actor)
 
     @router.post("/{team_id}/members", status_code=201)
-    async def put_member(team_id: str, body: MemberFields, who: writer) -> dict[str, Any]:
+    async def put_member(team_id: str, body: MemberFields, who: lead) -> dict[str, Any]:
         """Make a user a member, or give a member another role; a user that is not known yet is made."""
+        if not who.may("organisation:write"):
+            judge(who, "organisation:write", NO_TEAM, team_id=team_id)
         await teams.put_members(team_id, {body.user_id: body.role}, who.actor)
-        return await show(await teams.get(team_id))
+        return await show(await teams.get(team_id), who)
 
     @router.delete("/{team_id}/members/{user_id:path}", status_code=204)
-    async def delete_member(team_id: str, user_id: str, who: writer) -> None:
+    async def delete_member(team_id: str, user_id: str, who: lead) -> None:
         """Take a user out of a team, with the keys bound to both."""
+        judge(who, "organisation:write", "There is no such member of this team.", team_id=team_id)
         await teams.delete_member(team_id, user_id, who.actor)
 
-    async def show(team: Team) -> dict[str, Any]:
-        return _team(team, list(await teams.members(team.id)))
+    async def show(team: Team, who: Principal) -> dict[str, Any]:
+        return _team(team, list(await teams.members(team.id)), who)
 
     return router
 
@@ -142,9 +150,9 @@ def teams_router(services: Services, authority: Authority) -> APIRouter:
 def users_router(services: Services, authority: Authority) -> APIRouter:
     """Users, for administrators."""
     router = idempotent_router(services, authority, "/admin/v1/users", "users")
-    reader = Annotated[Principal, Depends(authority.require("organisation:read"))]
+    reader = Annotated[Principal, Depends(authority.within("organisation:read"))]
     writer = Annotated[Principal, Depends(authority.require("organisation:write"))]
-    users = services.users
+    users, rights = services.users, Rights(services)
 
     @router.post("", status_code=201)
     async def create_user(body: UserCreation, who: writer) -> dict[str, Any]:
@@ -152,35 +160,38 @@ def users_router(services: Services, authority: Authority) -> APIRouter:
         user = await users.create(
             who.actor, user_id=body.id, kind=body.kind, alias=body.alias, email=body.email, metadata=body.metadata
         )
-        return await show(user)
+        return await show(user, who)
 
     @router.get("")
     async def list_users(
-        _who: reader, limit: PageSize = 50, after: str = "", email: str = "", kind: str = ""
+        who: reader, limit: PageSize = 50, after: str = "", email: str = "", kind: str = ""
     ) -> dict[str, Any]:
         """Users by id. `next`: pass it as `after`; null at the end."""
-        found = await users.list(limit=limit + 1, after=after, email=email, kind=kind)
-        shown = [await show(user) for user in found[:limit]]
+        sight = who.sight("organisation:read")
+        among = None if sight.is_all else await rights.member_ids(sight)
+        found = await users.list(limit=limit + 1, after=after, email=email, kind=kind, among=among)
+        shown = [await show(user, who) for user in found[:limit]]
         return {"users": shown, "next": shown[-1]["id"] if len(found) > limit else None}
 
     @router.get("/{user_id:path}")
-    async def get_user(user_id: str, _who: reader) -> dict[str, Any]:
+    async def get_user(user_id: str, who: reader) -> dict[str, Any]:
         """One user."""
-        return await show(await users.get(user_id))
+        await rights.need_user(who, user_id)
+        return await show(await users.get(user_id), who)
 
     @router.patch("/{user_id:path}")
     async def update_user(user_id: str, body: UserUpdate, who: writer) -> dict[str, Any]:
         """Change a user."""
         change = UserChange(body.given("kind"), body.given("alias"), body.given("email"), body.given("metadata"))
-        return await show(await users.update(user_id, change, who.actor))
+        return await show(await users.update(user_id, change, who.actor), who)
 
     @router.delete("/{user_id:path}", status_code=204)
     async def delete_user(user_id: str, who: writer) -> None:
         """Delete a user, its keys, its memberships, its budgets and limits. Its calls stay in the record."""
         await users.delete(user_id, who.actor)
 
-    async def show(user: User) -> dict[str, Any]:
-        return _user(user, list(await services.teams.memberships(user.id)))
+    async def show(user: User, who: Principal) -> dict[str, Any]:
+        return _user(user, list(await services.teams.memberships(user.id)), who)
 
     return router
 
@@ -222,7 +233,7 @@ def tags_router(services: Services, authority: Authority) -> APIRouter:
     return router
 
 
-def _team(team: Team, members: list[Member]) -> dict[str, Any]:
+def _team(team: Team, members: list[Member], who: Principal) -> dict[str, Any]:
     return {
         "id": team.id,
         "alias": team.alias,
@@ -232,21 +243,25 @@ def _team(team: Team, members: list[Member]) -> dict[str, Any]:
         "leads": [one.user_id for one in members if one.role == "lead"],
         "members": [{"user_id": one.user_id, "role": one.role} for one in members],
         "created_at": iso(team.created_at),
-        "created_by": team.created_by,
+        "created_by": shown_by(who, "organisation:read", team.created_by),
         "updated_at": iso(team.updated_at),
     }
 
 
-def _user(user: User, memberships: list[Member]) -> dict[str, Any]:
+def _user(user: User, memberships: list[Member], who: Principal) -> dict[str, Any]:
+    """The user; to a lead without what concerns other teams."""
+    sight = who.sight("organisation:read")
+    is_whole = sight.covers(user_id=user.id)
+    seen = [one for one in memberships if is_whole or one.team_id in sight.team_ids]
     return {
         "id": user.id,
         "kind": user.kind,
         "alias": user.alias,
         "email": user.email,
-        "metadata": user.metadata,
-        "teams": [{"team_id": one.team_id, "role": one.role} for one in memberships],
+        "metadata": user.metadata if is_whole else {},
+        "teams": [{"team_id": one.team_id, "role": one.role} for one in seen],
         "created_at": iso(user.created_at),
-        "created_by": user.created_by,
+        "created_by": shown_by(who, "organisation:read", user.created_by),
         "updated_at": iso(user.updated_at),
     }
 

@@ -11,6 +11,7 @@ from sekisho.access.roles import PERMISSIONS, ROLES, Grant, Principal, RoleName,
 from sekisho.access.tokens import AccessToken
 from sekisho.errors import BadRequest, NotFound
 from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.rights import shown_by, within_own
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
 
@@ -69,7 +70,7 @@ def roles_router(services: Services, authority: Authority) -> APIRouter:
         """Who has which role, by user; leads of teams too."""
         sight = who.sight("organisation:read")
         found = await grants.list(user_id)
-        return {"grants": [_grant(one) for one in found if sight.covers(team_id=one.team_id, user_id=one.user_id)]}
+        return {"grants": [_grant(one, who) for one in found if sight.covers(team_id=one.team_id, user_id=one.user_id)]}
 
     @router.get("/role-grants/history")
     async def grant_history(_who: reader, user_id: str = "") -> dict[str, Any]:
@@ -88,7 +89,7 @@ def roles_router(services: Services, authority: Authority) -> APIRouter:
         """Give a user a role; it holds from the next request on. Nobody gives more than they hold."""
         await grants.grant(body.user_id, Grant(body.role, body.team_id), who)
         found = await grants.list(body.user_id)
-        return next(_grant(one) for one in found if (one.role, one.team_id) == (body.role, body.team_id))
+        return next(_grant(one, who) for one in found if (one.role, one.team_id) == (body.role, body.team_id))
 
     @router.delete("/role-grants", status_code=204)
     async def revoke_role(user_id: str, role: RoleName, who: giver, team_id: str = "") -> None:
@@ -117,7 +118,7 @@ def tokens_router(services: Services, authority: Authority) -> APIRouter:
         issued = await tokens.issue(
             user_id, who.actor, name=body.name, expires_at=within_own(who, expires_at, "expires_in")
         )
-        return {"token": issued.token} | render_token(issued.stored)
+        return {"token": issued.token} | render_token(issued.stored, who)
 
     @router.get("")
     async def list_tokens(
@@ -125,13 +126,13 @@ def tokens_router(services: Services, authority: Authority) -> APIRouter:
     ) -> dict[str, Any]:
         """Tokens in use, newest first. `next`: pass it as `after`; null at the end."""
         found = await tokens.list(user_id=user_id, sight=own_sight(who), limit=limit + 1, after=after)
-        shown = [render_token(one) for one in found[:limit]]
+        shown = [render_token(one, who) for one in found[:limit]]
         return {"tokens": shown, "next": shown[-1]["id"] if len(found) > limit else None}
 
     @router.get("/{token_id}")
     async def get_token(token_id: str, who: seer) -> dict[str, Any]:
         """One token."""
-        return render_token(await seen(token_id, who))
+        return render_token(await seen(token_id, who), who)
 
     @router.delete("/{token_id}", status_code=204)
     async def revoke_token(token_id: str, who: seer) -> None:
@@ -161,21 +162,7 @@ def own_sight(who: Principal) -> Sight:
     return Sight(sight.is_all, user_id=who.user_id)
 
 
-def within_own(who: Principal, expires_at: int | None, param: str) -> int | None:
-    """An expiry no later than that of the token in use; where none is asked for, that one. An administrator's is free.
-
-    Raises BadRequest for a later one."""
-    last = None if who.is_admin else who.token_expires_at
-    if last is None:
-        return expires_at
-    if expires_at is not None and expires_at > last:
-        raise BadRequest(
-            f"Your own access token ends at {iso(last)}: nothing that you issue lives longer.", param=param
-        )
-    return last if expires_at is None else expires_at
-
-
-def render_token(token: AccessToken) -> dict[str, Any]:
+def render_token(token: AccessToken, who: Principal) -> dict[str, Any]:
     """The token as this API shows it."""
     return {
         "id": token.id,
@@ -184,17 +171,17 @@ def render_token(token: AccessToken) -> dict[str, Any]:
         "name": token.name,
         "expires_at": iso(token.expires_at),
         "created_at": iso(token.created_at),
-        "created_by": token.created_by,
+        "created_by": shown_by(who, "organisation:read", token.created_by),
     }
 
 
-def _grant(one: RoleGrant) -> dict[str, Any]:
+def _grant(one: RoleGrant, who: Principal) -> dict[str, Any]:
     return {
         "user_id": one.user_id,
         "role": one.role,
         "team_id": one.team_id or None,
         "created_at": iso(one.created_at),
-        "created_by": one.created_by,
+        "created_by": shown_by(who, "organisation:read", one.created_by),
     }
 
 

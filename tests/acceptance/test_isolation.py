@@ -1,0 +1,197 @@
+"""What somebody may not see is in no answer: Alice pays, Bob is in her team, Charlie must see nothing of it.
+
+The oracle is a brute-force model of a random organisation: every name and every figure in it is unique, so that one
+that should be hidden can be searched for in the bytes of every answer.
+"""
+
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.control_plane import Running, bearer, running_control_plane
+
+LISTS = (
+    "/admin/v1/keys",
+    "/admin/v1/teams",
+    "/admin/v1/users",
+    "/admin/v1/budgets",
+    "/admin/v1/limits",
+    "/admin/v1/calls",
+    "/admin/v1/spend?by=team&by=user&by=key&since=2020-01-01",
+    "/admin/v1/spend?since=2020-01-01",
+    "/admin/v1/tokens",
+    "/admin/v1/role-grants",
+    "/key/list?return_full_object=true&size=100",
+    "/key/list",
+    "/user/daily/activity?start_date=2025-11-01&end_date=2025-11-30",
+    "/team/daily/activity?start_date=2025-11-01&end_date=2025-11-30",
+    "/tag/daily/activity?start_date=2025-11-01&end_date=2025-11-30",
+    "/organization/daily/activity?start_date=2025-11-01&end_date=2025-11-30",
+    "/team/list",
+    "/user/list?page_size=100",
+)
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    async with running_control_plane(tmp_path / "home") as running:
+        yield running
+
+
+@dataclass
+class World:
+    """A random organisation and what is secret in it: by owner (team, user), the words that tell of it."""
+
+    running: Running
+    dice: random.Random
+    teams: list[str] = field(default_factory=list)
+    members: dict[str, dict[str, str]] = field(default_factory=dict)  # by team: role by user
+    aliases: dict[str, str] = field(default_factory=dict)
+    users: dict[str, dict[str, str]] = field(default_factory=dict)  # by user: headers of a token
+    secrets: list[tuple[str, str, str]] = field(default_factory=list)  # team, user, word
+    objects: list[tuple[str, str, str]] = field(default_factory=list)  # team, user, path
+    number: int = 0
+
+    def word(self, what: str) -> str:
+        self.number += 1
+        return f"{what}{self.number:03d}x{self.dice.randrange(10**6):06d}"
+
+    def amount(self) -> int:
+        """Nano-USD that appear nowhere else, also not as a part of another number."""
+        self.number += 1
+        return self.dice.randrange(10**6, 9 * 10**6) * 10**6 + self.number * 1000 + 7
+
+    async def post(self, path: str, **body: Any) -> Any:
+        answer = await self.running.operator.post(path, json=body)
+        assert answer.status_code in (200, 201), (path, body, answer.text)
+        return answer.json()
+
+    def sees(self, viewer: str, team: str, user: str) -> bool:
+        """The model: one sees what is one's own, and all that is in a team that one leads."""
+        return (bool(user) and user == viewer) or self.members.get(team, {}).get(viewer) == "lead"
+
+    def sees_user(self, viewer: str, user: str) -> bool:
+        led = [team for team in self.teams if self.members[team].get(viewer) == "lead"]
+        return user == viewer or any(user in self.members[team] for team in led)
+
+
+async def build(running: Running, seed: int) -> World:
+    world = World(running, random.Random(seed))
+    dice = world.dice
+    for _ in range(dice.randint(2, 3)):
+        await add_team(world)
+    for name in [world.word("user") for _ in range(dice.randint(3, 4))]:
+        await add_user(world, name)
+    for team in world.teams:
+        for user in dice.sample(sorted(world.users), dice.randint(1, 3)):
+            role = dice.choice(("lead", "member", "member"))
+            world.members[team][user] = role
+            await world.post(f"/admin/v1/teams/{team}/members", user_id=user, role=role)
+        await add_budget(world, "team", team, team, "")
+    for team in world.teams:
+        for user in list(world.members[team]):
+            await add_budget(world, "member", f"{team}/{user}", team, user)
+            await add_key(world, team, user)
+        await add_key(world, team, "")
+    for user in world.users:
+        await add_key(world, "", user)
+        await add_budget(world, "user", user, "", user)
+    return world
+
+
+async def add_team(world: World) -> None:
+    team, alias, note = world.word("team"), world.word("alias"), world.word("note")
+    await world.post("/admin/v1/teams", id=team, alias=alias, metadata={"note": note})
+    world.teams.append(team)
+    world.members[team] = {}
+    world.aliases[team] = alias
+    world.secrets.append((team, "", note))
+    world.objects += [(team, "", f"/admin/v1/teams/{team}"), (team, "", f"/team/info?team_id={team}")]
+
+
+async def add_user(world: World, name: str) -> None:
+    note = world.word("note")
+    await world.post("/admin/v1/users", id=name, metadata={"note": note})
+    made = await world.post("/admin/v1/tokens", user_id=name)
+    world.users[name] = bearer(made["token"])
+    world.secrets += [("", name, note), ("", name, made["id"])]
+    world.objects.append(("", name, f"/admin/v1/tokens/{made['id']}"))
+
+
+async def add_budget(world: World, kind: str, scope_id: str, team: str, user: str) -> None:
+    amount = world.amount()
+    scope = {"kind": kind, "id": scope_id}
+    money = {"amount_usd": f"{amount // 10**9}.{amount % 10**9:09d}", "window": {"kind": "month"}}
+    made = await world.post("/admin/v1/budgets", scope=scope, allow_over_allocation=True, **money)
+    limit = await world.post("/admin/v1/limits", scope=scope, tokens_per_minute=world.amount() // 10**4)
+    world.secrets += [(team, user, made["id"]), (team, user, str(amount)), (team, user, limit["id"])]
+    for path in (f"/admin/v1/budgets/{made['id']}", f"/admin/v1/limits/{limit['id']}"):
+        world.objects += [(team, user, path), (team, user, f"{path}/history")]
+    world.objects.append((team, user, f"/admin/v1/budgets/{made['id']}/credits"))
+
+
+async def add_key(world: World, team: str, user: str) -> None:
+    alias = world.word("key")
+    made = await world.post("/admin/v1/keys", alias=alias, team_id=team, user_id=user)
+    cost = world.dice.randrange(10**4, 10**5) * 1000 + world.number
+    await world.running.call_of(made, cost_nanousd=cost)
+    world.secrets += [(team, user, word) for word in (made["id"], alias, str(cost))]
+    world.objects += [(team, user, f"/admin/v1/keys/{made['id']}"), (team, user, f"/key/info?key={made['id']}")]
+    await add_budget(world, "key", made["id"], team, user)
+
+
+async def answers(world: World, viewer: str, paths: list[str]) -> list[tuple[str, httpx.Response]]:
+    return [(path, await world.running.gate.get(path, headers=world.users[viewer])) for path in paths]
+
+
+def assert_hides(world: World, viewer: str, path: str, text: str) -> None:
+    hidden = [word for team, user, word in world.secrets if not world.sees(viewer, team, user)]
+    hidden += [name for name in world.users if not world.sees_user(viewer, name)]
+    mine = {team for team in world.teams if viewer in world.members[team]}  # a member may know what its team is called
+    hidden += [name for team in world.teams if team not in mine for name in (team, world.aliases[team])]
+    for word in hidden:
+        assert word not in text, (path, word, viewer)
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_no_answer_holds_a_name_or_a_figure_of_what_somebody_may_not_see(running, seed):
+    world = await build(running, seed)
+    for viewer in world.users:
+        for path, answer in await answers(world, viewer, [*LISTS, *(one for _, _, one in world.objects)]):
+            assert answer.status_code in (200, 403, 404), (path, answer.text)
+            assert_hides(world, viewer, path, answer.text)
+        for team, user, path in world.objects:
+            status = (await running.gate.get(path, headers=world.users[viewer])).status_code
+            assert (status == 200) == world.sees(viewer, team, user), (viewer, path, status)
+
+
+@pytest.mark.parametrize("seed", range(2, 3))
+async def test_what_somebody_may_see_is_in_the_lists(running, seed):
+    world = await build(running, seed)
+    for viewer in world.users:
+        texts = "".join(answer.text for _, answer in await answers(world, viewer, list(LISTS)))
+        for team, user, word in world.secrets:
+            if world.sees(viewer, team, user):
+                assert word in texts, (viewer, word)
+
+
+@pytest.mark.parametrize("seed", range(3, 4))
+async def test_another_teams_object_is_answered_word_for_word_like_one_that_does_not_exist(running, seed):
+    world = await build(running, seed)
+    await world.post("/admin/v1/users", id="spare")
+    for viewer, headers in world.users.items():
+        for team, user, path in world.objects:
+            if world.sees(viewer, team, user):
+                continue
+            foreign = await running.gate.get(path, headers=headers)
+            name = path.split("?")[0].split("/")[-1] if "?" not in path else path.split("=")[1]
+            parts = path.split("/")
+            if parts[-1] in ("history", "credits"):
+                name = parts[-2]
+            missing = await running.gate.get(path.replace(name, "0" * 26), headers=headers)
+            assert (foreign.status_code, foreign.text) == (missing.status_code, missing.text), path
