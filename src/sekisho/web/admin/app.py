@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
 from sekisho import __version__
 from sekisho.web.admin.audit import audit_router
@@ -26,6 +26,7 @@ from sekisho.web.admin.litellm_teams import litellm_teams_router
 from sekisho.web.admin.litellm_users import litellm_users_router
 from sekisho.web.admin.organisation import tags_router, teams_router, users_router
 from sekisho.web.admin.people import roles_router, tokens_router
+from sekisho.web.admin.reading import refuse_unreadable
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
@@ -70,7 +71,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         litellm_rotation_router,
         litellm_organization_router,
     ):
-        app.include_router(make(services, authority))
+        app.include_router(make(services, authority), dependencies=[Depends(refuse_unreadable)])
     for router in routers:
         app.include_router(router)
     return app
