@@ -244,7 +244,7 @@ async def test_a_fault_of_ours_shows_an_id_and_nothing_else(running, caplog):
 
 
 async def test_the_api_describes_itself(running):
-    document = (await running.gate.get("/admin/openapi.json")).json()
+    document = (await running.gate.get("/admin/v1/openapi.json")).json()
     assert {"/admin/v1/keys", "/key/generate", "/spend/logs", "/v1/sekisho/status"} <= set(document["paths"])
     assert not [path for path in document["paths"] if path.startswith("/internal")]
 

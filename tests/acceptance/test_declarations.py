@@ -305,7 +305,7 @@ keys:
         ("teams: " + "[" * 10_000, 1),
         ("teams: " + "{a: " * 10_000, 1),
         ("users:\n  a: {email: " + '"\\0"' + "}\n", 2),
-        ("users:\n  a: {alias: \x00}\n", 2),
+        ("users:\n  a: {alias: \x01}\n", 2),
         ("users:\n  a: {alias: [b]}\n", 2),
         ("users:\n  '': {}\n", 2),
         ("users: {a: {metadata: {x: '" + "y" * 20_000 + "'}}}\n", 1),

@@ -110,6 +110,7 @@ async def test_an_export_applies_with_no_change(sekisho, tmp_path):
     [
         (b"teams:\n  a: {alais: x}\n", ":2: teams.a.alais"),
         (b"teams:\n  a: {alias: \xff}\n", ":2: this is not UTF-8."),
+        (b"teams:\n  a: {alias: \0}\n", ":2: there is a NUL character."),
         (b"teams: [", ":2: This is not YAML"),
     ],
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from sekisho.errors import NotAuthenticated, StoreUnavailable
-from sekisho.values import VirtualKey
+from sekisho.values import Scope, VirtualKey
 
 KEY_PREFIX = "sk-"
 PEPPER_BYTES = 32
@@ -60,6 +60,19 @@ def may_use(key: VirtualKey, model_name: str, aliases: Iterable[str] = ()) -> bo
     if not key.models:
         return True
     return model_name in key.models or any(alias in key.models for alias in aliases)
+
+
+def scopes_of(key: VirtualKey) -> tuple[Scope, ...]:
+    """Everything whose money, rate and policies a call with this key comes under."""
+    scopes = [Scope("org", key.org_id), Scope("key", key.id)]
+    if key.user_id:
+        scopes.append(Scope("user", key.user_id))
+    if key.team_id:
+        scopes.append(Scope("team", key.team_id))
+    if key.team_id and key.user_id:
+        scopes.append(Scope("member", f"{key.team_id}/{key.user_id}"))
+    scopes.extend(Scope("tag", tag) for tag in key.tags)
+    return tuple(scopes)
 
 
 def pepper_path(home: Path) -> Path:

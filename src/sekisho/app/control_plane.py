@@ -11,18 +11,20 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
+
+import msgspec
 
 from sekisho.access.anchor import Anchor
 from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution, write_snapshot
 from sekisho.access.grants import GrantRegister
 from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
-from sekisho.access.register import KeyRegister
+from sekisho.access.register import KeyDraft, KeyRegister
 from sekisho.access.resolution import resolve_keys
 from sekisho.access.rules import RuleRegister
 from sekisho.access.sessions import Sessions
@@ -39,7 +41,7 @@ from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader
 from sekisho.values import Budget, Credential, Delivery, Model, Snapshot, VirtualKey
-from sekisho.web.doors.asgi import send_whole
+from sekisho.web.doors.asgi import JSON, send_whole
 from sekisho.web.doors.forward import FORWARDED
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ log = logging.getLogger(__name__)
 
 ORG_ID = "default"
 MASTER_KEY_ID = "master"
+OPERATOR = "operator"  # as the admin API calls who asks over the Unix socket
+PATIENCE_S = 2.0  # until the web application is made though nobody has asked for it
 DRAIN_S = 0.1
 DRAIN_BACKOFF_S = 5.0
 CREDENTIALS_S = 10.0
@@ -296,6 +300,21 @@ class ControlPlane:
         found = (model.name for model in self._models if name == model.name or name in model.aliases)
         return next(found, "")
 
+    async def greeting(self, alias: str) -> dict[str, object]:
+        """What somebody who has started Sekisho is told: whether there are keys, the path that opens the console once,
+        the models; and, where there is no key yet and an `alias` is given, the raw form of a first one of this name."""
+        services = self.services()
+        has_keys = bool(await services.keys.count())
+        key = ""
+        if alias and not has_keys:
+            key = (await services.keys.create(KeyDraft(alias=alias), OPERATOR)).key
+        return {
+            "has_keys": has_keys,
+            "key": key,
+            "console": await services.sessions.issue_code(OPERATOR),
+            "models": [model.name for model in self._models],
+        }
+
     async def close(self) -> None:
         """Note how far the audit log reaches and let go of the database."""
         await self.note_audit_head()
@@ -315,6 +334,7 @@ class ControlPlane:
                 budgets=effective.budgets,
                 limits=effective.limits,
                 leads=effective.leads,
+                policies=effective.policies,
             )
             write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
@@ -392,31 +412,51 @@ async def run_control_plane(
 
 
 class PromptApp:
-    """The web application from its first moment on: until it is made, which takes long, only the snapshot is served.
+    """The web application from its first moment on. Until it is made, which takes long, what a start waits for is
+    served without it: the snapshot for the call processes, and the greeting for who started Sekisho.
 
     The first answer to an agent waits for nothing else of the control plane.
     """
 
     def __init__(self, plane: ControlPlane, make: "Callable[[], FastAPI]") -> None:
-        self._distribution = plane.distribution
+        self._plane = plane
         self._make = make
         self._app: FastAPI | None = None
+        self._is_wanted = asyncio.Event()
         self._is_made = asyncio.Event()
 
     async def load(self) -> None:
-        """Make the web application, in a thread, since its imports take long."""
+        """Make the web application, in a thread, since its imports take long: as soon as somebody asks for more than
+        is needed at the start, and soon in any case."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._is_wanted.wait(), PATIENCE_S)
         self._app = await asyncio.to_thread(self._make)
         self._is_made.set()
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        if self._app is None and scope["type"] == "http" and scope["path"] == "/internal/snapshot":
-            names = [name for name, _ in scope["headers"]]
-            if FORWARDED not in names:  # else it came from the public port, and is answered by the application
-                await self._snapshot(scope, send)
-                return
+        if scope["type"] == "http" and scope["path"] in ("/internal/snapshot", "/internal/greeting"):
+            # a request from the public port is marked, and is answered by the application
+            if FORWARDED not in [name for name, _ in scope["headers"]]:
+                if scope["path"] == "/internal/greeting" and scope["method"] == "POST":
+                    await self._greeting(scope, send)
+                    return
+                if self._app is None:
+                    await self._snapshot(scope, send)
+                    return
+        self._is_wanted.set()
         await self._is_made.wait()
         assert self._app is not None
         await self._app(scope, receive, send)
+
+    async def _greeting(self, scope: "Scope", send: "Send") -> None:
+        wants_key = parse_qs(scope["query_string"].decode("latin-1")).get("alias", [""])[0]
+        try:
+            body = msgspec.json.encode(await self._plane.greeting(wants_key))
+        except SekishoError as error:
+            await send_whole(send, 503, msgspec.json.encode({"error": {"message": error.message}}), JSON)
+        else:
+            await send_whole(send, 200, body, JSON)
+        self._is_wanted.set()
 
     async def _snapshot(self, scope: "Scope", send: "Send") -> None:
         asked = parse_qs(scope["query_string"].decode("latin-1"))
@@ -425,7 +465,7 @@ class PromptApp:
         except (KeyError, ValueError):
             await send_whole(send, 400, b"")
             return
-        delivery = await self._distribution.ask(process, after)
+        delivery = await self._plane.distribution.ask(process, after)
         if delivery is None:
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body", "body": b""})

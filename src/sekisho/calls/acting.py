@@ -7,6 +7,7 @@ waits.
 from msgspec.structs import replace
 
 from sekisho.access.keys import may_use
+from sekisho.access.policies import Denied
 from sekisho.calls.budgeting import audience_of, step_refusal
 from sekisho.calls.call import Call
 from sekisho.calls.ceiling import ceiling_nanousd, measure
@@ -67,6 +68,10 @@ def _step_down(gate: Gate, call: Call, name: str) -> Call | None:
         return None
     if not may_use(call.known_key, model.name, model.aliases):
         return None
+    allowed = gate.registry.allowance(call.known_key).model(model)
+    if isinstance(allowed, Denied):
+        return None
+    model = allowed
     stepped = replace(
         call,
         model=model,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from sekisho.access.policies import GEOGRAPHIES
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.dialects import search
@@ -29,7 +30,6 @@ _UNPACKED: dict[Door, tuple[bytes, ...]] = {
     "openai_chat": (b"data:application/", b'"file"'),
     "openai_responses": (b'"input_file"',),
 }
-_PROFILES = frozenset({"us", "eu", "apac", "jp", "au", "in", "global", "us-gov"})
 
 
 def measure(gate: Gate, call: Call) -> Prompt:
@@ -103,7 +103,7 @@ def tokenizer_of(deployments: tuple[Deployment, ...]) -> str:
 
 def _bare(upstream_model: str) -> str:
     profile, _, bare = upstream_model.partition(".")
-    return bare if profile in _PROFILES else upstream_model
+    return bare if profile in GEOGRAPHIES else upstream_model
 
 
 def _turn(call: Call) -> Turn | None:

@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sekisho.access.keys import KeyRing
+from sekisho.access.keys import KeyRing, scopes_of
+from sekisho.access.policies import EVERYTHING, Allowance
 from sekisho.calls.strangers import Strangers
 from sekisho.clock import Clock
 from sekisho.dialects.translation import Translation
@@ -17,7 +18,18 @@ from sekisho.ledger.counters import Counters, JournalPosition
 from sekisho.ledger.journal import Record, Settled
 from sekisho.ledger.learned import Learned
 from sekisho.upstream.http1 import Http1Response
-from sekisho.values import Credential, Delivery, Deployment, Language, Model, Snapshot, Wire
+from sekisho.values import (
+    Credential,
+    Delivery,
+    Deployment,
+    Language,
+    Model,
+    Policy,
+    Scope,
+    Snapshot,
+    VirtualKey,
+    Wire,
+)
 
 
 class Journal(Protocol):
@@ -54,6 +66,8 @@ class Registry:
         self.keys = KeyRing(())
         self.models: dict[str, Model] = {}
         self.names: dict[str, str] = {}
+        self._policies: dict[Scope, list[Policy]] = {}
+        self._allowances: dict[str, Allowance] = {}
         self.credentials: Mapping[str, Credential] = {}
         self.snapshot: Snapshot | None = None
         self._ready = asyncio.Event()
@@ -73,6 +87,10 @@ class Registry:
         self.keys = KeyRing(snapshot.keys)
         self.models = {model.name: model for model in snapshot.models}
         self.names = names
+        self._policies = {}
+        self._allowances = {}
+        for policy in snapshot.policies:
+            self._policies.setdefault(policy.scope, []).append(policy)
         self.snapshot = snapshot
         self._ready.set()
 
@@ -102,6 +120,16 @@ class Registry:
         if credential is None:
             raise StoreUnavailable("Sekisho has no credentials for the model provider yet. Try again.")
         return credential
+
+    def allowance(self, key: VirtualKey) -> Allowance:
+        """What policies leave to the holder of a key."""
+        if not self._policies:
+            return EVERYTHING
+        known = self._allowances.get(key.id)
+        if known is None:
+            policies = [policy for scope in scopes_of(key) for policy in self._policies.get(scope, ())]
+            known = self._allowances[key.id] = Allowance(policies) if policies else EVERYTHING
+        return known
 
     def find_model(self, name: str) -> Model | None:
         """The model of a public name or alias."""

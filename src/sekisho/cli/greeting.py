@@ -22,10 +22,10 @@ def greet(url: str, settings: Settings, ready: Mapping[str, Any], *, is_simulate
 
     Raises OperatorError."""
     home = settings.home
-    has_keys = bool(request(home, "GET", "/admin/v1/keys?limit=1")["keys"])
-    key = "" if has_keys or not is_simulated else _create_first_key(home)
-    link = url + request(home, "POST", "/internal/console-codes")["path"]
-    names = request(home, "GET", "/internal/models")["models"]
+    alias = DEMO_ALIAS if is_simulated else ""
+    said = request(home, "POST", f"/internal/greeting?alias={alias}")
+    has_keys, key, names = said["has_keys"], said["key"], said["models"]
+    link = f"{url}/console/enter?code={said['console']}"
     model = default_model(tuple(map(Offer, names)))
     _say_upstream(settings, len(names), is_simulated=is_simulated)
     if lacking := ", ".join(ready.get("missing_credentials", ())):
@@ -44,11 +44,6 @@ def greet(url: str, settings: Settings, ready: Mapping[str, Any], *, is_simulate
     else:
         typer.echo(say("\nNo model is on offer.", "\n使えるモデルがありません。"))
     typer.echo(say("\nCtrl-C stops.", "\nCtrl-C で終了します。"))
-
-
-def _create_first_key(home: Path) -> str:
-    """A new key: its raw form, which nobody will see again."""
-    return str(request(home, "POST", "/admin/v1/keys", {"alias": DEMO_ALIAS})["key"])
 
 
 def _say_upstream(settings: Settings, models: int, *, is_simulated: bool) -> None:

@@ -37,6 +37,7 @@ _COMMANDS = {
     "user": ("sekisho.cli.users", "app", ""),
     "budget": ("sekisho.cli.budgets", "app", ""),
     "limit": ("sekisho.cli.limits", "app", ""),
+    "policy": ("sekisho.cli.policies", "app", ""),
     "spend": (
         "sekisho.cli.spend",
         "spend",

@@ -109,12 +109,16 @@ def export(
 def _read(file: Path) -> str:
     try:
         content = sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except OSError as error:
         stop(say(f"{file} cannot be read: {error.strerror}.", f"{file} を読めません：{error.strerror}"), error)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         stop(say(f"{file}:{line}: this is not UTF-8.", f"{file}:{line}：UTF-8 ではありません。"), error)
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        stop(say(f"{file}:{line}: there is a NUL character.", f"{file}:{line}：NUL 文字があります。"))
+    return text
 
 
 def _ask(admin: Admin, path: str, file: Path, document: str, **options: Any) -> Any:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sekisho.errors import StoreUnavailable
 from sekisho.store.sql.engine import Database, sqlite_url
-from sekisho.store.sql.migrate import HEAD, alembic_config, migrate
+from sekisho.store.sql.migrate import HEAD, _upgrade, alembic_config, migrate
 from sekisho.store.sql.tables import counter, metadata
 
 
@@ -24,6 +24,37 @@ async def test_the_migrations_build_exactly_the_tables(database):
 
     async with database.read() as connection:
         assert await connection.run_sync(compare) == []
+
+
+async def test_a_new_sqlite_file_gets_what_the_migrations_build(tmp_path):
+    """Whoever writes a migration with a trigger or with rows adds them to `fresh` too."""
+    found = []
+    for path, is_fresh in ((tmp_path / "fresh", True), (tmp_path / "migrated", False)):
+        database = Database(sqlite_url(path))
+        if is_fresh:
+            await migrate(database)
+        else:
+            async with database.write() as connection:
+                await connection.run_sync(_upgrade)
+        async with database.read() as connection:
+            assert (
+                await connection.run_sync(
+                    lambda one: compare_metadata(MigrationContext.configure(one, opts={"compare_type": True}), metadata)
+                )
+                == []
+            )
+            kinds = await connection.execute(sa.text("SELECT type, name FROM sqlite_master ORDER BY 1, 2"))
+            triggers = await connection.execute(
+                sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY 1")
+            )
+            rows = {
+                table.name: sorted(map(repr, (await connection.execute(sa.select(table))).all()))
+                for table in metadata.sorted_tables
+            }
+            version = (await connection.execute(sa.text("SELECT * FROM alembic_version"))).all()
+            found.append((kinds.all(), triggers.all(), rows, version))
+        await database.close()
+    assert found[0] == found[1]
 
 
 def test_the_head_named_in_code_is_the_newest_migration():

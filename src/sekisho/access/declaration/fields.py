@@ -15,7 +15,7 @@ from sekisho.access.money import MOST_NANOUSD, parse_usd
 from sekisho.access.organisation import METADATA_BYTES, NAME_CHARACTERS
 from sekisho.errors import BadRequest
 
-_MONEY = re.compile(r"(?:USD\s*|\$\s*)?([0-9][0-9,_]{0,15}(?:\.[0-9]{1,30})?)(?:\s*USD)?")
+_MONEY = re.compile(r"(?:USD\s*|\$\s*)?([0-9][0-9,]{0,15}(?:\.[0-9]{1,30})?)(?:\s*USD)?")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,400})")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,400})(?:\.[0-9]{1,400})?(?:[eE][-+]?[0-9]{1,3})?")
 _WORDS: dict[str, bool | None] = {
@@ -138,7 +138,7 @@ class Fields:
             )
             return None
         try:
-            return parse_usd(match[1].replace(",", "").replace("_", ""), name)
+            return parse_usd(match[1].replace(",", ""), name)
         except BadRequest as error:
             most = MOST_NANOUSD // 1_000_000_000
             self.bad(name, error.message, f"金額は {most:,} USD 以下、小数点以下 9 桁までで書いてください。")

@@ -73,8 +73,9 @@ class RuleReader:
         return text
 
     def _budget(self, address: Address, fields: Fields) -> None:
+        known = len(self._problems.found)
         amount = fields.money("amount")
-        if amount is None and not fields.has("amount"):
+        if amount is None and len(self._problems.found) == known:
             fields.bad("amount", "say how much, such as 100 USD.", "100 USD のように金額を書いてください。")
         window = self._window(fields)
         increase = fields.fields("increase")
@@ -134,8 +135,9 @@ class RuleReader:
         return tuple(sorted(found))
 
     def _limit(self, address: Address, fields: Fields) -> None:
+        known = len(self._problems.found)
         rates = {name: fields.count(name) for name in _RATES}
-        if all(rate is None for rate in rates.values()) and not any(fields.has(name) for name in _RATES):
+        if all(rate is None for rate in rates.values()) and len(self._problems.found) == known:
             names = ", ".join(_RATES)
             fields.problems.add(
                 fields.line, f"{fields.where}: state {names}.", f"{fields.where}：{names} のどれかを書いてください。"

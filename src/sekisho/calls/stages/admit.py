@@ -10,9 +10,10 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from sekisho.access.keys import scopes_of
 from sekisho.calls.acting import act, remeasured
 from sekisho.calls.answer import Answer
-from sekisho.calls.budgeting import audience_of, ending_words, refusal, scopes_of
+from sekisho.calls.budgeting import audience_of, ending_words, refusal
 from sekisho.calls.call import AttemptNote, Call, Trail
 from sekisho.calls.ceiling import ceiling_nanousd, counted, least_output_tokens, measure, shortened, tokenizer_of
 from sekisho.calls.gate import Gate, Outcome

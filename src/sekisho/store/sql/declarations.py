@@ -105,7 +105,7 @@ async def _read(connection: AsyncConnection, org_id: str) -> Holdings:
         members=await read_members(connection, org_id),
         tags=await read_tags(connection, org_id),
         templates=await read_templates(connection, org_id),
-        rules=await read_rules(connection, org_id),
+        rules=tuple(one for one in await read_rules(connection, org_id) if one.kind != "policy"),
         keys=await read_stored_keys(connection, org_id),
         marks=tuple(Mark(_address(row["address"]), row["is_made"], row["fields"]) for row in rows.mappings()),
     )

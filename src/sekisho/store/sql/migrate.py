@@ -7,11 +7,12 @@ import sqlalchemy as sa
 
 from sekisho.errors import StoreUnavailable
 from sekisho.store.sql.engine import Database
+from sekisho.store.sql.fresh import build
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0009"  # a test holds it equal to the newest file in migrations/versions
+HEAD = "0010"  # a test holds it equal to the newest file in migrations/versions
 
 
 async def migrate(database: Database) -> None:
@@ -21,7 +22,10 @@ async def migrate(database: Database) -> None:
     if version == HEAD:
         return
     async with database.write() as connection:
-        await connection.run_sync(_upgrade)
+        if database.is_sqlite and not await connection.run_sync(lambda one: sa.inspect(one).get_table_names()):
+            await connection.run_sync(build, HEAD)
+        else:
+            await connection.run_sync(_upgrade)
 
 
 def alembic_config() -> "Config":

@@ -369,6 +369,23 @@ rate_limit = sa.Table(
     sa.Index("rate_limit_scope_ix", "org_id", "scope_kind", "scope_id"),
 )
 
+policy = sa.Table(
+    "policy",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), nullable=False),
+    sa.Column("scope_kind", sa.String(20), nullable=False),
+    sa.Column("scope_id", sa.String(401), nullable=False),
+    sa.Column("name", sa.String(1000), nullable=False),
+    sa.Column("allowed", sa.JSON, nullable=False),  # the lists of values.Policy by their names
+    sa.Column("template_id", sa.String(200), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("created_by", sa.String(200), nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Column("deleted_at", sa.BigInteger),
+    sa.Index("policy_scope_ix", "org_id", "scope_kind", "scope_id"),
+)
+
 rule_change = sa.Table(
     "rule_change",
     metadata,

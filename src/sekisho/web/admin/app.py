@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 
 from sekisho import __version__
 from sekisho.web.admin.audit import audit_router
 from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.bodies import StrictBodies
 from sekisho.web.admin.budgets import budgets_router
 from sekisho.web.admin.calls import calls_router
 from sekisho.web.admin.declarations import declarations_router
@@ -24,9 +25,10 @@ from sekisho.web.admin.litellm_rotation import litellm_rotation_router
 from sekisho.web.admin.litellm_spend import litellm_spend_router
 from sekisho.web.admin.litellm_teams import litellm_teams_router
 from sekisho.web.admin.litellm_users import litellm_users_router
+from sekisho.web.admin.openapi import describe_api
 from sekisho.web.admin.organisation import tags_router, teams_router, users_router
 from sekisho.web.admin.people import roles_router, tokens_router
-from sekisho.web.admin.reading import refuse_unreadable
+from sekisho.web.admin.policies import policies_router
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
@@ -37,12 +39,14 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
     app = FastAPI(
         title="Sekisho",
         version=__version__,
-        openapi_url="/admin/openapi.json",
+        openapi_url="/admin/v1/openapi.json",
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
     )
     authority = Authority(services)
     handle_errors(app, services.clock)
+    app.add_middleware(StrictBodies)
+    described: list[APIRouter] = []
     for make in (
         internal_router,
         keys_router,
@@ -53,6 +57,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         tokens_router,
         budgets_router,
         limits_router,
+        policies_router,
         audit_router,
         declarations_router,
         calls_router,
@@ -71,7 +76,9 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         litellm_rotation_router,
         litellm_organization_router,
     ):
-        app.include_router(make(services, authority), dependencies=[Depends(refuse_unreadable)])
+        described.append(make(services, authority))
+        app.include_router(described[-1])
     for router in routers:
         app.include_router(router)
+    describe_api(app, described)
     return app

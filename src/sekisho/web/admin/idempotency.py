@@ -2,7 +2,8 @@
 
 The same key with the same body gets the same answer for 24 hours; with another body it is refused. Only answers that
 changed something are kept: a refused request may be sent again. A request whose process died before it answered stays
-refused, because nobody knows what it did.
+refused, because nobody knows what it did. An answer may hold a new key, so what is kept is sealed with the pepper and
+the idempotency key: who has the database alone cannot read it.
 """
 
 import hashlib
@@ -27,10 +28,14 @@ KEY_CHARACTERS = 255
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
+class IdempotentRoute(APIRoute):
+    """A route that knows the header."""
+
+
 def idempotent_router(services: Services, authority: Authority, prefix: str, tag: str) -> APIRouter:
     """A router whose POST routes know the header."""
 
-    class Route(APIRoute):
+    class Route(IdempotentRoute):
         def get_route_handler(self) -> Handler:
             run = super().get_route_handler()
 
@@ -54,19 +59,30 @@ async def _once(services: Services, authority: Authority, request: Request, key:
     now_us = services.clock.now_us()
     kept = await services.answers.claim(digest, body, now_us, now_us + KEPT_US)
     if kept is not None:
-        return _again(kept, body)
+        return _again(kept, body, _seal(services, who, request.url.path, key, kept.body))
     try:
         response = await run(request)
     except (BadRequest, NotFound, NotAllowed, RequestValidationError):
         await services.answers.release(digest)  # refused, so nothing was changed
         raise
-    await services.answers.keep(digest, response.status_code, bytes(response.body))
+    if response.status_code >= 400:
+        await services.answers.release(digest)
+        return response
+    sealed = _seal(services, who, request.url.path, key, bytes(response.body))
+    await services.answers.keep(digest, response.status_code, sealed)
     return response
 
 
-def _again(kept: KeptAnswer, body: bytes) -> Response:
+def _seal(services: Services, who: str, path: str, key: str, content: bytes) -> bytes:
+    """The content under a key stream that is used for this answer only; sealing it again opens it."""
+    blocks = range(len(content) // 32 + 1)
+    stream = b"".join(services.keys.digest("\0".join(("answer", who, path, key, str(number)))) for number in blocks)
+    return bytes(one ^ other for one, other in zip(content, stream, strict=False))
+
+
+def _again(kept: KeptAnswer, body: bytes, answer: bytes) -> Response:
     if kept.request_digest != body:
         raise Conflict("This idempotency key was used with another body.", param=HEADER)
     if not kept.status:
         raise Conflict("The request with this idempotency key has not been answered; look what it did.", param=HEADER)
-    return Response(kept.body, kept.status, media_type="application/json")
+    return Response(answer, kept.status, media_type="application/json")

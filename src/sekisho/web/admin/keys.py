@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sekisho.access.register import KeyChange, KeyDraft, KeyFilter, StoredKey, expiry, grace_s
 from sekisho.access.roles import Permission, Principal
 from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.idempotency import idempotent_router
 from sekisho.web.admin.rights import NO_KEY, Rights, judge, shown_by
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
@@ -109,7 +110,7 @@ class KeyPage(BaseModel):
 
 def keys_router(services: Services, authority: Authority) -> APIRouter:
     """Routes for administrators."""
-    router = APIRouter(prefix="/admin/v1/keys", tags=["keys"])
+    router = idempotent_router(services, authority, "/admin/v1/keys", "keys")
     reader = Annotated[Principal, Depends(authority.within("keys:read"))]
     writer = Annotated[Principal, Depends(authority.within("keys:write"))]
     register, rights = services.keys, Rights(services)

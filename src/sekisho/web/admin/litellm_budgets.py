@@ -12,11 +12,13 @@ from sekisho.access.terms import Terms
 from sekisho.errors import BadRequest, SekishoError
 from sekisho.values import Scope
 from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.idempotency import idempotent_router
 from sekisho.web.admin.litellm_fields import (
     Id,
     KnownFields,
     TermFields,
     apply_fields,
+    check_fields,
     render_fields,
     render_spend,
     render_terms,
@@ -64,7 +66,7 @@ class TagReferences(KnownFields):
 
 def litellm_budgets_router(services: Services, authority: Authority) -> APIRouter:
     """Routes under /budget."""
-    router = APIRouter(prefix="/budget", tags=["LiteLLM-compatible"])
+    router = idempotent_router(services, authority, "/budget", "LiteLLM-compatible")
     reader = Annotated[Principal, Depends(authority.require("budgets:read"))]
     writer = Annotated[Principal, Depends(authority.require("budgets:write"))]
     templates = services.templates
@@ -107,7 +109,7 @@ def litellm_budgets_router(services: Services, authority: Authority) -> APIRoute
 
 def litellm_tags_router(services: Services, authority: Authority) -> APIRouter:
     """Routes under /tag."""
-    router = APIRouter(prefix="/tag", tags=["LiteLLM-compatible"])
+    router = idempotent_router(services, authority, "/tag", "LiteLLM-compatible")
     reader = Annotated[Principal, Depends(authority.require("organisation:read"))]
     writer = Annotated[Principal, Depends(authority.require("organisation:write"))]
     tags = services.tags
@@ -116,6 +118,7 @@ def litellm_tags_router(services: Services, authority: Authority) -> APIRouter:
     async def new(body: TagFields, who: writer) -> dict[str, Any]:
         """Make a tag, with a budget if one is stated."""
         body.refuse_unknown()
+        await check_fields(services, body, "tag", who.actor)
         tag = await tags.create(body.name, body.description or "", who.actor)
         try:
             await apply_fields(services, body, Scope("tag", body.name), who.actor)

@@ -152,6 +152,11 @@ async def prepare_rules(services: Services, fields: TermFields, by: str) -> Plan
     return planner
 
 
+async def check_fields(services: Services, fields: TermFields, kind: ScopeKind, by: str) -> None:
+    """Before something is made: could its money and limits be as they were sent? Raises BadRequest, NotFound."""
+    (await prepare_rules(services, fields, by))(Scope(kind, ""), ())
+
+
 async def unjudged(write: RuleWrite) -> RuleWrite:
     """Lets every write pass."""
     return write

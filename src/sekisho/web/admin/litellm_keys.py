@@ -17,6 +17,7 @@ from sekisho.access.rules import RuleWrite, StoredRule
 from sekisho.errors import BadRequest, NotAllowed, NotFound
 from sekisho.values import Scope
 from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.idempotency import idempotent_router
 from sekisho.web.admin.litellm_fields import Id, TermFields, model_names, prepare_rules, render_spend, render_terms
 from sekisho.web.admin.rights import NO_KEY, Rights, judge, shown_by
 from sekisho.web.admin.services import Services
@@ -71,7 +72,7 @@ class Deletion(BaseModel):
 
 def litellm_keys_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
     """Routes under /key."""
-    router = APIRouter(prefix="/key", tags=["LiteLLM-compatible"])
+    router = idempotent_router(services, authority, "/key", "LiteLLM-compatible")
     reader = Annotated[Principal, Depends(authority.within("keys:read"))]
     writer = Annotated[Principal, Depends(authority.within("keys:write"))]
     register, rights = services.keys, Rights(services)

@@ -14,11 +14,13 @@ from sekisho.access.terms import max_budget_of
 from sekisho.errors import BadRequest, SekishoError
 from sekisho.values import Scope
 from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.idempotency import idempotent_router
 from sekisho.web.admin.litellm_fields import (
     Id,
     KnownFields,
     TermFields,
     apply_fields,
+    check_fields,
     model_names,
     render_spend,
     render_terms,
@@ -101,7 +103,7 @@ class MemberReference(BaseModel):
 
 def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
     """Routes under /team."""
-    router = APIRouter(prefix="/team", tags=["LiteLLM-compatible"])
+    router = idempotent_router(services, authority, "/team", "LiteLLM-compatible")
     reader = Annotated[Principal, Depends(authority.within("organisation:read"))]
     lead = Annotated[Principal, Depends(authority.within("organisation:write"))]
     writer = Annotated[Principal, Depends(authority.require("organisation:write"))]
@@ -111,6 +113,7 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
     async def new(body: NewTeam, who: writer) -> dict[str, Any]:
         """Make a team. What is wrong with its budgets is said before it is made."""
         body.refuse_unknown()
+        await check_fields(services, body, "team", who.actor)
         team = await teams.create(
             who.actor,
             team_id=body.team_id or "",
@@ -197,9 +200,10 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
             raise BadRequest("Name at least one member.", param="member")
         if not who.may("organisation:write"):
             judge(who, "organisation:write", NO_TEAM, team_id=body.team_id)
+        cap = TermFields(max_budget=body.max_budget_in_team, allow_over_allocation=body.allow_over_allocation)
+        await check_fields(services, cap, "member", who.actor)
         await teams.put_members(body.team_id, _roles(added), who.actor)
         if body.max_budget_in_team is not None:
-            cap = TermFields(max_budget=body.max_budget_in_team, allow_over_allocation=body.allow_over_allocation)
             for member in added:
                 await apply_fields(
                     services,

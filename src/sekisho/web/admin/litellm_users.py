@@ -12,7 +12,8 @@ from sekisho.access.roles import Principal
 from sekisho.errors import BadRequest, SekishoError
 from sekisho.values import Scope
 from sekisho.web.admin.authority import Authority
-from sekisho.web.admin.litellm_fields import Id, TermFields, apply_fields, render_spend, render_terms
+from sekisho.web.admin.idempotency import idempotent_router
+from sekisho.web.admin.litellm_fields import Id, TermFields, apply_fields, check_fields, render_spend, render_terms
 from sekisho.web.admin.rights import Rights, shown_by
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
@@ -47,7 +48,7 @@ class Deletion(BaseModel):
 
 def litellm_users_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
     """Routes under /user."""
-    router = APIRouter(prefix="/user", tags=["LiteLLM-compatible"])
+    router = idempotent_router(services, authority, "/user", "LiteLLM-compatible")
     reader = Annotated[Principal, Depends(authority.within("organisation:read"))]
     writer = Annotated[Principal, Depends(authority.require("organisation:write"))]
     users, rights = services.users, Rights(services)
@@ -58,6 +59,7 @@ def litellm_users_router(services: Services, authority: Authority) -> APIRouter:
         body.refuse_unknown()
         for team_id in body.teams:
             await services.teams.get(team_id)
+        await check_fields(services, body, "user", who.actor)
         user = await users.create(
             who.actor,
             user_id=body.user_id or "",

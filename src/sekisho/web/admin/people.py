@@ -11,6 +11,7 @@ from sekisho.access.roles import PERMISSIONS, ROLES, Grant, Principal, RoleName,
 from sekisho.access.tokens import AccessToken
 from sekisho.errors import BadRequest, NotFound
 from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.idempotency import idempotent_router
 from sekisho.web.admin.rights import shown_by, within_own
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
@@ -41,7 +42,7 @@ class TokenCreation(BaseModel):
 
 def roles_router(services: Services, authority: Authority) -> APIRouter:
     """The table of roles, who has which, and who asks."""
-    router = APIRouter(prefix="/admin/v1", tags=["roles"])
+    router = idempotent_router(services, authority, "/admin/v1", "roles")
     anybody = Annotated[Principal, Depends(authority.principal)]
     seer = Annotated[Principal, Depends(authority.within("organisation:read"))]
     reader = Annotated[Principal, Depends(authority.require("organisation:read"))]
@@ -101,7 +102,7 @@ def roles_router(services: Services, authority: Authority) -> APIRouter:
 
 def tokens_router(services: Services, authority: Authority) -> APIRouter:
     """Access tokens: everybody's for administrators, their own for everybody."""
-    router = APIRouter(prefix="/admin/v1/tokens", tags=["tokens"])
+    router = idempotent_router(services, authority, "/admin/v1/tokens", "tokens")
     seer = Annotated[Principal, Depends(authority.within("organisation:read"))]
     tokens = services.tokens
 

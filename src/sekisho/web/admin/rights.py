@@ -6,7 +6,7 @@ here unjudged.
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -186,7 +186,7 @@ class Rights:
             raise BadRequest("Only an administrator gives a shared budget.", param="budget_id")
         if isinstance(stored.rule, Budget):
             await self._budget_within(stored.rule, team_id)
-        else:
+        elif isinstance(stored.rule, RateLimit):
             await self._limit_within(stored.rule, team_id)
         return replace(stored, allow_over_allocation=False)
 
@@ -204,7 +204,8 @@ class Rights:
     async def _limit_within(self, limit: RateLimit, team_id: str) -> None:
         where = RuleFilter("team", team_id)
         found = await self._services.rules.list("limit", where, limit=_MOST_RULES)
-        of_team: list[Any] = [stored.rule for stored in found if stored.rule.model in ("", limit.model)]
+        limits = [stored.rule for stored in found if isinstance(stored.rule, RateLimit)]
+        of_team = [one for one in limits if one.model in ("", limit.model)]
         for rate in _RATES:
             wanted = getattr(limit, rate)
             most = min((value for rule in of_team if (value := getattr(rule, rate)) is not None), default=None)

@@ -1,0 +1,36 @@
+"""The newest schema in an empty SQLite file at once: migrations take longer than everything else at a first start.
+
+A test holds it equal to what the migrations build: tables, indexes, triggers and first rows.
+"""
+
+import sqlalchemy as sa
+
+from sekisho.store.sql.tables import counter, metadata, name
+
+_APPEND_ONLY = "the audit log is append-only"
+TRIGGERS = (
+    *(
+        f"CREATE TRIGGER audit_entry_no_{change.lower()} BEFORE {change} ON audit_entry "
+        f"BEGIN SELECT RAISE(ABORT, '{_APPEND_ONLY}'); END"
+        for change in ("UPDATE", "DELETE")
+    ),
+    "CREATE TRIGGER audit_entry_no_replace BEFORE INSERT ON audit_entry WHEN EXISTS "
+    "(SELECT 1 FROM audit_entry WHERE org_id = NEW.org_id AND sequence = NEW.sequence) "
+    f"BEGIN SELECT RAISE(ABORT, '{_APPEND_ONLY}'); END",
+)
+
+
+def build(connection: sa.Connection, revision: str) -> None:
+    """Make every table, trigger and first row, and note the revision as Alembic does."""
+    metadata.create_all(connection, checkfirst=False)
+    for trigger in TRIGGERS:
+        connection.execute(sa.text(trigger))
+    connection.execute(counter.insert(), [{"name": "epoch", "value": 0}, {"name": "change", "value": 0}])
+    connection.execute(name.insert(), {"id": 0, "text": ""})
+    connection.execute(
+        sa.text(
+            "CREATE TABLE alembic_version "
+            "(version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+        )
+    )
+    connection.execute(sa.text(f"INSERT INTO alembic_version VALUES ('{revision}')"))
