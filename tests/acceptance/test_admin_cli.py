@@ -224,7 +224,7 @@ async def test_a_failing_ledger_is_shown_and_tried_again(home, monkeypatch, capl
 
     errors: list[str] = []
     monkeypatch.setattr(plane, "drain_once", fail_once)
-    monkeypatch.setattr("sekisho.app.control_plane.asyncio.sleep", no_wait)
+    monkeypatch.setattr(plane, "pause", no_wait)
     with JournalWriter(home / "journal", "p") as writer:
         writer.append(Opened(bytes(16), 1, Caller("default", "k"), "openai_chat", "m", True, 1, 1))
         assert plane.health().journal_lag_bytes > 0

@@ -5,10 +5,11 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from sekisho.calls.gate import Limits
 from sekisho.ledger.counters import Spent
-from sekisho.values import Budget, BudgetStep, Scope
+from sekisho.values import Budget, BudgetStep, Policy, Scope
 from tests.acceptance.conftest import ALICE, BOB, Gateway
 from tests.acceptance.test_budgets import CENT, DAY, put
 
@@ -101,6 +102,15 @@ async def test_a_call_stays_with_its_model_where_stepping_down_is_no_help(
     assert answer.status_code == 200, answer.text
     assert answer.json()["model"] == asked
     assert gateway.journal.opened[0].asked_model == ""
+
+
+async def test_no_step_down_goes_where_a_policy_forbids_it(gateway: Gateway) -> None:
+    await put_spent(gateway, budget(BudgetStep(50, "step_down", HAIKU)), 50 * CENT)
+    snapshot = gateway.registry.snapshot
+    assert snapshot is not None
+    policy = Policy("p", KEY, models=(SONNET,))
+    gateway.registry.load(replace(snapshot, epoch=snapshot.epoch + 1, policies=(policy,)))
+    assert (await ask(gateway)).json()["model"] == SONNET
 
 
 async def test_a_budget_of_the_cheaper_model_counts_the_call_that_steps_down(gateway: Gateway) -> None:

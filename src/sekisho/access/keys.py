@@ -90,7 +90,7 @@ def load_or_create_pepper(home: Path) -> bytes:
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _create_once(path, secrets.token_bytes(PEPPER_BYTES))
+            create_once(path, secrets.token_bytes(PEPPER_BYTES))
         pepper = path.read_bytes()
     except OSError as error:
         raise StoreUnavailable(f"The pepper file {path} cannot be read or made.") from error
@@ -99,7 +99,7 @@ def load_or_create_pepper(home: Path) -> bytes:
     return pepper
 
 
-def _create_once(path: Path, content: bytes) -> None:
+def create_once(path: Path, content: bytes) -> None:
     """Make the file with its whole content, or leave the one that is there."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

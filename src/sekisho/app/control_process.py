@@ -12,7 +12,7 @@ from sekisho.clock import Clock, SystemClock
 from sekisho.config.configuration import Configuration, load_config
 from sekisho.errors import SekishoError
 from sekisho.ledger.catalog import load_catalog
-from sekisho.settings import Settings, resolve_secret
+from sekisho.settings import Settings, resolve_database_url, resolve_pepper, resolve_secret
 from sekisho.upstream.bedrock.default_chain import BEARER_VARIABLE
 from sekisho.values import Credential, CredentialSource
 
@@ -47,6 +47,11 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
         simulated=bool(simulator_url),
         time_zone=settings.time_zone,
         master_key=master_key(settings, configuration, os.environ),
+        pepper=resolve_pepper(settings.pepper, os.environ) if settings.pepper else None,
+        database_url=resolve_database_url(settings.database_url, os.environ) if settings.database_url else "",
+        database_pool_size=settings.database_pool_size,
+        replicated=settings.replicated,
+        lost_after_s=settings.lost_after_s,
         credentials=CredentialBook(sources, clock, is_simulated=bool(simulator_url)).current,
     )
     await run_control_plane(Path(settings.home), parts, console=_console(command, is_simulated=bool(simulator_url)))

@@ -10,7 +10,7 @@ from sekisho.access.keys import may_use
 from sekisho.access.policies import Denied
 from sekisho.calls.budgeting import audience_of, step_refusal
 from sekisho.calls.call import Call
-from sekisho.calls.ceiling import ceiling_nanousd, measure
+from sekisho.calls.ceiling import ceiling_nanousd
 from sekisho.calls.gate import Gate
 from sekisho.calls.shaping import shape, wire_of
 from sekisho.errors import BadRequest, NotAllowed
@@ -95,14 +95,9 @@ def _is_legal(call: Call, model: Model) -> bool:
     """Whether the other model takes this body: its history may be too large, or hold pictures that it cannot read."""
     if len(call.body) // _LEAST_BYTES_PER_TOKEN + call.max_output_tokens > model.context_tokens:
         return False
-    deployment = next(one for one in model.deployments if one.price is not None)
+    deployment = next(one for one in model.deployments if one.price is not None)  # it has one: it is cheaper
     try:
         shape(replace(call, deployment=deployment), wire_of(call.door, deployment, model.family))
     except BadRequest:
         return False
     return True
-
-
-def remeasured(gate: Gate, call: Call) -> Call:
-    """The call with its prompt bounded for the model that it has now."""
-    return replace(call, prompt=measure(gate, call))

@@ -1,6 +1,7 @@
 """The parts that stages work with, put together once by `app`."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -31,11 +32,18 @@ from sekisho.values import (
     Wire,
 )
 
+_TRUST_PAUSE_S = 0.05
+
 
 class Journal(Protocol):
-    """Where records become durable. `append` returns once the record survives this process: where it ends."""
+    """Where records become durable. `append` returns once the record survives this process: where it ends.
+
+    `committed` waits until all that was appended so far survives what the level of durability promises. Both raise
+    StoreUnavailable."""
 
     def append(self, record: Record) -> JournalPosition: ...
+
+    async def committed(self) -> None: ...
 
 
 class Upstreams(Protocol):
@@ -70,6 +78,8 @@ class Registry:
         self._allowances: dict[str, Allowance] = {}
         self.credentials: Mapping[str, Credential] = {}
         self.snapshot: Snapshot | None = None
+        self.trusted_until_us: float = math.inf  # on the monotonic clock; others may have changed it by then
+        self._was_trusted = False
         self._ready = asyncio.Event()
         self._delivered = asyncio.Event()
 
@@ -109,6 +119,16 @@ class Registry:
                 await self._ready.wait()
         except TimeoutError:
             raise StoreUnavailable("Sekisho is starting and does not know its keys yet. Try again.") from None
+
+    async def wait_trusted(self, clock: Clock, timeout_s: float) -> None:
+        """Let a call pass while what is in force is known to be the newest; wait for that a while. Raises
+        StoreUnavailable: a key that passes may have been revoked elsewhere."""
+        ends_by_us = clock.monotonic_us() + timeout_s * 1_000_000
+        while clock.monotonic_us() >= self.trusted_until_us:
+            if self._was_trusted or clock.monotonic_us() >= ends_by_us:
+                raise StoreUnavailable("Sekisho cannot confirm which keys are valid right now. Try again.")
+            await asyncio.sleep(_TRUST_PAUSE_S)
+        self._was_trusted = True
 
     async def get_credential(self, name: str, timeout_s: float) -> Credential:
         """The credential of this name. A process that has just started serves from the snapshot on disk, which holds
@@ -174,9 +194,14 @@ class Gate:
     strangers: Strangers = field(default_factory=Strangers)
 
     async def settle(self, settled: Settled) -> None:
-        """Book the end of a call. Raises StoreUnavailable when it is not durable; it stays owed and is booked later."""
+        """Book the end of a call. Raises StoreUnavailable when it is not durable; it stays owed and is booked later.
+
+        Nobody waits for the end of a call that failed to be committed: should it be lost, the call counts at its bound.
+        """
         self.owed.append(settled)
         await self.pay_owed()
+        if not settled.error:
+            await self.journal.committed()
 
     def record_strangers(self, *, at_once: bool = False) -> None:
         """Journal how often keys that are not known were tried. Raises StoreUnavailable; the count is then lost."""

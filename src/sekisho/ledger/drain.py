@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sekisho.clock import Clock
 from sekisho.errors import JournalCorrupt, StoreUnavailable
-from sekisho.ledger.journal_files import Batch, JournalReader
+from sekisho.ledger.journal_files import Batch, JournalReader, Segment
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,14 @@ class Drain:
             raise failure
         await self._forget_removed(self._offsets)
         return booked
+
+    def reached(self, position: Segment, offset: int) -> int | None:
+        """How far the journal of a process is booked, if that is as far as this place in it: the offset in the same
+        segment, or `offset` itself when all of that is booked and gone. None: not yet."""
+        booked = (self._offsets or {}).get(position.name, 0)
+        if booked >= offset:
+            return booked
+        return offset if self._offsets is not None and not self._reader.size(position) else None
 
     def lag_bytes(self) -> int:
         """Bytes in the journal that are not booked yet."""

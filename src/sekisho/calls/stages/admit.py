@@ -11,7 +11,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from sekisho.access.keys import scopes_of
-from sekisho.calls.acting import act, remeasured
+from sekisho.calls.acting import act
 from sekisho.calls.answer import Answer
 from sekisho.calls.budgeting import audience_of, ending_words, refusal
 from sekisho.calls.call import AttemptNote, Call, Trail
@@ -21,7 +21,7 @@ from sekisho.calls.reply import Next, Reply
 from sekisho.calls.stages.count import count_prompt
 from sekisho.calls.stages.trace import caller_of
 from sekisho.errors import Internal, SekishoError, StoreUnavailable
-from sekisho.ledger.anchor import WORTH_BYTES
+from sekisho.ledger.anchor import WORTH_BYTES, Prompt
 from sekisho.ledger.bound import bound_nanousd
 from sekisho.ledger.cost import list_cost_nanousd
 from sekisho.ledger.counters import Admitted, Demand, Due, NoRoom, NotLoaded, Verdict
@@ -45,6 +45,7 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
         raise
     call.trail.is_opened = True
     try:
+        await gate.journal.committed()
         if gate.clock.monotonic_us() - call.trail.asked_us > gate.counters.admission_valid_us:
             raise StoreUnavailable("The call could not be recorded in time. Try again.")
         reply = await next(admitted)
@@ -59,7 +60,7 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
 
 async def _admitted(gate: Gate, call: Call) -> tuple[Call, Opened]:
     """The call as it may be sent, with everything held that it needs, and its record. Raises what refuses it."""
-    call = _bounded(gate, replace(call, prompt=measure(gate, call)), gate.limits.max_attempts)
+    call = _bounded(call, measure(gate, call), gate.limits.max_attempts)
     heeds_steps, delayed_ms = True, 0
     for _ in range(_MOST_TRIES):
         verdict = await _verdict(gate, call.trail, _demand(gate, call, heeds_steps=heeds_steps))
@@ -69,7 +70,7 @@ async def _admitted(gate: Gate, call: Call) -> tuple[Call, Opened]:
             heeds_steps = False
             acted, delayed_ms = await act(gate, call, verdict)
             if acted.known_model is not call.known_model:
-                call = _bounded(gate, remeasured(gate, acted), gate.limits.max_attempts)
+                call = _bounded(acted, measure(gate, acted), gate.limits.max_attempts)
             continue
         smaller = await _smaller(gate, call, verdict) if isinstance(verdict, NoRoom) else None
         if smaller is None:
@@ -84,15 +85,15 @@ async def _smaller(gate: Gate, call: Call, verdict: NoRoom) -> Call | None:
     answer. None if it cannot be made to fit."""
     room = verdict.room_nanousd
     if call.attempts > 1 and ceiling_nanousd(call, call.prompt, 1, call.max_output_tokens) <= room:
-        return _bounded(gate, call, 1)
+        return _bounded(call, call.prompt, 1)
     if call.prompt.anchored is None and not call.prompt.is_counted:
         call = await _counted(gate, call, room)
         if call.prompt.is_counted and ceiling_nanousd(call, call.prompt, 1, call.max_output_tokens) <= room:
-            return _bounded(gate, call, 1)
+            return _bounded(call, call.prompt, 1)
     shorter = shortened(gate, call, call.prompt, room)
     if shorter is None:
         return None
-    return replace(_bounded(gate, shorter, 1), ending=ending_words(verdict, audience_of(gate, call)))
+    return replace(_bounded(shorter, shorter.prompt, 1), ending=ending_words(verdict, audience_of(gate, call)))
 
 
 async def _counted(gate: Gate, call: Call, room_nanousd: int) -> Call:
@@ -106,9 +107,9 @@ async def _counted(gate: Gate, call: Call, room_nanousd: int) -> Call:
     return call if tokens is None else replace(call, prompt=counted(call.prompt, tokens))
 
 
-def _bounded(gate: Gate, call: Call, attempts: int) -> Call:
-    bound = ceiling_nanousd(call, call.prompt, attempts, call.max_output_tokens)
-    return replace(call, attempts=attempts, bound_nanousd=bound)
+def _bounded(call: Call, prompt: Prompt, attempts: int) -> Call:
+    bound = ceiling_nanousd(call, prompt, attempts, call.max_output_tokens)
+    return replace(call, prompt=prompt, attempts=attempts, bound_nanousd=bound)
 
 
 def _demand(gate: Gate, call: Call, *, heeds_steps: bool) -> Demand:
@@ -193,7 +194,7 @@ def _learn(gate: Gate, call: Call, settled: Settled) -> None:
         return
     gate.learned.note(call.agent.name, call.known_model.name, settled.cost_nanousd, usage.output_tokens)
     if prompt.turn is not None and usage.prompt_tokens:
-        gate.anchors.keep(prompt.turn, usage.prompt_tokens, prompt.anchored)
+        gate.anchors.keep(prompt, usage.prompt_tokens)
 
 
 def _status(outcome: Outcome) -> CallStatus:

@@ -418,6 +418,25 @@ idempotent_answer = sa.Table(
     sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
 )
 
+replica = sa.Table(
+    "replica",  # a control process that shares this database, for as long as it lives
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),  # of its home
+    sa.Column("life", sa.String(32), nullable=False),  # of the process; empty once others took it for lost
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("is_replicated", sa.Boolean, nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),  # this and the next by the database's clock
+    sa.Column("seen_at", sa.BigInteger, nullable=False),
+)
+
+installation = sa.Table(
+    "installation",  # one row
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("pepper_digest", sa.LargeBinary(32)),
+    sa.Column("oldest_code", sa.String(32), nullable=False),  # the lowest HEAD of code that may use this schema
+)
+
 audit_entry = sa.Table(
     "audit_entry",  # triggers refuse to change or delete a row
     metadata,

@@ -47,6 +47,11 @@ def shown_by(who: Principal, permission: Permission, name: str) -> str:
     return name if not is_user or name == who.actor or who.may(permission) else ANOTHER
 
 
+def may_change_tokens(who: Principal, user_id: str) -> bool:
+    """Whether the tokens of this user are this principal's to make and to revoke."""
+    return who.may("organisation:write") or (bool(who.user_id) and who.user_id == user_id)
+
+
 def within_own(who: Principal, expires_at: int | None, param: str) -> int | None:
     """An expiry no later than that of the token in use; where none is asked for, that one. An administrator's is free.
 

@@ -9,6 +9,7 @@ from sekisho.access.audit import AuditQueries
 from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution
 from sekisho.access.grants import GrantRegister
+from sekisho.access.hand_over import HandOverRegister
 from sekisho.access.register import KeyRegister
 from sekisho.access.rules import RuleRegister
 from sekisho.access.sessions import Sessions
@@ -67,6 +68,7 @@ class Services:
     sessions: Sessions
     grants: GrantRegister
     tokens: TokenRegister
+    hand_overs: HandOverRegister
     distribution: Distribution
     models: Callable[[], tuple[Model, ...]]
     health: Callable[[], Health]

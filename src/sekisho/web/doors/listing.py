@@ -41,6 +41,7 @@ class ListingDoor:
         headers = headers_of(scope)
         try:
             await gate.registry.wait_ready(gate.limits.start_timeout_s)
+            await gate.registry.wait_trusted(gate.clock, gate.limits.start_timeout_s)
             key = gate.registry.keys.find(gate.digest(presented_key(headers)))
             if key is None:
                 gate.strangers.note(address_of(scope), gate.clock.now_us())
