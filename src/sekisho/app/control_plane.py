@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from sekisho.store.sql.engine import Database
     from sekisho.store.sql.ledger import SqlLedger
-    from sekisho.web.admin.services import Health, Services
+    from sekisho.web.admin.services import Counting, Health, Services
     from sekisho.web.doors.asgi import Receive, Scope, Send
 
 log = logging.getLogger(__name__)
@@ -101,6 +101,7 @@ class ControlPlaneSettings:
     credentials: Credentials = no_credentials
     database_url: str = ""
     time_zone: str = "UTC"
+    counting: "Callable[[], Awaitable[Counting]] | None" = None
     pepper: bytes | None = None
     database_pool_size: int = 10
     replicated: bool = False
@@ -298,7 +299,7 @@ class ControlPlane:
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.hand_over import SqlHandOvers  # noqa: PLC0415
         from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
-        from sekisho.web.admin.services import Services  # noqa: PLC0415  the web is imported after the snapshot
+        from sekisho.web.admin.services import Services, counted_in_memory  # noqa: PLC0415  the web is imported after the snapshot
 
         rules = RuleRegister(self._rules, ORG_ID, self._clock, self)
         keys = KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self)
@@ -313,7 +314,12 @@ class ControlPlane:
             tags=TagRegister(self._organisation, ORG_ID, self._clock, self),
             templates=TemplateRegister(self._rules, rules, ORG_ID, self._clock, self, self._settings.time_zone),
             declarations=DeclarationRegister(
-                SqlDeclarations(self._database), ORG_ID, self._clock, self, self._settings.time_zone, self._public_name
+                SqlDeclarations(self._database),
+                ORG_ID,
+                self._clock,
+                self,
+                self._settings.time_zone,
+                lambda: self._models,
             ),
             answers=SqlAnswers(self._database),
             audit=self._audit,
@@ -334,6 +340,7 @@ class ControlPlane:
             clock=self._clock,
             master_digest=self._master[0].digest if self._master else None,
             simulated=self._settings.simulated,
+            counting=self._settings.counting or counted_in_memory,
         )
 
     async def alert_forever(self) -> None:
@@ -358,11 +365,6 @@ class ControlPlane:
     async def note_audit_head(self) -> None:
         """Note it now; what is wrong with the log, if anything, shows in `health`."""
         await self._anchor.note(ORG_ID)
-
-    def _public_name(self, name: str) -> str:
-        """The public name of a model on offer, by it or by an alias; "" if there is none."""
-        found = (model.name for model in self._models if name == model.name or name in model.aliases)
-        return next(found, "")
 
     async def greeting(self, alias: str) -> dict[str, object]:
         """What somebody who has started Sekisho is told: whether there are keys, the path that opens the console once,

@@ -188,6 +188,7 @@ class Gate:
     upstreams: Upstreams
     limits: Limits
     language: Language = "en"
+    process_id: str = ""
     anchors: Anchors = field(default_factory=Anchors)
     learned: Learned = field(default_factory=Learned)
     owed: deque[Settled] = field(default_factory=deque)  # settlements that the journal could not take yet

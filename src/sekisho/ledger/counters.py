@@ -156,6 +156,11 @@ class Counters(Protocol):
 
     admission_valid_us: int
 
+    @property
+    def failure(self) -> str:
+        """Why nothing can be counted now; empty while all is well."""
+        ...
+
     async def configure(self, budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...], epoch: int = 0) -> None:
         """Put budgets and limits in force, in place of all before. `epoch`: of the snapshot that says so.
 

@@ -27,6 +27,7 @@ from sekisho.web.admin.litellm_spend import litellm_spend_router
 from sekisho.web.admin.litellm_teams import litellm_teams_router
 from sekisho.web.admin.litellm_users import litellm_users_router
 from sekisho.web.admin.openapi import describe_api
+from sekisho.web.admin.operations import operations_router
 from sekisho.web.admin.organisation import tags_router, teams_router, users_router
 from sekisho.web.admin.people import roles_router, tokens_router
 from sekisho.web.admin.policies import policies_router
@@ -66,6 +67,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         spend_router,
         events_router,
         status_router,
+        operations_router,
         litellm_keys_router,
         litellm_teams_router,
         litellm_users_router,
