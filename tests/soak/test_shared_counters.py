@@ -60,7 +60,7 @@ def bound_of_a_call(server: Served) -> float:
     """The most that such a call reserved, in USD: a refusal with more room than that would be a false one."""
     status, body = server.ask("GET", "/admin/v1/calls?limit=500", key=MASTER)
     assert status == 200, body
-    return max(one["reserved_nanousd"] for one in json.loads(body)["calls"]) / 1e9
+    return float(max(one["reserved_nanousd"] for one in json.loads(body)["calls"])) / 1e9
 
 
 def drained(server: Served) -> bool:
