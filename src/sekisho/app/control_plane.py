@@ -72,6 +72,7 @@ CONFIRMED = b"x-sekisho-confirmed-us"
 DRAIN_BACKOFF_S = 5.0
 CREDENTIALS_S = 10.0
 ALERT_S = 2.0
+IDLE_LOOKS = 30
 ANCHOR_S = 60.0
 LOCK_WAIT_S = 10.0
 LOCK_POLL_S = 0.05
@@ -147,6 +148,7 @@ class ControlPlane:
         self._events = SqlEvents(database)
         self._alerts = Alerts(self._booked, self._events, ORG_ID, clock)
         self._budgets: tuple[Budget, ...] = ()
+        self._has_news = True
         self._snapshot_path = snapshot_path(home)
         self._settings = settings
         self._clock = clock
@@ -162,7 +164,8 @@ class ControlPlane:
         self.distribution = Distribution(clock, REPLICATED_POLL_S if settings.replicated else POLL_S)
         reader = JournalReader(home / "journal")
         ledger = SqlLedger(database, names)
-        self._drain = Drain(reader, ledger, clock, on_ended=self.distribution.forget)
+        owner = "" if database.is_sqlite else f"{load_or_create_replica_id(home)}."
+        self._drain = Drain(reader, ledger, clock, on_ended=self.distribution.forget, owner=owner)
         self.membership = None if database.is_sqlite else self._membership(home, ledger)
 
     def _membership(self, home: Path, ledger: "SqlLedger") -> Membership:
@@ -201,7 +204,9 @@ class ControlPlane:
     async def drain_once(self) -> int:
         """Book what the journal holds; the number of records."""
         try:
-            return await self._drain.drain_once()
+            booked = await self._drain.drain_once()
+            self._has_news = self._has_news or booked > 0
+            return booked
         finally:
             self._drained.set()
             self._drained = asyncio.Event()
@@ -357,9 +362,15 @@ class ControlPlane:
         return Explainer(lambda: self._snapshot, self.booked, counters, self._clock, Limits())
 
     async def alert_forever(self) -> None:
-        """Look every few seconds whether budgets have reached a threshold."""
+        """Look every few seconds whether budgets have reached a threshold; if nothing was booked, once a minute: others
+        may book, and windows pass."""
         while True:
             try:
+                for _ in range(IDLE_LOOKS):
+                    if self._has_news:
+                        break
+                    await asyncio.sleep(ALERT_S)
+                self._has_news = False
                 await self.alert()
             except Exception as error:  # a background loop: what is missed now is found the next time
                 log.error("the thresholds of budgets cannot be looked at; trying again", exc_info=error)
