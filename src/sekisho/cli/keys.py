@@ -1,13 +1,16 @@
 """`sekisho key ...`: virtual keys, through the running control process."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import typer
 
-from sekisho.cli.messages import columns, say
+from sekisho.cli.gateway import Url
+from sekisho.cli.hand_over import LinkExpires, MustSignIn, hand_over_fields, print_link, redeem
+from sekisho.cli.messages import columns, program, say
 from sekisho.cli.operator import ask, stop
 from sekisho.cli.place import DEFAULT_HOME
 from sekisho.cli.status import local_time
@@ -33,7 +36,19 @@ Expires = Annotated[
     typer.Option("--expires", help=say('Life from now, such as "30d".', "今からの有効期間。例: 30d")),
 ]
 
+HandOver = Annotated[
+    bool,
+    typer.Option(
+        "--hand-over",
+        help=say(
+            "Print a one-time link instead; the key is made when its user opens it.",
+            "代わりに 1 回限りのリンクを表示します。キーは本人がリンクを開いたときに作られます。",
+        ),
+    ),
+]
+
 KEYS = "/admin/v1/keys"
+LINKS = "/admin/v1/hand-overs"
 PAGE = 500
 
 
@@ -46,13 +61,82 @@ def create(
     model: Models = None,
     tag: Tags = None,
     expires: Expires = None,
+    hand_over: HandOver = False,
+    must_sign_in: MustSignIn = False,
+    link_expires: LinkExpires = None,
+    url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key; its raw form goes to standard output, everything else to standard error."""
-    key = ask(home, "POST", KEYS, _fields(alias, user, team, model, tag, expires))
+    """Make a key; its raw form, or the link to it, goes to standard output, everything else to standard error."""
+    fields = _fields(alias, user, team, model, tag, expires)
+    key = ask(home, "POST", KEYS, fields | hand_over_fields(hand_over, must_sign_in, link_expires))
     _warn_of_unknown(home, key["models"])
+    _show_new(key, home, url, as_json)
+
+
+@app.command("rotate", help=say("Give a key a new raw form.", "キーを新しい値に切り替えます。"))
+def rotate(
+    reference: Reference,
+    home: Home = DEFAULT_HOME,
+    grace: Annotated[
+        str | None,
+        typer.Option(
+            "--grace",
+            help=say(
+                'How long the old one still works, such as "24h" (the default); 0s: it ends at once.',
+                "古い値を使える猶予期間。例: 24h（初期値）。0s なら直ちに無効になります。",
+            ),
+        ),
+    ] = None,
+    hand_over: HandOver = False,
+    must_sign_in: MustSignIn = False,
+    link_expires: LinkExpires = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rotate a key; its spend, budgets and limits stay."""
+    fields = {"grace": grace} if grace else {}
+    fields |= hand_over_fields(hand_over, must_sign_in, link_expires)
+    key = ask(home, "POST", f"{KEYS}/{_find(home, reference)['id']}/rotate", fields)
+    _show_new(key, home, url, as_json)
+
+
+@app.command("redeem", help=say("Get the key that a one-time link holds.", "1 回限りのリンクからキーを受け取ります。"))
+def redeem_link(
+    link: Annotated[str, typer.Argument(help=say("The link.", "リンク。"))], as_json: AsJson = False
+) -> None:
+    """Print what the link holds; the link is then spent. SEKISHO_TOKEN says who you are where the link asks for it."""
+    redeemed = redeem(link)
+    if as_json:
+        typer.echo(_json(redeemed))
+        return
+    typer.echo(redeemed[redeemed["kind"]])
+    command = "setup cline" if redeemed["kind"] == "key" else "token whoami"
+    typer.echo(
+        say(
+            f"Keep it now: it is not shown again. Next: {program()} {command} --url {redeemed['root']}",
+            f"今すぐ保管してください。再表示はできません。次のコマンド: {program()} {command} --url {redeemed['root']}",
+        ),
+        err=True,
+    )
+
+
+@app.command("withdraw", help=say("End a one-time link that is still open.", "未使用のリンクを取り消します。"))
+def withdraw(
+    link_id: Annotated[str, typer.Argument(help=say("The link's id.", "リンクの ID。"))], home: Home = DEFAULT_HOME
+) -> None:
+    """Withdraw a link; it is refused when the command ends."""
+    ask(home, "DELETE", f"{LINKS}/{quote(link_id, safe='')}")
+    typer.echo(say("Withdrawn.", "取り消しました。"))
+
+
+def _show_new(key: dict[str, Any], home: Path, url: str | None, as_json: bool) -> None:
+    """A key just made or rotated."""
     if as_json:
         typer.echo(_json(key))
+        return
+    if key["hand_over"]:
+        print_link(home, url, key["hand_over"])
         return
     typer.echo(key["key"])
     typer.echo(
@@ -182,7 +266,7 @@ def _fields(
 
 def _warn_of_unknown(home: Path, models: list[str]) -> None:
     """Say which models of a key are not offered here; they may be one day, so the key is made all the same."""
-    if not models:
+    if not models or os.environ.get("SEKISHO_TOKEN"):  # only the operator may ask
         return
     offered = ask(home, "GET", "/internal/models")["models"]
     unknown = ", ".join(name for name in models if name not in offered)
@@ -215,7 +299,9 @@ def _describe(key: dict[str, Any]) -> str:
 
 
 def _state(key: dict[str, Any]) -> str:
-    return say("blocked", "停止中") if key["blocked"] else say("in use", "利用中")
+    if key["blocked"]:
+        return say("blocked", "停止中")
+    return say("in use", "利用中") if key["is_handed_over"] else say("not handed over", "未受領")
 
 
 def _json(value: Any) -> str:

@@ -35,6 +35,8 @@ _COMMANDS = {
     "key": ("sekisho.cli.keys", "app", ""),
     "team": ("sekisho.cli.teams", "app", ""),
     "user": ("sekisho.cli.users", "app", ""),
+    "role": ("sekisho.cli.roles", "app", ""),
+    "token": ("sekisho.cli.tokens", "app", ""),
     "budget": ("sekisho.cli.budgets", "app", ""),
     "limit": ("sekisho.cli.limits", "app", ""),
     "policy": ("sekisho.cli.policies", "app", ""),
