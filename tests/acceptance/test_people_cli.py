@@ -73,14 +73,14 @@ async def said(running: "asyncio.Future[Result]") -> str:
 async def test_roles_are_given_listed_taken_and_remembered(sekisho):
     await said(sekisho("user create alice"))
     await said(sekisho("team create red"))
-    assert await said(sekisho("role grant alice auditor")) == "Granted.\n"
-    await said(sekisho("role grant alice team_lead --team red"))
-    assert await said(sekisho("role list")) == "alice  auditor    everywhere\nalice  team_lead  in the team red\n"
-    assert await said(sekisho("role revoke alice auditor")) == "Revoked.\n"
+    await said(sekisho("role create alice auditor"))
+    await said(sekisho("role create alice team_lead --team red"))
+    assert await said(sekisho("role list")) == "alice  auditor    everywhere\nalice  team_lead  red\n"
+    assert await said(sekisho("role delete alice auditor --yes")) == "Deleted.\n"
     assert [one["role"] for one in json.loads(await said(sekisho("role list --json")))] == ["team_lead"]
     assert (await said(sekisho("role history"))).count("\n") == 3
-    assert "auditor: audit:read" in await said(sekisho("role table"))
-    refused = await sekisho("role grant alice king")
+    assert "audit:read, budgets:read" in await said(sekisho("role show"))
+    refused = await sekisho("role create alice king")
     assert (refused.exit_code, "role" in refused.stderr) == (1, True)
 
 
@@ -98,7 +98,7 @@ async def test_somebody_with_a_token_uses_the_same_commands_within_its_rights(se
     assert "blue" not in await said(sekisho("team list"))
     (own,) = json.loads(await said(sekisho("token list --json")))
     monkeypatch.delenv("SEKISHO_TOKEN")
-    assert await said(sekisho("token revoke", own["id"])) == "Revoked.\n"
+    assert await said(sekisho("token delete --yes", own["id"])) == "Deleted.\n"
     monkeypatch.setenv("SEKISHO_TOKEN", token)
     gone = await sekisho("key list")
     assert (gone.exit_code, "revoked" in gone.stderr) == (1, True)

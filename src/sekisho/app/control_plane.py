@@ -71,6 +71,7 @@ CONFIRMED = b"x-sekisho-confirmed-us"
 DRAIN_BACKOFF_S = 5.0
 CREDENTIALS_S = 10.0
 ALERT_S = 2.0
+IDLE_LOOKS = 30
 ANCHOR_S = 60.0
 LOCK_WAIT_S = 10.0
 LOCK_POLL_S = 0.05
@@ -146,6 +147,7 @@ class ControlPlane:
         self._events = SqlEvents(database)
         self._alerts = Alerts(self._booked, self._events, ORG_ID, clock)
         self._budgets: tuple[Budget, ...] = ()
+        self._has_news = True
         self._snapshot_path = snapshot_path(home)
         self._settings = settings
         self._clock = clock
@@ -199,7 +201,9 @@ class ControlPlane:
     async def drain_once(self) -> int:
         """Book what the journal holds; the number of records."""
         try:
-            return await self._drain.drain_once()
+            booked = await self._drain.drain_once()
+            self._has_news = self._has_news or booked > 0
+            return booked
         finally:
             self._drained.set()
             self._drained = asyncio.Event()
@@ -314,7 +318,12 @@ class ControlPlane:
             tags=TagRegister(self._organisation, ORG_ID, self._clock, self),
             templates=TemplateRegister(self._rules, rules, ORG_ID, self._clock, self, self._settings.time_zone),
             declarations=DeclarationRegister(
-                SqlDeclarations(self._database), ORG_ID, self._clock, self, self._settings.time_zone, self._public_name
+                SqlDeclarations(self._database),
+                ORG_ID,
+                self._clock,
+                self,
+                self._settings.time_zone,
+                lambda: self._models,
             ),
             answers=SqlAnswers(self._database),
             audit=self._audit,
@@ -339,9 +348,15 @@ class ControlPlane:
         )
 
     async def alert_forever(self) -> None:
-        """Look every few seconds whether budgets have reached a threshold."""
+        """Look every few seconds whether budgets have reached a threshold; if nothing was booked, once a minute: others
+        may book, and windows pass."""
         while True:
             try:
+                for _ in range(IDLE_LOOKS):
+                    if self._has_news:
+                        break
+                    await asyncio.sleep(ALERT_S)
+                self._has_news = False
                 await self.alert()
             except Exception as error:  # a background loop: what is missed now is found the next time
                 log.error("the thresholds of budgets cannot be looked at; trying again", exc_info=error)
@@ -360,11 +375,6 @@ class ControlPlane:
     async def note_audit_head(self) -> None:
         """Note it now; what is wrong with the log, if anything, shows in `health`."""
         await self._anchor.note(ORG_ID)
-
-    def _public_name(self, name: str) -> str:
-        """The public name of a model on offer, by it or by an alias; "" if there is none."""
-        found = (model.name for model in self._models if name == model.name or name in model.aliases)
-        return next(found, "")
 
     async def greeting(self, alias: str) -> dict[str, object]:
         """What somebody who has started Sekisho is told: whether there are keys, the path that opens the console once,
