@@ -162,7 +162,8 @@ class ControlPlane:
         self.distribution = Distribution(clock, REPLICATED_POLL_S if settings.replicated else POLL_S)
         reader = JournalReader(home / "journal")
         ledger = SqlLedger(database, names)
-        self._drain = Drain(reader, ledger, clock, on_ended=self.distribution.forget)
+        owner = "" if database.is_sqlite else f"{load_or_create_replica_id(home)}."
+        self._drain = Drain(reader, ledger, clock, on_ended=self.distribution.forget, owner=owner)
         self.membership = None if database.is_sqlite else self._membership(home, ledger)
 
     def _membership(self, home: Path, ledger: "SqlLedger") -> Membership:
