@@ -268,6 +268,21 @@ async def test_sums_just_below_what_lua_counts_exactly_are_exact(key_name):
         assert not isinstance(await counters.admit(demand(3, 1)), Admitted)
 
 
+async def test_counts_that_are_taken_for_lost_are_read_again_and_leave_nothing_behind(key_name):
+    async with loaded(valkey_url(), key_name) as counters:
+        await load(counters, 70, (5, 5))
+        assert not await load(counters, 30, (1, 1))  # a ledger that was restored from a backup
+        await counters.forget()
+        await until(lambda: counters.load_wanted.is_set())
+        assert await counters.admit(demand(1, 1)) == NotLoaded(BUDGET)
+        await load(counters, 30, (1, 1))
+        await counters.sweep()
+        assert await held(counters) == {"b": (30, 0)}
+        with valkey.Valkey.from_url(valkey_url()) as client:
+            lives = {key.split(b":")[2] for key in client.scan_iter(f"sekisho:{{{key_name}}}:*", count=1000)}
+        assert len(lives) == 1
+
+
 def lose(name: str) -> None:
     """Everything the store had is gone, its connections live on."""
     with valkey.Valkey.from_url(valkey_url()) as client:

@@ -18,6 +18,7 @@ from sekisho.access.teams import TeamRegister
 from sekisho.access.templates import TemplateRegister
 from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
+from sekisho.calls.explaining import Explainer
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
 from sekisho.record.bounds import BoundQueries
@@ -87,6 +88,7 @@ class Services:
     tokens: TokenRegister
     hand_overs: HandOverRegister
     distribution: Distribution
+    explainer: Explainer
     models: Callable[[], tuple[Model, ...]]
     health: Callable[[], Health]
     clock: Clock
