@@ -428,6 +428,7 @@ class ControlPlane:
                 budgets=effective.budgets,
                 limits=effective.limits,
                 leads=effective.leads,
+                languages=effective.languages,
                 policies=effective.policies,
             )
             self._snapshot = snapshot
