@@ -121,6 +121,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "GET /organization/info": ("organisation:read", EVERYWHERE),
     "GET /organization/list": ("organisation:read", EVERYWHERE),
     "GET /admin/v1/bounds": ("spend:read", EVERYWHERE),
+    "GET /admin/v1/status": ("settings:read", EVERYWHERE),
     "GET /admin/v1/events": ("budgets:read", EVERYWHERE),
     "GET /admin/v1/export": ("keys:read", EVERYWHERE),
     "POST /admin/v1/plan": ("keys:read", EVERYWHERE),

@@ -52,9 +52,10 @@ from sekisho.web.doors.forward import FORWARDED
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
 
+    from sekisho.calls.explaining import Explainer
     from sekisho.store.sql.engine import Database
     from sekisho.store.sql.ledger import SqlLedger
-    from sekisho.web.admin.services import Health, Services
+    from sekisho.web.admin.services import Counting, Health, Services
     from sekisho.web.doors.asgi import Receive, Scope, Send
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ CONFIRMED = b"x-sekisho-confirmed-us"
 DRAIN_BACKOFF_S = 5.0
 CREDENTIALS_S = 10.0
 ALERT_S = 2.0
+IDLE_LOOKS = 30
 ANCHOR_S = 60.0
 LOCK_WAIT_S = 10.0
 LOCK_POLL_S = 0.05
@@ -100,6 +102,7 @@ class ControlPlaneSettings:
     credentials: Credentials = no_credentials
     database_url: str = ""
     time_zone: str = "UTC"
+    counting: "Callable[[], Awaitable[Counting]] | None" = None
     pepper: bytes | None = None
     database_pool_size: int = 10
     replicated: bool = False
@@ -150,12 +153,14 @@ class ControlPlane:
         self._events = SqlEvents(database)
         self._alerts = Alerts(self._booked, self._events, ORG_ID, clock)
         self._budgets: tuple[Budget, ...] = ()
+        self._has_news = True
         self._snapshot_path = snapshot_path(home)
         self._settings = settings
         self._clock = clock
         self._pepper = pepper
         self._master = _master_key(settings, pepper)
         self._models: tuple[Model, ...] = ()
+        self._snapshot: Snapshot | None = None
         self._credentials: Mapping[str, Credential] = {}
         self._publishing = asyncio.Lock()
         self._journal_error = ""
@@ -164,7 +169,8 @@ class ControlPlane:
         self.distribution = Distribution(clock, confirm_every_s(settings) if settings.replicated else POLL_S)
         reader = JournalReader(home / "journal")
         ledger = SqlLedger(database, names)
-        self._drain = Drain(reader, ledger, clock, on_ended=self.distribution.forget)
+        owner = "" if database.is_sqlite else f"{load_or_create_replica_id(home)}."
+        self._drain = Drain(reader, ledger, clock, on_ended=self.distribution.forget, owner=owner)
         self.membership = None if database.is_sqlite else self._membership(home, ledger)
 
     def _membership(self, home: Path, ledger: "SqlLedger") -> Membership:
@@ -204,7 +210,9 @@ class ControlPlane:
     async def drain_once(self) -> int:
         """Book what the journal holds; the number of records."""
         try:
-            return await self._drain.drain_once()
+            booked = await self._drain.drain_once()
+            self._has_news = self._has_news or booked > 0
+            return booked
         finally:
             self._drained.set()
             self._drained = asyncio.Event()
@@ -304,7 +312,7 @@ class ControlPlane:
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.hand_over import SqlHandOvers  # noqa: PLC0415
         from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
-        from sekisho.web.admin.services import Services  # noqa: PLC0415  the web is imported after the snapshot
+        from sekisho.web.admin.services import Services, counted_in_memory  # noqa: PLC0415  the web is imported after the snapshot
 
         rules = RuleRegister(self._rules, ORG_ID, self._clock, self)
         keys = KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self)
@@ -319,7 +327,12 @@ class ControlPlane:
             tags=TagRegister(self._organisation, ORG_ID, self._clock, self),
             templates=TemplateRegister(self._rules, rules, ORG_ID, self._clock, self, self._settings.time_zone),
             declarations=DeclarationRegister(
-                SqlDeclarations(self._database), ORG_ID, self._clock, self, self._settings.time_zone, self._public_name
+                SqlDeclarations(self._database),
+                ORG_ID,
+                self._clock,
+                self,
+                self._settings.time_zone,
+                lambda: self._models,
             ),
             answers=SqlAnswers(self._database),
             audit=self._audit,
@@ -335,17 +348,35 @@ class ControlPlane:
             tokens=tokens,
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
             distribution=self.distribution,
+            explainer=self._explainer(),
             models=lambda: self._models,
             health=self.health,
             clock=self._clock,
             master_digest=self._master[0].digest if self._master else None,
             simulated=self._settings.simulated,
+            counting=self._settings.counting or counted_in_memory,
         )
 
+    def _explainer(self) -> "Explainer":
+        from sekisho.calls.explaining import Explainer  # noqa: PLC0415  the path is no part of a start
+        from sekisho.calls.gate import Limits  # noqa: PLC0415
+        from sekisho.store.counters.memory import MemoryCounters  # noqa: PLC0415
+
+        def counters() -> MemoryCounters:
+            return MemoryCounters(self._clock)
+
+        return Explainer(lambda: self._snapshot, self.booked, counters, self._clock, Limits())
+
     async def alert_forever(self) -> None:
-        """Look every few seconds whether budgets have reached a threshold."""
+        """Look every few seconds whether budgets have reached a threshold; if nothing was booked, once a minute: others
+        may book, and windows pass."""
         while True:
             try:
+                for _ in range(IDLE_LOOKS):
+                    if self._has_news:
+                        break
+                    await asyncio.sleep(ALERT_S)
+                self._has_news = False
                 await self.alert()
             except Exception as error:  # a background loop: what is missed now is found the next time
                 log.error("the thresholds of budgets cannot be looked at; trying again", exc_info=error)
@@ -364,11 +395,6 @@ class ControlPlane:
     async def note_audit_head(self) -> None:
         """Note it now; what is wrong with the log, if anything, shows in `health`."""
         await self._anchor.note(ORG_ID)
-
-    def _public_name(self, name: str) -> str:
-        """The public name of a model on offer, by it or by an alias; "" if there is none."""
-        found = (model.name for model in self._models if name == model.name or name in model.aliases)
-        return next(found, "")
 
     async def greeting(self, alias: str) -> dict[str, object]:
         """What somebody who has started Sekisho is told: whether there are keys, the path that opens the console once,
@@ -410,6 +436,7 @@ class ControlPlane:
                 leads=effective.leads,
                 policies=effective.policies,
             )
+            self._snapshot = snapshot
             write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
             return effective.epoch

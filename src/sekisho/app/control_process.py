@@ -1,8 +1,9 @@
 """The control process with everything it is configured with: models, credentials, master key, console."""
 
+import functools
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from sekisho.upstream.bedrock.credentials import AwsCredentials
-    from sekisho.web.admin.services import Services
+    from sekisho.web.admin.services import Counting, Services
 
 log = logging.getLogger(__name__)
 DEFAULT_CREDENTIAL = "default"
@@ -54,6 +55,7 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
         confirm_timeout_s=settings.confirm_timeout_s,
         lost_after_s=settings.lost_after_s,
         credentials=CredentialBook(sources, clock, is_simulated=bool(simulator_url)).current,
+        counting=_counting(settings),
     )
     await run_control_plane(Path(settings.home), parts, console=_console(command, is_simulated=bool(simulator_url)))
 
@@ -85,6 +87,14 @@ class CredentialBook:
                     log.error("the credential '%s' cannot be had: %s", name, error.upstream_message or error.message)
                 self._failed.add(name)
         return dict(self._found)
+
+
+def _counting(settings: Settings) -> "Callable[[], Awaitable[Counting]] | None":
+    if settings.valkey_url is None:
+        return None
+    from sekisho.app.counters_health import look_at_counters  # noqa: PLC0415  the web is imported after the snapshot
+
+    return functools.partial(look_at_counters, settings)
 
 
 def _default_source(settings: Settings) -> CredentialSource:

@@ -13,12 +13,15 @@ from sekisho.calls.call import Call
 from sekisho.calls.ceiling import ceiling_nanousd
 from sekisho.calls.gate import Gate
 from sekisho.calls.shaping import shape, wire_of
-from sekisho.errors import BadRequest, NotAllowed
+from sekisho.errors import BadRequest, NotAllowed, RateLimited
 from sekisho.ledger.counters import Due, Passed
 from sekisho.values import BudgetStep, Model
 
 _DOUBLES_EVERY_PERCENT = 5
 _LEAST_BYTES_PER_TOKEN = 3  # a guess, to leave a history where it is that another model might not take
+
+
+_JA_MANY = "予算により多くのコールが待機しています。しばらくしてからもう一度お試しください。"
 
 
 class ClientLeft(BadRequest):
@@ -30,7 +33,7 @@ class ClientLeft(BadRequest):
 async def act(gate: Gate, call: Call, due: Due) -> tuple[Call, int]:
     """The call as the steps that are due leave it, and how long it was held back, in milliseconds.
 
-    Raises BudgetExceeded for a step that refuses; ClientLeft."""
+    Raises BudgetExceeded for a step that refuses; ClientLeft; RateLimited."""
     steps = [(passed, step) for passed in due.passed for step in passed.due()]
     for passed, step in steps:
         if step.action == "refuse" and passed.budget.is_hard:
@@ -45,9 +48,21 @@ async def act(gate: Gate, call: Call, due: Due) -> tuple[Call, int]:
     if not delays:
         return call, 0
     longest = max(delays)
-    if await call.wait(longest):
-        raise ClientLeft
+    await _hold_back(gate, call, longest)
     return call, int(longest * 1000)
+
+
+async def _hold_back(gate: Gate, call: Call, seconds: float) -> None:
+    """Let the time pass. Raises ClientLeft; RateLimited while too many others wait."""
+    if len(gate.held_back) >= gate.limits.most_held_back:
+        words = {"en": "Many calls are held back by a budget. Try again.", "ja": _JA_MANY}
+        raise RateLimited(words[audience_of(gate, call).language], retry_after_s=max(1, min(59, round(seconds))))
+    gate.held_back.add(call.id)
+    try:
+        if await call.wait(seconds):
+            raise ClientLeft
+    finally:
+        gate.held_back.discard(call.id)
 
 
 def delay_s(gate: Gate, passed: Passed, step: BudgetStep) -> float:

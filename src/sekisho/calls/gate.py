@@ -174,6 +174,7 @@ class Limits:
     max_attempts: int = 2
     slow_down_first_s: float = 1.0
     slow_down_most_s: float = 30.0
+    most_held_back: int = 500  # calls that wait; each keeps its body in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +189,10 @@ class Gate:
     upstreams: Upstreams
     limits: Limits
     language: Language = "en"
+    process_id: str = ""
     anchors: Anchors = field(default_factory=Anchors)
     learned: Learned = field(default_factory=Learned)
+    held_back: set[bytes] = field(default_factory=set)  # calls that a budget lets wait
     owed: deque[Settled] = field(default_factory=deque)  # settlements that the journal could not take yet
     strangers: Strangers = field(default_factory=Strangers)
 

@@ -33,11 +33,12 @@ log = logging.getLogger(__name__)
 _LOADING_PAUSE_S = 0.05
 _BYTES_PER_TOKEN = 4  # a guess for token limits, corrected when the call is settled; money never rests on it
 _MOST_BYTES_PER_TOKEN = 8  # no count of a prompt is worth asking for if not even this would fit
+_COUNT_S = 5.0
 _MOST_TRIES = 8  # while others take the room that was left
 
 
 async def admit(gate: Gate, call: Call, next: Next) -> Reply:
-    admitted, opened = await _admitted(gate, call)
+    admitted, opened = await admission(gate, call)
     try:
         gate.journal.append(opened)
     except StoreUnavailable:
@@ -58,7 +59,7 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
     return reply
 
 
-async def _admitted(gate: Gate, call: Call) -> tuple[Call, Opened]:
+async def admission(gate: Gate, call: Call) -> tuple[Call, Opened]:
     """The call as it may be sent, with everything held that it needs, and its record. Raises what refuses it."""
     call = _bounded(call, measure(gate, call), gate.limits.max_attempts)
     heeds_steps, delayed_ms = True, 0
@@ -103,7 +104,12 @@ async def _counted(gate: Gate, call: Call, room_nanousd: int) -> Call:
     least = counted(call.prompt, len(call.body) // _MOST_BYTES_PER_TOKEN)
     if ceiling_nanousd(call, least, 1, least_output_tokens(gate, call)) > room_nanousd:
         return call
-    tokens, _ = await count_prompt(gate, call)
+    try:
+        async with asyncio.timeout(_COUNT_S):
+            tokens, _ = await count_prompt(gate, call)
+    except (SekishoError, TimeoutError) as error:  # such as a model that its provider does not count for
+        log.info("the prompt of call %s was not counted: %s", call.id_text, error)
+        return call
     return call if tokens is None else replace(call, prompt=counted(call.prompt, tokens))
 
 

@@ -176,9 +176,22 @@ async def write_rules(connection: AsyncConnection, org_id: str, write: RuleWrite
     kept = {rule_id: stored for rule_id, stored in held.items() if rule_id not in write.drop}
     await _check_scopes(connection, org_id, {stored.rule.scope for stored in write.put})
     _check_names(kept, write.put)
-    _judge_allocation(org_id, held, kept, write.put)
+    spenders = await _spenders(connection, org_id, {**held, **kept, **{one.rule.id: one for one in write.put}})
+    _judge_allocation(org_id, held, kept, write.put, spenders)
     await _drop(connection, [held[rule_id] for rule_id in write.drop], by, now_us)
     await _put(connection, [(held.get(stored.rule.id), stored) for stored in write.put], by, now_us)
+
+
+async def judge_move(connection: AsyncConnection, org_id: str, key_id: str, team_id: str, user_id: str) -> None:
+    """Raises BadRequest when the budgets of a key, which was `team_id`'s and `user_id`'s and has just been bound anew,
+    over-allocate what it gets from now, and nobody said that this is meant."""
+    held = {stored.rule.id: stored for stored in await read_rules(connection, org_id)}
+    own = [one for one in held.values() if one.kind == "budget" and one.rule.scope == Scope("key", key_id)]
+    if all(one.allow_over_allocation for one in own):
+        return
+    now = await _spenders(connection, org_id, held)
+    before = {name: holder for name, holder in now.items() if name != key_id} | _spender(key_id, team_id, user_id)
+    _compare(_budgets(held), _budgets(held), parents(Scope("key", key_id), org_id, now), before, now)
 
 
 async def retire_rules(
@@ -371,7 +384,11 @@ async def _existing(connection: AsyncConnection, org_id: str, kind: ScopeKind, i
 
 
 def _judge_allocation(
-    org_id: str, held: Mapping[str, StoredRule], kept: Mapping[str, StoredRule], put: Iterable[StoredRule]
+    org_id: str,
+    held: Mapping[str, StoredRule],
+    kept: Mapping[str, StoredRule],
+    put: Iterable[StoredRule],
+    keys: Mapping[str, Scope],
 ) -> None:
     """Raises BadRequest when a budget makes an over-allocation worse and nobody said that this is meant.
 
@@ -381,14 +398,45 @@ def _judge_allocation(
     }
     before, after = _budgets(held), _budgets({**kept, **judged})
     scopes = {stored.rule.scope: None for stored in judged.values()}
-    for parent in dict.fromkeys(parent for scope in scopes for parent in parents(scope, org_id)):
-        excess = excess_nanousd(after, parent)
-        if excess > excess_nanousd(before, parent):
+    involved = dict.fromkeys(parent for scope in scopes for parent in parents(scope, org_id, keys))
+    _compare(before, after, involved, keys, keys)
+
+
+def _compare(
+    before: Sequence[Budget],
+    after: Sequence[Budget],
+    involved: Iterable[Scope],
+    keys_before: Mapping[str, Scope],
+    keys_after: Mapping[str, Scope],
+) -> None:
+    for parent in involved:
+        excess = excess_nanousd(after, parent, keys_after)
+        if excess > excess_nanousd(before, parent, keys_before):
             raise BadRequest(
                 f"The budgets below the {parent.kind} '{parent.id[:60]}' would be {usd_text(excess)} USD more than "
                 "its own in the same window. Say allow_over_allocation if that is meant.",
                 param="allow_over_allocation",
             )
+
+
+async def _spenders(connection: AsyncConnection, org_id: str, rules: Mapping[str, StoredRule]) -> dict[str, Scope]:
+    """By key with a budget: the member, or the team, whose money it spends."""
+    ids = sorted({one.rule.scope.id for one in rules.values() if one.kind == "budget" and one.rule.scope.kind == "key"})
+    columns = virtual_key.c
+    found: dict[str, Scope] = {}
+    for start in range(0, len(ids), QUERY_SIZE):
+        query = sa.select(columns.id, columns.team_id, columns.user_id).where(
+            columns.org_id == org_id, columns.team_id != "", columns.id.in_(ids[start : start + QUERY_SIZE])
+        )
+        for key_id, team_id, user_id in await connection.execute(query):
+            found |= _spender(key_id, team_id, user_id)
+    return found
+
+
+def _spender(key_id: str, team_id: str, user_id: str) -> dict[str, Scope]:
+    if not team_id:
+        return {}
+    return {key_id: Scope("member", f"{team_id}/{user_id}") if user_id else Scope("team", team_id)}
 
 
 def _budgets(rules: Mapping[str, StoredRule]) -> list[Budget]:

@@ -144,6 +144,8 @@ class DoorApp:
             "models": len(registry.models),
             "simulated": bool(registry.snapshot and registry.snapshot.simulated),
             "missing_credentials": missing,
+            "process": self._gate.process_id,
+            "counters_failure": self._gate.counters.failure,
             "confirmed": is_trusted,
         }
         await send_whole(send, 200 if is_ready else 503, msgspec.json.encode(body))
