@@ -161,6 +161,18 @@ async def test_the_administrator_sees_every_source_and_the_holder_only_figures_o
     assert "'1000'" not in str(own) and "'100'" not in str(own)
 
 
+async def test_an_increase_is_room_and_the_lists_of_key_and_team_are_named(running: Running) -> None:
+    await make(running, "teams", id="red", models=["claude"])
+    key = await make(running, "keys", alias="alice", team_id="red")
+    month, scope = {"kind": "month"}, {"kind": "team", "id": "red"}
+    increase = {"amount_usd": "5", "until": "7d"}
+    await make(running, "budgets", scope=scope, amount_usd="1", window=month, increase=increase)
+    said = (await running.operator.post("/admin/v1/explain", json={"model": "claude", "key_id": key["id"]})).json()
+    assert [(one["room_usd"], one["passes"]) for one in said["budgets"]] == [("6", True)]
+    assert said["team"] == {"id": "red", "models": ["claude"], "blocked": False}
+    assert said["key"]["models"] == []
+
+
 async def test_a_key_out_of_sight_is_like_one_that_is_not_there(running: Running) -> None:
     await make(running, "teams", id="red")
     await make(running, "teams", id="blue")

@@ -123,3 +123,20 @@ async def test_a_count_of_a_prompt_is_refused_too(gateway: Gateway) -> None:
     body: dict[str, Any] = got.json()
     assert (got.status_code, body["type"]) == (400, "error")
     assert "few models" in body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "not among the models of the key"), ("ja", "使用できるモデルに含まれていません")]
+)
+async def test_a_model_that_the_keys_list_does_not_name_is_refused_in_the_callers_language(
+    gateway: Gateway, language: str, words: str
+) -> None:
+    async with httpx.AsyncClient(timeout=30, verify=False) as client:
+        got = await client.post(
+            f"{gateway.url}/v1/chat/completions",
+            json={"model": "claude-haiku-4-5", "messages": SAY},
+            headers={"authorization": f"Bearer {BOB}", "accept-language": language},
+        )
+    error = got.json()["error"]
+    assert (got.status_code, error["code"]) == (400, "not_allowed")
+    assert words in error["message"] and "claude-haiku-4-5" in error["message"]

@@ -22,6 +22,9 @@ IN_REGION = "in-region"
 GEOGRAPHIES = frozenset({"us", "eu", "apac", "jp", "au", "in", "ca", "sa", "global", "us-gov"})
 """The prefixes of Bedrock's inference profiles."""
 
+_SHORT_MAKERS = frozenset({"ai21", "luma", "meta", "qwen", "xai", "zai"})
+_GEOGRAPHY_CHARACTERS = 4  # no longer is any prefix but global, unless it has a hyphen
+_KEPT_AGENTS = 512
 _WIDEST_FIRST: dict[ScopeKind, int] = {"org": 0, "team": 1, "member": 2, "user": 3, "key": 4, "tag": 5}
 _MINUTE_US = 60_000_000
 _DAY_MINUTES = 1440
@@ -39,7 +42,11 @@ def geography_of(deployment: Deployment) -> str:
     if deployment.provider != "bedrock" or deployment.upstream_model.startswith("arn:"):
         return ""
     prefix = deployment.upstream_model.partition(".")[0]
-    return prefix if prefix in GEOGRAPHIES else IN_REGION
+    if prefix in GEOGRAPHIES:
+        return prefix
+    if "-" in prefix or (len(prefix) <= _GEOGRAPHY_CHARACTERS and prefix not in _SHORT_MAKERS):
+        return ""  # it may be a geography that is younger than this list
+    return IN_REGION
 
 
 _DEPLOYMENT_GATES: tuple[tuple[PolicyGate, Callable[[Policy], tuple[str, ...]], Callable[[Deployment], str]], ...] = (
@@ -58,6 +65,7 @@ class Allowance:
         self._agents = tuple(policy for policy in self.policies if policy.agents)
         self._hours = tuple(policy for policy in self.policies if policy.hours)
         self._models: dict[str, Model | Denied] = {}
+        self._by_agent: dict[str, Denied | None] = {}
         self._minute = -1
         self._at_minute: Denied | None = None
 
@@ -72,7 +80,14 @@ class Allowance:
 
     def agent(self, name: str) -> Denied | None:
         """Whether an agent is not allowed; one that does not say what it is has no name, and fits no list."""
-        return next((Denied(policy, "agent") for policy in self._agents if not _fits(name, policy.agents)), None)
+        if not self._agents:
+            return None
+        if name not in self._by_agent:
+            if len(self._by_agent) >= _KEPT_AGENTS:  # clients may call themselves anything
+                self._by_agent.clear()
+            denied = (Denied(policy, "agent") for policy in self._agents if not _fits(name, policy.agents))
+            self._by_agent[name] = next(denied, None)
+        return self._by_agent[name]
 
     def time(self, now_us: int) -> Denied | None:
         """Whether it is a forbidden time."""

@@ -43,6 +43,25 @@ _JA_SCOPES: dict[ScopeKind, str] = {
 }
 
 
+def not_listed(gate: Gate, call: Call) -> NotAllowed:
+    """The error of a call to a model that the list of its key, or of the key's team, does not name."""
+    model = call.known_model.name
+    to = audience_of(gate, call)
+    if to.language == "ja":
+        names = f"（{'、'.join(to.leads)}）" if to.leads else ""
+        return NotAllowed(
+            f"モデル「{model}」は、このキーまたはチームで使用できるモデルに含まれていません。使用できるモデルは "
+            f"GET /v1/models で確認できます。追加はチームの責任者{names}か管理者に依頼してください。",
+            param="model",
+        )
+    names = f" ({', '.join(to.leads)})" if to.leads else ""
+    return NotAllowed(
+        f"This key may not use the model '{model}': it is not among the models of the key or of its team. "
+        f"GET /v1/models lists those it may use. To add it, ask your team lead{names} or the administrator.",
+        param="model",
+    )
+
+
 def denial(gate: Gate, call: Call, denied: Denied) -> NotAllowed:
     """The error of a call that a policy does not allow, in its caller's language."""
     policy = denied.policy

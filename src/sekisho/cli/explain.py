@@ -75,6 +75,11 @@ def _show(said: dict[str, Any]) -> None:
         _show_passing(said["call"])
     for budget in said["budgets"]:
         typer.echo(_budget(budget))
+    for limit in said["limits"]:
+        typer.echo(_limit(limit))
+    for title, owner in ((say("key", "キー"), said["key"]), (say("team", "チーム"), said["team"])):
+        if owner and owner["models"]:
+            typer.echo(f"{title} {owner['id']}: {say('only', '使用可')} {', '.join(owner['models'])}")
     for policy in said["policies"]:
         scope = policy["scope"]
         title = say("policy", "ポリシー")
@@ -93,6 +98,19 @@ def _show_passing(call: dict[str, Any]) -> None:
             say("held back", "待ち時間"): f"{call['delay_ms'] / 1000:g} s",
         }
     )
+
+
+def _limit(limit: dict[str, Any]) -> str:
+    title = say("limit", "流量の上限")
+    if "id" not in limit:
+        return f"  {title} {limit['scope']['kind']}"
+    rates = (
+        (limit["requests_per_minute"], say("calls/min", "回/分")),
+        (limit["tokens_per_minute"], say("tokens/min", "トークン/分")),
+        (limit["parallel"], say("at once", "同時")),
+    )
+    words = ", ".join(f"{rate} {unit}" for rate, unit in rates if rate is not None)
+    return f"  {title} {limit['scope']['kind']}:{limit['scope']['id']}  {words}"
 
 
 def _budget(budget: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sekisho.access.policies import Allowance, Denied, geography_of, hours_text, parse_hours
 from sekisho.ledger.catalog import load_catalog
-from sekisho.values import Deployment, Hours, Policy, Scope
+from sekisho.values import Deployment, Hours, Policy, Provider, Scope
 
 ORG = Scope("org", "org")
 OFFICE = "mon-fri 09:00-18:00"
@@ -80,14 +80,35 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         parse_hours(text, "UTC")
 
 
-def test_only_an_id_that_tells_has_a_geography() -> None:
-    def deployment(upstream_model: str, provider: str = "bedrock") -> Deployment:
-        return Deployment("d", provider, "bedrock_converse", "http://x", upstream_model, "ap-northeast-1")  # type: ignore[arg-type]
+def deployment(upstream_model: str, provider: Provider = "bedrock") -> Deployment:
+    return Deployment("d", provider, "bedrock_converse", "http://x", upstream_model, "ap-northeast-1")
 
+
+def test_only_an_id_that_tells_has_a_geography() -> None:
     assert geography_of(deployment("jp.anthropic.claude-sonnet-4-5-20250929-v1:0")) == "jp"
     assert geography_of(deployment("anthropic.claude-sonnet-4-5-20250929-v1:0")) == "in-region"
     assert geography_of(deployment("arn:aws:bedrock:us-east-1:1:application-inference-profile/x")) == ""
     assert geography_of(deployment("gpt-4o", "openai")) == ""
+
+
+@pytest.mark.parametrize("model", ["kr.anthropic.claude-x", "us-iso.anthropic.claude-x", "uk.meta.llama-x"])
+def test_a_geography_that_nobody_knows_yet_is_no_region(model: str) -> None:
+    assert geography_of(deployment(model)) == ""
+
+
+def test_every_model_of_the_catalog_has_a_geography() -> None:
+    catalog = load_catalog()
+    ids = {id for listed in catalog.models for id in listed.bedrock_ids}
+    assert [id for id in ids if not geography_of(deployment(id))] == []
+    assert {geography_of(deployment(listed.id)) for listed in catalog.models} == {"in-region"}
+
+
+def test_an_agent_is_judged_by_its_own_name_however_many_came_before() -> None:
+    allowance = Allowance([Policy("p", ORG, agents=("cline",))])
+    for number in range(1_500):
+        assert allowance.agent(f"agent-{number}") is not None
+    assert allowance.agent("cline") is None
+    assert allowance.agent("") is not None
 
 
 def test_japan_only_leaves_no_way_out_of_japan() -> None:

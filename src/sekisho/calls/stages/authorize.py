@@ -6,19 +6,15 @@ from sekisho.access.keys import may_use
 from sekisho.access.policies import Denied
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
-from sekisho.calls.policing import denial
+from sekisho.calls.policing import denial, not_listed
 from sekisho.calls.reply import Next, Reply
-from sekisho.errors import NotAllowed
 
 
 async def authorize(gate: Gate, call: Call, next: Next) -> Reply:
     model = call.known_model
     key = call.known_key
     if not may_use(key, model.name, model.aliases):
-        raise NotAllowed(
-            f"This key may not use the model '{model.name}'. GET /v1/models lists those it may use.",
-            param="model",
-        )
+        raise not_listed(gate, call)
     allowance = gate.registry.allowance(key)
     if not allowance.policies:
         return await next(call)

@@ -4,6 +4,7 @@
 Of scopes that the asker may not see it is only told whether they let the call pass.
 """
 
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
@@ -73,14 +74,14 @@ def explain_router(services: Services, authority: Authority) -> APIRouter:
         judge(who, "keys:read", NO_KEY, team_id=key.team_id, user_id=key.user_id)
         said = await services.explainer.explain(_resolved(services, body.question(key)))
         seen = {scope for scope in _scopes(said) if await _sees(rights, who, scope)}
-        return _render(key, said, seen, who.may("rules:read"))
+        return await render(key, said, seen, who.may("rules:read"))
 
     @router.post("/v1/sekisho/explain")
     async def explain_own(body: CallQuestion, key: holder) -> dict[str, Any]:
         """Would a call with the key in use pass, and why not; figures only of what is one's own."""
         said = await services.explainer.explain(_resolved(services, body.question(key)))
         own = {Scope("key", key.id), Scope("user", key.user_id), Scope("member", f"{key.team_id}/{key.user_id}")}
-        return _render(key, said, own, True)
+        return await render(key, said, own, True)
 
     @router.get("/admin/v1/calls/{call_id}/explain")
     async def explain_call(call_id: str, who: reader, language: Language = "en") -> dict[str, Any]:
@@ -89,6 +90,15 @@ def explain_router(services: Services, authority: Authority) -> APIRouter:
         if row is None or not who.sight("spend:read").covers(team_id=row.team_id, user_id=row.user_id):
             raise NotFound("There is no such call.")
         return _render_call(call_id, row, language)
+
+    async def render(key: StoredKey, said: Explanation, seen: set[Scope], sees_policies: bool) -> dict[str, Any]:
+        now_us = services.clock.now_us()
+        team = None
+        if key.team_id:
+            with suppress(NotFound):
+                found = await services.teams.get(key.team_id)
+                team = {"id": found.id, "models": list(found.models), "blocked": found.blocked}
+        return _render(key, said, seen, sees_policies, now_us) | {"team": team}
 
     return router
 
@@ -111,7 +121,8 @@ def _scopes(said: Explanation) -> set[Scope]:
     return {one.budget.scope for one in said.budgets} | {limit.scope for limit in said.limits}
 
 
-def _render(key: StoredKey, said: Explanation, seen: set[Scope], sees_policies: bool) -> dict[str, Any]:
+def _render(key: StoredKey, said: Explanation, seen: set[Scope], sees_policies: bool, now_us: int) -> dict[str, Any]:
+    needed = said.passing.bound_nanousd if said.passing else said.bound_nanousd
     return {
         "passes": said.passes,
         "gates": [_gate(one) for one in said.gates],
@@ -128,7 +139,7 @@ def _render(key: StoredKey, said: Explanation, seen: set[Scope], sees_policies: 
             {"id": policy.id, "scope": render_scope(policy.scope), **render_policy(policy)}
             for policy in (said.allowance.policies if sees_policies else ())
         ],
-        "budgets": [_budget(one, said.bound_nanousd, one.budget.scope in seen) for one in said.budgets],
+        "budgets": [_budget(one, needed, one.budget.scope in seen, now_us) for one in said.budgets],
         "limits": [_limit(one, one.scope in seen) for one in said.limits],
     }
 
@@ -159,9 +170,11 @@ def _passing(passing: Passing) -> dict[str, Any]:
     }
 
 
-def _budget(standing: Standing, bound_nanousd: int, is_seen: bool) -> dict[str, Any]:
+def _budget(standing: Standing, bound_nanousd: int, is_seen: bool, now_us: int) -> dict[str, Any]:
     budget = standing.budget
     room = budget.amount_nanousd - standing.spent_nanousd - standing.reserved_nanousd
+    if now_us < budget.increase_until:
+        room += budget.increase_nanousd
     if budget.credit_from == standing.window_starts_at:
         room += budget.credit_nanousd
     passes = not budget.is_hard or room >= bound_nanousd
