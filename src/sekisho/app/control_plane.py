@@ -52,6 +52,7 @@ from sekisho.web.doors.forward import FORWARDED
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
 
+    from sekisho.calls.explaining import Explainer
     from sekisho.store.sql.engine import Database
     from sekisho.store.sql.ledger import SqlLedger
     from sekisho.web.admin.services import Counting, Health, Services
@@ -154,6 +155,7 @@ class ControlPlane:
         self._pepper = pepper
         self._master = _master_key(settings, pepper)
         self._models: tuple[Model, ...] = ()
+        self._snapshot: Snapshot | None = None
         self._credentials: Mapping[str, Credential] = {}
         self._publishing = asyncio.Lock()
         self._journal_error = ""
@@ -343,6 +345,7 @@ class ControlPlane:
             required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
             distribution=self.distribution,
+            explainer=self._explainer(),
             models=lambda: self._models,
             health=self.health,
             clock=self._clock,
@@ -350,6 +353,16 @@ class ControlPlane:
             simulated=self._settings.simulated,
             counting=self._settings.counting or counted_in_memory,
         )
+
+    def _explainer(self) -> "Explainer":
+        from sekisho.calls.explaining import Explainer  # noqa: PLC0415  the path is no part of a start
+        from sekisho.calls.gate import Limits  # noqa: PLC0415
+        from sekisho.store.counters.memory import MemoryCounters  # noqa: PLC0415
+
+        def counters() -> MemoryCounters:
+            return MemoryCounters(self._clock)
+
+        return Explainer(lambda: self._snapshot, self.booked, counters, self._clock, Limits())
 
     async def alert_forever(self) -> None:
         """Look every few seconds whether budgets have reached a threshold; if nothing was booked, once a minute: others
@@ -420,6 +433,7 @@ class ControlPlane:
                 leads=effective.leads,
                 policies=effective.policies,
             )
+            self._snapshot = snapshot
             write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
             return effective.epoch

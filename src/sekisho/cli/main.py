@@ -41,6 +41,14 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "budget": ("sekisho.cli.budgets", "app", ""),
     "limit": ("sekisho.cli.limits", "app", ""),
     "policy": ("sekisho.cli.policies", "app", ""),
+    "explain": (
+        "sekisho.cli.explain",
+        "explain",
+        say(
+            "Say whether a call would pass and why not, or why one ended as it did.",
+            "コールが通るかどうか、通らない理由、または過去のコールの結果の理由を説明します。",
+        ),
+    ),
     "spend": (
         "sekisho.cli.spend",
         "spend",

@@ -38,7 +38,7 @@ _MOST_TRIES = 8  # while others take the room that was left
 
 
 async def admit(gate: Gate, call: Call, next: Next) -> Reply:
-    admitted, opened = await _admitted(gate, call)
+    admitted, opened = await admission(gate, call)
     try:
         gate.journal.append(opened)
     except StoreUnavailable:
@@ -59,7 +59,7 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
     return reply
 
 
-async def _admitted(gate: Gate, call: Call) -> tuple[Call, Opened]:
+async def admission(gate: Gate, call: Call) -> tuple[Call, Opened]:
     """The call as it may be sent, with everything held that it needs, and its record. Raises what refuses it."""
     call = _bounded(call, measure(gate, call), gate.limits.max_attempts)
     heeds_steps, delayed_ms = True, 0

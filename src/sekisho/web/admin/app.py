@@ -13,6 +13,7 @@ from sekisho.web.admin.calls import calls_router
 from sekisho.web.admin.declarations import declarations_router
 from sekisho.web.admin.errors import handle_errors
 from sekisho.web.admin.events import events_router
+from sekisho.web.admin.explain import explain_router
 from sekisho.web.admin.hand_overs import hand_overs_router
 from sekisho.web.admin.internal import internal_router
 from sekisho.web.admin.keys import keys_router
@@ -63,6 +64,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         budgets_router,
         limits_router,
         policies_router,
+        explain_router,
         audit_router,
         declarations_router,
         calls_router,

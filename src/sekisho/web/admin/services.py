@@ -19,6 +19,7 @@ from sekisho.access.teams import TeamRegister
 from sekisho.access.templates import TemplateRegister
 from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
+from sekisho.calls.explaining import Explainer
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
 from sekisho.record.bounds import BoundQueries
@@ -89,6 +90,7 @@ class Services:
     hand_overs: HandOverRegister
     required: RequiredRegister
     distribution: Distribution
+    explainer: Explainer
     models: Callable[[], tuple[Model, ...]]
     health: Callable[[], Health]
     clock: Clock
