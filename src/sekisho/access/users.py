@@ -66,7 +66,7 @@ class UserRegister:
         members = tuple(Member(self._org_id, team_id, user.id, "member", now_us, by) for team_id in team_ids)
         write = rules(Scope("user", user.id))
         await self._store.add_user(user, members, write)
-        if write != NO_RULES or members:
+        if write != NO_RULES or members or "language" in user.metadata:
             await self._publisher.publish()
         return user
 
@@ -74,7 +74,8 @@ class UserRegister:
         """Change a user and its rules. Raises NotFound, BadRequest, StoreUnavailable."""
         _check(change)
         changed = await self._store.change_user(self._org_id, user_id, change, by, self._clock.now_us(), rules)
-        if rules != NO_RULES:
+        # calls speak to a user by the language in the metadata, and of a lead by the alias
+        if rules != NO_RULES or change.metadata is not UNSET or change.alias is not UNSET:
             await self._publisher.publish()
         return changed
 
