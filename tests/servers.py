@@ -5,10 +5,12 @@ standard address on this machine; else one is started from packages and stopped 
 database or a key prefix of its own and cleans up.
 """
 
+import asyncio
 import atexit
 import fcntl
 import functools
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -93,6 +95,27 @@ def postgres_server() -> tuple[str, str]:
     user, _, rest = server.get_uri().partition("://")[2].partition("@")
     _, _, query = rest.partition("?")
     return f"://{user}@/", f"?{query}" if query else ""
+
+
+@contextmanager
+def own_database() -> Iterator[str]:
+    """A new PostgreSQL database of one's own: its URL, as an operator writes it."""
+    before, after = postgres_server()
+    name = f"sekisho_test_{os.getpid()}_{secrets.token_hex(4)}"
+    asyncio.run(_maintain(f"CREATE DATABASE {name}"))
+    try:
+        yield f"postgresql{before}{name}{after}"
+    finally:
+        asyncio.run(_maintain(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+
+
+async def _maintain(statement: str) -> None:
+    import asyncpg  # only where PostgreSQL is used
+
+    before, after = postgres_server()
+    connection = await asyncpg.connect(f"postgresql{before}postgres{after}")
+    await connection.execute(statement)
+    await connection.close()
 
 
 def free_port() -> int:

@@ -17,6 +17,7 @@ SekishoError
     UpstreamAccessDenied the model provider refused the gateway's own credentials (for the operator to mend)
   StoreUnavailable       keys or money cannot be checked or recorded: nothing passes
     JournalCorrupt       a journal segment is damaged in its middle: an operator must look
+    MayNotJoin           those who use the database already do not allow this replica: an operator must mend it
   Internal               a fault of ours; the caller sees only the id
 
 Each class says the HTTP status on model routes, the code a program reads, and whether trying again may help.
@@ -200,6 +201,10 @@ class StoreUnavailable(SekishoError):
     anthropic_type = "overloaded_error"
     openai_type = "server_error"
     aws_exception = "ServiceUnavailableException"
+
+
+class MayNotJoin(StoreUnavailable):
+    """The database is in use by others who do not allow this replica."""
 
 
 class JournalCorrupt(StoreUnavailable):

@@ -19,9 +19,12 @@ from sekisho.values import Language
 
 PREFIX = "SEKISHO_"
 MAX_SECRET_BYTES = 65_536
+PEPPER_BYTES = 32
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
+_SECRETS = ("master_key", "pepper", "database_url", "valkey_url")
+_DATABASE_URL = re.compile(r"postgres(ql)?://[^\s/]*/[^\s/?#]+(\?\S*)?")
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}")
 # Names that other tools on the same machine already use, tried after our own.
 _FALLBACKS = {
@@ -55,6 +58,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     config_file: Path | None = None
     time_zone: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "UTC"
     master_key: SecretRef | None = None
+    pepper: SecretRef | None = None
+    database_url: SecretRef | None = None
+    database_pool_size: Annotated[int, msgspec.Meta(ge=3, le=200)] = 10
+    replicated: bool = False
+    confirm_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 5.0
+    lost_after_s: Annotated[float, msgspec.Meta(ge=5, le=3_600)] = 30.0
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 4000
     call_processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
@@ -74,7 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     valkey_url: SecretRef | None = None
     valkey_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.5
     limits_fail_mode: Literal["closed", "open"] = "closed"
-    journal_durability: Literal["process", "power"] = "process"
+    journal_durability: Literal["process", "power", "cluster"] = "process"
     language: Language = "en"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -116,7 +125,37 @@ def load_settings(
     if problems:
         raise SettingsError(problems)
     settings = Settings(**values)
+    if conflicts := _conflicts(settings):
+        raise SettingsError(conflicts)
     return msgspec.structs.replace(settings, home=settings.home.expanduser())
+
+
+def _conflicts(settings: Settings) -> list[str]:
+    """Combinations that would lose money or keys, one sentence each."""
+    problems = []
+    if settings.journal_durability == "cluster" and settings.database_url is None:
+        problems.append("journal_durability cluster needs PostgreSQL: set database_url.")
+    if settings.replicated:
+        if settings.database_url is None:
+            problems.append("replicated needs PostgreSQL, which all replicas share: set database_url.")
+        if settings.journal_durability != "cluster":
+            problems.append(
+                "replicated needs journal_durability cluster: with less, the calls of a lost machine are lost too."
+            )
+        if settings.valkey_url is None:
+            problems.append(
+                "replicated needs Valkey, in which all replicas count budgets and limits together: set valkey_url."
+            )
+        if settings.pepper is None:
+            problems.append(
+                "replicated needs pepper, the same for all replicas: with one of its own a replica knows no key."
+            )
+    if settings.lost_after_s < 2 * settings.confirm_timeout_s:
+        problems.append(
+            "lost_after_s must be at least twice confirm_timeout_s: a replica must have closed before others settle "
+            "its calls."
+        )
+    return problems
 
 
 def parse_secret(text: str) -> SecretRef:
@@ -143,6 +182,28 @@ def resolve_secret(ref: SecretRef, env: Mapping[str, str]) -> str:
     if not 0 < len(secret) <= MAX_SECRET_BYTES:
         raise SettingsError([f"The secret file {ref.value} is empty or too large."])
     return secret
+
+
+def resolve_pepper(ref: SecretRef, env: Mapping[str, str]) -> bytes:
+    """The pepper: a file of exactly 32 bytes as it is, anything else as text. Raises SettingsError, which names the
+    place and never the secret."""
+    try:
+        if ref.kind == "file" and (path := Path(ref.value).expanduser()).stat().st_size == PEPPER_BYTES:
+            return path.read_bytes()
+    except OSError as error:
+        raise SettingsError([f"The secret file {ref.value} cannot be read: {error}."]) from error
+    pepper = resolve_secret(ref, env).encode()
+    if len(pepper) < PEPPER_BYTES:
+        raise SettingsError([f"pepper must have at least {PEPPER_BYTES} characters, chosen at random."])
+    return pepper
+
+
+def resolve_database_url(ref: SecretRef, env: Mapping[str, str]) -> str:
+    """The URL of the database. Raises SettingsError, which never says the URL: it may hold a password."""
+    url = resolve_secret(ref, env)
+    if not _DATABASE_URL.fullmatch(url):
+        raise SettingsError(["database_url must look like postgresql://USER:PASSWORD@HOST:5432/NAME."])
+    return url
 
 
 def is_region(text: str) -> bool:
@@ -183,7 +244,7 @@ def _find(name: str, env: Mapping[str, str], file: Mapping[str, Any]) -> tuple[s
 
 def _parse(name: str, raw: Any, variable: str) -> Any:
     """The value of one setting. `variable`: the environment variable that holds `raw`, empty if it is from the file."""
-    if name in ("master_key", "valkey_url"):
+    if name in _SECRETS:
         ref = parse_secret(_text(raw))
         return SecretRef("env", variable) if variable and ref.kind == "literal" else ref
     if name == "aws_region":

@@ -209,6 +209,36 @@ class RateLimit(msgspec.Struct, frozen=True):
     parallel: int | None = None
 
 
+class Hours(msgspec.Struct, frozen=True, array_like=True):
+    """A part of each week: on `days` (0: Monday), from `from_minute` to before `until_minute`, in `time_zone`.
+
+    One that ends at or before its begin goes on over midnight and belongs to the day on which it began."""
+
+    days: tuple[int, ...]
+    from_minute: int
+    until_minute: int
+    time_zone: str = "UTC"
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """What a scope may use. Each field lists what is allowed, empty: everything; policies of several scopes all hold.
+
+    Names may have `*` and `?`. `models`: public names. `geographies`: where Bedrock may answer: "in-region", or the
+    prefix of a geographic or the global inference profile ("jp", "apac", "us", "global"). `agents`: what a client says
+    it is. Times outside all `hours` are forbidden."""
+
+    id: str
+    scope: Scope
+    name: str = ""
+    models: tuple[str, ...] = ()
+    providers: tuple[Provider, ...] = ()
+    regions: tuple[str, ...] = ()
+    geographies: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    hours: tuple[Hours, ...] = ()
+
+
 class AwsCredential(msgspec.Struct, frozen=True, tag="aws"):
     """Keys to sign with. `expires_at` in microseconds, None for keys that do not expire."""
 
@@ -274,6 +304,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     budgets: tuple[Budget, ...] = ()
     limits: tuple[RateLimit, ...] = ()
     leads: dict[str, tuple[str, ...]] = {}
+    policies: tuple[Policy, ...] = ()
 
 
 Credential = AwsCredential | BearerCredential

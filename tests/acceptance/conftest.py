@@ -49,6 +49,9 @@ class MemoryJournal:
         self.news.set()
         return (1, len(self.records))
 
+    async def committed(self) -> None:
+        pass
+
     async def wait_settled(self, calls: int = 1) -> list[Settled]:
         """The settled records, once there are so many."""
         async with asyncio.timeout(30):

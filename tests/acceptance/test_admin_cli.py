@@ -74,7 +74,7 @@ async def test_a_key_is_made_shown_once_and_found_again(sekisho, home):
     listed = await sekisho("list")
     assert listed.stdout.count("\n") == 1
     assert f"sk-...{raw[-4:]}" in listed.stdout
-    shown = await sekisho("info", "alice")
+    shown = await sekisho("show", "alice")
     assert "models   claude\n" in shown.stdout
     assert "spend    $0.000000000" in shown.stdout
     assert raw not in listed.output + shown.output
@@ -113,7 +113,7 @@ async def test_a_model_that_is_not_offered_is_pointed_out(sekisho):
 async def test_json_is_for_programmes(sekisho):
     made = json.loads((await sekisho("create", "--alias", "alice", "--tag", "a", "--json")).stdout)
     (listed,) = json.loads((await sekisho("list", "--json")).stdout)
-    shown = json.loads((await sekisho("info", made["id"], "--json")).stdout)
+    shown = json.loads((await sekisho("show", made["id"], "--json")).stdout)
     assert (made["alias"], listed["id"], shown["cost_nanousd"], listed["tags"]) == ("alice", made["id"], 0, ["a"])
 
 
@@ -122,14 +122,14 @@ async def test_a_reader_of_japanese_reads_japanese(sekisho, monkeypatch):
     made = await sekisho("create", "--alias", "営業")
     assert "再表示はできません" in made.stderr
     assert "その別名は別のキーが使っています" in (await sekisho("create", "--alias", "営業")).stderr
-    assert "そのキーはありません" in (await sekisho("info", "経理")).stderr
+    assert "そのキーはありません" in (await sekisho("show", "経理")).stderr
     assert "期間は数字と" in (await sekisho("create", "--expires", "soon")).stderr
-    assert "別名      営業" in (await sekisho("info", "営業")).stdout
+    assert "別名      営業" in (await sekisho("show", "営業")).stdout
 
 
 async def test_an_empty_list_an_unknown_key_and_an_empty_change_say_so(sekisho):
     assert "no keys yet" in (await sekisho("list")).stderr
-    unknown = await sekisho("info", "../nobody")
+    unknown = await sekisho("show", "../nobody")
     assert (unknown.exit_code, "There is no such" in unknown.stderr) == (1, True)
     await sekisho("create", "--alias", "alice")
     again = await sekisho("create", "--alias", "alice")
@@ -224,7 +224,7 @@ async def test_a_failing_ledger_is_shown_and_tried_again(home, monkeypatch, capl
 
     errors: list[str] = []
     monkeypatch.setattr(plane, "drain_once", fail_once)
-    monkeypatch.setattr("sekisho.app.control_plane.asyncio.sleep", no_wait)
+    monkeypatch.setattr(plane, "pause", no_wait)
     with JournalWriter(home / "journal", "p") as writer:
         writer.append(Opened(bytes(16), 1, Caller("default", "k"), "openai_chat", "m", True, 1, 1))
         assert plane.health().journal_lag_bytes > 0

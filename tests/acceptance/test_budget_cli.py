@@ -1,4 +1,4 @@
-"""`sekisho team|user|budget|limit` against a real control process, in both languages."""
+"""`sekisho team|user|budget|limit|policy` against a real control process, in both languages."""
 
 import asyncio
 import json
@@ -162,3 +162,34 @@ async def test_a_reader_of_japanese_reads_japanese(sekisho, monkeypatch):
     assert "リーダー: 太郎" in (await sekisho("team create 開発部 --lead 太郎")).stdout
     assert "種類: ハード" in (await sekisho("budget create team:開発部 100")).stdout
     assert "5 回/分" in (await sekisho("limit create user:太郎 --rpm 5")).stdout
+
+
+async def test_policies_are_made_shown_changed_and_deleted(sekisho: Sekisho, home: Path) -> None:
+    made = await sekisho("policy create org:default --name Claude --model claude-* --agent cline")
+    assert made.exit_code == 0, made.output
+    (policy,) = in_force(home).policies
+    assert (policy.name, policy.models, policy.agents) == ("Claude", ("claude-*",), ("cline",))
+    assert "claude-*" in (await sekisho("policy list")).stdout
+    hours = ("--hours", "mon-sun 00:00-24:00", "--time-zone", "Asia/Tokyo")
+    changed = await sekisho(f"policy update {policy.id} --clear agents", *hours)
+    assert changed.exit_code == 0, changed.output
+    assert in_force(home).policies[0].agents == ()
+    assert "(Asia/Tokyo)" in (await sekisho(f"policy show {policy.id}")).stdout
+    wrong = await sekisho(f"policy update {policy.id} --clear colours")
+    assert (wrong.exit_code, "colours" in wrong.stderr) == (1, True)
+    assert (await sekisho(f"policy delete {policy.id} --yes")).exit_code == 0
+    assert in_force(home).policies == ()
+    assert "everything is allowed" in (await sekisho("policy list")).stderr
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "would be refused"), ("ja", "拒否されます")])
+async def test_explain_shows_the_gates_of_a_call(sekisho: Sekisho, monkeypatch, language: str, words: str) -> None:
+    monkeypatch.setenv("SEKISHO_LANG", language)
+    made = json.loads((await sekisho("key create --alias ci --user alice --json")).stdout)
+    said = await sekisho(f"explain --key {made['id']} --model unknown")
+    assert said.exit_code == 0, said.output
+    assert words in said.stdout and "✗" in said.stdout and "unknown" in said.stdout
+    as_json = json.loads((await sekisho(f"explain --key {made['id']} --model claude --json")).stdout)
+    assert [gate["answer"] for gate in as_json["gates"]][:3] == ["pass", "pass", "pass"]
+    wrong = await sekisho("explain --model claude")
+    assert (wrong.exit_code, "--key" in wrong.stderr) == (1, True)

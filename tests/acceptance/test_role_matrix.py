@@ -11,7 +11,7 @@ from tests.acceptance.control_plane import MASTER, OverUnixSocket, Running, bear
 
 EVERYWHERE = "everywhere"  # the role must hold in the whole organisation
 SOMEWHERE = "somewhere"  # a role in a team, or for oneself, is enough; the route then judges each object
-OPEN = ("/console", "/v1/sekisho/status", "/hand-over")  # not for principals, tested elsewhere
+OPEN = ("/console", "/v1/sekisho/status", "/admin/v1/hand-overs/redeem")  # not for principals, tested elsewhere
 
 ROUTES: dict[str, tuple[str, str]] = {
     "GET /admin/v1/me": ("", SOMEWHERE),
@@ -24,6 +24,9 @@ ROUTES: dict[str, tuple[str, str]] = {
     "POST /admin/v1/tokens": ("organisation:read", SOMEWHERE),
     "GET /admin/v1/tokens/{token_id}": ("organisation:read", SOMEWHERE),
     "DELETE /admin/v1/tokens/{token_id}": ("organisation:read", SOMEWHERE),
+    "GET /admin/v1/hand-overs": ("organisation:read", SOMEWHERE),
+    "GET /admin/v1/hand-overs/{hand_over_id}": ("organisation:read", SOMEWHERE),
+    "DELETE /admin/v1/hand-overs/{hand_over_id}": ("organisation:read", SOMEWHERE),
     "GET /admin/v1/keys": ("keys:read", SOMEWHERE),
     "POST /admin/v1/keys": ("keys:write", SOMEWHERE),
     "GET /admin/v1/keys/{key_id}": ("keys:read", SOMEWHERE),
@@ -118,6 +121,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "GET /organization/info": ("organisation:read", EVERYWHERE),
     "GET /organization/list": ("organisation:read", EVERYWHERE),
     "GET /admin/v1/bounds": ("spend:read", EVERYWHERE),
+    "GET /admin/v1/status": ("settings:read", EVERYWHERE),
     "GET /admin/v1/events": ("budgets:read", EVERYWHERE),
     "GET /admin/v1/export": ("keys:read", EVERYWHERE),
     "POST /admin/v1/plan": ("keys:read", EVERYWHERE),

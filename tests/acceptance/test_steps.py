@@ -5,10 +5,11 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from sekisho.calls.gate import Limits
 from sekisho.ledger.counters import Spent
-from sekisho.values import Budget, BudgetStep, Scope
+from sekisho.values import Budget, BudgetStep, Delivery, Policy, Price, Scope, TokenPrices
 from tests.acceptance.conftest import ALICE, BOB, Gateway
 from tests.acceptance.test_budgets import CENT, DAY, put
 
@@ -19,7 +20,7 @@ MESSAGES = [{"role": "user", "content": "Hello"}]
 
 @pytest.fixture
 def limits() -> Limits:
-    return Limits(slow_down_first_s=0.05, slow_down_most_s=0.4)
+    return Limits(slow_down_first_s=0.05, slow_down_most_s=0.4, most_held_back=3)
 
 
 async def put_spent(gateway: Gateway, budget: Budget, spent: int) -> None:
@@ -103,6 +104,15 @@ async def test_a_call_stays_with_its_model_where_stepping_down_is_no_help(
     assert gateway.journal.opened[0].asked_model == ""
 
 
+async def test_no_step_down_goes_where_a_policy_forbids_it(gateway: Gateway) -> None:
+    await put_spent(gateway, budget(BudgetStep(50, "step_down", HAIKU)), 50 * CENT)
+    snapshot = gateway.registry.snapshot
+    assert snapshot is not None
+    policy = Policy("p", KEY, models=(SONNET,))
+    gateway.registry.load(replace(snapshot, epoch=snapshot.epoch + 1, policies=(policy,)))
+    assert (await ask(gateway)).json()["model"] == SONNET
+
+
 async def test_a_budget_of_the_cheaper_model_counts_the_call_that_steps_down(gateway: Gateway) -> None:
     stepping = budget(BudgetStep(50, "step_down", HAIKU))
     own = Budget("h", KEY, 100 * CENT, DAY, HAIKU)
@@ -150,4 +160,39 @@ async def test_a_client_that_leaves_while_it_is_held_back_costs_nothing(limits: 
             await gateway.journal.news.wait()
             gateway.journal.news.clear()
     assert [one.error for one in gateway.journal.refused] == ["client_gone"]
+    assert not gateway.journal.opened and not list(gateway.simulator.calls)
+
+
+async def test_no_more_calls_wait_than_there_is_memory_for(gateway: Gateway) -> None:
+    await put_spent(gateway, budget(BudgetStep(10, "slow_down"), is_hard=False), 99 * CENT)
+    answers = await asyncio.gather(*(ask(gateway) for _ in range(8)))
+    late = [answer for answer in answers if answer.status_code == 429]
+    assert len(late) == 5 and all(1 <= int(answer.headers["retry-after"]) <= 59 for answer in late)
+    assert (await ask(gateway)).status_code == 200  # the places are free again
+
+
+async def test_a_model_that_is_free_by_its_stated_price_passes_an_empty_budget(gateway: Gateway) -> None:
+    snapshot = gateway.registry.snapshot
+    assert snapshot is not None
+    nothing = Price("own", "stated", TokenPrices(0, 0, 0, 0, 0))
+    models = tuple(
+        replace(model, deployments=tuple(replace(one, price=nothing) for one in model.deployments))
+        for model in snapshot.models
+    )
+    gateway.registry.deliver(Delivery(replace(snapshot, models=models), dict(gateway.registry.credentials)))
+    await put_spent(gateway, budget(), 100 * CENT)
+    assert (await ask(gateway)).status_code == 200
+    assert (gateway.journal.settled[0].cost_nanousd, gateway.journal.settled[0].is_metered) == (0, True)
+
+
+async def test_a_model_without_a_price_is_refused_without_any_budget(gateway: Gateway) -> None:
+    snapshot = gateway.registry.snapshot
+    assert snapshot is not None
+    models = tuple(
+        replace(model, deployments=tuple(replace(one, price=None) for one in model.deployments))
+        for model in snapshot.models
+    )
+    gateway.registry.load(replace(snapshot, models=models))
+    answer = await ask(gateway)
+    assert answer.status_code == 400 and "price" in answer.json()["error"]["message"]
     assert not gateway.journal.opened and not list(gateway.simulator.calls)

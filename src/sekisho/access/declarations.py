@@ -4,7 +4,7 @@ An apply is one transaction: the difference is computed in it, so that what it d
 in force when the method returns. Above: the admin API. Below: a `DeclarationStore`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sekisho.access.declaration.difference import Options, compare
@@ -17,6 +17,7 @@ from sekisho.access.declaration.writes import Maker
 from sekisho.access.publishing import Publisher
 from sekisho.clock import Clock
 from sekisho.errors import Conflict
+from sekisho.values import Model
 
 DEFAULTS = Options()
 Decide = Callable[[Holdings], Plan]
@@ -44,14 +45,14 @@ class DeclarationRegister:
         clock: Clock,
         publisher: Publisher,
         time_zone: str,
-        public: Callable[[str], str],
+        models: Callable[[], Sequence[Model]],
     ) -> None:
         self._store = store
         self._org_id = org_id
         self._clock = clock
         self._publisher = publisher
         self._time_zone = time_zone
-        self._public = public
+        self._models = models
 
     def read(self, document: str) -> Declaration:
         """What a document states. Takes a while for a large one. Raises BadDocument."""
@@ -82,4 +83,4 @@ class DeclarationRegister:
         return write_document(things_of(holdings, self._clock.now_us()), self._time_zone)
 
     def _maker(self, by: str) -> Maker:
-        return Maker(self._org_id, by, self._clock.now_us(), self._time_zone, self._public)
+        return Maker(self._org_id, by, self._clock.now_us(), self._time_zone, self._models())

@@ -28,8 +28,11 @@ class _Process(msgspec.Struct):
 class Distribution:
     """The current delivery and who has it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, poll_s: float = POLL_S) -> None:
+        """`poll_s`: how long a process that asks waits for news at most."""
         self._clock = clock
+        self._poll_s = poll_s
+        self._confirmed_us: int | None = None
         self._epoch = 0
         self._encoded = b""
         self._processes: dict[str, _Process] = {}
@@ -47,12 +50,22 @@ class Distribution:
         self._encoded = msgspec.msgpack.encode(delivery)
         self._wake()
 
+    @property
+    def confirmed_us(self) -> int | None:
+        """When, on the monotonic clock, the epoch on offer was last known to be the newest; None if nobody else can
+        raise it."""
+        return self._confirmed_us
+
+    def confirm(self, at_us: int) -> None:
+        """Say that what is on offer was the newest at this time."""
+        self._confirmed_us = at_us
+
     def close(self) -> None:
         """Answer everybody who asks at once from now on: this process is about to end."""
         self._is_closed = True
         self._wake()
 
-    async def ask(self, process: str, after: int, timeout_s: float = POLL_S) -> bytes | None:
+    async def ask(self, process: str, after: int, timeout_s: float | None = None) -> bytes | None:
         """The delivery as msgpack once its epoch is another than `after`; None when that takes too long, or at the end.
 
         `after` is also the process's word that it has this epoch in force. A higher one than ours comes from before
@@ -61,7 +74,7 @@ class Distribution:
         self._processes[process] = _Process(self._clock.monotonic_us(), after)
         self._wake()
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(self._poll_s if timeout_s is None else timeout_s):
                 while self._epoch in (0, after):
                     if self._is_closed:
                         return None

@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from sekisho.errors import NotAuthenticated, StoreUnavailable
-from sekisho.values import VirtualKey
+from sekisho.values import Scope, VirtualKey
 
 KEY_PREFIX = "sk-"
 PEPPER_BYTES = 32
@@ -62,6 +62,19 @@ def may_use(key: VirtualKey, model_name: str, aliases: Iterable[str] = ()) -> bo
     return model_name in key.models or any(alias in key.models for alias in aliases)
 
 
+def scopes_of(key: VirtualKey) -> tuple[Scope, ...]:
+    """Everything whose money, rate and policies a call with this key comes under."""
+    scopes = [Scope("org", key.org_id), Scope("key", key.id)]
+    if key.user_id:
+        scopes.append(Scope("user", key.user_id))
+    if key.team_id:
+        scopes.append(Scope("team", key.team_id))
+    if key.team_id and key.user_id:
+        scopes.append(Scope("member", f"{key.team_id}/{key.user_id}"))
+    scopes.extend(Scope("tag", tag) for tag in key.tags)
+    return tuple(scopes)
+
+
 def pepper_path(home: Path) -> Path:
     """Where the pepper lies."""
     return home / "secrets" / "pepper"
@@ -77,7 +90,7 @@ def load_or_create_pepper(home: Path) -> bytes:
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _create_once(path, secrets.token_bytes(PEPPER_BYTES))
+            create_once(path, secrets.token_bytes(PEPPER_BYTES))
         pepper = path.read_bytes()
     except OSError as error:
         raise StoreUnavailable(f"The pepper file {path} cannot be read or made.") from error
@@ -86,7 +99,7 @@ def load_or_create_pepper(home: Path) -> bytes:
     return pepper
 
 
-def _create_once(path: Path, content: bytes) -> None:
+def create_once(path: Path, content: bytes) -> None:
     """Make the file with its whole content, or leave the one that is there."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -253,8 +253,7 @@ class KeyRegister:
         good. Raises NotFound, BadRequest. Raises StoreUnavailable when not every call process confirmed it: then the
         key is as it was, because nobody has seen the new form yet.
         """
-        if not 0 <= grace_s <= MOST_GRACE_S:
-            raise BadRequest(f"The grace is at most {MOST_GRACE_S // 86_400} days.", param="grace")
+        check_grace(grace_s)
         raw = _raw(key)
         known = await self.get(key_id)
         now_us = self._clock.now_us()
@@ -341,6 +340,13 @@ def expiry(duration: str, now_us: int, param: str = "duration") -> int:
     if not match or not int(match[1]):
         raise BadRequest('A duration is a number and one of s, m, h, d, w, such as "30d".', param=param)
     return now_us + int(match[1]) * _SECONDS[match[2]] * 1_000_000
+
+
+def check_grace(seconds: int) -> int:
+    """Seconds that may be a grace. Raises BadRequest."""
+    if not 0 <= seconds <= MOST_GRACE_S:
+        raise BadRequest(f"The grace is at most {MOST_GRACE_S // 86_400} days.", param="grace")
+    return seconds
 
 
 def grace_s(duration: str, param: str = "grace") -> int:

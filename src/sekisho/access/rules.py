@@ -1,4 +1,4 @@
-"""The register of budgets and rate limits: creates, changes and takes away the rules of every scope.
+"""The register of budgets, rate limits and policies: creates, changes and takes away the rules of every scope.
 
 Above: the admin API. Below: a `RuleStore`. Windows, money and names are checked by whoever reads them from a request;
 that scopes exist, that names are free and that nothing is over-allocated is judged in the transaction that writes.
@@ -15,20 +15,20 @@ from sekisho.access.publishing import Publisher
 from sekisho.access.roles import EVERYTHING, Sight
 from sekisho.clock import Clock, id_text, new_id
 from sekisho.errors import BadRequest, NotFound
-from sekisho.values import Budget, RateLimit, Scope
+from sekisho.values import Budget, Policy, RateLimit, Scope
 
-RuleKind = Literal["budget", "limit"]
+RuleKind = Literal["budget", "limit", "policy"]
 
 
 class StoredRule(msgspec.Struct, frozen=True):
-    """A budget or a limit as its administrator sees it.
+    """A budget, a limit or a policy as its administrator sees it.
 
     `name`: unique in its scope unless empty. `duration`: a window as LiteLLM's clients wrote it, to be shown again.
     `template_id`: the shared budget it was made from. `allow_over_allocation`: somebody said so explicitly.
     The budget's credit is that of its newest credited window.
     """
 
-    rule: Budget | RateLimit
+    rule: Budget | RateLimit | Policy
     org_id: str
     created_at: int
     created_by: str
@@ -40,6 +40,8 @@ class StoredRule(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> RuleKind:
+        if isinstance(self.rule, Policy):
+            return "policy"
         return "budget" if isinstance(self.rule, Budget) else "limit"
 
 
@@ -73,7 +75,7 @@ class RuleChange(msgspec.Struct, frozen=True):
     action: Literal["create", "update", "delete"]
     at: int
     by: str
-    rule: Budget | RateLimit
+    rule: Budget | RateLimit | Policy
 
 
 class RuleWrite(msgspec.Struct, frozen=True):
@@ -130,7 +132,7 @@ class RuleRegister:
 
     def draft(
         self,
-        rule: Budget | RateLimit,
+        rule: Budget | RateLimit | Policy,
         by: str,
         *,
         name: str = "",

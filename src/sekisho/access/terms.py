@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from sekisho.access.rules import RuleWrite, StoredRule
 from sekisho.errors import BadRequest
-from sekisho.values import Budget, RateLimit, Scope, Window
+from sekisho.values import Budget, Policy, RateLimit, Scope, Window
 
 MAX_BUDGET = "max_budget"
 SOFT_BUDGET = "soft_budget"
@@ -102,7 +102,7 @@ def terms_of(rules: Iterable[StoredRule], template_id: str = "") -> Terms:
         name = stored.name.removeprefix(FROM_TEMPLATE)
         if isinstance(stored.rule, Budget):
             _recall_budget(terms, name, stored.rule, stored.duration)
-        else:
+        elif isinstance(stored.rule, RateLimit):
             _recall_limit(terms, name, stored.rule)
     return Terms(**terms)
 
@@ -171,7 +171,7 @@ def _changed(
 
 def _is_of(stored: StoredRule, template_id: str) -> bool:
     """Whether the rule stands for a field of this template, or of the scope itself."""
-    if stored.template_id != template_id:
+    if stored.template_id != template_id or isinstance(stored.rule, Policy):
         return False
     name = stored.name.removeprefix(FROM_TEMPLATE)
     return name in (MAX_BUDGET, SOFT_BUDGET, LIMITS) or name.startswith((MODEL_BUDGET, MODEL_LIMITS))

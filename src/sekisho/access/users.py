@@ -1,5 +1,6 @@
 """The register of users: people and service accounts."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import UNSET
@@ -7,6 +8,7 @@ from msgspec import UNSET
 from sekisho.access.organisation import (
     EMAIL_CHARACTERS,
     NAME_CHARACTERS,
+    Member,
     OrganisationStore,
     User,
     UserChange,
@@ -16,8 +18,10 @@ from sekisho.access.organisation import (
     check_texts,
 )
 from sekisho.access.publishing import Publisher
+from sekisho.access.rules import NO_RULES, RuleWrite
 from sekisho.clock import Clock, id_text, new_id
 from sekisho.errors import NotFound
+from sekisho.values import Scope
 
 
 class UserRegister:
@@ -38,8 +42,11 @@ class UserRegister:
         alias: str = "",
         email: str = "",
         metadata: dict[str, Any] | None = None,
+        team_ids: Sequence[str] = (),
+        rules: Callable[[Scope], RuleWrite] = lambda _: NO_RULES,
     ) -> User:
-        """Make a user; without an id it gets one. Raises BadRequest, StoreUnavailable."""
+        """Make a user; without an id it gets one. `team_ids`: of these it becomes a member. `rules`: its budgets and
+        limits, given its scope; all of it is made, or nothing. Raises BadRequest, StoreUnavailable."""
         now_us = self._clock.now_us()
         user = User(
             id=user_id or id_text(new_id(now_us)),
@@ -54,13 +61,20 @@ class UserRegister:
         )
         check_id(user.id, "user_id")
         _check(UserChange(kind, alias, email, user.metadata))
-        await self._store.add_user(user)
+        members = tuple(Member(self._org_id, team_id, user.id, "member", now_us, by) for team_id in team_ids)
+        write = rules(Scope("user", user.id))
+        await self._store.add_user(user, members, write)
+        if write != NO_RULES or members:
+            await self._publisher.publish()
         return user
 
-    async def update(self, user_id: str, change: UserChange, by: str) -> User:
-        """Change a user. Raises NotFound, BadRequest, StoreUnavailable."""
+    async def update(self, user_id: str, change: UserChange, by: str, rules: RuleWrite = NO_RULES) -> User:
+        """Change a user and its rules. Raises NotFound, BadRequest, StoreUnavailable."""
         _check(change)
-        return await self._store.change_user(self._org_id, user_id, change, by, self._clock.now_us())
+        changed = await self._store.change_user(self._org_id, user_id, change, by, self._clock.now_us(), rules)
+        if rules != NO_RULES:
+            await self._publisher.publish()
+        return changed
 
     async def delete(self, user_id: str, by: str) -> None:
         """Delete a user, its keys, its memberships and its rules. Raises NotFound, StoreUnavailable."""

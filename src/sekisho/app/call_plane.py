@@ -9,14 +9,16 @@ import socket
 from pathlib import Path
 
 from sekisho.access.keys import digest, load_or_create_pepper
+from sekisho.app.commits import CommittedJournal
 from sekisho.app.counting import open_counters
 from sekisho.app.follow import SnapshotFollower, load_snapshot
 from sekisho.app.loading import LedgerReads
+from sekisho.app.replica import load_or_create_replica_id
 from sekisho.app.signals import orderly_stop
-from sekisho.calls.gate import Gate, Limits, Registry
+from sekisho.calls.gate import Gate, Journal, Limits, Registry
 from sekisho.clock import SystemClock
 from sekisho.ledger.journal_files import JournalWriter
-from sekisho.settings import Settings
+from sekisho.settings import Settings, resolve_pepper
 from sekisho.upstream.http1 import Http1Client
 from sekisho.upstream.providers import Providers
 from sekisho.web.doors.app import DoorApp
@@ -40,6 +42,13 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
+def pepper_of(settings: Settings) -> bytes:
+    """The pepper that the operator gives, else the one in the home. Raises SettingsError, StoreUnavailable."""
+    if settings.pepper is not None:
+        return resolve_pepper(settings.pepper, os.environ)
+    return load_or_create_pepper(Path(settings.home))
+
+
 async def run_call_plane(settings: Settings, listener: socket.socket, process_id: str) -> None:
     """Serve calls on an open socket until told to stop."""
     tune_allocator()
@@ -51,8 +60,18 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     http = Http1Client(connect_timeout_s=settings.connect_timeout_s)
     local = Http1Client(connect_timeout_s=settings.connect_timeout_s)
     limits = limits_of(settings)
-    journal = JournalWriter(home / "journal", process_id, durability=settings.journal_durability)
-    pepper = load_or_create_pepper(home)
+    if settings.database_url is not None:  # shared: names of processes must be told apart by their homes
+        process_id = f"{load_or_create_replica_id(home)}.{process_id}"
+    writer = JournalWriter(
+        home / "journal", process_id, durability="power" if settings.journal_durability == "power" else "process"
+    )
+    journal: Journal = writer
+    committed: CommittedJournal | None = None
+    if settings.journal_durability == "cluster":
+        journal = committed = CommittedJournal(writer, local, socket_path, process_id)
+    if settings.replicated:
+        registry.trusted_until_us = 0  # nothing is known of what others have changed
+    pepper = pepper_of(settings)
     counting = open_counters(settings, clock, process_id, pepper, LedgerReads(local, socket_path))
     loader = counting.loader
     if registry.snapshot is not None:
@@ -64,6 +83,7 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
         journal=journal,
         counters=counting.counters,
         language=settings.language,
+        process_id=process_id,
         upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
         limits=limits,
     )
@@ -72,8 +92,12 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     gc.collect()
     gc.set_threshold(*_GC_THRESHOLDS)
     gc.freeze()  # what lives as long as the process is not walked again at each collection
-    follower = SnapshotFollower(local, socket_path, process_id, registry, loader.configure)
+    follower = SnapshotFollower(
+        local, socket_path, process_id, registry, loader.configure, confirm_timeout_s=settings.confirm_timeout_s
+    )
     background = [asyncio.create_task(run()) for run in (follower.run, *counting.loops)]
+    if committed is not None:
+        background.append(asyncio.create_task(committed.run()))
     with orderly_stop():
         try:
             await server.serve(listener)
@@ -84,5 +108,5 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
             await http.close()
             await local.close()
             app.close()
-            journal.close()
+            writer.close()
     log.debug("call process %s (%d) stopped", process_id, os.getpid())

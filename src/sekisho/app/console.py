@@ -9,9 +9,11 @@ from fastapi import APIRouter
 from sekisho import __version__
 from sekisho.access.grants import GrantRegister
 from sekisho.access.register import KeyLabel
+from sekisho.access.roles import Principal
 from sekisho.access.sessions import Sessions
 from sekisho.calls.path import STAGES
 from sekisho.clock import id_text, parse_id
+from sekisho.errors import NotAuthenticated
 from sekisho.ledger.windows import span_at
 from sekisho.record.calls import AttemptRow, CallRow
 from sekisho.record.calls import CallFilter as RowFilter
@@ -27,6 +29,7 @@ from sekisho.web.console.views import (
     Choice,
     ConsoleInfo,
     ConsoleSession,
+    HandOverView,
     Interval,
 )
 
@@ -45,7 +48,9 @@ def create_console(services: Services, *, is_simulated: bool, command: str) -> A
         version=__version__,
         command=command,
     )
-    return create_console_router(ConsoleCalls(services), LinkedSessions(services.sessions, services.grants), info=info)
+    sessions = LinkedSessions(services.sessions, services.grants)
+    hand_overs = LinkedHandOvers(services)
+    return create_console_router(ConsoleCalls(services), sessions, info=info, hand_overs=hand_overs)
 
 
 class LinkedSessions:
@@ -67,6 +72,29 @@ class LinkedSessions:
 
     async def end(self, token: str) -> None:
         await self._sessions.end(token)
+
+
+class LinkedHandOvers:
+    """One-time links that hold keys and access tokens, as the pages show them."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def look(self, secret: str) -> HandOverView:
+        link = await self._services.hand_overs.look(secret)
+        state = link.state(self._services.clock.now_us())
+        return HandOverView(link.kind, state, link.expires_at, bool(link.user_id))
+
+    async def redeem(self, secret: str, token: str) -> str:
+        who = await self._holder(token) if token else None
+        return (await self._services.hand_overs.redeem(secret, who)).secret
+
+    async def _holder(self, token: str) -> Principal:
+        found = await self._services.tokens.find_raw(token)
+        who = await self._services.grants.principal(found.user_id, found.expires_at) if found else None
+        if who is None:
+            raise NotAuthenticated("This access token is not valid.")
+        return who
 
 
 class ConsoleCalls:

@@ -8,11 +8,13 @@ import asyncio
 import fcntl
 import logging
 import os
+import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -21,10 +23,12 @@ import msgspec
 
 from sekisho.access.anchor import Anchor
 from sekisho.access.declarations import DeclarationRegister
-from sekisho.access.distribution import Distribution, write_snapshot
+from sekisho.access.distribution import POLL_S, Distribution, write_snapshot
 from sekisho.access.grants import GrantRegister
+from sekisho.access.hand_over import HandOverRegister
 from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
 from sekisho.access.register import KeyDraft, KeyRegister
+from sekisho.access.replicas import Replica
 from sekisho.access.resolution import resolve_keys
 from sekisho.access.rules import RuleRegister
 from sekisho.access.sessions import Sessions
@@ -34,12 +38,13 @@ from sekisho.access.templates import TemplateRegister
 from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
 from sekisho.app.alerts import Alerts
+from sekisho.app.replica import Membership, load_or_create_replica_id
 from sekisho.app.signals import orderly_stop
 from sekisho.clock import Clock, SystemClock
 from sekisho.errors import SekishoError, StoreUnavailable
 from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
-from sekisho.ledger.journal_files import JournalReader
+from sekisho.ledger.journal_files import JournalReader, Segment
 from sekisho.values import Budget, Credential, Delivery, Model, Snapshot, VirtualKey
 from sekisho.web.doors.asgi import JSON, send_whole
 from sekisho.web.doors.forward import FORWARDED
@@ -47,20 +52,27 @@ from sekisho.web.doors.forward import FORWARDED
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
 
+    from sekisho.calls.explaining import Explainer
     from sekisho.store.sql.engine import Database
-    from sekisho.web.admin.services import Health, Services
+    from sekisho.store.sql.ledger import SqlLedger
+    from sekisho.web.admin.services import Counting, Health, Services
     from sekisho.web.doors.asgi import Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
 ORG_ID = "default"
 MASTER_KEY_ID = "master"
+PEPPER_PURPOSE = "the pepper itself"
 OPERATOR = "operator"  # as the admin API calls who asks over the Unix socket
 PATIENCE_S = 2.0  # until the web application is made though nobody has asked for it
 DRAIN_S = 0.1
+COMMITTED_S = 4.0
+REPLICATED_POLL_S = 1.0
+CONFIRMED = b"x-sekisho-confirmed-us"
 DRAIN_BACKOFF_S = 5.0
 CREDENTIALS_S = 10.0
 ALERT_S = 2.0
+IDLE_LOOKS = 30
 ANCHOR_S = 60.0
 LOCK_WAIT_S = 10.0
 LOCK_POLL_S = 0.05
@@ -80,7 +92,9 @@ class ControlPlaneSettings:
     """What the operator says. `master_key` is the secret itself; empty: none.
 
     `models` and `credentials` are asked again on `reload` and every ten seconds. An empty `database_url` means
-    HOME/sekisho.db. `time_zone`: whose days, weeks and months budgets follow that name none.
+    HOME/sekisho.db. `time_zone`: whose days, weeks and months budgets follow that name none. Without `pepper` the one
+    in the home is used. `replicated`: others may share the database; one of them that was silent for `lost_after_s`
+    is lost.
     """
 
     models: Callable[[], tuple[Model, ...]]
@@ -89,6 +103,11 @@ class ControlPlaneSettings:
     credentials: Credentials = no_credentials
     database_url: str = ""
     time_zone: str = "UTC"
+    counting: "Callable[[], Awaitable[Counting]] | None" = None
+    pepper: bytes | None = None
+    database_pool_size: int = 10
+    replicated: bool = False
+    lost_after_s: float = 30.0
 
     def __repr__(self) -> str:
         return f"ControlPlaneSettings(simulated={self.simulated}, master_key=***, database_url=***)"
@@ -129,19 +148,43 @@ class ControlPlane:
         self._events = SqlEvents(database)
         self._alerts = Alerts(self._booked, self._events, ORG_ID, clock)
         self._budgets: tuple[Budget, ...] = ()
+        self._has_news = True
         self._snapshot_path = snapshot_path(home)
         self._settings = settings
         self._clock = clock
         self._pepper = pepper
         self._master = _master_key(settings, pepper)
         self._models: tuple[Model, ...] = ()
+        self._snapshot: Snapshot | None = None
         self._credentials: Mapping[str, Credential] = {}
         self._publishing = asyncio.Lock()
         self._journal_error = ""
         self._drained = asyncio.Event()
-        self.distribution = Distribution(clock)
+        self._poked = asyncio.Event()
+        self.distribution = Distribution(clock, REPLICATED_POLL_S if settings.replicated else POLL_S)
         reader = JournalReader(home / "journal")
-        self._drain = Drain(reader, SqlLedger(database, names), clock, on_ended=self.distribution.forget)
+        ledger = SqlLedger(database, names)
+        owner = "" if database.is_sqlite else f"{load_or_create_replica_id(home)}."
+        self._drain = Drain(reader, ledger, clock, on_ended=self.distribution.forget, owner=owner)
+        self.membership = None if database.is_sqlite else self._membership(home, ledger)
+
+    def _membership(self, home: Path, ledger: "SqlLedger") -> Membership:
+        from sekisho.store.sql.news import listen  # noqa: PLC0415  slow to import: see the module
+        from sekisho.store.sql.replicas import SqlReplicas  # noqa: PLC0415
+
+        settings = self._settings
+        return Membership(
+            SqlReplicas(self._database),
+            Replica(
+                load_or_create_replica_id(home), secrets.token_hex(8), socket.gethostname()[:255], settings.replicated
+            ),
+            self._clock,
+            self.distribution,
+            offer=self.offer,
+            interrupt=ledger.interrupt,
+            listen=partial(listen, self._database),
+            lost_after_s=settings.lost_after_s,
+        )
 
     async def prepare_org(self) -> None:
         """Make the organisation of this home when it is not there yet."""
@@ -161,7 +204,9 @@ class ControlPlane:
     async def drain_once(self) -> int:
         """Book what the journal holds; the number of records."""
         try:
-            return await self._drain.drain_once()
+            booked = await self._drain.drain_once()
+            self._has_news = self._has_news or booked > 0
+            return booked
         finally:
             self._drained.set()
             self._drained = asyncio.Event()
@@ -180,10 +225,23 @@ class ControlPlane:
             raise StoreUnavailable(f"Calls of these processes are not booked yet: {names}. Try again.") from error
         return await self._booked.booked(ORG_ID, at_us)
 
+    async def committed(self, segment: Segment, offset: int) -> int | None:
+        """Book at once what the journal holds; how far this segment is booked, once that is as far as `offset`.
+        None when that takes too long."""
+        try:
+            async with asyncio.timeout(COMMITTED_S):
+                while (booked := self._drain.reached(segment, offset)) is None:
+                    self._poked.set()
+                    await self._drained.wait()
+                return booked
+        except TimeoutError:
+            return None
+
     async def drain_forever(self) -> None:
-        """Book what comes, ten times a second; more slowly while it fails."""
+        """Book what comes, ten times a second and whenever somebody waits for it; more slowly while it fails."""
         wait_s = DRAIN_S
         while True:
+            self._poked.clear()
             try:
                 await self.drain_once()
                 self._journal_error, wait_s = "", DRAIN_S
@@ -191,7 +249,16 @@ class ControlPlane:
                 self._journal_error = error.message if isinstance(error, SekishoError) else "internal error"
                 log.error("the journal cannot be booked; trying again", exc_info=error)
                 wait_s = min(wait_s * 2, DRAIN_BACKOFF_S)
+            await self.pause(wait_s)
+
+    async def pause(self, wait_s: float) -> None:
+        """Wait between two drains; while all is well no longer than until somebody waits for one."""
+        if self._journal_error:
             await asyncio.sleep(wait_s)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._poked.wait()
 
     async def drain_rest(self) -> None:
         """Book what is left when the process stops: the call processes have stopped before it, so this is the end."""
@@ -237,20 +304,29 @@ class ControlPlane:
         from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
+        from sekisho.store.sql.hand_over import SqlHandOvers  # noqa: PLC0415
         from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
-        from sekisho.web.admin.services import Services  # noqa: PLC0415  the web is imported after the snapshot
+        from sekisho.web.admin.services import Services, counted_in_memory  # noqa: PLC0415  the web is imported after the snapshot
 
         rules = RuleRegister(self._rules, ORG_ID, self._clock, self)
+        keys = KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self)
+        tokens = TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock)
+        hand_overs = SqlHandOvers(self._database)
         return Services(
             org_id=ORG_ID,
-            keys=KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self),
+            keys=keys,
             rules=rules,
             teams=TeamRegister(self._organisation, ORG_ID, self._clock, self),
             users=UserRegister(self._organisation, ORG_ID, self._clock, self),
             tags=TagRegister(self._organisation, ORG_ID, self._clock, self),
             templates=TemplateRegister(self._rules, rules, ORG_ID, self._clock, self, self._settings.time_zone),
             declarations=DeclarationRegister(
-                SqlDeclarations(self._database), ORG_ID, self._clock, self, self._settings.time_zone, self._public_name
+                SqlDeclarations(self._database),
+                ORG_ID,
+                self._clock,
+                self,
+                self._settings.time_zone,
+                lambda: self._models,
             ),
             answers=SqlAnswers(self._database),
             audit=self._audit,
@@ -263,19 +339,38 @@ class ControlPlane:
             bounds=SqlBounds(self._database, self._names),
             sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
             grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
-            tokens=TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock),
+            tokens=tokens,
+            hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
             distribution=self.distribution,
+            explainer=self._explainer(),
             models=lambda: self._models,
             health=self.health,
             clock=self._clock,
             master_digest=self._master[0].digest if self._master else None,
             simulated=self._settings.simulated,
+            counting=self._settings.counting or counted_in_memory,
         )
 
+    def _explainer(self) -> "Explainer":
+        from sekisho.calls.explaining import Explainer  # noqa: PLC0415  the path is no part of a start
+        from sekisho.calls.gate import Limits  # noqa: PLC0415
+        from sekisho.store.counters.memory import MemoryCounters  # noqa: PLC0415
+
+        def counters() -> MemoryCounters:
+            return MemoryCounters(self._clock)
+
+        return Explainer(lambda: self._snapshot, self.booked, counters, self._clock, Limits())
+
     async def alert_forever(self) -> None:
-        """Look every few seconds whether budgets have reached a threshold."""
+        """Look every few seconds whether budgets have reached a threshold; if nothing was booked, once a minute: others
+        may book, and windows pass."""
         while True:
             try:
+                for _ in range(IDLE_LOOKS):
+                    if self._has_news:
+                        break
+                    await asyncio.sleep(ALERT_S)
+                self._has_news = False
                 await self.alert()
             except Exception as error:  # a background loop: what is missed now is found the next time
                 log.error("the thresholds of budgets cannot be looked at; trying again", exc_info=error)
@@ -295,11 +390,6 @@ class ControlPlane:
         """Note it now; what is wrong with the log, if anything, shows in `health`."""
         await self._anchor.note(ORG_ID)
 
-    def _public_name(self, name: str) -> str:
-        """The public name of a model on offer, by it or by an alias; "" if there is none."""
-        found = (model.name for model in self._models if name == model.name or name in model.aliases)
-        return next(found, "")
-
     async def greeting(self, alias: str) -> dict[str, object]:
         """What somebody who has started Sekisho is told: whether there are keys, the path that opens the console once,
         the models; and, where there is no key yet and an `alias` is given, the raw form of a first one of this name."""
@@ -316,8 +406,12 @@ class ControlPlane:
         }
 
     async def close(self) -> None:
-        """Note how far the audit log reaches and let go of the database."""
+        """Note how far the audit log reaches and let go of the database. While there is something in the journal the
+        others are not told that all is well: if nobody comes back for it they settle its calls."""
         await self.note_audit_head()
+        if self.membership is not None and not self._drain.lag_bytes() and not self._drain.dead_processes():
+            with suppress(SekishoError):
+                await self.membership.leave()
         await self._database.close()
 
     async def offer(self) -> int:
@@ -334,7 +428,9 @@ class ControlPlane:
                 budgets=effective.budgets,
                 limits=effective.limits,
                 leads=effective.leads,
+                policies=effective.policies,
             )
+            self._snapshot = snapshot
             write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
             return effective.epoch
@@ -349,11 +445,18 @@ async def open_control_plane(home: Path, settings: ControlPlaneSettings, clock: 
 
     from sekisho.store.sql.engine import Database, sqlite_url  # noqa: PLC0415  slow to import: see the module
     from sekisho.store.sql.migrate import migrate  # noqa: PLC0415
+    from sekisho.store.sql.replicas import check_pepper  # noqa: PLC0415
 
-    database = Database(settings.database_url or sqlite_url(_database_path(home)))
+    database = Database(
+        settings.database_url or sqlite_url(_database_path(home)), pool_size=settings.database_pool_size
+    )
     try:
+        await database.check()
         await migrate(database)
+        await check_pepper(database, digest(pepper, PEPPER_PURPOSE))
         plane = ControlPlane(home, settings, clock, pepper, database)
+        if plane.membership is not None:
+            await plane.membership.join()
         await plane.prepare_org()
         await plane.reload()
     except BaseException:
@@ -365,10 +468,11 @@ async def open_control_plane(home: Path, settings: ControlPlaneSettings, clock: 
 def _prepare_home(home: Path, settings: ControlPlaneSettings) -> bytes:
     """Make the folder and the pepper, which is the result; on the very first start the snapshot too."""
     is_fresh = not settings.database_url and not _database_path(home).exists()
-    if not is_fresh and not pepper_path(home).exists():
+    is_ours = not settings.database_url and not settings.pepper
+    if is_ours and not is_fresh and not pepper_path(home).exists():
         raise StoreUnavailable(f"There is a database but no pepper: restore {pepper_path(home)} from your backup.")
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    pepper = load_or_create_pepper(home)
+    pepper = settings.pepper or load_or_create_pepper(home)
     if is_fresh:  # nobody has a key yet: this snapshot needs no database
         keys = _master_key(settings, pepper)
         write_snapshot(snapshot_path(home), Snapshot(1, ORG_ID, keys, settings.models(), settings.simulated))
@@ -433,19 +537,39 @@ class PromptApp:
         self._is_made.set()
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        if scope["type"] == "http" and scope["path"] in ("/internal/snapshot", "/internal/greeting"):
-            # a request from the public port is marked, and is answered by the application
-            if FORWARDED not in [name for name, _ in scope["headers"]]:
-                if scope["path"] == "/internal/greeting" and scope["method"] == "POST":
-                    await self._greeting(scope, send)
-                    return
-                if self._app is None:
-                    await self._snapshot(scope, send)
-                    return
+        answer = self._own(scope)
+        if answer is not None and FORWARDED not in [name for name, _ in scope["headers"]]:
+            await answer(scope, send)  # else it came from the public port, and is answered by the application
+            return
         self._is_wanted.set()
         await self._is_made.wait()
         assert self._app is not None
         await self._app(scope, receive, send)
+
+    def _own(self, scope: "Scope") -> "Callable[[Scope, Send], Awaitable[None]] | None":
+        """Who answers without the application: it is not made yet, or it would take longer than the answer."""
+        if scope["type"] != "http":
+            return None
+        match scope["path"]:
+            case "/internal/committed":
+                return self._committed
+            case "/internal/greeting" if scope["method"] == "POST":
+                return self._greeting
+            case "/internal/snapshot" if self._app is None:
+                return self._snapshot
+        return None
+
+    async def _committed(self, scope: "Scope", send: "Send") -> None:
+        """How far a process's journal is booked, once that is as far as it asks: the offset in the same segment."""
+        asked = parse_qs(scope["query_string"].decode("latin-1"))
+        try:
+            segment = Segment(asked["process"][0], int(asked["number"][0]))
+            offset = int(asked["offset"][0])
+        except (KeyError, ValueError):
+            await send_whole(send, 400, b"")
+            return
+        booked = await self._plane.committed(segment, offset)
+        await send_whole(send, 503 if booked is None else 200, b"" if booked is None else b"%d" % booked)
 
     async def _greeting(self, scope: "Scope", send: "Send") -> None:
         wants_key = parse_qs(scope["query_string"].decode("latin-1")).get("alias", [""])[0]
@@ -464,12 +588,15 @@ class PromptApp:
         except (KeyError, ValueError):
             await send_whole(send, 400, b"")
             return
-        delivery = await self._plane.distribution.ask(process, after)
+        distribution = self._plane.distribution
+        delivery = await distribution.ask(process, after)
+        confirmed_us = distribution.confirmed_us
+        headers = [] if confirmed_us is None else [(CONFIRMED, b"%d" % confirmed_us)]
         if delivery is None:
-            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
         else:
-            await send_whole(send, 200, delivery, b"application/msgpack")
+            await send_whole(send, 200, delivery, b"application/msgpack", headers)
 
 
 async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", listener: socket.socket) -> None:
@@ -498,6 +625,8 @@ async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", l
             group.create_task(plane.anchor_forever()),
             group.create_task(plane.alert_forever()),
         ]
+        if plane.membership is not None:
+            loops.append(group.create_task(plane.membership.run()))
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         try:
             await asyncio.shield(serving)

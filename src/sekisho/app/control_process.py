@@ -1,8 +1,9 @@
 """The control process with everything it is configured with: models, credentials, master key, console."""
 
+import functools
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from sekisho.clock import Clock, SystemClock
 from sekisho.config.configuration import Configuration, load_config
 from sekisho.errors import SekishoError
 from sekisho.ledger.catalog import load_catalog
-from sekisho.settings import Settings, resolve_secret
+from sekisho.settings import Settings, resolve_database_url, resolve_pepper, resolve_secret
 from sekisho.upstream.bedrock.default_chain import BEARER_VARIABLE
 from sekisho.values import Credential, CredentialSource
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from sekisho.upstream.bedrock.credentials import AwsCredentials
-    from sekisho.web.admin.services import Services
+    from sekisho.web.admin.services import Counting, Services
 
 log = logging.getLogger(__name__)
 DEFAULT_CREDENTIAL = "default"
@@ -47,7 +48,13 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
         simulated=bool(simulator_url),
         time_zone=settings.time_zone,
         master_key=master_key(settings, configuration, os.environ),
+        pepper=resolve_pepper(settings.pepper, os.environ) if settings.pepper else None,
+        database_url=resolve_database_url(settings.database_url, os.environ) if settings.database_url else "",
+        database_pool_size=settings.database_pool_size,
+        replicated=settings.replicated,
+        lost_after_s=settings.lost_after_s,
         credentials=CredentialBook(sources, clock, is_simulated=bool(simulator_url)).current,
+        counting=_counting(settings),
     )
     await run_control_plane(Path(settings.home), parts, console=_console(command, is_simulated=bool(simulator_url)))
 
@@ -79,6 +86,14 @@ class CredentialBook:
                     log.error("the credential '%s' cannot be had: %s", name, error.upstream_message or error.message)
                 self._failed.add(name)
         return dict(self._found)
+
+
+def _counting(settings: Settings) -> "Callable[[], Awaitable[Counting]] | None":
+    if settings.valkey_url is None:
+        return None
+    from sekisho.app.counters_health import look_at_counters  # noqa: PLC0415  the web is imported after the snapshot
+
+    return functools.partial(look_at_counters, settings)
 
 
 def _default_source(settings: Settings) -> CredentialSource:

@@ -19,6 +19,7 @@ from sekisho.values import Delivery, Snapshot
 log = logging.getLogger(__name__)
 _LONG_POLL_S = 30.0
 _MAX_DELIVERY_BYTES = 256 * 1024 * 1024
+_CONFIRMED = b"x-sekisho-confirmed-us"
 _decode_delivery = msgspec.msgpack.Decoder(Delivery).decode
 
 
@@ -43,7 +44,11 @@ class SnapshotFollower:
         process_id: str,
         registry: Registry,
         on_delivery: Callable[[Snapshot], Awaitable[None]],
+        *,
+        confirm_timeout_s: float = 5.0,
     ) -> None:
+        """`confirm_timeout_s`: how long what is in force may be trusted after it was last known to be the newest."""
+        self._confirm_timeout_us = int(confirm_timeout_s * 1_000_000)
         self._http = http
         self._origin = Origin("unix", str(socket_path), 0)
         self._process_id = process_id
@@ -58,7 +63,7 @@ class SnapshotFollower:
             try:
                 await self._ask()
                 pause_s = 0.02
-            except (SekishoError, msgspec.DecodeError) as error:
+            except (SekishoError, msgspec.DecodeError, ValueError) as error:
                 log.debug("the control plane does not answer: %s", error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 1.5, 1.0)
@@ -76,3 +81,5 @@ class SnapshotFollower:
             self._has_delivery = True
         elif response.status != 204:
             raise UpstreamUnavailable(f"the control plane answered {response.status}")
+        if confirmed_us := response.headers.get(_CONFIRMED):  # both processes have the same monotonic clock
+            self._registry.trusted_until_us = int(confirmed_us) + self._confirm_timeout_us

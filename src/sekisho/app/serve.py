@@ -78,7 +78,8 @@ class Supervisor:
         home = Path(self.settings.home)
         _make_home(home)
         self._lock = _lock_home(home)
-        _check_pepper(home)
+        if self.settings.pepper is None:
+            _check_pepper(home)
         listener = self._listen(self.settings.host, self.settings.port)
         self.port = listener.getsockname()[1]
         address_path(home).write_text(self.url + "\n")

@@ -7,17 +7,21 @@ waits.
 from msgspec.structs import replace
 
 from sekisho.access.keys import may_use
+from sekisho.access.policies import Denied
 from sekisho.calls.budgeting import audience_of, step_refusal
 from sekisho.calls.call import Call
-from sekisho.calls.ceiling import ceiling_nanousd, measure
+from sekisho.calls.ceiling import ceiling_nanousd
 from sekisho.calls.gate import Gate
 from sekisho.calls.shaping import shape, wire_of
-from sekisho.errors import BadRequest, NotAllowed
+from sekisho.errors import BadRequest, NotAllowed, RateLimited
 from sekisho.ledger.counters import Due, Passed
 from sekisho.values import BudgetStep, Model
 
 _DOUBLES_EVERY_PERCENT = 5
 _LEAST_BYTES_PER_TOKEN = 3  # a guess, to leave a history where it is that another model might not take
+
+
+_JA_MANY = "予算により多くのコールが待機しています。しばらくしてからもう一度お試しください。"
 
 
 class ClientLeft(BadRequest):
@@ -29,7 +33,7 @@ class ClientLeft(BadRequest):
 async def act(gate: Gate, call: Call, due: Due) -> tuple[Call, int]:
     """The call as the steps that are due leave it, and how long it was held back, in milliseconds.
 
-    Raises BudgetExceeded for a step that refuses; ClientLeft."""
+    Raises BudgetExceeded for a step that refuses; ClientLeft; RateLimited."""
     steps = [(passed, step) for passed in due.passed for step in passed.due()]
     for passed, step in steps:
         if step.action == "refuse" and passed.budget.is_hard:
@@ -44,9 +48,21 @@ async def act(gate: Gate, call: Call, due: Due) -> tuple[Call, int]:
     if not delays:
         return call, 0
     longest = max(delays)
-    if await call.wait(longest):
-        raise ClientLeft
+    await _hold_back(gate, call, longest)
     return call, int(longest * 1000)
+
+
+async def _hold_back(gate: Gate, call: Call, seconds: float) -> None:
+    """Let the time pass. Raises ClientLeft; RateLimited while too many others wait."""
+    if len(gate.held_back) >= gate.limits.most_held_back:
+        words = {"en": "Many calls are held back by a budget. Try again.", "ja": _JA_MANY}
+        raise RateLimited(words[audience_of(gate, call).language], retry_after_s=max(1, min(59, round(seconds))))
+    gate.held_back.add(call.id)
+    try:
+        if await call.wait(seconds):
+            raise ClientLeft
+    finally:
+        gate.held_back.discard(call.id)
 
 
 def delay_s(gate: Gate, passed: Passed, step: BudgetStep) -> float:
@@ -67,6 +83,10 @@ def _step_down(gate: Gate, call: Call, name: str) -> Call | None:
         return None
     if not may_use(call.known_key, model.name, model.aliases):
         return None
+    allowed = gate.registry.allowance(call.known_key).model(model)
+    if isinstance(allowed, Denied):
+        return None
+    model = allowed
     stepped = replace(
         call,
         model=model,
@@ -90,14 +110,9 @@ def _is_legal(call: Call, model: Model) -> bool:
     """Whether the other model takes this body: its history may be too large, or hold pictures that it cannot read."""
     if len(call.body) // _LEAST_BYTES_PER_TOKEN + call.max_output_tokens > model.context_tokens:
         return False
-    deployment = next(one for one in model.deployments if one.price is not None)
+    deployment = next(one for one in model.deployments if one.price is not None)  # it has one: it is cheaper
     try:
         shape(replace(call, deployment=deployment), wire_of(call.door, deployment, model.family))
     except BadRequest:
         return False
     return True
-
-
-def remeasured(gate: Gate, call: Call) -> Call:
-    """The call with its prompt bounded for the model that it has now."""
-    return replace(call, prompt=measure(gate, call))

@@ -14,7 +14,7 @@ from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.errors import BudgetExceeded, RateLimited, SekishoError, StoreUnavailable
 from sekisho.ledger.counters import NoRoom, NotLoaded, Passed, TooFast
-from sekisho.values import Budget, BudgetStep, Language, Scope, ScopeKind, VirtualKey
+from sekisho.values import Budget, BudgetStep, Language, ScopeKind
 
 _OWN: tuple[ScopeKind, ...] = ("key", "user", "member")
 _LED: tuple[ScopeKind, ...] = ("team", "member", "key")
@@ -60,19 +60,6 @@ class Audience(msgspec.Struct, frozen=True):
 
     language: Language
     leads: tuple[str, ...] = ()
-
-
-def scopes_of(key: VirtualKey) -> tuple[Scope, ...]:
-    """Everything whose money and rate a call with this key uses."""
-    scopes = [Scope("org", key.org_id), Scope("key", key.id)]
-    if key.user_id:
-        scopes.append(Scope("user", key.user_id))
-    if key.team_id:
-        scopes.append(Scope("team", key.team_id))
-    if key.team_id and key.user_id:
-        scopes.append(Scope("member", f"{key.team_id}/{key.user_id}"))
-    scopes.extend(Scope("tag", tag) for tag in key.tags)
-    return tuple(scopes)
 
 
 def refusal(verdict: NoRoom | TooFast | NotLoaded, to: Audience) -> SekishoError:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from sekisho.access.policies import GEOGRAPHIES
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.dialects import search
@@ -15,7 +16,7 @@ from sekisho.dialects.fitting import MIN_THINKING_TOKENS
 from sekisho.errors import NotAllowed
 from sekisho.ledger.anchor import WORTH_BYTES, Prompt, Turn, find_turn
 from sekisho.ledger.bound import OVERHEAD_TOKENS, bound_nanousd, output_tokens_within, prompt_tokens_bound
-from sekisho.values import Deployment, Door, Model, Price
+from sekisho.values import Deployment, Door
 
 LEAST_OUTPUT_TOKENS = 1_024
 """No answer is made shorter than this: an agent's step needs about so much."""
@@ -29,22 +30,25 @@ _UNPACKED: dict[Door, tuple[bytes, ...]] = {
     "openai_chat": (b"data:application/", b'"file"'),
     "openai_responses": (b'"input_file"',),
 }
-_PROFILES = frozenset({"us", "eu", "apac", "jp", "au", "in", "global", "us-gov"})
 
 
 def measure(gate: Gate, call: Call) -> Prompt:
     """Bound the prompt: by the turn before it, else by its bytes.
 
-    By byte search, which may find a word where it means nothing."""
-    body, model = call.body, call.known_model
-    is_long = model.quirks.cache_ttl_1h and search.holds(body, b'"1h"')
-    longest_ttl: Literal["5m", "1h"] = "1h" if is_long else "5m"
+    By byte search, which may find a word where it means nothing. What is as it was in the turn before is not searched
+    again."""
     turn = _turn(call)
     anchored = gate.anchors.bound(turn) if turn else None
-    if anchored is not None and anchored.anchor.prompt_tokens + anchored.new_bytes < len(body):
-        new = _bytes_bound(call, anchored.new_history, anchored.changed_bytes)
-        return Prompt(anchored.anchor.prompt_tokens + new, longest_ttl, turn, anchored)
-    return Prompt(_bytes_bound(call, body), longest_ttl, turn)
+    if anchored is not None and anchored.anchor.prompt_tokens + len(anchored.new_text) < len(call.body):
+        anchor = anchored.anchor
+        tokens = anchor.prompt_tokens + _bytes_bound(call, anchored.new_text)
+        ttl = "1h" if anchor.longest_ttl == "1h" else _longest_ttl(call, anchored.new_text)
+        return Prompt(tokens, ttl, turn, anchored)
+    return Prompt(_bytes_bound(call, call.body), _longest_ttl(call, call.body), turn)
+
+
+def _longest_ttl(call: Call, text: bytes) -> Literal["5m", "1h"]:
+    return "1h" if call.known_model.quirks.cache_ttl_1h and search.holds(text, b'"1h"') else "5m"
 
 
 def counted(prompt: Prompt, tokens: int) -> Prompt:
@@ -54,23 +58,22 @@ def counted(prompt: Prompt, tokens: int) -> Prompt:
 
 def ceiling_nanousd(call: Call, prompt: Prompt, attempts: int, max_output_tokens: int) -> int:
     """The most this call can cost: the sum of its dearest attempts. Raises NotAllowed without a price."""
-    bounds = (
-        bound_nanousd(prompt.tokens, max_output_tokens, price, longest_ttl=prompt.longest_ttl)
-        for price in prices_of(call.known_model)
-    )
-    return sum(sorted(bounds, reverse=True)[:attempts])
-
-
-def prices_of(model: Model) -> list[Price]:
-    """The prices of all deployments that have one. Raises NotAllowed without any."""
-    prices = [deployment.price for deployment in model.deployments if deployment.price is not None]
-    if not prices:
+    tokens, longest_ttl = prompt.tokens, prompt.longest_ttl
+    bounds = [
+        bound_nanousd(tokens, max_output_tokens, deployment.price, longest_ttl=longest_ttl)
+        for deployment in call.known_model.deployments
+        if deployment.price is not None
+    ]
+    if not bounds:
         raise NotAllowed(
-            f"The price of the model '{model.name}' is not known, so calls to it cannot be accounted for. "
+            f"The price of the model '{call.known_model.name}' is not known, so calls to it cannot be accounted for. "
             "Ask the administrator to set its price.",
             param="model",
         )
-    return prices
+    if len(bounds) > attempts:
+        bounds.sort(reverse=True)
+        del bounds[attempts:]
+    return sum(bounds)
 
 
 def least_output_tokens(gate: Gate, call: Call) -> int:
@@ -103,7 +106,7 @@ def tokenizer_of(deployments: tuple[Deployment, ...]) -> str:
 
 def _bare(upstream_model: str) -> str:
     profile, _, bare = upstream_model.partition(".")
-    return bare if profile in _PROFILES else upstream_model
+    return bare if profile in GEOGRAPHIES else upstream_model
 
 
 def _turn(call: Call) -> Turn | None:
@@ -116,11 +119,10 @@ def _turn(call: Call) -> Turn | None:
     return find_turn(chain, call.fields, call.headers.get(b"anthropic-beta", b""))
 
 
-def _bytes_bound(call: Call, text: bytes, more_bytes: int = 0) -> int:
+def _bytes_bound(call: Call, text: bytes) -> int:
     """The most tokens of a text that is a part of the prompt, with what the provider adds to the whole."""
-    return prompt_tokens_bound(
-        len(text) + more_bytes,
-        images=search.count(text, b'"image'),
-        compressed_documents=int(any(search.holds(text, word) for word in _UNPACKED[call.door])),
-        context_tokens=call.known_model.context_tokens,
-    )
+    documents = 0
+    for word in _UNPACKED[call.door]:
+        documents += search.holds(text, word)
+    images = search.count(text, b'"image')
+    return prompt_tokens_bound(len(text), images, documents, call.known_model.context_tokens)

@@ -1,13 +1,15 @@
 """The parts that stages work with, put together once by `app`."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sekisho.access.keys import KeyRing
+from sekisho.access.keys import KeyRing, scopes_of
+from sekisho.access.policies import EVERYTHING, Allowance
 from sekisho.calls.strangers import Strangers
 from sekisho.clock import Clock
 from sekisho.dialects.translation import Translation
@@ -17,13 +19,31 @@ from sekisho.ledger.counters import Counters, JournalPosition
 from sekisho.ledger.journal import Record, Settled
 from sekisho.ledger.learned import Learned
 from sekisho.upstream.http1 import Http1Response
-from sekisho.values import Credential, Delivery, Deployment, Language, Model, Snapshot, Wire
+from sekisho.values import (
+    Credential,
+    Delivery,
+    Deployment,
+    Language,
+    Model,
+    Policy,
+    Scope,
+    Snapshot,
+    VirtualKey,
+    Wire,
+)
+
+_TRUST_PAUSE_S = 0.05
 
 
 class Journal(Protocol):
-    """Where records become durable. `append` returns once the record survives this process: where it ends."""
+    """Where records become durable. `append` returns once the record survives this process: where it ends.
+
+    `committed` waits until all that was appended so far survives what the level of durability promises. Both raise
+    StoreUnavailable."""
 
     def append(self, record: Record) -> JournalPosition: ...
+
+    async def committed(self) -> None: ...
 
 
 class Upstreams(Protocol):
@@ -54,8 +74,12 @@ class Registry:
         self.keys = KeyRing(())
         self.models: dict[str, Model] = {}
         self.names: dict[str, str] = {}
+        self._policies: dict[Scope, list[Policy]] = {}
+        self._allowances: dict[str, Allowance] = {}
         self.credentials: Mapping[str, Credential] = {}
         self.snapshot: Snapshot | None = None
+        self.trusted_until_us: float = math.inf  # on the monotonic clock; others may have changed it by then
+        self._was_trusted = False
         self._ready = asyncio.Event()
         self._delivered = asyncio.Event()
 
@@ -73,6 +97,10 @@ class Registry:
         self.keys = KeyRing(snapshot.keys)
         self.models = {model.name: model for model in snapshot.models}
         self.names = names
+        self._policies = {}
+        self._allowances = {}
+        for policy in snapshot.policies:
+            self._policies.setdefault(policy.scope, []).append(policy)
         self.snapshot = snapshot
         self._ready.set()
 
@@ -92,6 +120,16 @@ class Registry:
         except TimeoutError:
             raise StoreUnavailable("Sekisho is starting and does not know its keys yet. Try again.") from None
 
+    async def wait_trusted(self, clock: Clock, timeout_s: float) -> None:
+        """Let a call pass while what is in force is known to be the newest; wait for that a while. Raises
+        StoreUnavailable: a key that passes may have been revoked elsewhere."""
+        ends_by_us = clock.monotonic_us() + timeout_s * 1_000_000
+        while clock.monotonic_us() >= self.trusted_until_us:
+            if self._was_trusted or clock.monotonic_us() >= ends_by_us:
+                raise StoreUnavailable("Sekisho cannot confirm which keys are valid right now. Try again.")
+            await asyncio.sleep(_TRUST_PAUSE_S)
+        self._was_trusted = True
+
     async def get_credential(self, name: str, timeout_s: float) -> Credential:
         """The credential of this name. A process that has just started serves from the snapshot on disk, which holds
         none: it waits for the control plane's first delivery. Raises StoreUnavailable."""
@@ -102,6 +140,16 @@ class Registry:
         if credential is None:
             raise StoreUnavailable("Sekisho has no credentials for the model provider yet. Try again.")
         return credential
+
+    def allowance(self, key: VirtualKey) -> Allowance:
+        """What policies leave to the holder of a key."""
+        if not self._policies:
+            return EVERYTHING
+        known = self._allowances.get(key.id)
+        if known is None:
+            policies = [policy for scope in scopes_of(key) for policy in self._policies.get(scope, ())]
+            known = self._allowances[key.id] = Allowance(policies) if policies else EVERYTHING
+        return known
 
     def find_model(self, name: str) -> Model | None:
         """The model of a public name or alias."""
@@ -126,6 +174,7 @@ class Limits:
     max_attempts: int = 2
     slow_down_first_s: float = 1.0
     slow_down_most_s: float = 30.0
+    most_held_back: int = 500  # calls that wait; each keeps its body in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +189,22 @@ class Gate:
     upstreams: Upstreams
     limits: Limits
     language: Language = "en"
+    process_id: str = ""
     anchors: Anchors = field(default_factory=Anchors)
     learned: Learned = field(default_factory=Learned)
+    held_back: set[bytes] = field(default_factory=set)  # calls that a budget lets wait
     owed: deque[Settled] = field(default_factory=deque)  # settlements that the journal could not take yet
     strangers: Strangers = field(default_factory=Strangers)
 
     async def settle(self, settled: Settled) -> None:
-        """Book the end of a call. Raises StoreUnavailable when it is not durable; it stays owed and is booked later."""
+        """Book the end of a call. Raises StoreUnavailable when it is not durable; it stays owed and is booked later.
+
+        Nobody waits for the end of a call that failed to be committed: should it be lost, the call counts at its bound.
+        """
         self.owed.append(settled)
         await self.pay_owed()
+        if not settled.error:
+            await self.journal.committed()
 
     def record_strangers(self, *, at_once: bool = False) -> None:
         """Journal how often keys that are not known were tried. Raises StoreUnavailable; the count is then lost."""

@@ -2,7 +2,6 @@
 
 from enum import StrEnum
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
@@ -13,19 +12,17 @@ from sekisho.cli.options import (
     AsJson,
     Home,
     Model,
+    OfScope,
     ScopeText,
     Yes,
     confirm,
     given,
-    list_all,
     parse_scope,
-    print_json,
-    print_lines,
+    scoped,
 )
+from sekisho.cli.resources import Resource, Thing, made, scope_text, tell
 
 app = typer.Typer(no_args_is_help=True, help=say("Budgets.", "予算を管理します。"))
-
-BUDGETS = "/admin/v1/budgets"
 
 
 class WindowKind(StrEnum):
@@ -83,6 +80,48 @@ Over = Annotated[
 Reason = Annotated[str, typer.Option("--reason", help=say("Why, for the record.", "理由。記録に残ります。"))]
 
 
+def _lines(one: Thing) -> Thing:
+    lines = {
+        say("id", "ID"): one["id"],
+        say("scope", "対象"): scope_text(one),
+        say("kind", "種類"): _kind(one),
+        say("model", "モデル"): one["model"] or say("all", "すべて"),
+        say("amount", "金額"): f"${one['amount_usd']}",
+        say("spent", "使用額"): f"${one['spent_usd']}",
+        say("credit", "戻した額"): f"${one['credit_usd']}",
+        say("window", "期間"): " ".join(str(part) for part in one["window"].values() if part is not None),
+        say("resets", "リセット"): one["resets_at"] or say("never", "なし"),
+        say("thresholds", "通知"): ", ".join(map(_threshold, one["thresholds"])) or "-",
+        say("created", "作成"): made(one),
+    }
+    if one["increase"]:
+        lines[say("increase", "増額")] = f"${one['increase']['amount_usd']} ({one['increase']['until']})"
+    if one["allow_over_allocation"]:
+        lines[say("over-allocation", "超過割り当て")] = say("allowed", "許可済み")
+    credits = [f"${back['amount_usd']} {made(back)}: {back['reason']}" for back in one.get("credits", ())]
+    if credits:
+        lines[say("given back", "戻した記録")] = "; ".join(credits)
+    return lines
+
+
+def _kind(one: Thing) -> str:
+    return say("hard", "ハード") if one["is_hard"] else say("soft", "ソフト")
+
+
+def _threshold(one: Any) -> str:
+    if isinstance(one, int):
+        return f"{one}%"
+    return f"{one['at']}%={one['action']}" + (f":{one['model']}" if "model" in one else "")
+
+
+def _row(one: Thing) -> tuple[str, ...]:
+    money = f"${one['spent_usd']} / ${one['amount_usd']}"
+    return one["id"], scope_text(one), one["window"]["kind"], one["model"] or "-", money, _kind(one)
+
+
+BUDGETS = Resource("budgets", _row, _lines, say("There are no budgets.", "予算はありません。"))
+
+
 @app.command("create", help=say("Make a budget.", "予算を作成します。"))
 def create(
     scope: ScopeText,
@@ -107,36 +146,21 @@ def create(
     cut = _window(window, time_zone, period_s, starts_at, ends_at)
     fields = _fields(name, amount, hard, _thresholds(threshold, at), increase, until, allow_over_allocation)
     body = fields | given(scope=parse_scope(scope), window=cut, model=model)
-    _show(ask(home, "POST", BUDGETS, body), as_json)
+    BUDGETS.create(home, body, as_json)
 
 
 @app.command("list", help=say("Show budgets.", "予算を一覧表示します。"))
-def list_budgets(
-    home: Home = DEFAULT_HOME,
-    scope: Annotated[
-        str | None, typer.Option("--scope", help=say("Only of KIND:ID.", "対象を「種類:ID」で絞り込みます。"))
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
+def list_budgets(home: Home = DEFAULT_HOME, scope: OfScope = None, as_json: AsJson = False) -> None:
     """Print every budget with what it has spent."""
-    where = parse_scope(scope) if scope else {}
-    budgets = list_all(home, BUDGETS, "budgets", scope_kind=where.get("kind"), scope_id=where.get("id"))
-    if as_json:
-        print_json(budgets)
-        return
-    for one in budgets:
-        money = f"${one['spent_usd']} / ${one['amount_usd']}"
-        typer.echo("  ".join((one["id"], _scope(one), one["window"]["kind"], one["model"] or "-", money, _kind(one))))
-    if not budgets:
-        typer.echo(say("There are no budgets.", "予算はありません。"), err=True)
+    BUDGETS.list(home, as_json, **scoped(scope))
 
 
 @app.command("show", help=say("Show one budget.", "予算の詳細を表示します。"))
 def show(budget: BudgetId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Print one budget with its credits."""
-    shown = ask(home, "GET", _address(budget))
-    shown["credits"] = ask(home, "GET", f"{_address(budget)}/credits")["credits"]
-    _show(shown, as_json)
+    shown = BUDGETS.get(home, budget)
+    shown["credits"] = ask(home, "GET", BUDGETS.address(budget, "credits"))["credits"]
+    BUDGETS.print(shown, as_json)
 
 
 @app.command("update", help=say("Change a budget.", "予算を変更します。"))
@@ -156,6 +180,7 @@ def update(
     increase: Increase = None,
     until: Until = None,
     allow_over_allocation: Over = False,
+    as_json: AsJson = False,
 ) -> None:
     """Change what is given; leave the rest."""
     fields = _fields(name, amount, hard, _thresholds(threshold, at), increase, until, allow_over_allocation)
@@ -163,36 +188,35 @@ def update(
     if window is None and any(part is not None for part in parts):
         stop(say("Say the kind of window too: --window.", "--window で期間の種類も指定してください。"))
     fields |= given(window=_window(window, *parts) if window else None)
-    if not fields:
-        stop(say("Say what to change.", "変更する項目を指定してください。"))
-    _show(ask(home, "PATCH", _address(budget), fields), False)
+    BUDGETS.update(home, budget, fields, as_json)
 
 
 @app.command("credit", help=say("Give money back in the window of now.", "現在の期間に金額を戻します。"))
-def credit(budget: BudgetId, amount: Amount, reason: Reason, home: Home = DEFAULT_HOME) -> None:
+def credit(
+    budget: BudgetId, amount: Amount, reason: Reason, home: Home = DEFAULT_HOME, as_json: AsJson = False
+) -> None:
     """Credit a budget; who, when, how much and why stay on record."""
-    made = ask(home, "POST", f"{_address(budget)}/credits", {"amount_usd": amount, "reason": reason})
-    typer.echo(say(f"Credited ${made['amount_usd']}.", f"${made['amount_usd']} を戻しました。"))
+    given_back = ask(home, "POST", BUDGETS.address(budget, "credits"), {"amount_usd": amount, "reason": reason})
+    usd = given_back["amount_usd"]
+    tell(as_json, given_back, say(f"Credited ${usd}.", f"${usd} を戻しました。"))
 
 
 @app.command("reset", help=say("Give back all that was spent so far.", "現在の期間の使用額をすべて戻します。"))
-def reset(budget: BudgetId, reason: Reason, home: Home = DEFAULT_HOME, yes: Yes = False) -> None:
+def reset(
+    budget: BudgetId, reason: Reason, home: Home = DEFAULT_HOME, yes: Yes = False, as_json: AsJson = False
+) -> None:
     """Reset a budget after asking; who, when, how much and why stay on record."""
     confirm(say(f"Reset the budget {budget}?", f"予算 {budget} をリセットしますか？"), yes)
-    made = ask(home, "POST", f"{_address(budget)}/reset", {"reason": reason})
-    typer.echo(say(f"Gave back ${made['amount_usd']}.", f"${made['amount_usd']} を戻しました。"))
+    given_back = ask(home, "POST", BUDGETS.address(budget, "reset"), {"reason": reason})
+    usd = given_back["amount_usd"]
+    tell(as_json, given_back, say(f"Gave back ${usd}.", f"${usd} を戻しました。"))
 
 
 @app.command("delete", help=say("Take a budget away.", "予算を削除します。"))
-def delete(budget: BudgetId, home: Home = DEFAULT_HOME, yes: Yes = False) -> None:
+def delete(budget: BudgetId, home: Home = DEFAULT_HOME, yes: Yes = False, as_json: AsJson = False) -> None:
     """Delete a budget after asking; its history stays."""
-    confirm(say(f"Delete the budget {budget}?", f"予算 {budget} を削除しますか？"), yes)
-    ask(home, "DELETE", _address(budget))
-    typer.echo(say("Deleted.", "削除しました。"))
-
-
-def _address(budget: str) -> str:
-    return f"{BUDGETS}/{quote(budget, safe='')}"
+    question = say(f"Delete the budget {budget}?", f"予算 {budget} を削除しますか？")
+    BUDGETS.delete(home, budget, question, yes, as_json)
 
 
 def _window(
@@ -232,44 +256,3 @@ def _thresholds(alerts: list[int] | None, steps: list[str] | None) -> list[Any] 
             stop(say(f"Not PERCENT=ACTION: {step}", f"「割合=動作」の形式ではありません: {step}"))
         found.append({"at": int(percent), "action": action} | ({"model": model} if model else {}))
     return found or None
-
-
-def _threshold(one: Any) -> str:
-    if isinstance(one, int):
-        return f"{one}%"
-    return f"{one['at']}%={one['action']}" + (f":{one['model']}" if "model" in one else "")
-
-
-def _show(one: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(one)
-        return
-    lines = {
-        say("id", "ID"): one["id"],
-        say("scope", "対象"): _scope(one),
-        say("kind", "種類"): _kind(one),
-        say("model", "モデル"): one["model"] or say("all", "すべて"),
-        say("amount", "金額"): f"${one['amount_usd']}",
-        say("spent", "使用額"): f"${one['spent_usd']}",
-        say("credit", "戻した額"): f"${one['credit_usd']}",
-        say("window", "期間"): " ".join(str(part) for part in one["window"].values() if part is not None),
-        say("resets", "リセット"): one["resets_at"] or say("never", "なし"),
-        say("thresholds", "通知"): ", ".join(map(_threshold, one["thresholds"])) or "-",
-        say("created", "作成"): f"{one['created_at']} ({one['created_by']})",
-    }
-    if one["increase"]:
-        lines[say("increase", "増額")] = f"${one['increase']['amount_usd']} ({one['increase']['until']})"
-    if one["allow_over_allocation"]:
-        lines[say("over-allocation", "超過割り当て")] = say("allowed", "許可済み")
-    for credit in one.get("credits", ()):
-        text = f"${credit['amount_usd']} {credit['created_at']} ({credit['created_by']}): {credit['reason']}"
-        typer.echo(f"{say(credit['kind'], 'リセット' if credit['kind'] == 'reset' else '返金')}: {text}")
-    print_lines(lines)
-
-
-def _scope(one: dict[str, Any]) -> str:
-    return f"{one['scope']['kind']}:{one['scope']['id']}"
-
-
-def _kind(one: dict[str, Any]) -> str:
-    return say("hard", "ハード") if one["is_hard"] else say("soft", "ソフト")

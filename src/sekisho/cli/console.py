@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from sekisho.cli.keys import Home
 from sekisho.cli.messages import say
 from sekisho.cli.operator import ask
-from sekisho.cli.place import DEFAULT_HOME, local_url
+from sekisho.cli.options import DEFAULT_HOME, Home
+from sekisho.cli.place import local_url
 
 
 def console(

@@ -1,5 +1,6 @@
 """The `sekisho` command: one file per command group, imported when it is asked for."""
 
+import os
 import sys
 from importlib import import_module
 from typing import Annotated
@@ -7,10 +8,11 @@ from typing import Annotated
 import typer
 
 from sekisho import __version__
+from sekisho.cli.completion import COMPLETE, prepare_completion
 from sekisho.cli.messages import language, say
 
 # name: the module of its command, the function or, for a group, the Typer application in it, and its help
-_COMMANDS = {
+_COMMANDS: dict[str, tuple[str, str, str]] = {
     "serve": (
         "sekisho.cli.serve",
         "serve",
@@ -35,8 +37,18 @@ _COMMANDS = {
     "key": ("sekisho.cli.keys", "app", ""),
     "team": ("sekisho.cli.teams", "app", ""),
     "user": ("sekisho.cli.users", "app", ""),
+    "tag": ("sekisho.cli.tags", "app", ""),
     "budget": ("sekisho.cli.budgets", "app", ""),
     "limit": ("sekisho.cli.limits", "app", ""),
+    "policy": ("sekisho.cli.policies", "app", ""),
+    "explain": (
+        "sekisho.cli.explain",
+        "explain",
+        say(
+            "Say whether a call would pass and why not, or why one ended as it did.",
+            "コールが通るかどうか、通らない理由、または過去のコールの結果の理由を説明します。",
+        ),
+    ),
     "spend": (
         "sekisho.cli.spend",
         "spend",
@@ -58,7 +70,14 @@ _COMMANDS = {
         "events",
         say("Show which thresholds budgets have reached.", "予算がしきい値に達した記録を表示します。"),
     ),
+    "health": (
+        "sekisho.cli.health",
+        "health",
+        say("Show the processes and how they are.", "プロセスとその状態を表示します。"),
+    ),
     "audit": ("sekisho.cli.audit", "app", ""),
+    "role": ("sekisho.cli.roles", "app", ""),
+    "token": ("sekisho.cli.tokens", "app", ""),
     "plan": (
         "sekisho.cli.organisation",
         "plan",
@@ -90,6 +109,14 @@ _COMMANDS = {
         "restore",
         say("Make a new home from a backup.", "バックアップから新しいデータフォルダーを作ります。"),
     ),
+    "completion": (
+        "sekisho.cli.completion",
+        "completion",
+        say(
+            'Print what lets your shell complete commands: eval "$(sekisho completion bash)".',
+            'シェルの入力補完用スクリプトを出力します。例: eval "$(sekisho completion bash)"',
+        ),
+    ),
     "console": (
         "sekisho.cli.console",
         "console",
@@ -99,6 +126,16 @@ _COMMANDS = {
         ),
     ),
 }
+
+
+# the order of the help page; what is named nowhere comes last
+_PANELS = (
+    (say("Run and use", "起動と利用"), ("serve", "setup", "status", "console")),
+    (say("Organisation", "組織"), ("team", "user", "key", "tag", "role", "token")),
+    (say("Money and limits", "予算と上限"), ("budget", "limit", "spend", "events", "bounds")),
+    (say("Organisation as one file", "組織をファイルで管理"), ("plan", "apply", "export")),
+    (say("Operate", "運用"), ("audit", "backup", "restore", "completion")),
+)
 
 
 def _show_version(is_wanted: bool) -> None:
@@ -134,13 +171,14 @@ def create_app(wanted: str = "") -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_sekisho)  # it also lets a single command keep its name
-    for name in [wanted] if wanted in _COMMANDS else _COMMANDS:
+    panels = {name: panel for panel, names in _PANELS for name in names}
+    for name in [wanted] if wanted in _COMMANDS else sorted(_COMMANDS, key=[*panels, *_COMMANDS].index):
         module, attribute, words = _COMMANDS[name]
         command = getattr(import_module(module), attribute)
         if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
+            app.add_typer(command, name=name, rich_help_panel=panels.get(name))
         else:
-            app.command(name, help=words)(command)
+            app.command(name, help=words, rich_help_panel=panels.get(name))(command)
     return app
 
 
@@ -148,6 +186,9 @@ def main() -> None:
     """The entry point of the `sekisho` script."""
     if language() == "ja":
         _speak_japanese()
+    if COMPLETE in os.environ:
+        prepare_completion()
+        create_app()(prog_name="sekisho")
     create_app(sys.argv[1] if len(sys.argv) > 1 else "")()
 
 

@@ -9,8 +9,8 @@ import typer
 
 from sekisho.cli.messages import say
 from sekisho.cli.operator import ask
+from sekisho.cli.place import DEFAULT_HOME as DEFAULT_HOME
 
-DEFAULT_HOME = Path.home() / ".sekisho"
 PAGE = 500
 
 Home = Annotated[
@@ -27,6 +27,9 @@ ScopeText = Annotated[
             "対象。org:ID、team:ID、member:TEAM/USER、user:ID、key:ID、tag:NAME のいずれか。",
         )
     ),
+]
+OfScope = Annotated[
+    str | None, typer.Option("--scope", help=say("Only of KIND:ID.", "対象を「種類:ID」で絞り込みます。"))
 ]
 Model = Annotated[str | None, typer.Option("--model", help=say("Of this model only.", "このモデルだけに適用します。"))]
 Metadata = Annotated[
@@ -56,6 +59,12 @@ def parse_scope(text: str) -> dict[str, str]:
             say(f"{text} is not KIND:ID, such as team:red.", f"{text} は team:red のような「種類:ID」ではありません。")
         )
     return {"kind": kind, "id": scope_id}
+
+
+def scoped(text: str | None) -> dict[str, str | None]:
+    """What a list is asked for to show the rules of one scope."""
+    where = parse_scope(text) if text else {}
+    return {"scope_kind": where.get("kind"), "scope_id": where.get("id")}
 
 
 def parse_metadata(pairs: list[str] | None) -> dict[str, str] | None:

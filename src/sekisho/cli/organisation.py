@@ -1,5 +1,6 @@
 """`sekisho plan`, `sekisho apply`, `sekisho export`: the organisation as one file, through the admin API."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +13,8 @@ from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, Yes, print_json
 from sekisho.cli.remote import Admin, RefusedError, Server
 
 CHANGES_STATUS = 2
-_MARKS = {"create": "+", "change": "~", "delete": "-", "by_hand": "!"}
-_COLOURS = {"create": "green", "change": "yellow", "delete": "red", "by_hand": "cyan"}
+_MARKS = {"create": "+", "change": "~", "delete": "-"}
+_COLOURS = {"create": "green", "change": "yellow", "delete": "red"}
 _SHOWN = 20
 
 File = Annotated[Path, typer.Argument(help=say("The file; - reads standard input.", "ファイル。- は標準入力。"))]
@@ -68,7 +69,7 @@ def apply(
     """Show what there is to do, ask, and do it, all or nothing."""
     admin, document = Admin(home, url), _read(file)
     planned = _ask(admin, "/admin/v1/plan", file, document, prune=prune, adopt=adopt)
-    work = [change for change in planned["changes"] if change["action"] != "by_hand"]
+    work = planned["changes"]
     if not as_json:
         _show(planned)
     if work and not yes:
@@ -80,6 +81,7 @@ def apply(
         print_json(done)
     elif work:
         typer.echo(say(f"Applied: {_count(work)}.", f"適用しました：{_count(work)}"))
+        _name_new_keys(work)
 
 
 def export(
@@ -104,6 +106,19 @@ def export(
         stop(
             say(f"{output} cannot be written: {error.strerror}.", f"{output} に書き込めません：{error.strerror}"), error
         )
+
+
+def _name_new_keys(changes: list[dict[str, Any]]) -> None:
+    """Say how the new keys get their secrets."""
+    for change in changes:
+        if change["action"] == "create" and change["address"][0] == "key":
+            command = f"sekisho key rotate {shlex.quote(change['address'][1])}"
+            typer.echo(
+                say(
+                    f"{change['name']} has no secret yet. Give it one: {command}",
+                    f"{change['name']} にはまだ値がありません。発行するには：{command}",
+                )
+            )
 
 
 def _read(file: Path) -> str:
@@ -160,14 +175,6 @@ def _title(change: dict[str, Any]) -> str:
     if change["drifted"]:
         fields = ", ".join(change["drifted"])
         title += say(f"  (changed since the last apply: {fields})", f"  （前回の適用後に変更：{fields}）")
-    if change["action"] == "by_hand" and change["address"][0] == "key":
-        alias = change["address"][1]
-        title += say(
-            f"  (make it by hand: sekisho key create --alias {alias})",
-            f"  （手作業で作成してください：sekisho key create --alias {alias}）",
-        )
-    elif change["action"] == "by_hand":
-        title += say("  (once its key is there)", "  （キーの作成後に適用されます）")
     return title
 
 
@@ -206,7 +213,6 @@ def _count(changes: list[dict[str, Any]]) -> str:
         "create": say("to create", "作成"),
         "change": say("to change", "変更"),
         "delete": say("to delete", "削除"),
-        "by_hand": say("by hand", "手作業"),
     }
     counts = {action: sum(one["action"] == action for one in changes) for action in words}
     return ", ".join(say(f"{count} {words[one]}", f"{words[one]} {count} 件") for one, count in counts.items() if count)

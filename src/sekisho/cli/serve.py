@@ -12,7 +12,14 @@ from sekisho import __version__
 from sekisho.app.serve import ServeError, Supervisor
 from sekisho.cli.messages import program, say
 from sekisho.cli.operator import OperatorError
-from sekisho.settings import Settings, SettingsError, load_settings, resolve_secret
+from sekisho.settings import (
+    Settings,
+    SettingsError,
+    load_settings,
+    resolve_database_url,
+    resolve_pepper,
+    resolve_secret,
+)
 from sekisho.upstream.bedrock.default_chain import has_default_credentials
 
 # Variables that begin with SEKISHO_ and are read elsewhere.
@@ -119,8 +126,13 @@ def _settings(config: Path | None, options: Mapping[str, object]) -> Settings:
         environment["SEKISHO_CONFIG_FILE"] = str(config.resolve())
     path = environment.get("SEKISHO_CONFIG_FILE")
     settings = load_settings(environment, _file_section(Path(path), environment) if path else None, OTHER_NAMES)
+    # what is not there must stop the start here
     if settings.master_key:
-        resolve_secret(settings.master_key, environment)  # one that is not there must stop the start here
+        resolve_secret(settings.master_key, environment)
+    if settings.pepper:
+        resolve_pepper(settings.pepper, environment)
+    if settings.database_url:
+        resolve_database_url(settings.database_url, environment)
     return settings
 
 

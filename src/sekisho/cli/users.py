@@ -1,32 +1,41 @@
 """`sekisho user ...`: people and service accounts, through the running control process."""
 
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Annotated
 
 import typer
 
 from sekisho.cli.messages import say
-from sekisho.cli.operator import ask, stop
-from sekisho.cli.options import (
-    DEFAULT_HOME,
-    AsJson,
-    Home,
-    Metadata,
-    Yes,
-    confirm,
-    given,
-    list_all,
-    parse_metadata,
-    print_json,
-    print_lines,
-)
+from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, Metadata, Yes, given, parse_metadata
+from sekisho.cli.resources import Resource, Thing, made
 
 app = typer.Typer(no_args_is_help=True, help=say("People and service accounts.", "利用者を管理します。"))
 
-USERS = "/admin/v1/users"
 UserId = Annotated[str, typer.Argument(help=say("The user's id.", "利用者の ID。"))]
 Alias = Annotated[str | None, typer.Option("--alias", help=say("Name of the user.", "利用者の名前。"))]
 Email = Annotated[str | None, typer.Option("--email", help=say("E-mail address.", "メールアドレス。"))]
+
+
+def _kind(user: Thing) -> str:
+    return say("service account", "サービスアカウント") if user["kind"] == "service" else say("person", "個人")
+
+
+def _lines(user: Thing) -> Thing:
+    return {
+        say("id", "ID"): user["id"],
+        say("kind", "種類"): _kind(user),
+        say("alias", "名前"): user["alias"] or "-",
+        say("e-mail", "メール"): user["email"] or "-",
+        say("teams", "チーム"): ", ".join(one["team_id"] for one in user["teams"]) or "-",
+        say("created", "作成"): made(user),
+    }
+
+
+USERS = Resource(
+    "users",
+    lambda user: (user["id"], user["alias"] or "-", user["email"] or "-", _kind(user)),
+    _lines,
+    say("There are no users yet.", "利用者はまだいません。"),
+)
 
 
 @app.command("create", help=say("Make a user.", "利用者を作成します。"))
@@ -43,66 +52,36 @@ def create(
 ) -> None:
     """Make a person or a service account."""
     fields = given(alias=alias, email=email, kind="service" if service else None, metadata=parse_metadata(metadata))
-    _show(ask(home, "POST", USERS, {"id": user} | fields), as_json)
+    USERS.create(home, {"id": user} | fields, as_json)
 
 
 @app.command("list", help=say("Show all users.", "すべての利用者を一覧表示します。"))
 def list_users(home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Print every user."""
-    users = list_all(home, USERS, "users")
-    if as_json:
-        print_json(users)
-        return
-    for user in users:
-        typer.echo("  ".join((user["id"], user["alias"] or "-", user["email"] or "-", _kind(user))))
-    if not users:
-        typer.echo(say("There are no users yet.", "利用者はまだいません。"), err=True)
+    USERS.list(home, as_json)
 
 
 @app.command("show", help=say("Show one user.", "利用者の詳細を表示します。"))
 def show(user: UserId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Print one user."""
-    _show(ask(home, "GET", _address(user)), as_json)
+    USERS.show(home, user, as_json)
 
 
 @app.command("update", help=say("Change a user.", "利用者を変更します。"))
 def update(
-    user: UserId, home: Home = DEFAULT_HOME, alias: Alias = None, email: Email = None, metadata: Metadata = None
+    user: UserId,
+    home: Home = DEFAULT_HOME,
+    alias: Alias = None,
+    email: Email = None,
+    metadata: Metadata = None,
+    as_json: AsJson = False,
 ) -> None:
     """Change what is given; leave the rest."""
-    fields = given(alias=alias, email=email, metadata=parse_metadata(metadata))
-    if not fields:
-        stop(say("Say what to change.", "変更する項目を指定してください。"))
-    _show(ask(home, "PATCH", _address(user), fields), False)
+    USERS.update(home, user, given(alias=alias, email=email, metadata=parse_metadata(metadata)), as_json)
 
 
 @app.command("delete", help=say("Delete a user with its keys.", "利用者とそのキーを削除します。"))
-def delete(user: UserId, home: Home = DEFAULT_HOME, yes: Yes = False) -> None:
+def delete(user: UserId, home: Home = DEFAULT_HOME, yes: Yes = False, as_json: AsJson = False) -> None:
     """Delete a user after asking; its calls stay in the record."""
-    confirm(say(f"Delete the user {user} and all its keys?", f"利用者 {user} とそのすべてのキーを削除しますか？"), yes)
-    ask(home, "DELETE", _address(user))
-    typer.echo(say("Deleted.", "削除しました。"))
-
-
-def _address(user: str) -> str:
-    return f"{USERS}/{quote(user)}"
-
-
-def _show(user: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(user)
-        return
-    print_lines(
-        {
-            say("id", "ID"): user["id"],
-            say("kind", "種類"): _kind(user),
-            say("alias", "名前"): user["alias"] or "-",
-            say("e-mail", "メール"): user["email"] or "-",
-            say("teams", "チーム"): ", ".join(one["team_id"] for one in user["teams"]) or "-",
-            say("created", "作成"): f"{user['created_at']} ({user['created_by']})",
-        }
-    )
-
-
-def _kind(user: dict[str, Any]) -> str:
-    return say("service account", "サービスアカウント") if user["kind"] == "service" else say("person", "個人")
+    question = say(f"Delete the user {user} and all its keys?", f"利用者 {user} とそのすべてのキーを削除しますか？")
+    USERS.delete(home, user, question, yes, as_json)

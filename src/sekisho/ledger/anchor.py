@@ -81,26 +81,21 @@ class Prompt(msgspec.Struct, frozen=True):
 
 
 class Anchor(msgspec.Struct, frozen=True):
-    """A turn that was settled, and the tokens of its whole prompt as the upstream counted them."""
+    """A turn that was settled, the tokens of its whole prompt as the upstream counted them, and its longest caching."""
 
     turn: Turn
     prompt_tokens: int
+    longest_ttl: Literal["5m", "1h"] = "5m"
 
 
 class Anchored(msgspec.Struct, frozen=True):
-    """What a turn has that an anchor has not: the end of its history, and members that are not as they were.
+    """What a turn has that an anchor has not: the end of its history, members that are not as they were, moved marks.
 
     `goes_on`: the turn is the anchor's with something at its end."""
 
     anchor: Anchor
     goes_on: bool
-    new_history: bytes
-    changed_bytes: int
-
-    @property
-    def new_bytes(self) -> int:
-        """Of all that is not in the anchor."""
-        return len(self.new_history) + self.changed_bytes
+    new_text: bytes
 
 
 def find_turn(chain: Chain, fields: Mapping[str, msgspec.Raw], betas: bytes) -> Turn | None:
@@ -137,15 +132,16 @@ class Anchors:
                     break
         return best
 
-    def keep(self, turn: Turn, prompt_tokens: int, after: Anchored | None = None) -> None:
-        """Remember a settled turn; in place of the one that it goes on from, which `bound` found for it."""
-        if turn.size > self._most_bytes:
+    def keep(self, prompt: Prompt, prompt_tokens: int) -> None:
+        """Remember the turn of a settled prompt, in place of the one that it goes on from."""
+        turn, after = prompt.turn, prompt.anchored
+        if turn is None or turn.size > self._most_bytes:
             return
         anchors = self._chains.setdefault(turn.chain, [])
         self._chains.move_to_end(turn.chain)
         if after is not None and after.goes_on:
             self._drop(anchors, after.anchor)
-        anchors.append(Anchor(turn, prompt_tokens))
+        anchors.append(Anchor(turn, prompt_tokens, prompt.longest_ttl))
         self.held_bytes += turn.size
         if len(anchors) > _TURNS_PER_CHAIN:
             self._drop(anchors, anchors[0])
@@ -165,33 +161,34 @@ class Anchors:
 
 def bound_by(anchor: Anchor, turn: Turn) -> Anchored | None:
     """What one anchor says of a turn's prompt; None where the two cannot be compared."""
-    changed_bytes = _changed_bytes(anchor.turn.rest, turn.rest)
-    if changed_bytes is None:
+    new_text = _changed(anchor.turn.rest, turn.rest)
+    if new_text is None:
         return None
     old, new = anchor.turn.history, turn.history
-    old_at, new_at = _same_until(old, new)
+    old_at, new_at = _same_until(old, new, new_text)
     goes_on = len(old) - old_at < _MOST_END_BYTES and old[old_at:].strip() in (b"]", b"")
     if not goes_on:
         cut = _last_cut(old, new, old_at, new_at)
         if cut is None or any(search.holds(old, word) for word in _REASONING):
             return None
         new_at = cut
-    return Anchored(anchor, goes_on, new[new_at:], changed_bytes)
+    new_text.append(new[new_at:])
+    return Anchored(anchor, goes_on, b"".join(new_text))
 
 
 def _least(found: Anchored) -> int:
-    return found.anchor.prompt_tokens + found.new_bytes
+    return found.anchor.prompt_tokens + len(found.new_text)
 
 
-def _changed_bytes(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> int | None:
-    """The bytes of all members that are not as they were; None if one of them changes how a prompt is counted."""
+def _changed(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> list[bytes] | None:
+    """The members that are not as they were; None if one of them changes how a prompt is counted."""
     if any(old.get(name) != new.get(name) for name in _MODE):
         return None
-    return sum(len(value) for name, value in new.items() if old.get(name) != value)
+    return [value for name, value in new.items() if old.get(name) != value]
 
 
-def _same_until(old: bytes, new: bytes) -> tuple[int, int]:
-    """Where the two begin to differ, marks apart."""
+def _same_until(old: bytes, new: bytes, new_marks: list[bytes]) -> tuple[int, int]:
+    """Where the two begin to differ, marks apart; those that only the new one has are added to the list."""
     old_at = new_at = 0
     for _ in range(_MOST_MARKS):
         same = search.same_bytes(old, new, old_at, new_at)
@@ -199,6 +196,7 @@ def _same_until(old: bytes, new: bytes) -> tuple[int, int]:
         if skipped := _skip_mark(old, old_at, same):
             old_at, new_at = skipped[0], new_at - skipped[1]
         elif skipped := _skip_mark(new, new_at, same):
+            new_marks.append(new[new_at - skipped[1] : skipped[0]])
             old_at, new_at = old_at - skipped[1], skipped[0]
         else:
             break

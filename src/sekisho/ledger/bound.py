@@ -39,11 +39,10 @@ def bound_nanousd(
 
     Every prompt token is priced as its dearest class; `longest_ttl` "5m" says that nothing in the body asks for an hour
     of caching. Every price step that the prompt may reach counts. Unit: nano-USD."""
-    reachable = [price.base, *(step.prices for step in price.steps if prompt_tokens_max > step.above_tokens)]
-    dearest = max(
-        prompt_tokens_max * _dearest_prompt_price(prices, longest_ttl) + max_output_tokens * prices.output
-        for prices in reachable
-    )
+    dearest = _most(prompt_tokens_max, max_output_tokens, price.base, longest_ttl)
+    for step in price.steps:
+        if prompt_tokens_max > step.above_tokens:
+            dearest = max(dearest, _most(prompt_tokens_max, max_output_tokens, step.prices, longest_ttl))
     return attempts * -(-dearest // PICO_PER_NANO)
 
 
@@ -64,6 +63,8 @@ def output_tokens_within(
     return low
 
 
-def _dearest_prompt_price(prices: TokenPrices, longest_ttl: Literal["5m", "1h"]) -> int:
+def _most(prompt_tokens: int, output_tokens: int, prices: TokenPrices, longest_ttl: Literal["5m", "1h"]) -> int:
     dearest = max(prices.input, prices.cache_read, prices.cache_write_5m)
-    return max(dearest, prices.cache_write_1h) if longest_ttl == "1h" else dearest
+    if longest_ttl == "1h" and prices.cache_write_1h > dearest:
+        dearest = prices.cache_write_1h
+    return prompt_tokens * dearest + output_tokens * prices.output

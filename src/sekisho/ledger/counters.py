@@ -156,6 +156,11 @@ class Counters(Protocol):
 
     admission_valid_us: int
 
+    @property
+    def failure(self) -> str:
+        """Why nothing can be counted now; empty while all is well."""
+        ...
+
     async def configure(self, budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...], epoch: int = 0) -> None:
         """Put budgets and limits in force, in place of all before. `epoch`: of the snapshot that says so.
 
@@ -218,4 +223,12 @@ class SharedCounters(Counters, Protocol):
         `booked`: how far the journal of each process is in it, None for one that has ended. Raises StoreUnavailable.
         When the ticket says that the counters are lost, the read must hold every open record that was durable
         `admission_valid_us` after it was given."""
+        ...
+
+    async def forget(self) -> None:
+        """Take what is counted for lost, so that it is read from the ledger. Raises StoreUnavailable."""
+        ...
+
+    async def sweep(self) -> None:
+        """Remove what earlier lives of the data have left. Raises StoreUnavailable."""
         ...

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sekisho.clock import Clock
 from sekisho.errors import JournalCorrupt, StoreUnavailable
-from sekisho.ledger.journal_files import Batch, JournalReader
+from sekisho.ledger.journal_files import Batch, JournalReader, Segment
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +38,20 @@ class Drain:
     """Moves records from a journal directory to a ledger. One at a time for a directory."""
 
     def __init__(
-        self, reader: JournalReader, ledger: Ledger, clock: Clock, on_ended: Callable[[str], None] = lambda _: None
+        self,
+        reader: JournalReader,
+        ledger: Ledger,
+        clock: Clock,
+        on_ended: Callable[[str], None] = lambda _: None,
+        owner: str = "",
     ) -> None:
-        """`on_ended` hears the id of each process that turns out to be dead."""
+        """`on_ended` hears the id of each process that turns out to be dead. `owner`: how the names of this journal's
+        processes begin, where others keep their offsets in the same ledger."""
         self._reader = reader
         self._ledger = ledger
         self._clock = clock
         self._on_ended = on_ended
+        self._owner = owner
         self._offsets: dict[str, int] | None = None
         self.damaged: dict[str, str] = {}
 
@@ -55,7 +62,8 @@ class Drain:
         Raises StoreUnavailable, once every process has been tried; the next call goes on where the ledger stands.
         """
         if self._offsets is None:
-            self._offsets = await self._ledger.offsets()
+            offsets = await self._ledger.offsets()
+            self._offsets = {name: offset for name, offset in offsets.items() if name.startswith(self._owner)}
         booked = 0
         failure: StoreUnavailable | None = None
         for process in dict.fromkeys(segment.process for segment in self._reader.segments()):
@@ -72,6 +80,14 @@ class Drain:
             raise failure
         await self._forget_removed(self._offsets)
         return booked
+
+    def reached(self, position: Segment, offset: int) -> int | None:
+        """How far the journal of a process is booked, if that is as far as this place in it: the offset in the same
+        segment, or `offset` itself when all of that is booked and gone. None: not yet."""
+        booked = (self._offsets or {}).get(position.name, 0)
+        if booked >= offset:
+            return booked
+        return offset if self._offsets is not None and not self._reader.size(position) else None
 
     def lag_bytes(self) -> int:
         """Bytes in the journal that are not booked yet."""

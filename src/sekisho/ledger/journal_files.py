@@ -113,6 +113,9 @@ class JournalWriter:
             raise StoreUnavailable("The journal cannot be written.") from error
         return self._number, self._offset
 
+    async def committed(self) -> None:
+        """What `append` wrote is durable already, at the level this writer has."""
+
     def close(self) -> None:
         """Let go of the segment; the reader then takes this process for ended."""
         if self._descriptor >= 0:

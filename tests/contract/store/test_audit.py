@@ -160,7 +160,7 @@ async def test_no_secret_is_in_the_log(database):
 
 
 async def test_concurrent_writers_make_one_chain(database):
-    others = [database, Database(database.engine.url.render_as_string(hide_password=False))]
+    others = [database, Database(database.url)]
     await asyncio.gather(*(note(others[number % 2], number) for number in range(40)))
     await others[1].close()
     entries = await whole_log(database)

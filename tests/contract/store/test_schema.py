@@ -1,5 +1,6 @@
 """The schema: migrations and tables agree, on both engines."""
 
+import asyncio
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sekisho.errors import StoreUnavailable
 from sekisho.store.sql.engine import Database, sqlite_url
 from sekisho.store.sql.migrate import HEAD, _upgrade, alembic_config, migrate
-from sekisho.store.sql.tables import counter, metadata
+from sekisho.store.sql.tables import counter, installation, metadata
 
 
 async def test_the_migrations_build_exactly_the_tables(database):
@@ -80,9 +81,26 @@ async def test_a_database_from_a_newer_version_is_refused(tmp_path):
     await migrate(database)
     async with database.write() as connection:
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        await connection.execute(installation.update().values(oldest_code="9998"))
     with pytest.raises(StoreUnavailable, match="newer version"):
         await migrate(database)
     await database.close()
+
+
+async def test_code_goes_on_with_a_newer_schema_that_says_it_may(database):
+    async with database.write() as connection:
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        await connection.execute(installation.update().values(oldest_code=HEAD))
+    await migrate(database)
+    async with database.read() as connection:
+        assert (await connection.execute(sa.text("SELECT version_num FROM alembic_version"))).scalar() == "9999"
+
+
+async def test_of_many_that_start_at_once_one_migrates(empty):
+    await asyncio.gather(*(migrate(empty) for _ in range(4)))
+    async with empty.read() as connection:
+        assert (await connection.execute(sa.text("SELECT version_num FROM alembic_version"))).scalar() == HEAD
+        assert (await connection.execute(sa.select(installation.c.oldest_code))).scalars().all() == [HEAD]
 
 
 def test_a_start_on_a_current_database_does_not_import_alembic(template):

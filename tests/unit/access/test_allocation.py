@@ -2,7 +2,7 @@
 
 import pytest
 
-from sekisho.access.allocation import excess_nanousd
+from sekisho.access.allocation import excess_nanousd, parents
 from sekisho.values import Budget, Scope, Window
 
 ORG, RED, BLUE = Scope("org", "o"), Scope("team", "red"), Scope("team", "blue")
@@ -35,3 +35,35 @@ def budget(scope: Scope, amount: int, window: Window = MONTH, model: str = "") -
 )
 def test_the_excess_is_what_children_have_beyond_their_parent(budgets, parent, excess):
     assert excess_nanousd(budgets, parent) == excess
+
+
+KEYS = {"a1": ALICE, "a2": ALICE, "r": RED, "b": Scope("member", "red/bob")}
+
+
+def of_key(name: str, amount: int, model: str = "") -> Budget:
+    return budget(Scope("key", name), amount, model=model)
+
+
+@pytest.mark.parametrize(
+    ("budgets", "parent", "excess"),
+    [
+        ([budget(ALICE, 10), of_key("a1", 6), of_key("a2", 5)], ALICE, 1),
+        ([budget(RED, 10), of_key("a1", 6), of_key("r", 5)], RED, 1),  # alice has no budget: the team's money
+        ([budget(RED, 10), budget(ALICE, 6), of_key("a1", 6), of_key("r", 4)], RED, 0),  # out of alice's 6
+        ([budget(RED, 10), budget(ALICE, 6), of_key("b", 5)], RED, 1),
+        ([budget(RED, 10), of_key("unknown", 99)], RED, 0),  # of no team
+        ([budget(ALICE, 5), of_key("a1", 9, "m")], ALICE, 4),
+        ([budget(ORG, 5), of_key("a1", 9)], ORG, 0),
+    ],
+)
+def test_keys_are_served_out_of_their_members_budget_else_out_of_the_teams(budgets, parent, excess):
+    assert excess_nanousd(budgets, parent, KEYS) == excess
+
+
+def test_a_budget_takes_part_in_the_allocation_of_all_that_it_gets_from():
+    assert parents(RED, "o") == (ORG, RED)
+    assert parents(ALICE, "o") == (RED, ALICE)
+    assert parents(Scope("key", "a1"), "o", KEYS) == (ALICE, RED)
+    assert parents(Scope("key", "r"), "o", KEYS) == (RED,)
+    assert parents(Scope("key", "unknown"), "o", KEYS) == ()
+    assert parents(Scope("tag", "x"), "o", KEYS) == ()

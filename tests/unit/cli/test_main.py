@@ -1,5 +1,6 @@
 """`sekisho` as a whole: its help in both languages, its exit codes, what it says before it serves."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,23 +8,17 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = (
-    "",
-    "serve",
-    "setup",
-    "status",
-    "console",
-    "key",
-    "key create",
-    "key update",
-    "key delete",
-    "team",
-    "team create",
-    "user",
-    "budget",
-    "budget create",
-    "limit",
-)
+WALK = """
+import json, typer, sekisho.cli.main as m
+def walk(command, path):
+    yield path, "", command.help or "", command.hidden
+    for parameter in command.params:
+        yield path, parameter.name, getattr(parameter, "help", None) or "", False
+    for name, one in getattr(command, "commands", {}).items():
+        yield from walk(one, f"{path} {name}".strip())
+print(json.dumps(list(walk(typer.main.get_command(m.create_app()), ""))))
+"""
+Explained = dict[tuple[str, str], str]
 
 
 def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -39,31 +34,57 @@ def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def helps(language: str) -> str:
-    """The help pages of all commands, without the line that Typer itself says in English only."""
-    code = (
-        "from typer.testing import CliRunner; import sekisho.cli.main as m; "
-        f"m.language() == 'ja' and m._speak_japanese(); "
-        f"[print(CliRunner().invoke(m.create_app(), [*words.split(), '--help']).output) for words in {COMMANDS!r}]"
-    )
+def explained(language: str) -> Explained:
+    """What is said of every command (empty name) and of each of its options and arguments."""
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "SEKISHO_LANG": language, "COLUMNS": "200", "NO_COLOR": "1"},
+        [sys.executable, "-c", WALK],
+        env={**os.environ, "SEKISHO_LANG": language},
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    return "\n".join(line for line in done.stdout.splitlines() if "--help" not in line and "Usage:" not in line)
+    return {(path, name): text for path, name, text, is_hidden in json.loads(done.stdout) if not is_hidden}
 
 
-def test_every_option_and_command_is_explained_in_both_languages() -> None:
-    for language, is_right in (("en", str.isascii), ("ja", lambda text: not text.isascii())):
-        rows = [line.strip("│ ") for line in helps(language).splitlines() if line.startswith("│ --")]
-        assert len(rows) > 30
-        for row in rows:
-            explanation = row.split(">", 1)[1].strip()
-            assert explanation and is_right(explanation), row
+def test_every_command_option_and_argument_is_explained_in_both_languages() -> None:
+    english, japanese = explained("en"), explained("ja")
+    assert english.keys() == japanese.keys()
+    assert len(english) > 250
+    assert not {place: text for place, text in english.items() if not text or not text.isascii()}
+    assert not {place: text for place, text in japanese.items() if text.isascii()}
+
+
+GROUPS = {
+    "key": {"create", "list", "show", "update", "delete", "block", "unblock", "rotate"},
+    "team": {"create", "list", "show", "update", "delete", "block", "unblock", "add", "remove"},
+    "user": {"create", "list", "show", "update", "delete"},
+    "tag": {"create", "list", "show", "update", "delete"},
+    "budget": {"create", "list", "show", "update", "delete", "credit", "reset"},
+    "limit": {"create", "list", "show", "update", "delete"},
+    "role": {"create", "list", "show", "delete"},
+    "token": {"create", "list", "show", "delete"},
+}
+
+
+def test_nouns_and_verbs_are_the_same_everywhere_and_each_command_speaks_json() -> None:
+    words = explained("en")
+    for noun, verbs in GROUPS.items():
+        found = {path.split()[1] for path, name in words if path.startswith(f"{noun} ") and not name}
+        assert found >= verbs, noun
+        for verb in found:
+            assert (f"{noun} {verb}", "as_json") in words, f"{noun} {verb}"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("sekisho bud", "budget"), ("sekisho budget cred", "credit"), ("sekisho budget create --win", "--window")],
+)
+def test_a_shell_completes_commands_and_options(typed: str, offered: str) -> None:
+    position = str(len(typed.split()) - 1)
+    done = run(_SEKISHO_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=position)
+    assert done.stdout.split() == [offered]
+    assert "_SEKISHO_COMPLETE" in run("completion", "zsh").stdout
 
 
 def test_the_version_is_shown() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from sekisho.dialects import anthropic_messages
 from sekisho.dialects.folding import fold
-from sekisho.ledger.anchor import Anchor, Anchors, Turn, bound_by, find_turn
+from sekisho.ledger.anchor import Anchor, Anchors, Prompt, Turn, bound_by, find_turn
 from sekisho.ledger.bound import prompt_tokens_bound
 from sekisho.simulator.tokens import count_tokens
 from sekisho.values import Quirks
@@ -112,7 +112,7 @@ def tokens_by(anchor: Anchor, turn: Turn) -> int | None:
     found = bound_by(anchor, turn)
     if found is None:
         return None
-    more = prompt_tokens_bound(found.new_bytes, images=found.new_history.count(b'"image'))
+    more = prompt_tokens_bound(len(found.new_text), images=found.new_text.count(b'"image'))
     return found.anchor.prompt_tokens + more
 
 
@@ -184,7 +184,7 @@ def test_a_turn_that_goes_on_is_bounded_by_its_new_bytes_alone(is_marked: bool, 
     new = json.dumps(marked(body) if is_marked else body, separators=separators).encode()
     found = bound_by(Anchor(turn_of(old), 5), turn_of(new))
     assert found is not None and found.goes_on
-    assert found.new_bytes <= len(json.dumps(body["messages"])) - before + 60
+    assert len(found.new_text) <= len(json.dumps(body["messages"])) - before + 60
 
 
 def test_reasoning_that_a_provider_counts_again_when_turns_are_taken_back_is_not_anchored() -> None:
@@ -225,12 +225,12 @@ def turn(text: str, chain: str = "key") -> Turn:
 def test_what_is_kept_is_bounded_and_the_chain_used_longest_ago_goes_first() -> None:
     anchors = Anchors(most_bytes=3_000)
     for chain in ("a", "b", "c"):
-        anchors.keep(turn("x" * 900, chain), 10)
-    anchors.keep(turn("y" * 900, "a"), 10)
+        anchors.keep(Prompt(1, turn=turn("x" * 900, chain)), 10)
+    anchors.keep(Prompt(1, turn=turn("y" * 900, "a")), 10)
     assert anchors.held_bytes <= 3_000
     assert anchors.bound(turn("x" * 900, "b")) is None
     assert anchors.bound(turn("x" * 900, "c")) is not None
-    anchors.keep(turn("z" * 4_000, "c"), 10)  # larger than all that may be kept
+    anchors.keep(Prompt(1, turn=turn("z" * 4_000, "c")), 10)  # larger than all that may be kept
     assert anchors.held_bytes <= 3_000
 
 
@@ -241,6 +241,6 @@ def test_a_turn_takes_the_place_of_the_one_it_goes_on_from() -> None:
     fields = msgspec.json.decode(json.dumps(body, separators=(",", ":")).encode(), type=dict[str, msgspec.Raw])
     second = find_turn(first.chain, fields, b"")
     assert second is not None
-    anchors.keep(first, 100)
-    anchors.keep(second, 120, anchors.bound(second))
+    anchors.keep(Prompt(1, turn=first), 100)
+    anchors.keep(Prompt(1, turn=second, anchored=anchors.bound(second)), 120)
     assert anchors.held_bytes == second.size

@@ -52,7 +52,6 @@ class _Comparison:
         ]
         self._builder.prepare(changes, self._wanted)
         self._problems.judge()
-        by_hand = {change.address for change in changes if change.action == "by_hand"}
         return Plan(
             changes=tuple(changes),
             left=tuple(self._left(address, deleted) for address in sorted(candidates - deleted, key=_order)),
@@ -63,7 +62,7 @@ class _Comparison:
                 )
             ),
             warnings=tuple(self._builder.warnings),
-            writes=msgspec.structs.replace(self._builder.writes(), **self._mark(by_hand, deleted)),
+            writes=msgspec.structs.replace(self._builder.writes(), **self._mark(deleted)),
         )
 
     def _change(self, thing: Thing) -> Change | None:
@@ -73,17 +72,11 @@ class _Comparison:
         mark = self._marks.get(thing.address)
         after = self._after[thing.address] = settle(thing, held, mark)
         if held is None:
-            action: Any = "by_hand" if self._waits_for_key(thing.address) else "create"
-            return Change(action, thing.address, None, after, line=thing.line)
+            return Change("create", thing.address, None, after, line=thing.line)
         if after == held.fields:
             return None
         drifted = tuple(drift(held, mark)) if mark else ()
         return Change("change", thing.address, held.fields, after, drifted, thing.line)
-
-    def _waits_for_key(self, address: Address) -> bool:
-        """Whether this is a key that is not there, or belongs to one."""
-        owner = owner_of(address) if address[0] in ("budget", "limit") else address
-        return owner[0] == "key" and owner not in self._held
 
     def _deletable(self, candidates: set[Address]) -> set[Address]:
         """Those that take nothing along which an apply did not make or the file still states."""
@@ -103,11 +96,11 @@ class _Comparison:
         because_of = self._dependents(address) - deleted if self._options.prune else set()
         return Left(address, tuple(sorted(because_of, key=_order)))
 
-    def _mark(self, by_hand: set[Address], deleted: set[Address]) -> dict[str, Any]:
+    def _mark(self, deleted: set[Address]) -> dict[str, Any]:
         """What to note of this apply."""
         marks = []
         for address, thing in self._wanted.items():
-            if address in by_hand or (thing.is_mentioned and address in self._held):
+            if thing.is_mentioned and address in self._held:
                 continue
             old = self._marks.get(address)
             is_made = address not in self._held or bool(old and old.is_made) or self._options.adopt

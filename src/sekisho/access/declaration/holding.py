@@ -20,7 +20,7 @@ from sekisho.access.declaration.things import (
 from sekisho.access.declaration.words import render_time
 from sekisho.access.register import StoredKey
 from sekisho.access.rules import StoredRule
-from sekisho.values import Budget, Scope
+from sekisho.values import Budget, RateLimit, Scope
 
 
 def things_of(holdings: Holdings, now_us: int) -> dict[Address, Thing]:
@@ -84,6 +84,7 @@ def _rule(stored: StoredRule, keys: dict[str, str], now_us: int) -> Thing:
     name = stored.name if is_id(stored.name) else rule.id
     owner = _owner(rule.scope, keys)
     if not isinstance(rule, Budget):
+        assert isinstance(rule, RateLimit)  # files state no policies
         return Thing(("limit", *owner, name), limit_fields(rule), stored)
     fields = budget_fields(rule, allow_over_allocation=stored.allow_over_allocation)
     if rule.increase_until <= now_us:

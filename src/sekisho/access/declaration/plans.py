@@ -8,18 +8,17 @@ import msgspec
 from sekisho.access.declaration.problems import Problem
 from sekisho.access.declaration.things import Address, Fields, Mark
 from sekisho.access.organisation import Member, Tag, Team, User
-from sekisho.access.register import KeyChange
+from sekisho.access.register import KeyChange, StoredKey
 from sekisho.access.rules import NO_RULES, RuleWrite
 from sekisho.access.templates import Template
 
-Action = Literal["create", "change", "delete", "by_hand"]
+Action = Literal["create", "change", "delete"]
 
 
 class Change(msgspec.Struct, frozen=True):
     """One step. `drifted`: the fields that somebody changed since the last apply; `before` and `after` None: not there.
 
-    "by_hand": only a person can do this, such as handing over a new key.
-    """
+    A key that is created has no secret until somebody rotates it or hands it over."""
 
     action: Action
     address: Address
@@ -37,14 +36,17 @@ class Left(msgspec.Struct, frozen=True):
 
 
 class Writes(msgspec.Struct, frozen=True):
-    """What one transaction does, in this order. `removals`: kind and ids; what belongs to them is removed too."""
+    """What one transaction does, in this order. `removals`: kind and ids; what belongs to them is removed too.
+    `key_ids`: of every key that there is or will be, by its name in the file."""
 
     templates: tuple[Template, ...] = ()
     users: tuple[User, ...] = ()
     tags: tuple[Tag, ...] = ()
     teams: tuple[Team, ...] = ()
     members: tuple[Member, ...] = ()
+    new_keys: tuple[StoredKey, ...] = ()
     keys: tuple[tuple[str, KeyChange], ...] = ()
+    key_ids: dict[str, str] = {}
     rules: RuleWrite = NO_RULES
     removals: tuple[Address, ...] = ()
     marks: tuple[Mark, ...] = ()

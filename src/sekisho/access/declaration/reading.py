@@ -125,9 +125,7 @@ class _Reader:
         self._add(address, fields, role=role, budget_template=fields.text("budget_template"))
         self._rules.owned_by(address, fields)
         fields.finish()
-        who = user_address(user_id)
-        if who not in self._declaration.things:
-            self._declaration.things[who] = Thing(who, {}, line=fields.line, is_mentioned=True)
+        self._mention(user_id, fields.line)
 
     def _key(self, name: str, fields: Fields) -> None:
         address = key_address(name)
@@ -148,8 +146,15 @@ class _Reader:
             at_us = fields.time("expires", self._declaration.time_zone)
             expires = None if at_us is None else render_time(at_us)
         self._state(address, blocked=fields.flag("blocked"), expires=expires)
+        self._mention(self._declaration.things[address].fields.get("user", ""), fields.line)
         self._rules.owned_by(address, fields)
         fields.finish()
+
+    def _mention(self, user_id: str, line: int) -> None:
+        """See to it that this user is there."""
+        who = user_address(user_id)
+        if user_id and who not in self._declaration.things:
+            self._declaration.things[who] = Thing(who, {}, line=line, is_mentioned=True)
 
     def _add(self, address: Address, fields: Fields, **values: object) -> None:
         self._declaration.things[address] = Thing(address, stated(**values), line=fields.line)

@@ -1,5 +1,6 @@
 """Budgets, limits and shared budgets between the file and our values."""
 
+import re
 from typing import Any, Literal
 
 from sekisho.access.declaration.fields import Fields, Problems
@@ -7,10 +8,12 @@ from sekisho.access.declaration.things import Address, Thing, stated, usd
 from sekisho.access.declaration.words import MOST_PERIOD_S, parse_seconds, render_time, render_window
 from sekisho.access.terms import ModelBudget, Terms, window_of
 from sekisho.errors import BadRequest
-from sekisho.values import END_OF_TIME, Budget, RateLimit, Scope, Window
+from sekisho.values import END_OF_TIME, Budget, BudgetAction, BudgetStep, RateLimit, Scope, Window
 
 _RATES = ("requests_per_minute", "tokens_per_minute", "parallel")
 _CALENDAR: dict[str, Literal["day", "week", "month"]] = {"day": "day", "week": "week", "month": "month"}
+_STEP = re.compile(r"([0-9]{1,4})% *(slow_down|step_down|refuse)(?: +(.{1,200}))?")
+_ACTIONS: dict[str, BudgetAction] = {"slow_down": "slow_down", "step_down": "step_down", "refuse": "refuse"}
 _NOBODY = Scope("org", "")  # until it is known what the owner's scope is
 
 
@@ -91,6 +94,7 @@ class RuleReader:
             model=fields.text("model"),
             is_hard=fields.flag("hard") is not False,
             thresholds=self._thresholds(fields),
+            steps=self._steps(fields),
             increase_nanousd=(more or 0) if until else 0,
             increase_until=(until or 0) if more else 0,
         )
@@ -134,6 +138,21 @@ class RuleReader:
             fields.bad("alert_at", "at most 20.", "20 個以内で書いてください。")
         return tuple(sorted(found))
 
+    def _steps(self, fields: Fields) -> tuple[BudgetStep, ...]:
+        found: list[BudgetStep] = []
+        for text in fields.texts("steps"):
+            match = _STEP.fullmatch(text)
+            if match and 1 <= int(match[1]) <= 1000:
+                found.append(BudgetStep(int(match[1]), _ACTIONS[match[2]], match[3] or ""))
+            else:
+                shown = text[:40]
+                fields.bad(
+                    "steps",
+                    f"'{shown}' is not such as 80% slow_down, 90% step_down MODEL, 100% refuse.",
+                    f"「{shown}」は 80% slow_down、90% step_down モデル、100% refuse のような書き方ではありません。",
+                )
+        return tuple(sorted(found, key=lambda step: (step.at_percent, step.action)))
+
     def _limit(self, address: Address, fields: Fields) -> None:
         known = len(self._problems.found)
         rates = {name: fields.count(name) for name in _RATES}
@@ -154,6 +173,8 @@ def budget_fields(budget: Budget, *, allow_over_allocation: bool) -> dict[str, A
         increase = {"amount": usd(budget.increase_nanousd), "until": render_time(budget.increase_until)}
     fields: dict[str, Any] = {"amount": usd(budget.amount_nanousd), **render_window(budget.window)}
     fields |= stated(model=budget.model, alert_at=[f"{part}%" for part in budget.thresholds], increase=increase)
+    steps = [f"{step.at_percent}% {step.action} {step.model}".strip() for step in budget.steps]
+    fields |= stated(steps=steps)
     if not budget.is_hard:
         fields["hard"] = False
     return fields | stated(allow_over_allocation=allow_over_allocation)

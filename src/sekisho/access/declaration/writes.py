@@ -1,7 +1,8 @@
 """From planned changes to the values that one transaction writes, and whether they may be written."""
 
+import secrets
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,22 +17,29 @@ from sekisho.access.declaration.words import parse_time
 from sekisho.access.organisation import Member, Tag, Team, User
 from sekisho.access.register import KeyChange, StoredKey
 from sekisho.access.rules import RuleWrite, StoredRule
+from sekisho.access.steps import checked_steps
 from sekisho.access.templates import Template
 from sekisho.access.terms import Origin, Terms, plan
 from sekisho.clock import id_text, new_id
-from sekisho.values import Budget, RateLimit, Scope
+from sekisho.errors import BadRequest
+from sekisho.values import Budget, Model, RateLimit, Scope
 
+DIGEST_BYTES = 32
 _OWNERS = ("user", "team", "member", "tag", "key")
 
 
 class Maker(msgspec.Struct, frozen=True):
-    """Whose organisation it is, who changes it and when. `public`: the public name of a model on offer, "" if none."""
+    """Whose organisation it is, who changes it and when, and the models on offer."""
 
     org_id: str
     by: str
     now_us: int
     time_zone: str
-    public: Callable[[str], str]
+    models: Sequence[Model]
+
+    def public(self, name: str) -> str:
+        """The public name of a model on offer, by it or by an alias; "" if there is none."""
+        return next((model.name for model in self.models if name == model.name or name in model.aliases), "")
 
     def origin(self, template_id: str = "") -> Origin:
         """What the rules of a shared budget are made with."""
@@ -69,7 +77,7 @@ class WriteBuilder:
     def prepare(self, changes: Iterable[Change], wanted: Mapping[Address, Thing]) -> None:
         """Turn changes into writes."""
         self._wanted = wanted
-        steps = [change for change in changes if change.action != "by_hand"]
+        steps = list(changes)
         gone = {change.address for change in steps if change.action == "delete"}
         for change in steps:
             if change.action == "delete":
@@ -77,7 +85,7 @@ class WriteBuilder:
             else:
                 getattr(self, f"_{change.address[0]}")(change, change.after or {})
         self._share(steps, gone)
-        self._check_references(changes)
+        self._check_references(steps)
         self._check_aliases(gone)
         self._check_allocation()
 
@@ -87,6 +95,7 @@ class WriteBuilder:
         return Writes(
             **{kind: tuple(values) for kind, values in self._new.items()},
             rules=rules,
+            key_ids=self._key_ids,
             removals=tuple(self._removals),
         )
 
@@ -153,22 +162,28 @@ class WriteBuilder:
         self._new["members"].append(Member(maker.org_id, team_id, user_id, role, maker.now_us, maker.by))
 
     def _key(self, change: Change, after: Fields) -> None:
-        expires = after.get("expires")
-        made = KeyChange(
-            user_id=after.get("user", ""),
-            team_id=after.get("team", ""),
-            models=tuple(after.get("models", ())),
-            tags=tuple(after.get("tags", ())),
-            metadata=after.get("metadata", {}),
-            expires_at=parse_time(expires, "UTC") if expires else None,
-            blocked=after.get("blocked", False),
-        )
-        self._new["keys"].append((self._key_ids[change.address[1]], made))
+        expires, name = after.get("expires"), change.address[1]
+        fields: dict[str, Any] = {
+            "user_id": after.get("user", ""),
+            "team_id": after.get("team", ""),
+            "models": tuple(after.get("models", ())),
+            "tags": tuple(after.get("tags", ())),
+            "metadata": after.get("metadata", {}),
+            "expires_at": parse_time(expires, "UTC") if expires else None,
+            "blocked": after.get("blocked", False),
+        }
+        if name in self._key_ids:
+            self._new["keys"].append((self._key_ids[name], KeyChange(**fields)))
+            return
+        self._key_ids[name] = id_text(new_id(self._maker.now_us))
+        nobodys = {"digest": secrets.token_bytes(DIGEST_BYTES), "hint": ""}
+        self._new["new_keys"].append(self._fresh(StoredKey, id=self._key_ids[name], alias=name, **nobodys, **fields))
 
     def _budget(self, change: Change, after: Fields) -> None:
         new = self._wanted[change.address].value
         assert isinstance(new, Budget)
         self._check_model(change, new.model)
+        self._check_steps(change, new)
         allow = after.get("allow_over_allocation", False)
         old = self._held[change.address].value if change.address in self._held else None
         kept = old.rule if isinstance(old, StoredRule) and isinstance(old.rule, Budget) else None
@@ -276,6 +291,14 @@ class WriteBuilder:
                 f"モデル「{model[:60]}」は提供していません。{hint_ja}",
             )
 
+    def _check_steps(self, change: Change, new: Budget) -> None:
+        """Only steps that make sense."""
+        if new.steps and (change.before or {}).get("steps") != (change.after or {}).get("steps"):
+            try:
+                checked_steps(new, new.steps, self._maker.models)
+            except BadRequest as error:
+                self._problems.add(change.line, error.message, f"steps を適用できません：{error.message}")
+
     def _check_aliases(self, gone: set[Address]) -> None:
         """No two teams are called the same."""
         after = {team.id: team.alias for team in self._holdings.teams if ("team", team.id) not in gone}
@@ -321,7 +344,7 @@ class WriteBuilder:
             "上位の予算を増やすか、意図したものならここに allow_over_allocation: true と書いてください。",
         )
 
-    def _fresh(self, made: type[Any], **identity: str) -> Any:
+    def _fresh(self, made: type[Any], **identity: Any) -> Any:
         maker = self._maker
         return made(
             org_id=maker.org_id, created_at=maker.now_us, created_by=maker.by, updated_at=maker.now_us, **identity

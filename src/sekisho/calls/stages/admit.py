@@ -10,9 +10,10 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from sekisho.calls.acting import act, remeasured
+from sekisho.access.keys import scopes_of
+from sekisho.calls.acting import act
 from sekisho.calls.answer import Answer
-from sekisho.calls.budgeting import audience_of, ending_words, refusal, scopes_of
+from sekisho.calls.budgeting import audience_of, ending_words, refusal
 from sekisho.calls.call import AttemptNote, Call, Trail
 from sekisho.calls.ceiling import ceiling_nanousd, counted, least_output_tokens, measure, shortened, tokenizer_of
 from sekisho.calls.gate import Gate, Outcome
@@ -20,7 +21,7 @@ from sekisho.calls.reply import Next, Reply
 from sekisho.calls.stages.count import count_prompt
 from sekisho.calls.stages.trace import caller_of
 from sekisho.errors import Internal, SekishoError, StoreUnavailable
-from sekisho.ledger.anchor import WORTH_BYTES
+from sekisho.ledger.anchor import WORTH_BYTES, Prompt
 from sekisho.ledger.bound import bound_nanousd
 from sekisho.ledger.cost import list_cost_nanousd
 from sekisho.ledger.counters import Admitted, Demand, Due, NoRoom, NotLoaded, Verdict
@@ -32,11 +33,12 @@ log = logging.getLogger(__name__)
 _LOADING_PAUSE_S = 0.05
 _BYTES_PER_TOKEN = 4  # a guess for token limits, corrected when the call is settled; money never rests on it
 _MOST_BYTES_PER_TOKEN = 8  # no count of a prompt is worth asking for if not even this would fit
+_COUNT_S = 5.0
 _MOST_TRIES = 8  # while others take the room that was left
 
 
 async def admit(gate: Gate, call: Call, next: Next) -> Reply:
-    admitted, opened = await _admitted(gate, call)
+    admitted, opened = await admission(gate, call)
     try:
         gate.journal.append(opened)
     except StoreUnavailable:
@@ -44,6 +46,7 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
         raise
     call.trail.is_opened = True
     try:
+        await gate.journal.committed()
         if gate.clock.monotonic_us() - call.trail.asked_us > gate.counters.admission_valid_us:
             raise StoreUnavailable("The call could not be recorded in time. Try again.")
         reply = await next(admitted)
@@ -56,9 +59,9 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
     return reply
 
 
-async def _admitted(gate: Gate, call: Call) -> tuple[Call, Opened]:
+async def admission(gate: Gate, call: Call) -> tuple[Call, Opened]:
     """The call as it may be sent, with everything held that it needs, and its record. Raises what refuses it."""
-    call = _bounded(gate, replace(call, prompt=measure(gate, call)), gate.limits.max_attempts)
+    call = _bounded(call, measure(gate, call), gate.limits.max_attempts)
     heeds_steps, delayed_ms = True, 0
     for _ in range(_MOST_TRIES):
         verdict = await _verdict(gate, call.trail, _demand(gate, call, heeds_steps=heeds_steps))
@@ -68,7 +71,7 @@ async def _admitted(gate: Gate, call: Call) -> tuple[Call, Opened]:
             heeds_steps = False
             acted, delayed_ms = await act(gate, call, verdict)
             if acted.known_model is not call.known_model:
-                call = _bounded(gate, remeasured(gate, acted), gate.limits.max_attempts)
+                call = _bounded(acted, measure(gate, acted), gate.limits.max_attempts)
             continue
         smaller = await _smaller(gate, call, verdict) if isinstance(verdict, NoRoom) else None
         if smaller is None:
@@ -83,15 +86,15 @@ async def _smaller(gate: Gate, call: Call, verdict: NoRoom) -> Call | None:
     answer. None if it cannot be made to fit."""
     room = verdict.room_nanousd
     if call.attempts > 1 and ceiling_nanousd(call, call.prompt, 1, call.max_output_tokens) <= room:
-        return _bounded(gate, call, 1)
+        return _bounded(call, call.prompt, 1)
     if call.prompt.anchored is None and not call.prompt.is_counted:
         call = await _counted(gate, call, room)
         if call.prompt.is_counted and ceiling_nanousd(call, call.prompt, 1, call.max_output_tokens) <= room:
-            return _bounded(gate, call, 1)
+            return _bounded(call, call.prompt, 1)
     shorter = shortened(gate, call, call.prompt, room)
     if shorter is None:
         return None
-    return replace(_bounded(gate, shorter, 1), ending=ending_words(verdict, audience_of(gate, call)))
+    return replace(_bounded(shorter, shorter.prompt, 1), ending=ending_words(verdict, audience_of(gate, call)))
 
 
 async def _counted(gate: Gate, call: Call, room_nanousd: int) -> Call:
@@ -101,13 +104,18 @@ async def _counted(gate: Gate, call: Call, room_nanousd: int) -> Call:
     least = counted(call.prompt, len(call.body) // _MOST_BYTES_PER_TOKEN)
     if ceiling_nanousd(call, least, 1, least_output_tokens(gate, call)) > room_nanousd:
         return call
-    tokens, _ = await count_prompt(gate, call)
+    try:
+        async with asyncio.timeout(_COUNT_S):
+            tokens, _ = await count_prompt(gate, call)
+    except (SekishoError, TimeoutError) as error:  # such as a model that its provider does not count for
+        log.info("the prompt of call %s was not counted: %s", call.id_text, error)
+        return call
     return call if tokens is None else replace(call, prompt=counted(call.prompt, tokens))
 
 
-def _bounded(gate: Gate, call: Call, attempts: int) -> Call:
-    bound = ceiling_nanousd(call, call.prompt, attempts, call.max_output_tokens)
-    return replace(call, attempts=attempts, bound_nanousd=bound)
+def _bounded(call: Call, prompt: Prompt, attempts: int) -> Call:
+    bound = ceiling_nanousd(call, prompt, attempts, call.max_output_tokens)
+    return replace(call, prompt=prompt, attempts=attempts, bound_nanousd=bound)
 
 
 def _demand(gate: Gate, call: Call, *, heeds_steps: bool) -> Demand:
@@ -192,7 +200,7 @@ def _learn(gate: Gate, call: Call, settled: Settled) -> None:
         return
     gate.learned.note(call.agent.name, call.known_model.name, settled.cost_nanousd, usage.output_tokens)
     if prompt.turn is not None and usage.prompt_tokens:
-        gate.anchors.keep(prompt.turn, usage.prompt_tokens, prompt.anchored)
+        gate.anchors.keep(prompt, usage.prompt_tokens)
 
 
 def _status(outcome: Outcome) -> CallStatus:

@@ -16,6 +16,8 @@ _MAX_KEY_BYTES = 512
 async def authenticate(gate: Gate, call: Call, next: Next) -> Reply:
     if gate.registry.snapshot is None:
         await gate.registry.wait_ready(gate.limits.start_timeout_s)
+    if call.trail.started_us >= gate.registry.trusted_until_us:
+        await gate.registry.wait_trusted(gate.clock, gate.limits.start_timeout_s)
     key = gate.registry.keys.find(gate.digest(presented_key(call.headers)))
     if key is None:
         raise NotAuthenticated("This key is not known here. Check the virtual key in your agent's settings.")

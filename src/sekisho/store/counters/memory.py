@@ -88,6 +88,7 @@ class MemoryCounters:
     """Counters of one life of one call process; implements `ledger.counters.Counters`. For one event loop."""
 
     admission_valid_us = END_OF_TIME  # they are lost only together with the calls they admitted
+    failure = ""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -60,7 +60,7 @@ _OFFSET_BITS = 27  # a segment of the journal is shorter than this
 _KINDS: tuple[LimitKind, ...] = ("requests", "tokens", "parallel")
 _SCRIPTS = (
     *("hello", "admit", "settle", "settle_late", "release"),
-    *("begin_load", "load", "standings", "configure", "join"),
+    *("begin_load", "load", "standings", "configure", "join", "forget"),
 )
 _BAD_POLICIES = b"allkeys-", b"volatile-"
 
@@ -446,6 +446,22 @@ class ValkeyCounters:
                 log.debug("a read of the ledger was not taken: %s", said.decode())
                 return False
         return True
+
+    async def forget(self) -> None:
+        """Take what is counted for lost, so that it is read from the ledger. Raises StoreUnavailable."""
+        await self._run("forget")
+        self._client.reconnect()
+
+    async def sweep(self) -> None:
+        """Remove what earlier lives of the data have left. Raises StoreUnavailable."""
+        await self._client.wait_connected()
+        kept, cursor = b"%b:%b:" % (self._key, self._data), b"0"
+        while True:
+            cursor, keys = await self._ask(_pack("SCAN", cursor, "MATCH", self._key + b":*", "COUNT", "500"))
+            if old := [key for key in keys if not key.startswith(kept)]:
+                await self._ask(_pack("UNLINK", *old))
+            if cursor == b"0":
+                return
 
     async def _load_part(
         self,

@@ -36,7 +36,7 @@ class ServerError(Exception):
 class _Connection(asyncio.Protocol):
     """A transport and the requests that wait for a reply on it, oldest first."""
 
-    __slots__ = ("_is_flushing", "_loop", "_out", "_reader", "closed", "transport", "waiting")
+    __slots__ = ("_is_flushing", "_loop", "_out", "_reader", "closed", "on_lost", "transport", "waiting")
 
     transport: asyncio.Transport
 
@@ -47,6 +47,7 @@ class _Connection(asyncio.Protocol):
         self._is_flushing = False
         self.waiting: deque[tuple[asyncio.Future[Reply], float]] = deque()
         self.closed: asyncio.Future[None] = self._loop.create_future()
+        self.on_lost: Callable[[_Connection], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are none by class
@@ -69,9 +70,15 @@ class _Connection(asyncio.Protocol):
         self.waiting.clear()
         if not self.closed.done():
             self.closed.set_result(None)
+            if self.on_lost is not None:
+                self.on_lost(self)
 
     def send(self, packed: bytes) -> asyncio.Future[Reply]:
-        """The reply to come. Written at the end of this turn of the loop, together with what else it asks for."""
+        """The reply to come. Written at the end of this turn of the loop, together with what else it asks for.
+
+        Raises StoreUnavailable when the connection is lost already."""
+        if self.closed.done():
+            raise StoreUnavailable(_UNAVAILABLE)
         future: asyncio.Future[Reply] = self._loop.create_future()
         self.waiting.append((future, self._loop.time()))
         self._out.append(packed)
@@ -105,18 +112,17 @@ class ValkeyClient:
         self._connection: _Connection | None = None
         self._candidate: _Connection | None = None
         self._opened = asyncio.Event()
-        self._down_since_s = 0.0
+        self._down_since_s: float | None = None  # None: it was never up
         self.failure = "not connected yet"
         self.connections = 0
 
     @property
     def is_connected(self) -> bool:
-        return self._connection is not None
+        return self._connection is not None and not self._connection.closed.done()
 
     async def run(self) -> None:
         """Connect, and again whenever the connection is lost."""
         pause_s = _FIRST_PAUSE_S
-        self._down_since_s = asyncio.get_running_loop().time()
         try:
             while True:
                 try:
@@ -133,18 +139,21 @@ class ValkeyClient:
         """Let go of the connection; whatever waits on it fails."""
         for connection in (self._connection, self._candidate):
             if connection is not None:
-                connection.transport.abort()
-                connection.connection_lost(None)
-        if self._connection is not None:
-            self._down_since_s = asyncio.get_running_loop().time()
-        self._connection = self._candidate = None
-        self._opened.clear()
+                self._give_up(connection)
+        self._candidate = None
 
     def reconnect(self) -> None:
         """Give up the present connection and make a new one."""
         if self._connection is not None:
-            self._connection.transport.abort()
-            self._connection.connection_lost(None)
+            self._give_up(self._connection)
+
+    def _give_up(self, connection: _Connection) -> None:
+        connection.transport.abort()
+        connection.connection_lost(None)
+        if connection is self._connection:
+            self._down_since_s = asyncio.get_running_loop().time()
+            self._connection = None
+            self._opened.clear()
 
     async def ask(self, packed: bytes) -> Reply:
         """The reply to one request, as `libvalkey.pack_command` packs it.
@@ -168,9 +177,10 @@ class ValkeyClient:
     async def wait_connected(self) -> None:
         """Wait for a connection, until `timeout_s` after the last one was lost. Raises StoreUnavailable."""
         loop = asyncio.get_running_loop()
+        since_s = loop.time() if self._down_since_s is None else self._down_since_s
         try:
-            async with asyncio.timeout_at(max(self._down_since_s + self._timeout_s, loop.time())):
-                while self._connection is None:
+            async with asyncio.timeout_at(max(since_s + self._timeout_s, loop.time())):
+                while not self.is_connected:
                     await self._opened.wait()
         except TimeoutError:
             raise StoreUnavailable(_UNAVAILABLE) from None
@@ -179,6 +189,7 @@ class ValkeyClient:
         async with asyncio.timeout(self._timeout_s):
             connection = self._candidate = await self._open()
         watching = asyncio.ensure_future(self._watch(connection))
+        connection.on_lost = self._give_up
         try:
             await self._introduce()
             self._connection, self._candidate = connection, None
@@ -218,11 +229,31 @@ class ValkeyClient:
             await asyncio.sleep(_SWEEP_S)
             if loop.time() - connection.oldest_s() > self._timeout_s:
                 self._say("no answer in time")
-                connection.transport.abort()
-                connection.connection_lost(None)
+                self._give_up(connection)
 
     def _say(self, failure: str) -> None:
         """Log a failure once, not at each new try."""
+        if self._down_since_s is None:
+            self._down_since_s = asyncio.get_running_loop().time()
         if failure != self.failure:
             log.error("the counter store at %s cannot be used: %s", self._address.shown, failure)
         self.failure = failure
+
+
+async def find_failure(address: ValkeyAddress, timeout_s: float) -> str:
+    """Why a server cannot be used now; empty when it answers."""
+    client = ValkeyClient(address, timeout_s=timeout_s, greet=_ping)
+    running = asyncio.ensure_future(client.run())
+    try:
+        await client.wait_connected()
+        return ""
+    except StoreUnavailable:
+        return client.failure or "no answer in time"
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+async def _ping(client: ValkeyClient) -> None:
+    await client.ask_first(libvalkey.pack_command(("PING",)))

@@ -56,6 +56,9 @@ class SqlDeclarations:
         await self._put(connection, team, [row | {"alias": None} for row in _alive(writes.teams)])  # aliases may swap
         await self._put(connection, team, [row | {"alias": row["alias"] or None} for row in _alive(writes.teams)])
         await self._put_members(connection, writes.members)
+        for key in writes.new_keys:
+            row = msgspec.structs.asdict(key) | {"models": key.models, "tags": key.tags}
+            await connection.execute(virtual_key.insert().values(row))
         for key_id, change in writes.keys:
             ours = (virtual_key.c.org_id == org_id) & (virtual_key.c.id == key_id)
             values = {name: one for name, one in msgspec.structs.asdict(change).items() if one is not UNSET}
@@ -105,7 +108,7 @@ async def _read(connection: AsyncConnection, org_id: str) -> Holdings:
         members=await read_members(connection, org_id),
         tags=await read_tags(connection, org_id),
         templates=await read_templates(connection, org_id),
-        rules=await read_rules(connection, org_id),
+        rules=tuple(one for one in await read_rules(connection, org_id) if one.kind != "policy"),
         keys=await read_stored_keys(connection, org_id),
         marks=tuple(Mark(_address(row["address"]), row["is_made"], row["fields"]) for row in rows.mappings()),
     )
@@ -113,12 +116,13 @@ async def _read(connection: AsyncConnection, org_id: str) -> Holdings:
 
 def _events(plan: Plan, by: str) -> Iterator[AuditEvent]:
     """What the audit log says of it, but for rules, which say it themselves."""
-    verbs = {"create": "create", "change": "update", "delete": "delete"}
+    verbs = {"change": "update"}
     for change in plan.changes:
         kind, *ids = change.address
+        ids = [plan.writes.key_ids[ids[0]]] if kind == "key" else ids
         kind = "template" if kind == "budget_template" else kind
-        if kind not in ("budget", "limit") and change.action in verbs:
-            action = f"{kind}.{verbs[change.action]}"
+        if kind not in ("budget", "limit"):
+            action = f"{kind}.{verbs.get(change.action, change.action)}"
             yield AuditEvent(by, action, kind, "/".join(ids), change.before, change.after)
 
 

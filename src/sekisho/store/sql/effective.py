@@ -7,7 +7,7 @@ from sekisho.access.resolution import Effective
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.keys import read_keys
 from sekisho.store.sql.organisation import read_teams
-from sekisho.store.sql.rules import read_budgets, read_limits
+from sekisho.store.sql.rules import read_budgets, read_limits, read_policies
 from sekisho.store.sql.tables import counter, person, team_member
 
 
@@ -18,7 +18,7 @@ class SqlEffective:
         self._database = database
 
     async def current(self, org_id: str) -> Effective:
-        """The epoch, and all keys, teams, budgets and limits in use as of it."""
+        """The epoch, and all keys, teams, budgets, limits and policies in use as of it."""
         async with self._database.read() as connection:
             epoch = (await connection.execute(sa.select(counter.c.value).where(counter.c.name == "epoch"))).scalar_one()
             return Effective(
@@ -28,6 +28,7 @@ class SqlEffective:
                 budgets=await read_budgets(connection, org_id),
                 limits=await read_limits(connection, org_id),
                 leads=await _read_leads(connection, org_id),
+                policies=await read_policies(connection, org_id),
             )
 
 

@@ -6,11 +6,12 @@ it answers a question ("is this alias free?") that the caller asked.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote, urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -19,7 +20,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from sekisho.errors import StoreUnavailable
 
+if TYPE_CHECKING:
+    import asyncpg
+
 _IMMEDIATE = "sekisho_immediate"
+POOL_SIZE = 10
+OLDEST_POSTGRES = 14
+_CONNECT_S = 10.0
+STATEMENT_S = 60.0
+_MIGRATION_S = 6 * 3600.0
+# A machine that is lost in the middle of a transaction must not hold its locks against all others.
+_SERVER_SETTINGS = {"application_name": "sekisho", "idle_in_transaction_session_timeout": "10s"}
+_SCHEME = re.compile(r"(postgresql|postgres)(\+asyncpg)?://")
 
 
 def sqlite_url(path: Path) -> str:
@@ -34,19 +46,62 @@ def readable_sqlite_url(path: Path) -> str:
 
 
 class Database:
-    """One database, by SQLAlchemy URL: `sqlite+aiosqlite:///path` or `postgresql+asyncpg://...`."""
+    """One database, by URL: `sqlite+aiosqlite:///path`, `postgresql://...` or `postgres://...`.
 
-    def __init__(self, url: str) -> None:
-        self.engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-        self.is_sqlite = self.engine.dialect.name == "sqlite"
+    A PostgreSQL URL means what it means to libpq, with several hosts, `sslmode`, `sslrootcert` and
+    `target_session_attrs` too. `pool_size`: the most connections to PostgreSQL. `statement_s`: how long one statement
+    may take there.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = POOL_SIZE, statement_s: float = STATEMENT_S) -> None:
+        self.is_sqlite = url.startswith("sqlite")
+        self.url = url
+        self._dsn = "" if self.is_sqlite else postgres_dsn(url)
         self._write_lock = asyncio.Lock()
         if self.is_sqlite:
+            self.engine = create_async_engine(url)
             prepare = _prepare_readable_sqlite if "mode=ro" in url else _prepare_sqlite
             sa.event.listen(self.engine.sync_engine, "connect", prepare)
             sa.event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+        else:
+            self.engine = create_async_engine(
+                "postgresql+asyncpg://",
+                async_creator=_creator(self._dsn, statement_s),
+                pool_pre_ping=True,
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_timeout=_CONNECT_S,
+            )
+
+    async def check(self) -> None:
+        """Raises StoreUnavailable when the database cannot be reached or is of a version that is too old."""
+        if self.is_sqlite:
+            return
+        async with self.read() as connection:
+            version = int((await connection.execute(sa.text("SHOW server_version_num"))).scalar_one()) // 10_000
+        if version < OLDEST_POSTGRES:
+            raise StoreUnavailable(
+                f"The database is PostgreSQL {version}; Sekisho needs PostgreSQL {OLDEST_POSTGRES} or later."
+            )
+
+    async def connect(self) -> "asyncpg.Connection":
+        """A PostgreSQL connection of one's own, outside the pool. Raises StoreUnavailable."""
+        return await _creator(self._dsn, STATEMENT_S)()
+
+    @asynccontextmanager
+    async def patient(self) -> "AsyncIterator[Database]":
+        """The same database for statements that take long: the changes of a migration."""
+        if self.is_sqlite:
+            yield self
+            return
+        patient = Database(self._dsn, pool_size=1, statement_s=_MIGRATION_S)
+        try:
+            yield patient
+        finally:
+            await patient.close()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection of the pool."""
         await self.engine.dispose()
 
     @asynccontextmanager
@@ -57,7 +112,7 @@ class Database:
                 if not self.is_sqlite:  # there each statement would see the newest state
                     await connection.execution_options(isolation_level="REPEATABLE READ")
                 yield connection
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError, TimeoutError) as error:  # the driver's timeouts come as they are
             raise StoreUnavailable("The database cannot be read.") from error
 
     @asynccontextmanager
@@ -71,12 +126,43 @@ class Database:
                         yield connection
             except IntegrityError:
                 raise
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
                 raise StoreUnavailable("The database cannot be written.") from error
 
     def insert(self, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
         """An INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`, the same on both engines."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+
+def postgres_dsn(url: str) -> str:
+    """The URL as the driver takes it. Raises ValueError for what is not a PostgreSQL URL; never says the URL."""
+    if not _SCHEME.match(url):
+        raise ValueError("a database URL begins with postgresql:// or postgres://")
+    dsn = _SCHEME.sub("postgresql://", url, count=1)
+    if not urlsplit(dsn).path.strip("/"):
+        raise ValueError("a database URL ends with the name of a database")
+    return dsn
+
+
+def place_of(dsn: str) -> str:
+    """Where a PostgreSQL URL leads, without user, password and options: "host:port/name"."""
+    parts = urlsplit(dsn)
+    return unquote(parts.netloc.rpartition("@")[2] or "localhost") + parts.path
+
+
+def _creator(dsn: str, statement_s: float) -> "Callable[[], Awaitable[asyncpg.Connection]]":
+    async def connect() -> "asyncpg.Connection":
+        import asyncpg  # noqa: PLC0415  only where PostgreSQL is used
+
+        try:
+            return await asyncpg.connect(
+                dsn, timeout=_CONNECT_S, command_timeout=statement_s, server_settings=_SERVER_SETTINGS
+            )
+        except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or "it does not answer"
+            raise StoreUnavailable(f"The database at {place_of(dsn)} cannot be reached: {reason}.") from error
+
+    return connect
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

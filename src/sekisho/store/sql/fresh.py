@@ -5,7 +5,7 @@ A test holds it equal to what the migrations build: tables, indexes, triggers an
 
 import sqlalchemy as sa
 
-from sekisho.store.sql.tables import counter, metadata, name
+from sekisho.store.sql.tables import counter, installation, metadata, name
 
 _APPEND_ONLY = "the audit log is append-only"
 TRIGGERS = (
@@ -27,6 +27,7 @@ def build(connection: sa.Connection, revision: str) -> None:
         connection.execute(sa.text(trigger))
     connection.execute(counter.insert(), [{"name": "epoch", "value": 0}, {"name": "change", "value": 0}])
     connection.execute(name.insert(), {"id": 0, "text": ""})
+    connection.execute(installation.insert(), {"id": 1, "oldest_code": revision})
     connection.execute(
         sa.text(
             "CREATE TABLE alembic_version "

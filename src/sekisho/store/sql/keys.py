@@ -18,7 +18,7 @@ from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.organisation import bind_key
-from sekisho.store.sql.rules import retire_rules, write_rules
+from sekisho.store.sql.rules import judge_move, retire_rules, write_rules
 from sekisho.store.sql.tables import org, virtual_key
 from sekisho.values import Scope, VirtualKey
 
@@ -80,6 +80,8 @@ class SqlKeys:
                     raise NotFound("There is no such key.")
                 await connection.execute(_update(org_id, key_id).values(values | {"updated_at": now_us}))
                 after = _stored((await connection.execute(query)).mappings().one())
+                if (before["team_id"], before["user_id"]) != (after.team_id, after.user_id):
+                    await judge_move(connection, org_id, key_id, before["team_id"], before["user_id"])
                 if values:
                     changed = AuditEvent(by, "key.update", "key", key_id, _stored(before), after)
                     await record_all(connection, org_id, now_us, [changed])

@@ -78,7 +78,8 @@ class SqlLedger:
             query = sa.select(running_call.c.call_id).where(running_call.c.process == process)
             ids = set((await connection.execute(query)).scalars())
             before = await self._rows(connection, ids)
-            after = {call_id: _interrupted(row, now_us) for call_id, row in before.items()}
+            running = {call_id: row for call_id, row in before.items() if row["status"] == RUNNING}
+            after = before | {call_id: _interrupted(row, now_us) for call_id, row in running.items()}
             numbers = await self._book(connection, before, after, {})
             await connection.execute(running_call.delete().where(running_call.c.process == process))
             await self._note_end(connection, process, now_us)
@@ -100,7 +101,7 @@ class SqlLedger:
     async def _rows(self, connection: AsyncConnection, call_ids: set[bytes]) -> dict[bytes, Row]:
         rows: dict[bytes, Row] = {}
         for chunk in _chunks(sorted(call_ids)):
-            for found in (await connection.execute(sa.select(call).where(call.c.id.in_(chunk)))).mappings():
+            for found in (await connection.execute(_locking(chunk))).mappings():
                 rows[found["id"]] = dict(found)
         texts = await self._names.texts(connection, {row[column] for row in rows.values() for column in NAMED})
         for row in rows.values():
@@ -340,6 +341,12 @@ _NOT_SETTLED: Final[Row] = {
     "sent_us": 0,
     "upstream_request_id": b"",
 }
+
+
+def _locking(ids: Sequence[bytes]) -> sa.Select[Any]:
+    """These rows of calls, held on PostgreSQL until the end of the transaction: another replica may settle the same
+    call, and each must see what the other made of it. In order, so that none waits for the other in a ring."""
+    return sa.select(call).where(call.c.id.in_(ids)).order_by(call.c.id).with_for_update()
 
 
 def _chunks(ids: Sequence[bytes]) -> Iterable[Sequence[bytes]]:

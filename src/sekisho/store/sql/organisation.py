@@ -11,12 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.access.audit import AuditEvent
 from sekisho.access.organisation import Member, Tag, Team, TeamChange, User, UserChange
 from sekisho.access.roles import Grant
+from sekisho.access.rules import NO_RULES, RuleWrite
 from sekisho.errors import BadRequest, NotFound
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.grants import drop_roles, note_role
-from sekisho.store.sql.rules import retire_rules
+from sekisho.store.sql.rules import retire_rules, write_rules
 from sekisho.store.sql.tables import person, tag, team, team_member, virtual_key
 from sekisho.store.sql.tokens import end_access
 from sekisho.values import Scope
@@ -28,8 +29,8 @@ class SqlOrganisation:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add_team(self, new: Team, members: tuple[Member, ...]) -> None:
-        """Keep a new team with its first members."""
+    async def add_team(self, new: Team, members: tuple[Member, ...], rules: RuleWrite = NO_RULES) -> None:
+        """Keep a new team with its first members and its rules."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
             await _check_team_alias(connection, new.org_id, new.id, new.alias)
@@ -37,9 +38,12 @@ class SqlOrganisation:
             made = AuditEvent(new.created_by, "team.create", "team", new.id, None, new)
             await record_all(connection, new.org_id, new.created_at, [made])
             await _put_members(self._database, connection, members)
+            await write_rules(connection, new.org_id, rules, new.created_by, new.created_at)
 
-    async def change_team(self, org_id: str, team_id: str, change: TeamChange, by: str, now_us: int) -> Team:
-        """Change a team."""
+    async def change_team(
+        self, org_id: str, team_id: str, change: TeamChange, by: str, now_us: int, rules: RuleWrite = NO_RULES
+    ) -> Team:
+        """Change a team and its rules."""
         values = _given(change)
         if "alias" in values:
             values["alias"] = values["alias"] or None
@@ -52,8 +56,10 @@ class SqlOrganisation:
                 raise NotFound("There is no such team.")
             await connection.execute(team.update().where(*ours).values(values | {"updated_at": now_us}))
             after = _team((await connection.execute(sa.select(team).where(*ours))).mappings().one())
-            changed = AuditEvent(by, "team.update", "team", team_id, _team(before), after)
-            await record_all(connection, org_id, now_us, [changed])
+            if values:
+                changed = AuditEvent(by, "team.update", "team", team_id, _team(before), after)
+                await record_all(connection, org_id, now_us, [changed])
+            await write_rules(connection, org_id, rules, by, now_us)
             return after
 
     async def delete_team(self, org_id: str, team_id: str, by: str, now_us: int) -> None:
@@ -102,11 +108,13 @@ class SqlOrganisation:
             rows = await connection.execute(query.order_by(team.c.id).limit(limit))
             return [_team(row) for row in rows.mappings()]
 
-    async def put_members(self, members: tuple[Member, ...]) -> None:
-        """Make users members of a team, or give members another role."""
+    async def put_members(self, members: tuple[Member, ...], rules: RuleWrite = NO_RULES) -> None:
+        """Make users members of a team, or give members another role, with their rules."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
             await _put_members(self._database, connection, members)
+            for one in members[:1]:
+                await write_rules(connection, one.org_id, rules, one.created_by, one.created_at)
 
     async def delete_member(self, org_id: str, team_id: str, user_id: str, by: str, now_us: int) -> None:
         """Take a user out of a team, with the keys bound to both and the rules of the membership."""
@@ -132,16 +140,20 @@ class SqlOrganisation:
         async with self._database.read() as connection:
             return [Member(**row) for row in (await connection.execute(query)).mappings()]
 
-    async def add_user(self, new: User) -> None:
-        """Keep a new user."""
+    async def add_user(self, new: User, members: tuple[Member, ...] = (), rules: RuleWrite = NO_RULES) -> None:
+        """Keep a new user with its memberships and its rules."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
             await _add(connection, person, new.org_id, new.id, msgspec.structs.asdict(new), "user", "user_id")
             made = AuditEvent(new.created_by, "user.create", "user", new.id, None, new)
             await record_all(connection, new.org_id, new.created_at, [made])
+            await _put_members(self._database, connection, members)
+            await write_rules(connection, new.org_id, rules, new.created_by, new.created_at)
 
-    async def change_user(self, org_id: str, user_id: str, change: UserChange, by: str, now_us: int) -> User:
-        """Change a user."""
+    async def change_user(
+        self, org_id: str, user_id: str, change: UserChange, by: str, now_us: int, rules: RuleWrite = NO_RULES
+    ) -> User:
+        """Change a user and its rules."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
             ours = _is(person, org_id, user_id)
@@ -151,8 +163,10 @@ class SqlOrganisation:
                 raise NotFound("There is no such user.")
             await connection.execute(person.update().where(*ours).values(values))
             after = _user((await connection.execute(sa.select(person).where(*ours))).mappings().one())
-            changed = AuditEvent(by, "user.update", "user", user_id, _user(before), after)
-            await record_all(connection, org_id, now_us, [changed])
+            if len(values) > 1:
+                changed = AuditEvent(by, "user.update", "user", user_id, _user(before), after)
+                await record_all(connection, org_id, now_us, [changed])
+            await write_rules(connection, org_id, rules, by, now_us)
             return after
 
     async def delete_user(self, org_id: str, user_id: str, by: str, now_us: int) -> None:
@@ -201,7 +215,7 @@ class SqlOrganisation:
             rows = await connection.execute(query.order_by(person.c.id).limit(limit))
             return [_user(row) for row in rows.mappings()]
 
-    async def put_tag(self, new: Tag, by: str, *, is_new: bool) -> None:
+    async def put_tag(self, new: Tag, by: str, *, is_new: bool, rules: RuleWrite = NO_RULES) -> None:
         """Keep a new tag, or the new description of a known one."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
@@ -217,6 +231,7 @@ class SqlOrganisation:
                 await connection.execute(tag.update().where(*ours).values(row))
                 made = AuditEvent(by, "tag.update", "tag", new.name, _tag(before), new)
             await record_all(connection, new.org_id, new.updated_at, [made])
+            await write_rules(connection, new.org_id, rules, by, new.updated_at)
 
     async def delete_tag(self, org_id: str, name: str, by: str, now_us: int) -> None:
         """Delete a tag and its rules."""

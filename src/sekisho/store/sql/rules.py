@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.access.allocation import excess_nanousd, parents
 from sekisho.access.audit import AuditEvent
 from sekisho.access.money import MOST_NANOUSD, usd_text
+from sekisho.access.policies import POLICY_LISTS
 from sekisho.access.roles import Sight
 from sekisho.access.rules import Credit, RuleChange, RuleFilter, RuleKind, RuleWrite, StoredRule
 from sekisho.access.templates import Template
@@ -25,6 +26,7 @@ from sekisho.store.sql.tables import (
     budget_credit,
     budget_template,
     person,
+    policy,
     rate_limit,
     rule_change,
     tag,
@@ -32,9 +34,9 @@ from sekisho.store.sql.tables import (
     team_member,
     virtual_key,
 )
-from sekisho.values import Budget, BudgetStep, RateLimit, Scope, ScopeKind, Window
+from sekisho.values import Budget, BudgetStep, Policy, RateLimit, Scope, ScopeKind, Window
 
-_TABLES: dict[RuleKind, sa.Table] = {"budget": budget, "limit": rate_limit}
+_TABLES: dict[RuleKind, sa.Table] = {"budget": budget, "limit": rate_limit, "policy": policy}
 _LIMITED = ("requests_per_minute", "tokens_per_minute", "parallel")
 _STORED = ("org_id", "created_at", "created_by", "updated_at", "name", "template_id")
 _WINDOW = ("time_zone", "period_s", "starts_at", "ends_at")
@@ -170,13 +172,26 @@ async def write_rules(connection: AsyncConnection, org_id: str, write: RuleWrite
         return
     held = {stored.rule.id: stored for stored in await read_rules(connection, org_id)}
     if not held.keys() >= set(write.drop):
-        raise NotFound("There is no such budget or limit.")
+        raise NotFound("There is no such budget, limit or policy.")
     kept = {rule_id: stored for rule_id, stored in held.items() if rule_id not in write.drop}
     await _check_scopes(connection, org_id, {stored.rule.scope for stored in write.put})
     _check_names(kept, write.put)
-    _judge_allocation(org_id, held, kept, write.put)
+    spenders = await _spenders(connection, org_id, {**held, **kept, **{one.rule.id: one for one in write.put}})
+    _judge_allocation(org_id, held, kept, write.put, spenders)
     await _drop(connection, [held[rule_id] for rule_id in write.drop], by, now_us)
     await _put(connection, [(held.get(stored.rule.id), stored) for stored in write.put], by, now_us)
+
+
+async def judge_move(connection: AsyncConnection, org_id: str, key_id: str, team_id: str, user_id: str) -> None:
+    """Raises BadRequest when the budgets of a key, which was `team_id`'s and `user_id`'s and has just been bound anew,
+    over-allocate what it gets from now, and nobody said that this is meant."""
+    held = {stored.rule.id: stored for stored in await read_rules(connection, org_id)}
+    own = [one for one in held.values() if one.kind == "budget" and one.rule.scope == Scope("key", key_id)]
+    if all(one.allow_over_allocation for one in own):
+        return
+    now = await _spenders(connection, org_id, held)
+    before = {name: holder for name, holder in now.items() if name != key_id} | _spender(key_id, team_id, user_id)
+    _compare(_budgets(held), _budgets(held), parents(Scope("key", key_id), org_id, now), before, now)
 
 
 async def retire_rules(
@@ -222,8 +237,14 @@ def _in_sight(table: sa.Table, org_id: str, sight: Sight) -> sa.ColumnElement[bo
     return sa.or_(*((table.c.scope_kind == kind) & condition for kind, condition in of.items()))
 
 
+async def read_policies(connection: AsyncConnection, org_id: str) -> tuple[Policy, ...]:
+    """All policies in use, as a snapshot has them."""
+    found = await _read(connection, "policy", _live("policy", org_id).order_by(policy.c.id))
+    return tuple(stored.rule for stored in found if isinstance(stored.rule, Policy))
+
+
 async def read_rules(connection: AsyncConnection, org_id: str) -> tuple[StoredRule, ...]:
-    """All budgets and limits in use, as their administrator sees them."""
+    """All budgets, limits and policies in use, as their administrator sees them."""
     found = [
         stored
         for kind, table in _TABLES.items()
@@ -247,6 +268,8 @@ async def _read(connection: AsyncConnection, kind: RuleKind, query: sa.Select[An
     rows = (await connection.execute(query)).mappings().all()
     if kind == "limit":
         return [_stored_limit(row) for row in rows]
+    if kind == "policy":
+        return [_stored_policy(row) for row in rows]
     credited = await _newest_credits(connection, [row["id"] for row in rows])
     return [_stored_budget(row, *credited.get(row["id"], (0, 0))) for row in rows]
 
@@ -361,7 +384,11 @@ async def _existing(connection: AsyncConnection, org_id: str, kind: ScopeKind, i
 
 
 def _judge_allocation(
-    org_id: str, held: Mapping[str, StoredRule], kept: Mapping[str, StoredRule], put: Iterable[StoredRule]
+    org_id: str,
+    held: Mapping[str, StoredRule],
+    kept: Mapping[str, StoredRule],
+    put: Iterable[StoredRule],
+    keys: Mapping[str, Scope],
 ) -> None:
     """Raises BadRequest when a budget makes an over-allocation worse and nobody said that this is meant.
 
@@ -371,14 +398,45 @@ def _judge_allocation(
     }
     before, after = _budgets(held), _budgets({**kept, **judged})
     scopes = {stored.rule.scope: None for stored in judged.values()}
-    for parent in dict.fromkeys(parent for scope in scopes for parent in parents(scope, org_id)):
-        excess = excess_nanousd(after, parent)
-        if excess > excess_nanousd(before, parent):
+    involved = dict.fromkeys(parent for scope in scopes for parent in parents(scope, org_id, keys))
+    _compare(before, after, involved, keys, keys)
+
+
+def _compare(
+    before: Sequence[Budget],
+    after: Sequence[Budget],
+    involved: Iterable[Scope],
+    keys_before: Mapping[str, Scope],
+    keys_after: Mapping[str, Scope],
+) -> None:
+    for parent in involved:
+        excess = excess_nanousd(after, parent, keys_after)
+        if excess > excess_nanousd(before, parent, keys_before):
             raise BadRequest(
                 f"The budgets below the {parent.kind} '{parent.id[:60]}' would be {usd_text(excess)} USD more than "
                 "its own in the same window. Say allow_over_allocation if that is meant.",
                 param="allow_over_allocation",
             )
+
+
+async def _spenders(connection: AsyncConnection, org_id: str, rules: Mapping[str, StoredRule]) -> dict[str, Scope]:
+    """By key with a budget: the member, or the team, whose money it spends."""
+    ids = sorted({one.rule.scope.id for one in rules.values() if one.kind == "budget" and one.rule.scope.kind == "key"})
+    columns = virtual_key.c
+    found: dict[str, Scope] = {}
+    for start in range(0, len(ids), QUERY_SIZE):
+        query = sa.select(columns.id, columns.team_id, columns.user_id).where(
+            columns.org_id == org_id, columns.team_id != "", columns.id.in_(ids[start : start + QUERY_SIZE])
+        )
+        for key_id, team_id, user_id in await connection.execute(query):
+            found |= _spender(key_id, team_id, user_id)
+    return found
+
+
+def _spender(key_id: str, team_id: str, user_id: str) -> dict[str, Scope]:
+    if not team_id:
+        return {}
+    return {key_id: Scope("member", f"{team_id}/{user_id}") if user_id else Scope("team", team_id)}
 
 
 def _budgets(rules: Mapping[str, StoredRule]) -> list[Budget]:
@@ -393,12 +451,14 @@ def _row(stored: StoredRule) -> dict[str, Any]:
         "scope_kind": rule.scope.kind,
         "scope_id": rule.scope.id,
         "name": stored.name,
-        "model": rule.model,
         "template_id": stored.template_id,
         "created_at": stored.created_at,
         "created_by": stored.created_by,
         "updated_at": stored.updated_at,
     }
+    if isinstance(rule, Policy):
+        return row | {"allowed": {name: msgspec.to_builtins(getattr(rule, name)) for name in POLICY_LISTS}}
+    row["model"] = rule.model
     if isinstance(rule, RateLimit):
         return row | {name: getattr(rule, name) for name in _LIMITED}
     return row | {
@@ -443,6 +503,11 @@ def _stored_limit(row: sa.RowMapping) -> StoredRule:
     return StoredRule(rule, **{name: row[name] for name in _STORED})
 
 
+def _stored_policy(row: sa.RowMapping) -> StoredRule:
+    values = row["allowed"] | {"id": row["id"], "scope": (row["scope_kind"], row["scope_id"]), "name": row["name"]}
+    return StoredRule(msgspec.convert(values, Policy), **{name: row[name] for name in _STORED})
+
+
 def _is_template(org_id: str, template_id: str) -> tuple[sa.ColumnElement[bool], ...]:
     return (budget_template.c.org_id == org_id, budget_template.c.id == template_id)
 
@@ -452,5 +517,7 @@ def _template(row: sa.RowMapping) -> Template:
     return Template(**values | {"terms": msgspec.convert(row["terms"], Terms)})
 
 
-def _recalled(rule: dict[str, Any]) -> Budget | RateLimit:
+def _recalled(rule: dict[str, Any]) -> Budget | RateLimit | Policy:
+    if "providers" in rule:
+        return msgspec.convert(rule, Policy)
     return msgspec.convert(rule, Budget) if "amount_nanousd" in rule else msgspec.convert(rule, RateLimit)

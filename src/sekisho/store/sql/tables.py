@@ -369,6 +369,23 @@ rate_limit = sa.Table(
     sa.Index("rate_limit_scope_ix", "org_id", "scope_kind", "scope_id"),
 )
 
+policy = sa.Table(
+    "policy",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), nullable=False),
+    sa.Column("scope_kind", sa.String(20), nullable=False),
+    sa.Column("scope_id", sa.String(401), nullable=False),
+    sa.Column("name", sa.String(1000), nullable=False),
+    sa.Column("allowed", sa.JSON, nullable=False),  # the lists of values.Policy by their names
+    sa.Column("template_id", sa.String(200), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("created_by", sa.String(200), nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Column("deleted_at", sa.BigInteger),
+    sa.Index("policy_scope_ix", "org_id", "scope_kind", "scope_id"),
+)
+
 rule_change = sa.Table(
     "rule_change",
     metadata,
@@ -399,6 +416,25 @@ idempotent_answer = sa.Table(
     sa.Column("status", sa.Integer, nullable=False),  # 0: not answered yet
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+)
+
+replica = sa.Table(
+    "replica",  # a control process that shares this database, for as long as it lives
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),  # of its home
+    sa.Column("life", sa.String(32), nullable=False),  # of the process; empty once others took it for lost
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("is_replicated", sa.Boolean, nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),  # this and the next by the database's clock
+    sa.Column("seen_at", sa.BigInteger, nullable=False),
+)
+
+installation = sa.Table(
+    "installation",  # one row
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("pepper_digest", sa.LargeBinary(32)),
+    sa.Column("oldest_code", sa.String(32), nullable=False),  # the lowest HEAD of code that may use this schema
 )
 
 audit_entry = sa.Table(

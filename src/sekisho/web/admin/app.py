@@ -13,6 +13,8 @@ from sekisho.web.admin.calls import calls_router
 from sekisho.web.admin.declarations import declarations_router
 from sekisho.web.admin.errors import handle_errors
 from sekisho.web.admin.events import events_router
+from sekisho.web.admin.explain import explain_router
+from sekisho.web.admin.hand_overs import hand_overs_router
 from sekisho.web.admin.internal import internal_router
 from sekisho.web.admin.keys import keys_router
 from sekisho.web.admin.limits import limits_router
@@ -26,8 +28,10 @@ from sekisho.web.admin.litellm_spend import litellm_spend_router
 from sekisho.web.admin.litellm_teams import litellm_teams_router
 from sekisho.web.admin.litellm_users import litellm_users_router
 from sekisho.web.admin.openapi import describe_api
+from sekisho.web.admin.operations import operations_router
 from sekisho.web.admin.organisation import tags_router, teams_router, users_router
 from sekisho.web.admin.people import roles_router, tokens_router
+from sekisho.web.admin.policies import policies_router
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
@@ -54,14 +58,18 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         tags_router,
         roles_router,
         tokens_router,
+        hand_overs_router,
         budgets_router,
         limits_router,
+        policies_router,
+        explain_router,
         audit_router,
         declarations_router,
         calls_router,
         spend_router,
         events_router,
         status_router,
+        operations_router,
         litellm_keys_router,
         litellm_teams_router,
         litellm_users_router,

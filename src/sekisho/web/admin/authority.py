@@ -39,6 +39,11 @@ def is_local(request: Request) -> bool:
     return is_unix_socket and FORWARDED_HEADER not in request.headers
 
 
+def is_anonymous(request: Request) -> bool:
+    """Whether nobody's key or token is presented."""
+    return not presented_key(request)
+
+
 class Authority:
     """Judges requests. Its methods serve as FastAPI dependencies."""
 

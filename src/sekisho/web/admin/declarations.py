@@ -55,7 +55,9 @@ class DocumentProblem(BaseModel):
 
 
 class PlannedChange(BaseModel):
-    """One step. `drifted`: the fields that somebody changed since the last apply. `by_hand`: for a person to do."""
+    """One step. `drifted`: the fields that somebody changed since the last apply.
+
+    A key that is created has no secret until it is rotated or handed over."""
 
     action: Action
     name: str

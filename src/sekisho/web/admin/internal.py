@@ -12,6 +12,7 @@ from starlette.responses import Response
 from sekisho.web.admin.authority import OPERATOR, Authority
 from sekisho.web.admin.services import Services
 
+CONFIRMED = "x-sekisho-confirmed-us"  # when the epoch was last known to be the newest, on the monotonic clock
 LAST_TIME = 250_000_000_000_000_000  # in the year 9892: a month later there is still a calendar
 
 
@@ -32,9 +33,11 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
         finally:
             asking.cancel()
             gone.cancel()
+        confirmed_us = services.distribution.confirmed_us
+        headers = {} if confirmed_us is None else {CONFIRMED: str(confirmed_us)}
         if delivery is None:
-            return Response(status_code=204)
-        return Response(delivery, media_type="application/msgpack")
+            return Response(status_code=204, headers=headers)
+        return Response(delivery, media_type="application/msgpack", headers=headers)
 
     @router.get("/spent")
     async def spent(at: Annotated[int, Query(ge=0, le=LAST_TIME)] = 0, whole: bool = False) -> Response:

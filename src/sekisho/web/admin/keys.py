@@ -6,9 +6,10 @@ from fastapi import APIRouter, Depends, Query
 from msgspec import UNSET
 from pydantic import BaseModel, ConfigDict, Field
 
-from sekisho.access.register import KeyChange, KeyDraft, KeyFilter, StoredKey, expiry, grace_s
+from sekisho.access.register import KeyChange, KeyDraft, KeyFilter, StoredKey, check_grace, expiry, grace_s
 from sekisho.access.roles import Permission, Principal
 from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.hand_overs import HandOverFields, check_link, issue_link
 from sekisho.web.admin.idempotency import idempotent_router
 from sekisho.web.admin.rights import NO_KEY, Rights, judge, shown_by
 from sekisho.web.admin.services import Services
@@ -52,7 +53,11 @@ class KeyUpdate(BaseModel):
 
 
 class KeyCreation(KeyUpdate):
-    """A key to be made. No models: all models. `expires_in`: "30d" from now; never if left out."""
+    """A key to be made. No models: all models. `expires_in`: "30d" from now; never if left out.
+
+    `hand_over`: a one-time link in the place of the raw key, which is then made when the link is redeemed."""
+
+    hand_over: HandOverFields | None = None
 
     def draft(self, now_us: int) -> KeyDraft:
         """The key that was asked for."""
@@ -64,6 +69,7 @@ class KeyCreation(KeyUpdate):
             tags=tuple(self.tags),
             metadata=self.metadata,
             expires_at=None if self.expires_in is None else expiry(self.expires_in, now_us),
+            is_to_hand_over=self.hand_over is not None,
         )
 
 
@@ -73,11 +79,12 @@ class KeyRotation(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     grace: str = DEFAULT_GRACE
+    hand_over: HandOverFields | None = None
 
 
 class Key(BaseModel):
     """A virtual key. `hint`: how its raw form ends. Times are ISO 8601, UTC. `previous_until`: until when the raw form
-    before the last rotation still works."""
+    before the last rotation still works. `is_handed_over`: whether somebody has its raw form."""
 
     id: str
     hint: str
@@ -89,6 +96,7 @@ class Key(BaseModel):
     metadata: dict[str, Any]
     expires_at: str | None
     blocked: bool
+    is_handed_over: bool
     previous_until: str | None
     created_at: str | None
     created_by: str
@@ -96,9 +104,10 @@ class Key(BaseModel):
 
 
 class NewKey(Key):
-    """A key just made. `key` is shown this once."""
+    """A key just made or rotated. `key`, or the address in `hand_over`, is shown this once."""
 
-    key: str
+    key: str | None = None
+    hand_over: dict[str, Any] | None = None
 
 
 class KeyPage(BaseModel):
@@ -108,7 +117,7 @@ class KeyPage(BaseModel):
     next: str | None
 
 
-def keys_router(services: Services, authority: Authority) -> APIRouter:
+def keys_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
     """Routes for administrators."""
     router = idempotent_router(services, authority, "/admin/v1/keys", "keys")
     reader = Annotated[Principal, Depends(authority.within("keys:read"))]
@@ -119,8 +128,13 @@ def keys_router(services: Services, authority: Authority) -> APIRouter:
     async def create_key(body: KeyCreation, who: writer) -> NewKey:
         """Make a key. The answer is the only place where its raw form appears."""
         draft = await rights.key_draft(who, body.draft(services.clock.now_us()))
+        check_link(body.hand_over, draft.user_id, services.clock.now_us())
         issued = await register.create(draft, created_by=who.actor)
-        return NewKey(key=issued.key, **_fields(issued.stored, who))
+        fields = _fields(issued.stored, who)
+        if body.hand_over is None:
+            return NewKey(key=issued.key, **fields)
+        link = await issue_link(services, body.hand_over, "key", issued.stored.id, who, draft.user_id)
+        return NewKey(hand_over=link, **fields)
 
     @router.get("")
     async def list_keys(
@@ -165,8 +179,14 @@ def keys_router(services: Services, authority: Authority) -> APIRouter:
     async def rotate_key(key_id: str, who: writer, body: KeyRotation | None = None) -> NewKey:
         """Give a key a new raw form, shown this once; its spend, budgets and limits stay. The old form works until the
         grace ends."""
-        await seen(key_id, who, "keys:write")
-        issued = await register.rotate(key_id, who.actor, grace_s=grace_s((body or KeyRotation()).grace))
+        body = body or KeyRotation()
+        key = await seen(key_id, who, "keys:write")
+        check_link(body.hand_over, key.user_id, services.clock.now_us())
+        grace = check_grace(grace_s(body.grace))
+        if body.hand_over is not None:
+            link = await issue_link(services, body.hand_over, "key", key_id, who, key.user_id, grace)
+            return NewKey(hand_over=link, **_fields(key, who))
+        issued = await register.rotate(key_id, who.actor, grace_s=grace)
         return NewKey(key=issued.key, **_fields(issued.stored, who))
 
     @router.delete("/{key_id}", status_code=204)
@@ -200,6 +220,7 @@ def _fields(key: StoredKey, who: Principal) -> dict[str, Any]:
         "metadata": key.metadata,
         "expires_at": iso(key.expires_at),
         "blocked": key.blocked,
+        "is_handed_over": key.is_handed_over,
         "previous_until": iso(key.previous_until),
         "created_at": iso(key.created_at),
         "created_by": shown_by(who, "keys:read", key.created_by),

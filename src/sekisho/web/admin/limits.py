@@ -131,6 +131,7 @@ def limits_router(services: Services, authority: Authority) -> APIRouter:
 
 def _render(stored: StoredRule, who: Principal) -> dict[str, Any]:
     limit = stored.rule
+    assert isinstance(limit, RateLimit)
     return {
         "id": limit.id,
         "name": stored.name,

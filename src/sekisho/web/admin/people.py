@@ -11,8 +11,9 @@ from sekisho.access.roles import PERMISSIONS, ROLES, Grant, Principal, RoleName,
 from sekisho.access.tokens import AccessToken
 from sekisho.errors import BadRequest, NotFound
 from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.hand_overs import HandOverFields, check_link, issue_link
 from sekisho.web.admin.idempotency import idempotent_router
-from sekisho.web.admin.rights import shown_by, within_own
+from sekisho.web.admin.rights import may_change_tokens, shown_by, within_own
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
 
@@ -38,6 +39,7 @@ class TokenCreation(BaseModel):
     user_id: Annotated[str, Field(max_length=200)] = ""
     name: Annotated[str, Field(max_length=200)] = ""
     expires_in: str | None = DEFAULT_LIFE
+    hand_over: HandOverFields | None = None
 
 
 def roles_router(services: Services, authority: Authority) -> APIRouter:
@@ -100,7 +102,7 @@ def roles_router(services: Services, authority: Authority) -> APIRouter:
     return router
 
 
-def tokens_router(services: Services, authority: Authority) -> APIRouter:
+def tokens_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
     """Access tokens: everybody's for administrators, their own for everybody."""
     router = idempotent_router(services, authority, "/admin/v1/tokens", "tokens")
     seer = Annotated[Principal, Depends(authority.within("organisation:read"))]
@@ -108,18 +110,24 @@ def tokens_router(services: Services, authority: Authority) -> APIRouter:
 
     @router.post("", status_code=201)
     async def create_token(body: TokenCreation, who: seer) -> dict[str, Any]:
-        """Make a token. The answer is the only place where its raw form appears."""
+        """Make a token. The answer is the only place where its raw form, or the link to it, appears."""
         user_id = body.user_id or who.user_id
         if not user_id:
             raise BadRequest("Say whose token it is in user_id.", param="user_id")
-        if not may_change(who, user_id):
+        if not may_change_tokens(who, user_id):
             raise NotFound("There is no such user.")
         now_us = services.clock.now_us()
         expires_at = None if body.expires_in is None else expiry(body.expires_in, now_us, "expires_in")
-        issued = await tokens.issue(
-            user_id, who.actor, name=body.name, expires_at=within_own(who, expires_at, "expires_in")
-        )
-        return {"token": issued.token} | render_token(issued.stored, who)
+        expires_at = within_own(who, expires_at, "expires_in")
+        check_link(body.hand_over, user_id, now_us)
+        is_link = body.hand_over is not None
+        issued = await tokens.issue(user_id, who.actor, name=body.name, expires_at=expires_at, is_to_hand_over=is_link)
+        shown = render_token(issued.stored, who)
+        if body.hand_over is None:
+            return {"token": issued.token} | shown
+        return shown | {
+            "hand_over": await issue_link(services, body.hand_over, "token", issued.stored.id, who, user_id)
+        }
 
     @router.get("")
     async def list_tokens(
@@ -139,7 +147,7 @@ def tokens_router(services: Services, authority: Authority) -> APIRouter:
     async def revoke_token(token_id: str, who: seer) -> None:
         """End a token for good; the next request with it is refused."""
         found = await seen(token_id, who)
-        if not may_change(who, found.user_id):
+        if not may_change_tokens(who, found.user_id):
             raise NotFound("There is no such access token.")
         await tokens.revoke(token_id, who.actor)
 
@@ -150,11 +158,6 @@ def tokens_router(services: Services, authority: Authority) -> APIRouter:
         return found
 
     return router
-
-
-def may_change(who: Principal, user_id: str) -> bool:
-    """Whether the tokens of this user are this principal's to make and to revoke."""
-    return who.may("organisation:write") or (bool(who.user_id) and who.user_id == user_id)
 
 
 def own_sight(who: Principal) -> Sight:

@@ -6,7 +6,7 @@ here unjudged.
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -45,6 +45,11 @@ def shown_by(who: Principal, permission: Permission, name: str) -> str:
     """Who did something, as far as this principal may know: no other user's name, unless it may see everybody."""
     is_user = name.startswith(("user:", "service:"))
     return name if not is_user or name == who.actor or who.may(permission) else ANOTHER
+
+
+def may_change_tokens(who: Principal, user_id: str) -> bool:
+    """Whether the tokens of this user are this principal's to make and to revoke."""
+    return who.may("organisation:write") or (bool(who.user_id) and who.user_id == user_id)
 
 
 def within_own(who: Principal, expires_at: int | None, param: str) -> int | None:
@@ -186,7 +191,7 @@ class Rights:
             raise BadRequest("Only an administrator gives a shared budget.", param="budget_id")
         if isinstance(stored.rule, Budget):
             await self._budget_within(stored.rule, team_id)
-        else:
+        elif isinstance(stored.rule, RateLimit):
             await self._limit_within(stored.rule, team_id)
         return replace(stored, allow_over_allocation=False)
 
@@ -204,7 +209,8 @@ class Rights:
     async def _limit_within(self, limit: RateLimit, team_id: str) -> None:
         where = RuleFilter("team", team_id)
         found = await self._services.rules.list("limit", where, limit=_MOST_RULES)
-        of_team: list[Any] = [stored.rule for stored in found if stored.rule.model in ("", limit.model)]
+        limits = [stored.rule for stored in found if isinstance(stored.rule, RateLimit)]
+        of_team = [one for one in limits if one.model in ("", limit.model)]
         for rate in _RATES:
             wanted = getattr(limit, rate)
             most = min((value for rule in of_team if (value := getattr(rule, rate)) is not None), default=None)

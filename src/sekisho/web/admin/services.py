@@ -1,6 +1,6 @@
 """What the pages and the admin API work with: one bundle, made by the app, passed to every router."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from sekisho.access.audit import AuditQueries
 from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution
 from sekisho.access.grants import GrantRegister
+from sekisho.access.hand_over import HandOverRegister
 from sekisho.access.register import KeyRegister
 from sekisho.access.rules import RuleRegister
 from sekisho.access.sessions import Sessions
@@ -17,6 +18,7 @@ from sekisho.access.teams import TeamRegister
 from sekisho.access.templates import TemplateRegister
 from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
+from sekisho.calls.explaining import Explainer
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
 from sekisho.record.bounds import BoundQueries
@@ -36,6 +38,23 @@ class Health:
     journal_error: str
     damaged: dict[str, str]
     audit_error: str = ""
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Where budgets and limits are counted. `address` shows nothing secret; `failure` is empty when all is well.
+
+    `limits_fail_mode`: what happens to calls under limits while it cannot be reached."""
+
+    engine: str = "memory"
+    address: str = ""
+    failure: str = ""
+    limits_fail_mode: str = "closed"
+
+
+async def counted_in_memory() -> Counting:
+    """For call processes that count by themselves."""
+    return Counting()
 
 
 class BookedQuery(Protocol):
@@ -67,10 +86,13 @@ class Services:
     sessions: Sessions
     grants: GrantRegister
     tokens: TokenRegister
+    hand_overs: HandOverRegister
     distribution: Distribution
+    explainer: Explainer
     models: Callable[[], tuple[Model, ...]]
     health: Callable[[], Health]
     clock: Clock
     time_zone: str = "UTC"
     master_digest: bytes | None = None
     simulated: bool = False
+    counting: Callable[[], Awaitable[Counting]] = counted_in_memory

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from sekisho.clock import Clock, SystemClock
-from sekisho.errors import NotFound
+from sekisho.errors import Conflict, NotAllowed, NotAuthenticated, NotFound
 from sekisho.web.console.assets import load_assets
 from sekisho.web.console.edge import (
     LANGUAGE_COOKIE,
@@ -42,6 +42,8 @@ from sekisho.web.console.views import (
     Choice,
     ConsoleInfo,
     ConsoleSessions,
+    HandOvers,
+    HandOverView,
 )
 
 PAGE_ROWS = 50
@@ -51,10 +53,15 @@ _IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 def create_console_router(
-    queries: CallQueries, sessions: ConsoleSessions, *, info: ConsoleInfo, clock: Clock | None = None
+    queries: CallQueries,
+    sessions: ConsoleSessions,
+    *,
+    info: ConsoleInfo,
+    clock: Clock | None = None,
+    hand_overs: HandOvers | None = None,
 ) -> APIRouter:
     """The routes under /console, and / which leads there, ready to include in an application."""
-    pages = _Pages(queries, sessions, info, clock or SystemClock())
+    pages = _Pages(queries, sessions, info, clock or SystemClock(), hand_overs)
     edge = pages.edge
     router = APIRouter()
     router.add_route("/", _to_console, ["GET"])
@@ -66,6 +73,8 @@ def create_console_router(
     router.add_route(f"{ROOT}/find", edge.page(pages.find), ["GET"])
     router.add_route(f"{ROOT}/enter", edge.page(pages.enter, is_public=True), ["GET"])
     router.add_route(f"{ROOT}/enter", edge.page(pages.redeem, is_public=True), ["POST"])
+    router.add_route(f"{ROOT}/hand-over/{{secret}}", edge.page(pages.hand_over, is_public=True), ["GET"])
+    router.add_route(f"{ROOT}/hand-over/{{secret}}", edge.page(pages.reveal, is_public=True), ["POST"])
     router.add_route(f"{ROOT}/sign-in", edge.page(pages.sign_in, is_public=True), ["GET"])
     router.add_route(f"{ROOT}/sign-out", edge.page(pages.sign_out, is_public=True), ["POST"])
     router.add_route(f"{ROOT}/language", edge.page(pages.language, is_public=True), ["POST"])
@@ -88,6 +97,7 @@ class _Pages:
     sessions: ConsoleSessions
     info: ConsoleInfo
     clock: Clock
+    hand_overs: HandOvers | None
     edge: Edge = field(init=False)
 
     def __post_init__(self) -> None:
@@ -193,6 +203,50 @@ class _Pages:
         self.edge.set_cookie(response, SESSION_COOKIE, token)
         response.delete_cookie(VISIT_COOKIE, path=ROOT)
         return response
+
+    async def hand_over(self, visit: Visit) -> Response:
+        """The page behind a link that holds a key or a token. It spends nothing: only its button does."""
+        return self._hand_over(visit, await self._look(visit))
+
+    async def reveal(self, visit: Visit) -> Response:
+        """Show what the link holds, once."""
+        form = await read_form(visit)
+        if form is None or self.hand_overs is None:
+            return self.failed(visit, 403, "")
+        view = await self._look(visit)
+        try:
+            secret = await self.hand_overs.redeem(visit.request.path_params["secret"], form.get("token", ""))
+        except NotAuthenticated:
+            return self._hand_over(visit, view, status=403, problem="token")
+        except NotAllowed:
+            return self._hand_over(visit, view, status=403, problem="other")
+        except Conflict:
+            return self._hand_over(visit, await self._look(visit))
+        except NotFound:
+            return self._hand_over(visit, msgspec.structs.replace(view, state="gone"))
+        return self._hand_over(visit, view, shown=secret)
+
+    async def _look(self, visit: Visit) -> HandOverView:
+        if self.hand_overs is None:
+            raise NotFound
+        return await self.hand_overs.look(visit.request.path_params["secret"][:200])
+
+    def _hand_over(
+        self, visit: Visit, view: HandOverView, *, shown: str = "", problem: str = "", status: int = 0
+    ) -> Response:
+        command = "setup cline" if view.kind == "key" else "token whoami"
+        return self._html(
+            visit,
+            "hand_over.html",
+            status=status or (200 if shown or view.state == "open" else 410),
+            kind=view.kind,
+            state=view.state,
+            is_bound=view.is_bound,
+            expires_at=view.expires_at,
+            problem=problem,
+            shown=shown,
+            next=f"{self.info.command} {command}",
+        )
 
     async def sign_in(self, visit: Visit) -> Response:
         """Says how to get a link."""

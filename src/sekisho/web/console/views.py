@@ -162,6 +162,31 @@ class ConsoleSessions(Protocol):
         ...
 
 
+HandOverState = Literal["open", "redeemed", "withdrawn", "expired", "gone"]
+
+
+class HandOverView(msgspec.Struct, frozen=True):
+    """A one-time link that holds a key or an access token. `is_bound`: only one person, who must identify, gets it."""
+
+    kind: Literal["key", "token"]
+    state: HandOverState
+    expires_at: int
+    is_bound: bool
+
+
+class HandOvers(Protocol):
+    """One-time links. The secret in a link is never logged."""
+
+    async def look(self, secret: str) -> HandOverView:
+        """The link; looking spends nothing. Raises NotFound."""
+        ...
+
+    async def redeem(self, secret: str, token: str) -> str:
+        """What the link holds, once. `token`: that of whom it is for. Raises NotFound, Conflict, NotAuthenticated,
+        NotAllowed."""
+        ...
+
+
 class ConsoleInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What the console says of this installation. `stages`: names in the order a call walks them; `time_zone`: IANA,
     for a browser that does not say its own. `command`: how this program is called in a shell here."""

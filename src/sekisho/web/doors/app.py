@@ -135,7 +135,8 @@ class DoorApp:
                 if deployment.credential and deployment.credential not in registry.credentials
             }
         )
-        is_ready = registry.snapshot is not None and not missing
+        is_trusted = self._gate.clock.monotonic_us() < registry.trusted_until_us
+        is_ready = registry.snapshot is not None and not missing and is_trusted
         body = {
             "status": "ready" if is_ready else "not ready",
             "epoch": registry.epoch,
@@ -143,5 +144,8 @@ class DoorApp:
             "models": len(registry.models),
             "simulated": bool(registry.snapshot and registry.snapshot.simulated),
             "missing_credentials": missing,
+            "process": self._gate.process_id,
+            "counters_failure": self._gate.counters.failure,
+            "confirmed": is_trusted,
         }
         await send_whole(send, 200 if is_ready else 503, msgspec.json.encode(body))

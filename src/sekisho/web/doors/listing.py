@@ -5,11 +5,12 @@ from typing import Any
 import msgspec
 
 from sekisho.access.keys import check, may_use
+from sekisho.access.policies import Denied
 from sekisho.calls.gate import Gate
 from sekisho.calls.stages.authenticate import presented_key
 from sekisho.clock import id_text, new_id
 from sekisho.errors import ModelNotFound, NotAuthenticated, SekishoError
-from sekisho.values import Door, Model, Price
+from sekisho.values import Door, Model, Price, VirtualKey
 from sekisho.web.doors.asgi import Scope, Send, address_of, headers_of, send_whole
 from sekisho.web.doors.refusals import id_headers, send_error
 
@@ -40,17 +41,25 @@ class ListingDoor:
         headers = headers_of(scope)
         try:
             await gate.registry.wait_ready(gate.limits.start_timeout_s)
+            await gate.registry.wait_trusted(gate.clock, gate.limits.start_timeout_s)
             key = gate.registry.keys.find(gate.digest(presented_key(headers)))
             if key is None:
                 gate.strangers.note(address_of(scope), gate.clock.now_us())
                 raise NotAuthenticated("This key is not known here.")
             check(key, gate.clock.now_us())
-            body = render([model for model in gate.registry.models.values() if may_use(key, model.name, model.aliases)])
+            body = render(_usable(gate, key))
         except SekishoError as error:
             door: Door = "anthropic_messages" if b"anthropic-version" in headers else "openai_chat"
             await send_error(send, door, error, call_id)
         else:
             await send_whole(send, 200, msgspec.json.encode(body), headers=id_headers(call_id))
+
+
+def _usable(gate: Gate, key: VirtualKey) -> list[Model]:
+    """The models that the key may use, with the deployments that it may use."""
+    allowance = gate.registry.allowance(key)
+    models = (model for model in gate.registry.models.values() if may_use(key, model.name, model.aliases))
+    return [left for left in map(allowance.model, models) if not isinstance(left, Denied)]
 
 
 def _models(models: list[Model], name: str) -> dict[str, Any]:

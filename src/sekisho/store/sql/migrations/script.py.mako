@@ -5,6 +5,7 @@ from alembic import op
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
+# oldest_code = "0003"  # if code with this HEAD can work with the schema after it: see store/sql/migrate.py
 
 
 def upgrade() -> None:

@@ -159,6 +159,37 @@ TEXTS = {
     "enter.lede": "This link works once.",
     "enter.button": "Enter",
     "enter.why": "The link is spent only when you press. A preview in a chat does not use it up.",
+    "hand_over.title.key": "A key is waiting for you",
+    "hand_over.title.token": "An access token is waiting for you",
+    "hand_over.lede.key": (
+        "It is made when you press, so nobody has seen it before you. The link works once, until {until}."
+    ),
+    "hand_over.lede.token": (
+        "It is made when you press, so nobody has seen it before you. The link works once, until {until}."
+    ),
+    "hand_over.token": "This link is for one person. Your access token:",
+    "hand_over.button": "Show it",
+    "hand_over.why": "The link is spent only when you press. A preview in a chat does not use it up.",
+    "hand_over.shown.key": "Your key",
+    "hand_over.shown.token": "Your access token",
+    "hand_over.once": "Keep it now: it is shown this once and can be shown to nobody again.",
+    "hand_over.next.key": "Next, point your coding agent at Sekisho. The command asks for the key:",
+    "hand_over.next.token": "Send it as Authorization: Bearer. Who you are and what you may do:",
+    "hand_over.elsewhere": (
+        "Where Sekisho runs on another machine, add --url with its address, as in the bar of this browser."
+    ),
+    "hand_over.problem.token": "This access token is not valid.",
+    "hand_over.problem.other": "This link is for somebody else.",
+    "hand_over.closed.redeemed": "This link was used already",
+    "hand_over.closed.redeemed.what": (
+        "If it was not you, tell whoever sent it at once: somebody else has what it held."
+    ),
+    "hand_over.closed.withdrawn": "This link was withdrawn",
+    "hand_over.closed.withdrawn.what": "Ask whoever sent it for a new one.",
+    "hand_over.closed.expired": "This link has expired",
+    "hand_over.closed.expired.what": "Ask whoever sent it for a new one.",
+    "hand_over.closed.gone": "What this link held is no longer there",
+    "hand_over.closed.gone.what": "The key or access token was deleted. Ask whoever sent the link.",
     "enter.bad.title": "This link does not work",
     "enter.bad": "It has been used, or its time is over. Make a new one.",
     "sign_in.title": "Sign in",

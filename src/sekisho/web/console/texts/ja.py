@@ -157,6 +157,41 @@ TEXTS = {
     "enter.lede": "このリンクは 1 回だけ使えます。",
     "enter.button": "入る",
     "enter.why": "ボタンを押すまで使用済みにはなりません。チャットのプレビューなどで無効になることもありません。",
+    "hand_over.title.key": "キーを受け取る",
+    "hand_over.title.token": "アクセストークンを受け取る",
+    "hand_over.lede.key": (
+        "キーはボタンを押したときに作られるため、ほかの人の目に触れることはありません。"
+        "リンクは 1 回限り、{until} まで有効です。"
+    ),
+    "hand_over.lede.token": (
+        "トークンはボタンを押したときに作られるため、ほかの人の目に触れることはありません。"
+        "リンクは 1 回限り、{until} まで有効です。"
+    ),
+    "hand_over.token": "このリンクは本人専用です。あなたのアクセストークン：",
+    "hand_over.button": "表示する",
+    "hand_over.why": "ボタンを押すまで使用済みにはなりません。チャットのプレビューなどで無効になることもありません。",
+    "hand_over.shown.key": "あなたのキー",
+    "hand_over.shown.token": "あなたのアクセストークン",
+    "hand_over.once": "今すぐ保管してください。表示は今回限りで、再表示は誰にもできません。",
+    "hand_over.next.key": (
+        "次に、コーディングエージェントを関所につなぎます。次のコマンドを実行し、聞かれたらキーを入力してください。"
+    ),
+    "hand_over.next.token": "Authorization: Bearer で送ります。自分の権限は次のコマンドで確認できます。",
+    "hand_over.elsewhere": (
+        "関所が別のマシンで動いている場合は、ブラウザーのアドレス欄にあるアドレスを --url で指定してください。"
+    ),
+    "hand_over.problem.token": "このアクセストークンは無効です。",
+    "hand_over.problem.other": "このリンクはほかの人宛てです。",
+    "hand_over.closed.redeemed": "このリンクは使用済みです",
+    "hand_over.closed.redeemed.what": (
+        "心当たりがない場合は、ほかの人が受け取っています。すぐに送り主に知らせてください。"
+    ),
+    "hand_over.closed.withdrawn": "このリンクは取り消されました",
+    "hand_over.closed.withdrawn.what": "送り主に新しいリンクを依頼してください。",
+    "hand_over.closed.expired": "このリンクは期限切れです",
+    "hand_over.closed.expired.what": "送り主に新しいリンクを依頼してください。",
+    "hand_over.closed.gone": "受け取れるものがありません",
+    "hand_over.closed.gone.what": "キーまたはアクセストークンは削除されています。送り主に問い合わせてください。",
     "enter.bad.title": "このリンクは使えません",
     "enter.bad": "使用済みか、期限切れです。新しいリンクを作ってください。",
     "sign_in.title": "サインイン",

@@ -1,0 +1,99 @@
+"""What every group of commands does alike: make, list, show, change and delete one sort of thing in the admin API."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import typer
+
+from sekisho.cli.messages import columns, say
+from sekisho.cli.operator import ask, stop
+from sekisho.cli.options import confirm, list_all, print_json, print_lines
+
+Thing = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One sort of thing. `name`: its list in the API; `row`, `lines`: a thing in a list, and alone; `none`: said of an
+    empty list."""
+
+    name: str
+    row: Callable[[Thing], tuple[str, ...]]
+    lines: Callable[[Thing], dict[str, Any]]
+    none: str
+
+    @property
+    def path(self) -> str:
+        return f"/admin/v1/{self.name}"
+
+    def address(self, thing_id: str, *more: str) -> str:
+        """Where one of them is, or something of it."""
+        return "/".join((self.path, quote(thing_id, safe=""), *(quote(part, safe="") for part in more)))
+
+    def create(self, home: Path, body: Thing, as_json: bool) -> None:
+        """Make one and show it."""
+        self.print(ask(home, "POST", self.path, body), as_json)
+
+    def list(self, home: Path, as_json: bool, **where: str | None) -> None:
+        """Print all of them, one a line."""
+        found = list_all(home, self.path, self.name, **where)
+        if as_json:
+            print_json(found)
+        elif found:
+            typer.echo(columns([self.row(one) for one in found]))
+        else:
+            typer.echo(self.none, err=True)
+
+    def get(self, home: Path, thing_id: str) -> Thing:
+        """One of them."""
+        found: Thing = ask(home, "GET", self.address(thing_id))
+        return found
+
+    def show(self, home: Path, thing_id: str, as_json: bool) -> None:
+        """Print one of them."""
+        self.print(self.get(home, thing_id), as_json)
+
+    def update(self, home: Path, thing_id: str, fields: Thing, as_json: bool) -> None:
+        """Change what is given and show it; end the command when nothing is."""
+        if not fields:
+            stop(say("Say what to change.", "変更する項目を指定してください。"))
+        self.print(ask(home, "PATCH", self.address(thing_id), fields), as_json)
+
+    def delete(self, home: Path, thing_id: str, question: str, yes: bool, as_json: bool) -> None:
+        """Delete one of them after asking."""
+        confirm(question, yes)
+        ask(home, "DELETE", self.address(thing_id))
+        tell(as_json, {"deleted": thing_id}, say("Deleted.", "削除しました。"))
+
+    def print(self, thing: Thing, as_json: bool) -> None:
+        """Print one for programmes or for people."""
+        if as_json:
+            print_json(thing)
+        else:
+            print_lines(self.lines(thing))
+
+
+def tell(as_json: bool, value: Any, words: str) -> None:
+    """Say what was done: to programmes the value, to people the words."""
+    if as_json:
+        print_json(value)
+    else:
+        typer.echo(words)
+
+
+def made(thing: Thing) -> str:
+    """When and by whom a thing was made."""
+    return f"{thing['created_at']} ({thing['created_by']})"
+
+
+def scope_text(thing: Thing) -> str:
+    """Whose a budget or a limit is, as the command line takes it."""
+    return f"{thing['scope']['kind']}:{thing['scope']['id']}"
+
+
+def state(is_blocked: bool) -> str:
+    """Whether a key or a team may call."""
+    return say("blocked", "停止中") if is_blocked else say("in use", "利用中")

@@ -1,0 +1,131 @@
+"""`sekisho serve` on PostgreSQL: real processes, a database of its own, calls through the simulator."""
+
+import asyncio
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from sekisho.clock import id_text
+from tests.acceptance.processes import Served, served, wait_for
+from tests.acceptance.test_processes import HELLO, make_calls
+from tests.servers import own_database
+
+pytestmark = pytest.mark.xdist_group("processes")
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with own_database() as url:
+        yield url
+
+
+def rows(url: str, query: str) -> list[tuple]:
+    """What PostgreSQL itself says, asked with its own driver."""
+
+    async def ask() -> list[tuple]:
+        connection = await asyncpg.connect(url)
+        try:
+            return [tuple(row) for row in await connection.fetch(query)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+def ledger(url: str) -> dict[str, str]:
+    """The status of every call in the ledger, by call id."""
+    query = "select call.id, name.text from call join name on name.id = call.status"
+    return {id_text(call_id): status for call_id, status in rows(url, query)}
+
+
+def test_a_call_is_booked_a_budget_refuses_and_a_restart_knows_all_of_it(tmp_path: Path, url: str) -> None:
+    with served(tmp_path / "home", SEKISHO_DATABASE_URL=url) as server:
+        seen = make_calls(server, 2)
+        wait_for(lambda: set(ledger(url).values()) == {"ok"} and set(seen) <= set(ledger(url)), "two calls booked")
+        status, listed = server.ask("GET", "/v1/sekisho/status")
+        assert (status, json.loads(listed)["today"]["calls"]) == (200, 2)
+    assert not (tmp_path / "home" / "sekisho.db").exists()
+    spent = rows(url, "select sum(cost_nanousd)::bigint from call")[0][0]
+    assert spent == rows(url, "select sum(cost_nanousd)::bigint from spend_by_team where level = 2")[0][0] > 0
+    master = {"SEKISHO_DATABASE_URL": url, "SEKISHO_MASTER_KEY": "sk-master-of-this-test"}
+    with served(tmp_path / "home", **master) as again:
+        again.key = server.key
+        assert make_calls(again, 1)
+        budget = {"scope": {"kind": "org", "id": "default"}, "amount_usd": "0.000001", "window": {"kind": "day"}}
+        status, said = again.ask("POST", "/admin/v1/budgets", budget, key="sk-master-of-this-test")
+        assert status == 201, said
+        status, said = again.ask("POST", "/v1/messages", HELLO)
+        assert status == 400 and b"budget" in said
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://alice:open-sesame@127.0.0.1:1/sekisho", "127.0.0.1:1/sekisho cannot be reached"),
+        ("mysql://alice:open-sesame@127.0.0.1/sekisho", "database_url must look like postgresql://"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_named_without_its_password(tmp_path: Path, url: str, said: str) -> None:
+    with pytest.raises(AssertionError) as caught, served(tmp_path / "home", SEKISHO_DATABASE_URL=url):
+        pass
+    assert said in str(caught.value)
+    assert "open-sesame" not in str(caught.value) and "Traceback" not in str(caught.value)
+
+
+@contextmanager
+def load(server: Served, url: str) -> Iterator[list[str]]:
+    """Calls in threads of their own while the block runs; afterwards the ids of those whose end a client saw."""
+    seen: list[str] = []
+    threads = [threading.Thread(target=lambda: seen.extend(make_calls(server, 12))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(ledger(url)) > 2, "load")
+    yield seen
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("victims", [("call-1",), ("control",), ("call-1", "control", "simulator")])
+def test_at_the_level_cluster_what_a_client_saw_is_in_postgresql_already(
+    tmp_path: Path, url: str, victims: tuple[str, ...]
+) -> None:
+    with served(tmp_path / "home", SEKISHO_DATABASE_URL=url, SEKISHO_JOURNAL_DURABILITY="cluster") as server:
+        with load(server, url) as seen:
+            for victim, pid in server.children().items():
+                if victim in victims:
+                    os.kill(pid, signal.SIGKILL)
+        booked = ledger(url)  # nobody has waited for anything
+        assert {booked.get(call_id) for call_id in seen} == {"ok"}
+        wait_for(lambda: server.ask("GET", "/health/ready")[0] == 200, "ready again")
+        seen += make_calls(server, 1)
+        wait_for(lambda: "running" not in ledger(url).values(), "every call settled")
+    (totals,) = rows(url, "select count(*), sum(cost_nanousd)::bigint from call where duration_us is not null")
+    assert (
+        totals
+        == rows(url, "select sum(calls)::bigint, sum(cost_nanousd)::bigint from spend_by_team where level = 2")[0]
+    )
+    assert len(set(seen)) == len(seen) > 0
+
+
+def test_at_the_level_cluster_a_call_fails_closed_while_the_control_process_is_stopped(
+    tmp_path: Path, url: str
+) -> None:
+    with served(tmp_path / "home", SEKISHO_DATABASE_URL=url, SEKISHO_JOURNAL_DURABILITY="cluster") as server:
+        assert len(make_calls(server, 1)) == 1
+        control = server.children()["control"]
+        os.kill(control, signal.SIGSTOP)
+        try:
+            status, said = server.ask("POST", "/v1/messages", HELLO)
+            assert (status, json.loads(said)["error"]["type"]) == (503, "overloaded_error")
+        finally:
+            os.kill(control, signal.SIGCONT)
+        assert len(make_calls(server, 1)) == 1
+        wait_for(lambda: sorted(ledger(url).values()) == ["failed", "ok", "ok"], "the refused call booked as failed")
+    assert rows(url, "select cost_nanousd from call join name on name.id = call.status where text = 'failed'") == [(0,)]
