@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from botocore.eventstream import EventStreamBuffer
+from msgspec.structs import replace
 
 from sekisho.errors import UpstreamRejected, UpstreamTimeout
 from sekisho.upstream.providers import Providers
@@ -213,3 +214,8 @@ async def test_the_words_are_in_the_language_that_the_caller_prefers(gateway: Ga
     assert "このキーの予算の残りを使い切る" in answer.json()["content"][-1]["text"]
     refused = await send(gateway, "/v1/messages", body, **{"accept-language": "ja"})
     assert refused.status_code == 400 and "残りがありません" in refused.json()["error"]["message"]
+    snapshot = gateway.registry.snapshot
+    assert snapshot is not None
+    gateway.registry.load(replace(snapshot, languages={"alice": "en"}, leads={"red": ("Bob",)}))
+    refused = await send(gateway, "/v1/messages", body, **{"accept-language": "ja"})
+    assert refused.json()["error"]["message"].endswith("ask your team lead (Bob).")

@@ -42,6 +42,7 @@ class UserRegister:
         alias: str = "",
         email: str = "",
         metadata: dict[str, Any] | None = None,
+        owner: str = "",
         team_ids: Sequence[str] = (),
         rules: Callable[[Scope], RuleWrite] = lambda _: NO_RULES,
     ) -> User:
@@ -58,13 +59,14 @@ class UserRegister:
             alias=alias,
             email=email,
             metadata=metadata or {},
+            owner=owner,
         )
         check_id(user.id, "user_id")
         _check(UserChange(kind, alias, email, user.metadata))
         members = tuple(Member(self._org_id, team_id, user.id, "member", now_us, by) for team_id in team_ids)
         write = rules(Scope("user", user.id))
         await self._store.add_user(user, members, write)
-        if write != NO_RULES or members:
+        if write != NO_RULES or members or "language" in user.metadata:
             await self._publisher.publish()
         return user
 
@@ -72,13 +74,15 @@ class UserRegister:
         """Change a user and its rules. Raises NotFound, BadRequest, StoreUnavailable."""
         _check(change)
         changed = await self._store.change_user(self._org_id, user_id, change, by, self._clock.now_us(), rules)
-        if rules != NO_RULES:
+        # calls speak to a user by the language in the metadata, and of a lead by the alias
+        if rules != NO_RULES or change.metadata is not UNSET or change.alias is not UNSET:
             await self._publisher.publish()
         return changed
 
-    async def delete(self, user_id: str, by: str) -> None:
-        """Delete a user, its keys, its memberships and its rules. Raises NotFound, StoreUnavailable."""
-        await self._store.delete_user(self._org_id, user_id, by, self._clock.now_us())
+    async def delete(self, user_id: str, by: str, transfer_to: str = "") -> None:
+        """Delete a user, its keys, its memberships and its rules; what it owns goes to `transfer_to`. Raises NotFound,
+        StoreUnavailable, and Conflict when it owns something that goes to nobody."""
+        await self._store.delete_user(self._org_id, user_id, by, self._clock.now_us(), transfer_to)
         await self._publisher.publish()
 
     async def get(self, user_id: str) -> User:

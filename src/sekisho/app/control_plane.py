@@ -67,7 +67,6 @@ OPERATOR = "operator"  # as the admin API calls who asks over the Unix socket
 PATIENCE_S = 2.0  # until the web application is made though nobody has asked for it
 DRAIN_S = 0.1
 COMMITTED_S = 4.0
-REPLICATED_POLL_S = 1.0
 CONFIRMED = b"x-sekisho-confirmed-us"
 DRAIN_BACKOFF_S = 5.0
 CREDENTIALS_S = 10.0
@@ -107,10 +106,16 @@ class ControlPlaneSettings:
     pepper: bytes | None = None
     database_pool_size: int = 10
     replicated: bool = False
+    confirm_timeout_s: float = 5.0
     lost_after_s: float = 30.0
 
     def __repr__(self) -> str:
         return f"ControlPlaneSettings(simulated={self.simulated}, master_key=***, database_url=***)"
+
+
+def confirm_every_s(settings: ControlPlaneSettings) -> float:
+    """How often what call processes trust is confirmed: often enough that one delay does no harm."""
+    return min(1.0, settings.confirm_timeout_s / 5)
 
 
 class ControlPlane:
@@ -161,7 +166,7 @@ class ControlPlane:
         self._journal_error = ""
         self._drained = asyncio.Event()
         self._poked = asyncio.Event()
-        self.distribution = Distribution(clock, REPLICATED_POLL_S if settings.replicated else POLL_S)
+        self.distribution = Distribution(clock, confirm_every_s(settings) if settings.replicated else POLL_S)
         reader = JournalReader(home / "journal")
         ledger = SqlLedger(database, names)
         owner = "" if database.is_sqlite else f"{load_or_create_replica_id(home)}."
@@ -183,6 +188,7 @@ class ControlPlane:
             offer=self.offer,
             interrupt=ledger.interrupt,
             listen=partial(listen, self._database),
+            beat_s=confirm_every_s(settings),
             lost_after_s=settings.lost_after_s,
         )
 
@@ -300,11 +306,13 @@ class ControlPlane:
 
     def services(self) -> "Services":
         """What the routes work with."""
+        from sekisho.access.required import RequiredRegister  # noqa: PLC0415  it imports Pydantic
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.hand_over import SqlHandOvers  # noqa: PLC0415
+        from sekisho.store.sql.required import SqlRequired  # noqa: PLC0415
         from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
         from sekisho.web.admin.services import Services, counted_in_memory  # noqa: PLC0415  the web is imported after the snapshot
 
@@ -340,6 +348,7 @@ class ControlPlane:
             sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
             grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
             tokens=tokens,
+            required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
             distribution=self.distribution,
             explainer=self._explainer(),
@@ -428,6 +437,7 @@ class ControlPlane:
                 budgets=effective.budgets,
                 limits=effective.limits,
                 leads=effective.leads,
+                languages=effective.languages,
                 policies=effective.policies,
             )
             self._snapshot = snapshot

@@ -97,6 +97,7 @@ class SharedCounterLoader:
             except (SekishoError, msgspec.DecodeError) as error:
                 log.debug("the shared counters cannot be loaded yet: %s", error)
                 pause_s = _RETRY_S
+            await asyncio.sleep(_RETRY_S / 2)  # many calls may ask at once
             await _wait(self._counters.load_wanted, pause_s)
 
     async def _load(self) -> bool:
