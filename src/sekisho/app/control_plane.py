@@ -306,11 +306,13 @@ class ControlPlane:
 
     def services(self) -> "Services":
         """What the routes work with."""
+        from sekisho.access.required import RequiredRegister  # noqa: PLC0415  it imports Pydantic
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.hand_over import SqlHandOvers  # noqa: PLC0415
+        from sekisho.store.sql.required import SqlRequired  # noqa: PLC0415
         from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
         from sekisho.web.admin.services import Services, counted_in_memory  # noqa: PLC0415  the web is imported after the snapshot
 
@@ -346,6 +348,7 @@ class ControlPlane:
             sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
             grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
             tokens=tokens,
+            required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
             distribution=self.distribution,
             explainer=self._explainer(),
