@@ -57,10 +57,13 @@ class Restored:
     interrupted: int
 
 
-async def back_up(home: Path, database_url: str, path: Path, clock: Clock) -> BackedUp:
-    """Write the backup of this home. Raises ArchiveError, DumpError, StoreUnavailable."""
+async def back_up(home: Path, database_url: str, path: Path, clock: Clock, *, has_own_pepper: bool = True) -> BackedUp:
+    """Write the backup of this home; `has_own_pepper` False: the operator keeps the pepper elsewhere.
+
+    Raises ArchiveError, DumpError, StoreUnavailable."""
     database_path = home / "sekisho.db"
-    if not pepper_path(home).exists() or not (database_url or database_path.exists()):
+    lacks_pepper = has_own_pepper and not pepper_path(home).exists()
+    if lacks_pepper or not (database_url or database_path.exists()):
         raise ArchiveError(f"There is no Sekisho in {home}.", f"{home} に関所のデータはありません。")
     database = Database(database_url or sqlite_url(database_path))
     try:
@@ -71,7 +74,7 @@ async def back_up(home: Path, database_url: str, path: Path, clock: Clock) -> Ba
                 journal_bytes += len(content)
                 if content:
                     archive.add(f"journal/{segment.name}", content)
-            for file in sorted((home / "secrets").iterdir()):
+            for file in sorted((home / "secrets").iterdir()) if (home / "secrets").exists() else ():
                 archive.add(f"secrets/{file.name}", file.read_bytes())
             counts: dict[str, int] = {}
             number = 0
