@@ -55,6 +55,7 @@ ADMISSION_VALID_S: Final = 1.0  # beyond the wait for a reply: the time to make 
 _MINUTE_US = 60_000_000
 _SECOND_US = 1_000_000
 _LONGEST_WAIT_S = 59
+_SETTLING_S = 2.0
 _CHUNK = 400  # budgets in one step of a load or a look: some milliseconds of the store's time
 _OFFSET_BITS = 27  # a segment of the journal is shorter than this
 _KINDS: tuple[LimitKind, ...] = ("requests", "tokens", "parallel")
@@ -410,6 +411,8 @@ class ValkeyCounters:
 
         Raises StoreUnavailable."""
         self.load_wanted.clear()
+        if not is_urgent and self._client.connected_s < _SETTLING_S:
+            return None  # others may not have said yet what they owe, which the ledger has already
         reply = await self._run("begin_load", b"1" if is_urgent else b"0")
         if reply[0] == -1:
             self._client.reconnect()
