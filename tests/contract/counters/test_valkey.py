@@ -266,6 +266,17 @@ async def test_limits_are_known_again_after_the_store_was_lost(key_name):
         assert 1 <= refused.retry_after_s <= 59
 
 
+async def test_a_password_opens_the_store_and_a_wrong_one_is_said_but_not_shown(key_name, caplog):
+    with own_valkey() as (url, _):
+        with valkey.Valkey.from_url(url) as client:
+            client.config_set("requirepass", "hush")
+        async with loaded(url.replace("//", "//:hush@") + "/2", key_name) as counters:
+            assert isinstance(await counters.admit(demand(1, 1)), Admitted)
+        async with running(engine(url.replace("//", "//:mistaken@"), key_name, timeout_s=0.3)) as counters:
+            await until(lambda: "password" in counters.failure)
+    assert "mistaken" not in caplog.text
+
+
 async def test_a_server_that_may_drop_counts_is_not_used(key_name, caplog):
     with own_valkey("--maxmemory-policy", "allkeys-lru") as (url, _):
         async with running(engine(url, key_name, timeout_s=0.3)) as counters:

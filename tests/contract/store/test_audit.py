@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner, Result
 
 from sekisho.access.audit import AuditEntry, AuditFilter
 from sekisho.access.audit_proof import Finding, Proof
@@ -15,6 +16,7 @@ from sekisho.access.register import KeyChange, StoredKey
 from sekisho.access.rules import RuleWrite, StoredRule
 from sekisho.access.templates import Template
 from sekisho.access.terms import Terms
+from sekisho.cli.audit import app
 from sekisho.clock import id_text
 from sekisho.errors import BadRequest, NotFound, StoreUnavailable
 from sekisho.ledger.journal import Caller, Refused, Unrecognised
@@ -289,3 +291,24 @@ async def test_what_is_done_to_a_row_by_sql_is_named(database, statement, findin
     proof = Proof()
     proof.add(await whole_log(database))
     assert proof.end(await SqlAudit(database).head("default")) == finding
+
+
+async def test_a_log_is_proven_by_its_address_alone(database, tmp_path, monkeypatch):
+    """`sekisho audit` on either engine, with the address as a reference to a secret."""
+    for number in range(3):
+        await note(database, number)
+    monkeypatch.setenv("THE_DATABASE", database.url.replace("+asyncpg", ""))
+    monkeypatch.setenv("SEKISHO_LANG", "en")
+    if database.is_sqlite:
+        arguments = ["--home", str(tmp_path)]
+    else:
+        arguments = ["--home", str(tmp_path / "none"), "--database-url", "env:THE_DATABASE"]
+
+    async def command(*words: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, [*words, *arguments])
+
+    assert "The log is whole: 4 entries." in (await command("verify")).stdout
+    assert (await command("list", "--id", "k2")).stdout.split()[0] == "4"
+    assert len((await command("export")).stdout.splitlines()) == 5
+    wrong = await asyncio.to_thread(CliRunner().invoke, app, ["verify", "--database-url", "env:NOT_SET"])
+    assert (wrong.exit_code, "NOT_SET" in wrong.stderr) == (2, True)
