@@ -79,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_timeout_s: Seconds = 120.0
     client_send_timeout_s: Seconds = 120.0
     keepalive_s: Seconds = 15.0
+    cut_revoked_streams: bool = False
     shutdown_grace_s: Seconds = 30.0
     valkey_url: SecretRef | None = None
     valkey_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.5

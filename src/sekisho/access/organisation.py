@@ -112,7 +112,7 @@ class OrganisationStore(Protocol):
         self, org_id: str, team_id: str, change: TeamChange, by: str, now_us: int, rules: RuleWrite = NO_RULES
     ) -> Team: ...
 
-    async def delete_team(self, org_id: str, team_id: str, by: str, now_us: int) -> None:
+    async def delete_team(self, org_id: str, team_id: str, by: str, now_us: int, transfer_to: str = "") -> None:
         """Delete a team, its keys, its memberships, its rules and those of its members."""
         ...
 
@@ -150,7 +150,7 @@ class OrganisationStore(Protocol):
         self, org_id: str, user_id: str, change: UserChange, by: str, now_us: int, rules: RuleWrite = NO_RULES
     ) -> User: ...
 
-    async def delete_user(self, org_id: str, user_id: str, by: str, now_us: int) -> None:
+    async def delete_user(self, org_id: str, user_id: str, by: str, now_us: int, transfer_to: str = "") -> None:
         """Delete a user, its keys, its memberships, its rules and those of its memberships."""
         ...
 

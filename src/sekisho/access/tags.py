@@ -18,12 +18,12 @@ class TagRegister:
         self._clock = clock
         self._publisher = publisher
 
-    async def create(self, name: str, description: str, by: str, rules: RuleWrite = NO_RULES) -> Tag:
+    async def create(self, name: str, description: str, by: str, rules: RuleWrite = NO_RULES, owner: str = "") -> Tag:
         """Make a tag with its rules. Raises BadRequest, StoreUnavailable."""
         check_id(name, "name")
         check_texts(description=(description, DESCRIPTION_CHARACTERS))
         now_us = self._clock.now_us()
-        tag = Tag(name, self._org_id, now_us, by, now_us, description)
+        tag = Tag(name, self._org_id, now_us, by, now_us, description, owner)
         await self._store.put_tag(tag, by, is_new=True, rules=rules)
         if rules != NO_RULES:
             await self._publisher.publish()

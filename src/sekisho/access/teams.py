@@ -71,9 +71,10 @@ class TeamRegister:
         await self._publisher.publish()
         return team
 
-    async def delete(self, team_id: str, by: str) -> None:
-        """Delete a team, its keys, its memberships and its rules. Raises NotFound, StoreUnavailable."""
-        await self._store.delete_team(self._org_id, team_id, by, self._clock.now_us())
+    async def delete(self, team_id: str, by: str, transfer_to: str = "") -> None:
+        """Delete a team, its keys, its memberships and its rules; what it owns goes to `transfer_to`. Raises NotFound,
+        StoreUnavailable, and Conflict when it owns something that goes to nobody."""
+        await self._store.delete_team(self._org_id, team_id, by, self._clock.now_us(), transfer_to)
         await self._publisher.publish()
 
     async def get(self, team_id: str) -> Team:

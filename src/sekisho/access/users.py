@@ -42,6 +42,7 @@ class UserRegister:
         alias: str = "",
         email: str = "",
         metadata: dict[str, Any] | None = None,
+        owner: str = "",
         team_ids: Sequence[str] = (),
         rules: Callable[[Scope], RuleWrite] = lambda _: NO_RULES,
     ) -> User:
@@ -58,6 +59,7 @@ class UserRegister:
             alias=alias,
             email=email,
             metadata=metadata or {},
+            owner=owner,
         )
         check_id(user.id, "user_id")
         _check(UserChange(kind, alias, email, user.metadata))
@@ -77,9 +79,10 @@ class UserRegister:
             await self._publisher.publish()
         return changed
 
-    async def delete(self, user_id: str, by: str) -> None:
-        """Delete a user, its keys, its memberships and its rules. Raises NotFound, StoreUnavailable."""
-        await self._store.delete_user(self._org_id, user_id, by, self._clock.now_us())
+    async def delete(self, user_id: str, by: str, transfer_to: str = "") -> None:
+        """Delete a user, its keys, its memberships and its rules; what it owns goes to `transfer_to`. Raises NotFound,
+        StoreUnavailable, and Conflict when it owns something that goes to nobody."""
+        await self._store.delete_user(self._org_id, user_id, by, self._clock.now_us(), transfer_to)
         await self._publisher.publish()
 
     async def get(self, user_id: str) -> User:

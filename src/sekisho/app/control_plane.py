@@ -72,7 +72,7 @@ DRAIN_BACKOFF_S = 5.0
 CREDENTIALS_S = 10.0
 ALERT_S = 2.0
 IDLE_LOOKS = 30
-ANCHOR_S = 60.0
+ANCHOR_S = 10.0
 LOCK_WAIT_S = 10.0
 LOCK_POLL_S = 0.05
 BOOKED_S = 10.0
@@ -306,11 +306,13 @@ class ControlPlane:
 
     def services(self) -> "Services":
         """What the routes work with."""
+        from sekisho.access.required import RequiredRegister  # noqa: PLC0415  it imports Pydantic
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.hand_over import SqlHandOvers  # noqa: PLC0415
+        from sekisho.store.sql.required import SqlRequired  # noqa: PLC0415
         from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
         from sekisho.web.admin.services import Services, counted_in_memory  # noqa: PLC0415  the web is imported after the snapshot
 
@@ -346,6 +348,7 @@ class ControlPlane:
             sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
             grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
             tokens=tokens,
+            required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
             distribution=self.distribution,
             explainer=self._explainer(),
@@ -387,7 +390,7 @@ class ControlPlane:
         await self._alerts.look(self._budgets)
 
     async def anchor_forever(self) -> None:
-        """Note the newest entry of the audit log outside the database, once a minute."""
+        """Note the newest entry of the audit log outside the database, again and again."""
         while True:
             await self.note_audit_head()
             await asyncio.sleep(ANCHOR_S)

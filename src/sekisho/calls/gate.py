@@ -79,6 +79,7 @@ class Registry:
         self.credentials: Mapping[str, Credential] = {}
         self.snapshot: Snapshot | None = None
         self.trusted_until_us: float = math.inf  # on the monotonic clock; others may have changed it by then
+        self.on_change: Callable[[], None] = lambda: None  # hears of every snapshot that is put in force
         self._was_trusted = False
         self._ready = asyncio.Event()
         self._delivered = asyncio.Event()
@@ -103,6 +104,7 @@ class Registry:
             self._policies.setdefault(policy.scope, []).append(policy)
         self.snapshot = snapshot
         self._ready.set()
+        self.on_change()
 
     def deliver(self, delivery: Delivery) -> None:
         """Put a snapshot in force together with the credentials its deployments need."""
@@ -171,6 +173,7 @@ class Limits:
     drain_timeout_s: float = 120.0
     client_send_timeout_s: float = 120.0
     keepalive_s: float = 15.0
+    cut_revoked_streams: bool = False
     max_attempts: int = 2
     slow_down_first_s: float = 1.0
     slow_down_most_s: float = 30.0

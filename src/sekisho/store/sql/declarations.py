@@ -13,13 +13,18 @@ from sekisho.access.declaration.plans import Plan, Writes
 from sekisho.access.declaration.things import Address, Holdings, Mark
 from sekisho.access.declarations import Decide
 from sekisho.access.organisation import Member
+from sekisho.access.required import check_metadata
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
+from sekisho.store.sql.grants import drop_roles
 from sekisho.store.sql.keys import read_stored_keys
 from sekisho.store.sql.organisation import read_members, read_tags, read_teams, read_users
+from sekisho.store.sql.owners import pass_on
+from sekisho.store.sql.required import read_required
 from sekisho.store.sql.rules import read_rules, read_templates, write_rules
 from sekisho.store.sql.tables import budget_template, declared, person, tag, team, team_member, virtual_key
+from sekisho.store.sql.tokens import end_access
 
 _ROWS = 500
 _TABLES = {"user": person, "team": team, "tag": tag, "key": virtual_key}
@@ -46,6 +51,7 @@ class SqlDeclarations:
             return plan
 
     async def _write(self, connection: AsyncConnection, org_id: str, writes: Writes, by: str, now_us: int) -> None:
+        await _check_metadata(connection, org_id, writes)
         templates = [
             msgspec.structs.asdict(one) | {"org_id": org_id, "terms": msgspec.to_builtins(one.terms)}
             for one in writes.templates
@@ -66,6 +72,15 @@ class SqlDeclarations:
         await write_rules(connection, org_id, writes.rules, by, now_us)
         for address in writes.removals:
             await connection.execute(_removal(org_id, address, now_us))
+            if address[0] == "user":
+                await drop_roles(connection, org_id, by, now_us, user_id=address[1])
+                await end_access(connection, org_id, address[1], by, now_us)
+            elif address[0] == "team":
+                await drop_roles(connection, org_id, by, now_us, team_id=address[1])
+        for kind, *ids in writes.removals:  # once all is gone that goes: what stays has an owner
+            if kind in ("user", "team"):
+                gone = {f"{kind}_id": ids[0]}
+                await pass_on(connection, org_id, **gone, to="", by=by, now_us=now_us)
         marks = [
             {
                 "org_id": org_id,
@@ -98,6 +113,20 @@ class SqlDeclarations:
             await connection.execute(
                 insert.on_conflict_do_update(index_elements=list(team_member.primary_key), set_=role)
             )
+
+
+async def _check_metadata(connection: AsyncConnection, org_id: str, writes: Writes) -> None:
+    """Raises BadRequest, naming the field, for metadata that lacks what is required."""
+    required = await read_required(connection, org_id)
+    for one in writes.users:
+        check_metadata("service" if one.kind == "service" else "user", required, one.metadata)
+    for team_ in writes.teams:
+        check_metadata("team", required, team_.metadata)
+    for key in writes.new_keys:
+        check_metadata("key", required, key.metadata)
+    for _, change in writes.keys:
+        if change.metadata is not UNSET:
+            check_metadata("key", required, change.metadata)
 
 
 async def _read(connection: AsyncConnection, org_id: str) -> Holdings:

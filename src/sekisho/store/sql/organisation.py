@@ -9,7 +9,8 @@ from msgspec import UNSET
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.access.audit import AuditEvent
-from sekisho.access.organisation import Member, Tag, Team, TeamChange, User, UserChange
+from sekisho.access.organisation import Member, Tag, Team, TeamChange, User, UserChange, UserKind
+from sekisho.access.required import Kind
 from sekisho.access.roles import Grant
 from sekisho.access.rules import NO_RULES, RuleWrite
 from sekisho.errors import BadRequest, NotFound
@@ -17,6 +18,8 @@ from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.grants import drop_roles, note_role
+from sekisho.store.sql.owners import need_owner, pass_on
+from sekisho.store.sql.required import need_metadata
 from sekisho.store.sql.rules import retire_rules, write_rules
 from sekisho.store.sql.tables import person, tag, team, team_member, virtual_key
 from sekisho.store.sql.tokens import end_access
@@ -34,6 +37,7 @@ class SqlOrganisation:
         async with self._database.write() as connection:
             await raise_epoch(connection)
             await _check_team_alias(connection, new.org_id, new.id, new.alias)
+            await need_metadata(connection, new.org_id, "team", new.metadata)
             await _add(connection, team, new.org_id, new.id, _team_row(new), "team", "team_id")
             made = AuditEvent(new.created_by, "team.create", "team", new.id, None, new)
             await record_all(connection, new.org_id, new.created_at, [made])
@@ -54,6 +58,8 @@ class SqlOrganisation:
             before = (await connection.execute(sa.select(team).where(*ours))).mappings().one_or_none()
             if before is None:
                 raise NotFound("There is no such team.")
+            if "metadata" in values:
+                await need_metadata(connection, org_id, "team", values["metadata"])
             await connection.execute(team.update().where(*ours).values(values | {"updated_at": now_us}))
             after = _team((await connection.execute(sa.select(team).where(*ours))).mappings().one())
             if values:
@@ -62,11 +68,12 @@ class SqlOrganisation:
             await write_rules(connection, org_id, rules, by, now_us)
             return after
 
-    async def delete_team(self, org_id: str, team_id: str, by: str, now_us: int) -> None:
+    async def delete_team(self, org_id: str, team_id: str, by: str, now_us: int, transfer_to: str = "") -> None:
         """Delete a team, its keys, its memberships, its rules and those of its members."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
             await _delete(connection, team, org_id, team_id, by, now_us, "team")
+            await pass_on(connection, org_id, team_id=team_id, to=transfer_to, by=by, now_us=now_us)
             keys = await _delete_keys(connection, org_id, by, now_us, virtual_key.c.team_id == team_id)
             await _delete_members(connection, org_id, by, now_us, team_member.c.team_id == team_id)
             await drop_roles(connection, org_id, by, now_us, team_id=team_id)
@@ -144,6 +151,8 @@ class SqlOrganisation:
         """Keep a new user with its memberships and its rules."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
+            await need_metadata(connection, new.org_id, _kind(new.kind), new.metadata)
+            await need_owner(connection, new.org_id, new.owner)
             await _add(connection, person, new.org_id, new.id, msgspec.structs.asdict(new), "user", "user_id")
             made = AuditEvent(new.created_by, "user.create", "user", new.id, None, new)
             await record_all(connection, new.org_id, new.created_at, [made])
@@ -161,6 +170,10 @@ class SqlOrganisation:
             before = (await connection.execute(sa.select(person).where(*ours))).mappings().one_or_none()
             if before is None:
                 raise NotFound("There is no such user.")
+            if values.keys() & {"metadata", "kind"}:
+                changed_kind = _kind(values.get("kind", before["kind"]))
+                await need_metadata(connection, org_id, changed_kind, values.get("metadata", before["metadata"]))
+            await need_owner(connection, org_id, values.get("owner", ""))
             await connection.execute(person.update().where(*ours).values(values))
             after = _user((await connection.execute(sa.select(person).where(*ours))).mappings().one())
             if len(values) > 1:
@@ -169,11 +182,12 @@ class SqlOrganisation:
             await write_rules(connection, org_id, rules, by, now_us)
             return after
 
-    async def delete_user(self, org_id: str, user_id: str, by: str, now_us: int) -> None:
+    async def delete_user(self, org_id: str, user_id: str, by: str, now_us: int, transfer_to: str = "") -> None:
         """Delete a user, its keys, its memberships, its rules and those of its memberships."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
             await _delete(connection, person, org_id, user_id, by, now_us, "user")
+            await pass_on(connection, org_id, user_id=user_id, to=transfer_to, by=by, now_us=now_us)
             keys = await _delete_keys(connection, org_id, by, now_us, virtual_key.c.user_id == user_id)
             await _delete_members(connection, org_id, by, now_us, team_member.c.user_id == user_id)
             await drop_roles(connection, org_id, by, now_us, user_id=user_id)
@@ -219,6 +233,7 @@ class SqlOrganisation:
         """Keep a new tag, or the new description of a known one."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
+            await need_owner(connection, new.org_id, new.owner)
             row = msgspec.structs.asdict(new)
             if is_new:
                 await _add(connection, tag, new.org_id, new.name, row, "tag", "name")
@@ -299,6 +314,8 @@ async def _ensure_users(
 ) -> None:
     for user_id in user_ids:
         new = User(user_id, org_id, now_us, by, now_us)
+        if not await _is_known(connection, org_id, user_id):
+            await need_metadata(connection, org_id, "user", {})
         row = msgspec.structs.asdict(new) | {"deleted_at": None}
         insert = database.insert(person).values(row)
         revive = insert.on_conflict_do_update(
@@ -307,6 +324,14 @@ async def _ensure_users(
         if (await connection.execute(revive)).rowcount:
             made = AuditEvent(by, "user.create", "user", user_id, None, new)
             await record_all(connection, org_id, now_us, [made])
+
+
+async def _is_known(connection: AsyncConnection, org_id: str, user_id: str) -> bool:
+    return (await connection.execute(sa.select(person.c.id).where(*_is(person, org_id, user_id)))).first() is not None
+
+
+def _kind(kind: UserKind) -> Kind:
+    return "service" if kind == "service" else "user"
 
 
 async def _put_members(database: Database, connection: AsyncConnection, members: tuple[Member, ...]) -> None:

@@ -33,6 +33,7 @@ from sekisho.web.admin.organisation import tags_router, teams_router, users_rout
 from sekisho.web.admin.people import roles_router, tokens_router
 from sekisho.web.admin.policies import policies_router
 from sekisho.web.admin.services import Services
+from sekisho.web.admin.settings import settings_router
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
 
@@ -59,6 +60,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         roles_router,
         tokens_router,
         hand_overs_router,
+        settings_router,
         budgets_router,
         limits_router,
         policies_router,

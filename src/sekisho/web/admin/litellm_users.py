@@ -41,9 +41,10 @@ class NewUser(UserFields):
 
 
 class Deletion(BaseModel):
-    """Users to delete."""
+    """Users to delete. `transfer_to`: who owns from now on what they own."""
 
     user_ids: list[Id]
+    transfer_to: Id = ""
 
 
 def litellm_users_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
@@ -144,7 +145,7 @@ def litellm_users_router(services: Services, authority: Authority) -> APIRouter:
         for user_id in body.user_ids:
             await users.get(user_id)
         for user_id in dict.fromkeys(body.user_ids):
-            await users.delete(user_id, who.actor)
+            await users.delete(user_id, who.actor, body.transfer_to)
         return {"deleted_users": body.user_ids}
 
     async def show(user: User, who: Principal) -> dict[str, Any]:

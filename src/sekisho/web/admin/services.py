@@ -11,6 +11,7 @@ from sekisho.access.distribution import Distribution
 from sekisho.access.grants import GrantRegister
 from sekisho.access.hand_over import HandOverRegister
 from sekisho.access.register import KeyRegister
+from sekisho.access.required import RequiredRegister
 from sekisho.access.rules import RuleRegister
 from sekisho.access.sessions import Sessions
 from sekisho.access.tags import TagRegister
@@ -87,6 +88,7 @@ class Services:
     grants: GrantRegister
     tokens: TokenRegister
     hand_overs: HandOverRegister
+    required: RequiredRegister
     distribution: Distribution
     explainer: Explainer
     models: Callable[[], tuple[Model, ...]]
