@@ -10,19 +10,30 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.access.audit import AuditEvent
 from sekisho.access.declaration.plans import Plan, Writes
-from sekisho.access.declaration.things import Address, Holdings, Mark
+from sekisho.access.declaration.things import RULES, Address, Holdings, Mark
 from sekisho.access.declarations import Decide
 from sekisho.access.organisation import Member
+from sekisho.access.roles import Grant
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
+from sekisho.store.sql.grants import note_role, read_grants
 from sekisho.store.sql.keys import read_stored_keys
-from sekisho.store.sql.organisation import read_members, read_tags, read_teams, read_users
-from sekisho.store.sql.rules import read_rules, read_templates, write_rules
-from sekisho.store.sql.tables import budget_template, declared, person, tag, team, team_member, virtual_key
+from sekisho.store.sql.organisation import (
+    read_members,
+    read_tags,
+    read_teams,
+    read_users,
+    remove_member,
+    remove_tag,
+    remove_team,
+    remove_user,
+)
+from sekisho.store.sql.rules import read_rules, read_templates, retire_rules, write_rules
+from sekisho.store.sql.tables import budget_template, declared, person, role_grant, tag, team, team_member, virtual_key
+from sekisho.values import Scope
 
 _ROWS = 500
-_TABLES = {"user": person, "team": team, "tag": tag, "key": virtual_key}
 
 
 class SqlDeclarations:
@@ -43,6 +54,9 @@ class SqlDeclarations:
             plan = decide(await _read(connection, org_id))
             await self._write(connection, org_id, plan.writes, by, now_us)
             await record_all(connection, org_id, now_us, list(_events(plan, by)))
+            for team_id, user_id, is_lead in _new_leads(plan):
+                lead = Grant("team_lead", team_id)
+                await note_role(connection, org_id, user_id, lead, "grant" if is_lead else "revoke", by, now_us)
             return plan
 
     async def _write(self, connection: AsyncConnection, org_id: str, writes: Writes, by: str, now_us: int) -> None:
@@ -65,7 +79,9 @@ class SqlDeclarations:
             await connection.execute(virtual_key.update().where(ours).values(values | {"updated_at": now_us}))
         await write_rules(connection, org_id, writes.rules, by, now_us)
         for address in writes.removals:
-            await connection.execute(_removal(org_id, address, now_us))
+            await _remove(connection, org_id, address, by, now_us)
+        for user_id, grant, is_given in writes.grants:
+            await _grant(connection, org_id, user_id, grant, is_given, by, now_us)
         marks = [
             {
                 "org_id": org_id,
@@ -108,20 +124,22 @@ async def _read(connection: AsyncConnection, org_id: str) -> Holdings:
         members=await read_members(connection, org_id),
         tags=await read_tags(connection, org_id),
         templates=await read_templates(connection, org_id),
-        rules=tuple(one for one in await read_rules(connection, org_id) if one.kind != "policy"),
+        rules=await read_rules(connection, org_id),
         keys=await read_stored_keys(connection, org_id),
+        grants=await read_grants(connection, org_id),
         marks=tuple(Mark(_address(row["address"]), row["is_made"], row["fields"]) for row in rows.mappings()),
     )
 
 
 def _events(plan: Plan, by: str) -> Iterator[AuditEvent]:
-    """What the audit log says of it, but for rules, which say it themselves."""
+    """What the audit log says of it, but for rules and removals, which say it themselves."""
     verbs = {"change": "update"}
     for change in plan.changes:
         kind, *ids = change.address
         ids = [plan.writes.key_ids[ids[0]]] if kind == "key" else ids
         kind = "template" if kind == "budget_template" else kind
-        if kind not in ("budget", "limit"):
+        is_noted = kind in RULES or (change.action == "delete" and kind not in ("key", "template"))
+        if not is_noted:
             action = f"{kind}.{verbs.get(change.action, change.action)}"
             yield AuditEvent(by, action, kind, "/".join(ids), change.before, change.after)
 
@@ -130,18 +148,46 @@ def _alive(structs: Iterable[msgspec.Struct]) -> list[dict[str, Any]]:
     return [msgspec.structs.asdict(one) | {"deleted_at": None} for one in structs]
 
 
-def _removal(org_id: str, address: Address, now_us: int) -> sa.Delete | sa.Update:
-    """What takes this thing out of use. What depends on it is removed by itself."""
-    kind, *ids = address
-    if kind == "member":
-        columns = team_member.c
-        ours = (columns.org_id == org_id) & (columns.team_id == ids[0]) & (columns.user_id == ids[1])
-        return team_member.delete().where(ours)
-    if kind == "budget_template":
-        return budget_template.delete().where((budget_template.c.org_id == org_id) & (budget_template.c.id == ids[0]))
-    table = _TABLES[kind]
-    own = table.c.name if table is tag else table.c.id
-    return table.update().where((table.c.org_id == org_id) & (own == ids[0])).values(deleted_at=now_us)
+async def _remove(connection: AsyncConnection, org_id: str, address: Address, by: str, now_us: int) -> None:
+    """Take a thing out of use, with what belongs to it."""
+    match address:
+        case ("team", team_id):
+            await remove_team(connection, org_id, team_id, by, now_us)
+        case ("member", team_id, user_id):
+            await remove_member(connection, org_id, team_id, user_id, by, now_us)
+        case ("user", user_id):
+            await remove_user(connection, org_id, user_id, by, now_us)
+        case ("tag", name):
+            await remove_tag(connection, org_id, name, by, now_us)
+        case ("key", key_id):
+            ours = (virtual_key.c.org_id == org_id) & (virtual_key.c.id == key_id)
+            await connection.execute(virtual_key.update().where(ours).values(deleted_at=now_us))
+            await retire_rules(connection, org_id, Scope("key", key_id).__eq__, by, now_us)
+        case (_, template_id):
+            ours = (budget_template.c.org_id == org_id) & (budget_template.c.id == template_id)
+            await connection.execute(budget_template.delete().where(ours))
+
+
+async def _grant(
+    connection: AsyncConnection, org_id: str, user_id: str, grant: Grant, is_given: bool, by: str, now_us: int
+) -> None:
+    """Give or take a role."""
+    row = {"org_id": org_id, "user_id": user_id} | msgspec.structs.asdict(grant)
+    if is_given:
+        await connection.execute(role_grant.insert().values(row | {"created_at": now_us, "created_by": by}))
+    else:
+        ours = [role_grant.c[name] == value for name, value in row.items()]
+        await connection.execute(role_grant.delete().where(*ours))
+    await note_role(connection, org_id, user_id, grant, "grant" if is_given else "revoke", by, now_us)
+
+
+def _new_leads(plan: Plan) -> Iterator[tuple[str, str, bool]]:
+    """Team, user, and whether the user leads it now or no longer does."""
+    for change in plan.changes:
+        if change.address[0] == "member" and change.after is not None:
+            is_lead = change.after.get("role") == "lead"
+            if is_lead != ((change.before or {}).get("role") == "lead"):
+                yield change.address[1], change.address[2], is_lead
 
 
 def _text(address: Address) -> str:

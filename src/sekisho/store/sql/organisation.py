@@ -60,17 +60,7 @@ class SqlOrganisation:
         """Delete a team, its keys, its memberships, its rules and those of its members."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            await _delete(connection, team, org_id, team_id, by, now_us, "team")
-            keys = await _delete_keys(connection, org_id, by, now_us, virtual_key.c.team_id == team_id)
-            await _delete_members(connection, org_id, by, now_us, team_member.c.team_id == team_id)
-            await drop_roles(connection, org_id, by, now_us, team_id=team_id)
-
-            def is_gone(scope: Scope) -> bool:
-                if scope.kind == "member":
-                    return scope.id.partition("/")[0] == team_id
-                return scope == Scope("team", team_id) or (scope.kind == "key" and scope.id in keys)
-
-            await retire_rules(connection, org_id, is_gone, by, now_us)
+            await remove_team(connection, org_id, team_id, by, now_us)
 
     async def find_team(self, org_id: str, team_id: str) -> Team | None:
         """One team."""
@@ -110,16 +100,9 @@ class SqlOrganisation:
 
     async def delete_member(self, org_id: str, team_id: str, user_id: str, by: str, now_us: int) -> None:
         """Take a user out of a team, with the keys bound to both and the rules of the membership."""
-        columns = team_member.c
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            ours = (columns.team_id == team_id, columns.user_id == user_id)
-            if await _delete_members(connection, org_id, by, now_us, *ours) == 0:
-                raise NotFound("There is no such member of this team.")
-            bound = (virtual_key.c.team_id == team_id, virtual_key.c.user_id == user_id)
-            gone = {Scope("key", key) for key in await _delete_keys(connection, org_id, by, now_us, *bound)}
-            gone.add(Scope("member", f"{team_id}/{user_id}"))
-            await retire_rules(connection, org_id, gone.__contains__, by, now_us)
+            await remove_member(connection, org_id, team_id, user_id, by, now_us)
 
     async def list_members(self, org_id: str, *, team_id: str = "", user_id: str = "") -> list[Member]:
         """Members of a team, memberships of a user."""
@@ -159,18 +142,7 @@ class SqlOrganisation:
         """Delete a user, its keys, its memberships, its rules and those of its memberships."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            await _delete(connection, person, org_id, user_id, by, now_us, "user")
-            keys = await _delete_keys(connection, org_id, by, now_us, virtual_key.c.user_id == user_id)
-            await _delete_members(connection, org_id, by, now_us, team_member.c.user_id == user_id)
-            await drop_roles(connection, org_id, by, now_us, user_id=user_id)
-            await end_access(connection, org_id, user_id, by, now_us)
-
-            def is_gone(scope: Scope) -> bool:
-                if scope.kind == "member":
-                    return scope.id.partition("/")[2] == user_id
-                return scope == Scope("user", user_id) or (scope.kind == "key" and scope.id in keys)
-
-            await retire_rules(connection, org_id, is_gone, by, now_us)
+            await remove_user(connection, org_id, user_id, by, now_us)
 
     async def find_user(self, org_id: str, user_id: str) -> User | None:
         """One user."""
@@ -222,8 +194,7 @@ class SqlOrganisation:
         """Delete a tag and its rules."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            await _delete(connection, tag, org_id, name, by, now_us, "tag")
-            await retire_rules(connection, org_id, Scope("tag", name).__eq__, by, now_us)
+            await remove_tag(connection, org_id, name, by, now_us)
 
     async def find_tag(self, org_id: str, name: str) -> Tag | None:
         """One tag."""
@@ -237,6 +208,57 @@ class SqlOrganisation:
         async with self._database.read() as connection:
             rows = await connection.execute(query.order_by(tag.c.name).limit(limit))
             return [_tag(row) for row in rows.mappings()]
+
+
+async def remove_team(connection: AsyncConnection, org_id: str, team_id: str, by: str, now_us: int) -> None:
+    """Delete a team in this transaction, with all that belongs to it. Raises NotFound."""
+    await _delete(connection, team, org_id, team_id, by, now_us, "team")
+    keys = await _delete_keys(connection, org_id, by, now_us, virtual_key.c.team_id == team_id)
+    await _delete_members(connection, org_id, by, now_us, team_member.c.team_id == team_id)
+    await drop_roles(connection, org_id, by, now_us, team_id=team_id)
+
+    def is_gone(scope: Scope) -> bool:
+        if scope.kind == "member":
+            return scope.id.partition("/")[0] == team_id
+        return scope == Scope("team", team_id) or (scope.kind == "key" and scope.id in keys)
+
+    await retire_rules(connection, org_id, is_gone, by, now_us)
+
+
+async def remove_member(
+    connection: AsyncConnection, org_id: str, team_id: str, user_id: str, by: str, now_us: int
+) -> None:
+    """End a membership in this transaction, with all that belongs to it. Raises NotFound."""
+    columns = team_member.c
+    ours = (columns.team_id == team_id, columns.user_id == user_id)
+    if await _delete_members(connection, org_id, by, now_us, *ours) == 0:
+        raise NotFound("There is no such member of this team.")
+    bound = (virtual_key.c.team_id == team_id, virtual_key.c.user_id == user_id)
+    gone = {Scope("key", key) for key in await _delete_keys(connection, org_id, by, now_us, *bound)}
+    gone.add(Scope("member", f"{team_id}/{user_id}"))
+    await retire_rules(connection, org_id, gone.__contains__, by, now_us)
+
+
+async def remove_user(connection: AsyncConnection, org_id: str, user_id: str, by: str, now_us: int) -> None:
+    """Delete a user in this transaction, with all that belongs to it. Raises NotFound."""
+    await _delete(connection, person, org_id, user_id, by, now_us, "user")
+    keys = await _delete_keys(connection, org_id, by, now_us, virtual_key.c.user_id == user_id)
+    await _delete_members(connection, org_id, by, now_us, team_member.c.user_id == user_id)
+    await drop_roles(connection, org_id, by, now_us, user_id=user_id)
+    await end_access(connection, org_id, user_id, by, now_us)
+
+    def is_gone(scope: Scope) -> bool:
+        if scope.kind == "member":
+            return scope.id.partition("/")[2] == user_id
+        return scope == Scope("user", user_id) or (scope.kind == "key" and scope.id in keys)
+
+    await retire_rules(connection, org_id, is_gone, by, now_us)
+
+
+async def remove_tag(connection: AsyncConnection, org_id: str, name: str, by: str, now_us: int) -> None:
+    """Delete a tag in this transaction, with its rules. Raises NotFound."""
+    await _delete(connection, tag, org_id, name, by, now_us, "tag")
+    await retire_rules(connection, org_id, Scope("tag", name).__eq__, by, now_us)
 
 
 async def bind_key(
