@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 RUN_STAMP := $(VENV)/.run-$(shell cksum < requirements/run.lock | cut -d' ' -f1)
 DEV_STAMP := $(VENV)/.dev-$(shell cksum < requirements/dev.lock | cut -d' ' -f1)
 
-.PHONY: setup run test check fmt bench soak agents lock clean
+.PHONY: setup run test check fmt bench bench-ledger soak agents lock clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -46,6 +46,10 @@ soak: $(DEV_STAMP)           ## long runs: kill -9 under load, cancels, faults
 
 bench: $(DEV_STAMP)          ## CPU per call beside nginx, in one run
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.path
+
+bench-ledger: $(DEV_STAMP)    ## ten million calls in the ledger, SQLite and PostgreSQL: reports, ingestion, bytes
+	$(BIN)/python -m bench.ledger
 
 agents: setup                ## real coding agents against this gateway (needs npm)
 	bash tests/agents/run.sh

@@ -62,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: SecretRef | None = None
     database_pool_size: Annotated[int, msgspec.Meta(ge=3, le=200)] = 10
     replicated: bool = False
-    confirm_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 5.0
+    confirm_timeout_s: Annotated[float, msgspec.Meta(ge=2, le=60)] = 5.0
     lost_after_s: Annotated[float, msgspec.Meta(ge=5, le=3_600)] = 30.0
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 4000
@@ -79,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_timeout_s: Seconds = 120.0
     client_send_timeout_s: Seconds = 120.0
     keepalive_s: Seconds = 15.0
+    cut_revoked_streams: bool = False
     shutdown_grace_s: Seconds = 30.0
     valkey_url: SecretRef | None = None
     valkey_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.5

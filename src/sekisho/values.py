@@ -294,7 +294,8 @@ class CredentialSource(msgspec.Struct, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True):
     """All that the call plane needs to decide, as of `epoch`. Made by the control plane, replaced whole.
 
-    `leads`: by team, the names of those who may be asked for more."""
+    `leads`: by team, the names of those who may be asked for more. `languages`: by user, the one the user is spoken to
+    in."""
 
     epoch: int
     org_id: str
@@ -305,6 +306,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     limits: tuple[RateLimit, ...] = ()
     leads: dict[str, tuple[str, ...]] = {}
     policies: tuple[Policy, ...] = ()
+    languages: dict[str, Language] = {}
 
 
 Credential = AwsCredential | BearerCredential

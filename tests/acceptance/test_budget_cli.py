@@ -180,3 +180,16 @@ async def test_policies_are_made_shown_changed_and_deleted(sekisho: Sekisho, hom
     assert (await sekisho(f"policy delete {policy.id} --yes")).exit_code == 0
     assert in_force(home).policies == ()
     assert "everything is allowed" in (await sekisho("policy list")).stderr
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "would be refused"), ("ja", "拒否されます")])
+async def test_explain_shows_the_gates_of_a_call(sekisho: Sekisho, monkeypatch, language: str, words: str) -> None:
+    monkeypatch.setenv("SEKISHO_LANG", language)
+    made = json.loads((await sekisho("key create --alias ci --user alice --json")).stdout)
+    said = await sekisho(f"explain --key {made['id']} --model unknown")
+    assert said.exit_code == 0, said.output
+    assert words in said.stdout and "✗" in said.stdout and "unknown" in said.stdout
+    as_json = json.loads((await sekisho(f"explain --key {made['id']} --model claude --json")).stdout)
+    assert [gate["answer"] for gate in as_json["gates"]][:3] == ["pass", "pass", "pass"]
+    wrong = await sekisho("explain --model claude")
+    assert (wrong.exit_code, "--key" in wrong.stderr) == (1, True)

@@ -112,3 +112,16 @@ async def test_parallel_slots_are_free_again_when_a_client_leaves(gateway: Gatew
                 assert answer.status_code == 200
                 await anext(answer.aiter_bytes())
             await gateway.journal.wait_settled(len(gateway.journal.opened))
+
+
+async def test_a_call_whose_record_comes_too_late_for_its_admission_is_not_sent(gateway: Gateway) -> None:
+    """Shared counters that were lost in between may not know of it any more."""
+    await put(gateway, (Budget("b", Scope("org", "org"), 100 * CENT, DAY),))
+    gateway.counters.admission_valid_us = -1
+    async with httpx.AsyncClient() as client:
+        answer = await ask(gateway, client)
+    assert answer.status_code == 503
+    assert not list(gateway.simulator.calls)
+    assert [(one.cost_nanousd, one.error) for one in gateway.journal.settled] == [(0, "store_unavailable")]
+    (standing,) = await gateway.counters.standings()
+    assert (standing.spent_nanousd, standing.reserved_nanousd) == (0, 0)

@@ -2,12 +2,16 @@
 
 import base64
 import json
+import re
 from typing import Any
 
 import httpx
 import pytest
 from botocore.eventstream import EventStreamBuffer
+from msgspec.structs import replace
 
+from sekisho.errors import UpstreamRejected, UpstreamTimeout
+from sekisho.upstream.providers import Providers
 from sekisho.values import Budget, Scope, Window
 from tests.acceptance.conftest import ALICE, Gateway
 from tests.acceptance.test_budgets import put
@@ -172,19 +176,35 @@ async def test_a_converse_call_without_a_length_is_given_one(gateway: Gateway) -
     assert json.loads(sent.body)["inferenceConfig"]["maxTokens"] == gateway.journal.opened[0].clamped_tokens
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_whole_tool_calls_stay_and_the_words_stand_before_them(gateway: Gateway, stream: bool) -> None:
-    await put_room(gateway, room_for(gateway, CLAUDE, 3_600, 1_100))
-    tools = [{"name": "write", "description": "x" * 2_000, "input_schema": SCHEMA}]
-    messages = [{"role": "user", "content": prompt("parallel_tools n=200")}]
-    body = {"model": CLAUDE, "max_tokens": 9_000, "messages": messages, "tools": tools, "stream": stream}
-    answer = await send(gateway, "/v1/messages", body)
-    text = answer.text
-    assert answer.status_code == 200 and '"stop_reason":"tool_use"' in text
-    assert text.index("[Sekisho] The answer ends here") < text.index('"tool_use"')
-    if not stream:
-        calls = [block for block in answer.json()["content"] if block["type"] == "tool_use"]
-        assert 1 < len(calls) < 200 and all(call["input"] for call in calls)
+@pytest.mark.parametrize(("door", "stream"), list(ENDS))
+async def test_whole_tool_calls_stay_and_the_words_stand_before_them(gateway: Gateway, door: str, stream: bool) -> None:
+    await put_room(gateway, room_for(gateway, CLAUDE, 1_900, 1_100))
+    path, body = request(door, CLAUDE, "parallel_tools n=200", stream, 9_000)
+    answer = await send(gateway, path, body)
+    text = told(answer, door, stream)
+    assert answer.status_code == 200, text[:1000]
+    reason = {"openai_chat": "tool_calls", "openai_responses": "completed"}.get(door, "tool_use")
+    assert f'"{reason}"' in text and "[Sekisho] The answer ends here" in text
+    calls = len(set(re.findall(r'"((?:call|tooluse|toolu)_\w+)"', text)))
+    assert 1 < calls < 200
+    if door == "anthropic_messages":
+        assert text.index("[Sekisho] The answer ends here") < text.index('"tool_use"')
+
+
+@pytest.mark.parametrize("fault", [UpstreamRejected("This model does not count."), UpstreamTimeout(), TimeoutError()])
+async def test_a_prompt_that_its_provider_does_not_count_is_bounded_by_its_bytes(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    async def fails(*_: object, **__: object) -> int:
+        raise fault
+
+    await put_room(gateway, room_for(gateway, CLAUDE, 6_000, 1_500))
+    long = HELLO | {"max_tokens": 4_500, "messages": [{"role": "user", "content": "word " * 2_400}]}
+    with monkeypatch.context() as patched:
+        patched.setattr(Providers, "count_tokens", fails)
+        answer = await send(gateway, "/v1/messages", long)
+    assert (answer.status_code, answer.json()["error"]["details"]["error_code"]) == (400, "budget_exceeded")
+    assert (await send(gateway, "/v1/messages", long)).status_code == 200
 
 
 async def test_the_words_are_in_the_language_that_the_caller_prefers(gateway: Gateway) -> None:
@@ -194,3 +214,8 @@ async def test_the_words_are_in_the_language_that_the_caller_prefers(gateway: Ga
     assert "このキーの予算の残りを使い切る" in answer.json()["content"][-1]["text"]
     refused = await send(gateway, "/v1/messages", body, **{"accept-language": "ja"})
     assert refused.status_code == 400 and "残りがありません" in refused.json()["error"]["message"]
+    snapshot = gateway.registry.snapshot
+    assert snapshot is not None
+    gateway.registry.load(replace(snapshot, languages={"alice": "en"}, leads={"red": ("Bob",)}))
+    refused = await send(gateway, "/v1/messages", body, **{"accept-language": "ja"})
+    assert refused.json()["error"]["message"].endswith("ask your team lead (Bob).")

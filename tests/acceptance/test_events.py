@@ -138,6 +138,14 @@ async def test_what_a_budget_did_to_a_call_is_in_its_row(running: Running) -> No
     assert sorted(did) == [("small", "", 0, 0), ("small", "large", 2_048, 50)]
 
 
+async def test_the_language_of_a_user_is_known_to_the_calls(running: Running) -> None:
+    await make(running, "/admin/v1/users", id="u-1", metadata={"language": "ja"})
+    await make(running, "/admin/v1/users", id="u-2", metadata={"language": "fr"})
+    await make(running, "/admin/v1/users", id="u-3", metadata={"language": ["ja"]})
+    snapshot = read_snapshot(snapshot_path(running.home))
+    assert snapshot is not None and snapshot.languages == {"u-1": "ja"}
+
+
 async def test_the_leads_of_a_team_are_known_to_the_calls_by_name(running: Running) -> None:
     await make(running, "/admin/v1/users", id="u-1", alias="Alice")
     await make(running, "/admin/v1/users", id="u-2", alias="Bob")

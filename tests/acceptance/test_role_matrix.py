@@ -11,7 +11,7 @@ from tests.acceptance.control_plane import MASTER, OverUnixSocket, Running, bear
 
 EVERYWHERE = "everywhere"  # the role must hold in the whole organisation
 SOMEWHERE = "somewhere"  # a role in a team, or for oneself, is enough; the route then judges each object
-OPEN = ("/console", "/v1/sekisho/status", "/admin/v1/hand-overs/redeem")  # not for principals, tested elsewhere
+OPEN = ("/console", "/v1/sekisho/", "/admin/v1/hand-overs/redeem")  # not for principals, tested elsewhere
 
 ROUTES: dict[str, tuple[str, str]] = {
     "GET /admin/v1/me": ("", SOMEWHERE),
@@ -27,6 +27,9 @@ ROUTES: dict[str, tuple[str, str]] = {
     "GET /admin/v1/hand-overs": ("organisation:read", SOMEWHERE),
     "GET /admin/v1/hand-overs/{hand_over_id}": ("organisation:read", SOMEWHERE),
     "DELETE /admin/v1/hand-overs/{hand_over_id}": ("organisation:read", SOMEWHERE),
+    "GET /admin/v1/settings/required-metadata": ("settings:read", EVERYWHERE),
+    "PUT /admin/v1/settings/required-metadata": ("settings:write", EVERYWHERE),
+    "GET /admin/v1/settings/required-metadata/incomplete": ("settings:read", EVERYWHERE),
     "GET /admin/v1/keys": ("keys:read", SOMEWHERE),
     "POST /admin/v1/keys": ("keys:write", SOMEWHERE),
     "GET /admin/v1/keys/{key_id}": ("keys:read", SOMEWHERE),
@@ -67,6 +70,14 @@ ROUTES: dict[str, tuple[str, str]] = {
     "PATCH /admin/v1/limits/{limit_id}": ("limits:write", SOMEWHERE),
     "DELETE /admin/v1/limits/{limit_id}": ("limits:write", SOMEWHERE),
     "GET /admin/v1/limits/{limit_id}/history": ("limits:read", SOMEWHERE),
+    "GET /admin/v1/policies": ("rules:read", EVERYWHERE),
+    "POST /admin/v1/policies": ("rules:write", EVERYWHERE),
+    "GET /admin/v1/policies/{policy_id}": ("rules:read", EVERYWHERE),
+    "PATCH /admin/v1/policies/{policy_id}": ("rules:write", EVERYWHERE),
+    "DELETE /admin/v1/policies/{policy_id}": ("rules:write", EVERYWHERE),
+    "GET /admin/v1/policies/{policy_id}/history": ("rules:read", EVERYWHERE),
+    "POST /admin/v1/explain": ("keys:read", SOMEWHERE),
+    "GET /admin/v1/calls/{call_id}/explain": ("spend:read", SOMEWHERE),
     "GET /admin/v1/calls": ("spend:read", SOMEWHERE),
     "GET /admin/v1/calls/{call_id}": ("spend:read", SOMEWHERE),
     "GET /admin/v1/spend": ("spend:read", SOMEWHERE),

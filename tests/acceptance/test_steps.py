@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from sekisho.calls.gate import Limits
 from sekisho.ledger.counters import Spent
-from sekisho.values import Budget, BudgetStep, Policy, Scope
+from sekisho.values import Budget, BudgetStep, Delivery, Policy, Price, Scope, TokenPrices
 from tests.acceptance.conftest import ALICE, BOB, Gateway
 from tests.acceptance.test_budgets import CENT, DAY, put
 
@@ -20,7 +20,7 @@ MESSAGES = [{"role": "user", "content": "Hello"}]
 
 @pytest.fixture
 def limits() -> Limits:
-    return Limits(slow_down_first_s=0.05, slow_down_most_s=0.4)
+    return Limits(slow_down_first_s=0.05, slow_down_most_s=0.4, most_held_back=3)
 
 
 async def put_spent(gateway: Gateway, budget: Budget, spent: int) -> None:
@@ -161,3 +161,53 @@ async def test_a_client_that_leaves_while_it_is_held_back_costs_nothing(limits: 
             gateway.journal.news.clear()
     assert [one.error for one in gateway.journal.refused] == ["client_gone"]
     assert not gateway.journal.opened and not list(gateway.simulator.calls)
+
+
+async def test_no_more_calls_wait_than_there_is_memory_for(gateway: Gateway) -> None:
+    await put_spent(gateway, budget(BudgetStep(10, "slow_down"), is_hard=False), 99 * CENT)
+    answers = await asyncio.gather(*(ask(gateway) for _ in range(8)))
+    late = [answer for answer in answers if answer.status_code == 429]
+    assert len(late) == 5 and all(1 <= int(answer.headers["retry-after"]) <= 59 for answer in late)
+    assert (await ask(gateway)).status_code == 200  # the places are free again
+
+
+async def test_a_model_that_is_free_by_its_stated_price_passes_an_empty_budget(gateway: Gateway) -> None:
+    snapshot = gateway.registry.snapshot
+    assert snapshot is not None
+    nothing = Price("own", "stated", TokenPrices(0, 0, 0, 0, 0))
+    models = tuple(
+        replace(model, deployments=tuple(replace(one, price=nothing) for one in model.deployments))
+        for model in snapshot.models
+    )
+    gateway.registry.deliver(Delivery(replace(snapshot, models=models), dict(gateway.registry.credentials)))
+    await put_spent(gateway, budget(), 100 * CENT)
+    assert (await ask(gateway)).status_code == 200
+    assert (gateway.journal.settled[0].cost_nanousd, gateway.journal.settled[0].is_metered) == (0, True)
+
+
+async def test_a_model_without_a_price_is_refused_without_any_budget(gateway: Gateway) -> None:
+    snapshot = gateway.registry.snapshot
+    assert snapshot is not None
+    models = tuple(
+        replace(model, deployments=tuple(replace(one, price=None) for one in model.deployments))
+        for model in snapshot.models
+    )
+    gateway.registry.load(replace(snapshot, models=models))
+    answer = await ask(gateway)
+    assert answer.status_code == 400 and "price" in answer.json()["error"]["message"]
+    assert not gateway.journal.opened and not list(gateway.simulator.calls)
+
+
+class TestNobodyMayWait:
+    """A gate that has no place for calls that wait: whoever tries to is told so."""
+
+    @pytest.fixture
+    def limits(self) -> Limits:
+        return Limits(most_held_back=0)
+
+    async def test_a_call_that_cannot_fit_is_refused_without_waiting(self, gateway: Gateway) -> None:
+        await put_spent(gateway, budget(BudgetStep(10, "slow_down")), 100 * CENT - 1_000)
+        answer = await ask(gateway)
+        assert (answer.status_code, answer.json()["error"]["details"]["error_code"]) == (400, "budget_exceeded")
+        await put_spent(gateway, budget(BudgetStep(10, "slow_down")), 50 * CENT)
+        assert (await ask(gateway)).status_code == 429

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from sekisho.access.rules import NO_RULES, RuleWrite
 from sekisho.errors import BadRequest
 from sekisho.values import Scope
 
@@ -98,16 +99,20 @@ class Tag(msgspec.Struct, frozen=True):
 class OrganisationStore(Protocol):
     """Where all this is kept. Every write raises the epoch in the same transaction. Raises StoreUnavailable.
 
+    `rules`: budgets and limits that are written in the same transaction, all or nothing. Raises as `RuleStore.write`.
+
     Ids, aliases and names are unique among what is in use: a second one is BadRequest, an unknown one NotFound.
     """
 
-    async def add_team(self, team: Team, members: tuple[Member, ...]) -> None:
-        """Keep a new team with its first members; users that are not known yet are made."""
+    async def add_team(self, team: Team, members: tuple[Member, ...], rules: RuleWrite = NO_RULES) -> None:
+        """Keep a new team with its first members and its rules; users that are not known yet are made."""
         ...
 
-    async def change_team(self, org_id: str, team_id: str, change: TeamChange, by: str, now_us: int) -> Team: ...
+    async def change_team(
+        self, org_id: str, team_id: str, change: TeamChange, by: str, now_us: int, rules: RuleWrite = NO_RULES
+    ) -> Team: ...
 
-    async def delete_team(self, org_id: str, team_id: str, by: str, now_us: int) -> None:
+    async def delete_team(self, org_id: str, team_id: str, by: str, now_us: int, transfer_to: str = "") -> None:
         """Delete a team, its keys, its memberships, its rules and those of its members."""
         ...
 
@@ -126,8 +131,9 @@ class OrganisationStore(Protocol):
         """Teams by id, behind the id `after`; of a user only those with that member. `among`: only these."""
         ...
 
-    async def put_members(self, members: tuple[Member, ...]) -> None:
-        """Make users members of a team, or give members another role. Users that are not known yet are made."""
+    async def put_members(self, members: tuple[Member, ...], rules: RuleWrite = NO_RULES) -> None:
+        """Make users members of a team, or give members another role, with their rules. Users that are not known yet
+        are made."""
         ...
 
     async def delete_member(self, org_id: str, team_id: str, user_id: str, by: str, now_us: int) -> None:
@@ -138,11 +144,13 @@ class OrganisationStore(Protocol):
         """Members of a team, memberships of a user."""
         ...
 
-    async def add_user(self, user: User) -> None: ...
+    async def add_user(self, user: User, members: tuple[Member, ...] = (), rules: RuleWrite = NO_RULES) -> None: ...
 
-    async def change_user(self, org_id: str, user_id: str, change: UserChange, by: str, now_us: int) -> User: ...
+    async def change_user(
+        self, org_id: str, user_id: str, change: UserChange, by: str, now_us: int, rules: RuleWrite = NO_RULES
+    ) -> User: ...
 
-    async def delete_user(self, org_id: str, user_id: str, by: str, now_us: int) -> None:
+    async def delete_user(self, org_id: str, user_id: str, by: str, now_us: int, transfer_to: str = "") -> None:
         """Delete a user, its keys, its memberships, its rules and those of its memberships."""
         ...
 
@@ -161,7 +169,7 @@ class OrganisationStore(Protocol):
         """Users by id, behind the id `after`. `among`: only these."""
         ...
 
-    async def put_tag(self, tag: Tag, by: str, *, is_new: bool) -> None:
+    async def put_tag(self, tag: Tag, by: str, *, is_new: bool, rules: RuleWrite = NO_RULES) -> None:
         """Keep a new tag, or the new description of a known one."""
         ...
 

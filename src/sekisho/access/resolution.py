@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from sekisho.access.keys import may_use
 from sekisho.access.organisation import Team
-from sekisho.values import Budget, Model, Policy, RateLimit, VirtualKey
+from sekisho.values import Budget, Language, Model, Policy, RateLimit, VirtualKey
 
 NO_MODELS = ("",)  # an empty list would mean all; no model has this name
 
@@ -25,6 +25,7 @@ class Effective(msgspec.Struct, frozen=True):
     budgets: tuple[Budget, ...] = ()
     limits: tuple[RateLimit, ...] = ()
     leads: dict[str, tuple[str, ...]] = {}
+    languages: dict[str, Language] = {}
     policies: tuple[Policy, ...] = ()
 
 

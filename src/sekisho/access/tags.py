@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from sekisho.access.organisation import DESCRIPTION_CHARACTERS, OrganisationStore, Tag, check_id, check_texts
 from sekisho.access.publishing import Publisher
+from sekisho.access.rules import NO_RULES, RuleWrite
 from sekisho.clock import Clock
 from sekisho.errors import NotFound
 
@@ -17,20 +18,24 @@ class TagRegister:
         self._clock = clock
         self._publisher = publisher
 
-    async def create(self, name: str, description: str, by: str) -> Tag:
-        """Make a tag. Raises BadRequest, StoreUnavailable."""
+    async def create(self, name: str, description: str, by: str, rules: RuleWrite = NO_RULES, owner: str = "") -> Tag:
+        """Make a tag with its rules. Raises BadRequest, StoreUnavailable."""
         check_id(name, "name")
         check_texts(description=(description, DESCRIPTION_CHARACTERS))
         now_us = self._clock.now_us()
-        tag = Tag(name, self._org_id, now_us, by, now_us, description)
-        await self._store.put_tag(tag, by, is_new=True)
+        tag = Tag(name, self._org_id, now_us, by, now_us, description, owner)
+        await self._store.put_tag(tag, by, is_new=True, rules=rules)
+        if rules != NO_RULES:
+            await self._publisher.publish()
         return tag
 
-    async def update(self, name: str, description: str, by: str) -> Tag:
-        """Describe a tag anew. Raises NotFound, BadRequest, StoreUnavailable."""
+    async def update(self, name: str, description: str, by: str, rules: RuleWrite = NO_RULES) -> Tag:
+        """Describe a tag anew, with its rules. Raises NotFound, BadRequest, StoreUnavailable."""
         check_texts(description=(description, DESCRIPTION_CHARACTERS))
         tag = replace(await self.get(name), description=description, updated_at=self._clock.now_us())
-        await self._store.put_tag(tag, by, is_new=False)
+        await self._store.put_tag(tag, by, is_new=False, rules=rules)
+        if rules != NO_RULES:
+            await self._publisher.publish()
         return tag
 
     async def delete(self, name: str, by: str) -> None:

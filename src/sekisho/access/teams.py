@@ -1,6 +1,6 @@
 """The register of teams and their members."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET
@@ -17,8 +17,10 @@ from sekisho.access.organisation import (
     check_texts,
 )
 from sekisho.access.publishing import Publisher
+from sekisho.access.rules import NO_RULES, RuleWrite
 from sekisho.clock import Clock, id_text, new_id
 from sekisho.errors import NotFound
+from sekisho.values import Scope
 
 
 class TeamRegister:
@@ -40,8 +42,10 @@ class TeamRegister:
         metadata: dict[str, Any] | None = None,
         blocked: bool = False,
         members: Mapping[str, Role] | None = None,
+        rules: Callable[[Scope], RuleWrite] = lambda _: NO_RULES,
     ) -> Team:
-        """Make a team; without an id it gets one. `members`: role by user id. Raises BadRequest, StoreUnavailable."""
+        """Make a team; without an id it gets one. `members`: role by user id. `rules`: its budgets and limits, given
+        its scope; all of it is made, or nothing. Raises BadRequest, StoreUnavailable."""
         now_us = self._clock.now_us()
         team = Team(
             id=team_id or id_text(new_id(now_us)),
@@ -56,20 +60,21 @@ class TeamRegister:
         )
         check_id(team.id, "team_id", may_have_slash=False)
         _check(TeamChange(alias, models, team.metadata))
-        await self._store.add_team(team, self._members(team.id, members or {}, by))
+        await self._store.add_team(team, self._members(team.id, members or {}, by), rules(Scope("team", team.id)))
         await self._publisher.publish()
         return team
 
-    async def update(self, team_id: str, change: TeamChange, by: str) -> Team:
-        """Change a team. Raises NotFound, BadRequest, StoreUnavailable."""
+    async def update(self, team_id: str, change: TeamChange, by: str, rules: RuleWrite = NO_RULES) -> Team:
+        """Change a team and its rules. Raises NotFound, BadRequest, StoreUnavailable."""
         _check(change)
-        team = await self._store.change_team(self._org_id, team_id, change, by, self._clock.now_us())
+        team = await self._store.change_team(self._org_id, team_id, change, by, self._clock.now_us(), rules)
         await self._publisher.publish()
         return team
 
-    async def delete(self, team_id: str, by: str) -> None:
-        """Delete a team, its keys, its memberships and its rules. Raises NotFound, StoreUnavailable."""
-        await self._store.delete_team(self._org_id, team_id, by, self._clock.now_us())
+    async def delete(self, team_id: str, by: str, transfer_to: str = "") -> None:
+        """Delete a team, its keys, its memberships and its rules; what it owns goes to `transfer_to`. Raises NotFound,
+        StoreUnavailable, and Conflict when it owns something that goes to nobody."""
+        await self._store.delete_team(self._org_id, team_id, by, self._clock.now_us(), transfer_to)
         await self._publisher.publish()
 
     async def get(self, team_id: str) -> Team:
@@ -93,9 +98,10 @@ class TeamRegister:
             self._org_id, limit=limit, after=after, alias=alias, user_id=user_id, among=among
         )
 
-    async def put_members(self, team_id: str, roles: Mapping[str, Role], by: str) -> None:
-        """Make users members, or give members another role. Raises NotFound, BadRequest, StoreUnavailable."""
-        await self._store.put_members(self._members(team_id, roles, by))
+    async def put_members(self, team_id: str, roles: Mapping[str, Role], by: str, rules: RuleWrite = NO_RULES) -> None:
+        """Make users members, or give members another role, with their rules. Raises NotFound, BadRequest,
+        StoreUnavailable."""
+        await self._store.put_members(self._members(team_id, roles, by), rules)
         await self._publisher.publish()
 
     async def delete_member(self, team_id: str, user_id: str, by: str) -> None:

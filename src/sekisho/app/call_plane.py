@@ -39,6 +39,7 @@ def limits_of(settings: Settings) -> Limits:
         drain_timeout_s=settings.drain_timeout_s,
         client_send_timeout_s=settings.client_send_timeout_s,
         keepalive_s=settings.keepalive_s,
+        cut_revoked_streams=settings.cut_revoked_streams,
     )
 
 

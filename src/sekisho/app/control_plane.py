@@ -52,6 +52,7 @@ from sekisho.web.doors.forward import FORWARDED
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
 
+    from sekisho.calls.explaining import Explainer
     from sekisho.store.sql.engine import Database
     from sekisho.store.sql.ledger import SqlLedger
     from sekisho.web.admin.services import Counting, Health, Services
@@ -66,12 +67,12 @@ OPERATOR = "operator"  # as the admin API calls who asks over the Unix socket
 PATIENCE_S = 2.0  # until the web application is made though nobody has asked for it
 DRAIN_S = 0.1
 COMMITTED_S = 4.0
-REPLICATED_POLL_S = 1.0
 CONFIRMED = b"x-sekisho-confirmed-us"
 DRAIN_BACKOFF_S = 5.0
 CREDENTIALS_S = 10.0
 ALERT_S = 2.0
-ANCHOR_S = 60.0
+IDLE_LOOKS = 30
+ANCHOR_S = 10.0
 LOCK_WAIT_S = 10.0
 LOCK_POLL_S = 0.05
 BOOKED_S = 10.0
@@ -105,10 +106,16 @@ class ControlPlaneSettings:
     pepper: bytes | None = None
     database_pool_size: int = 10
     replicated: bool = False
+    confirm_timeout_s: float = 5.0
     lost_after_s: float = 30.0
 
     def __repr__(self) -> str:
         return f"ControlPlaneSettings(simulated={self.simulated}, master_key=***, database_url=***)"
+
+
+def confirm_every_s(settings: ControlPlaneSettings) -> float:
+    """How often what call processes trust is confirmed: often enough that one delay does no harm."""
+    return min(1.0, settings.confirm_timeout_s / 5)
 
 
 class ControlPlane:
@@ -146,21 +153,24 @@ class ControlPlane:
         self._events = SqlEvents(database)
         self._alerts = Alerts(self._booked, self._events, ORG_ID, clock)
         self._budgets: tuple[Budget, ...] = ()
+        self._has_news = True
         self._snapshot_path = snapshot_path(home)
         self._settings = settings
         self._clock = clock
         self._pepper = pepper
         self._master = _master_key(settings, pepper)
         self._models: tuple[Model, ...] = ()
+        self._snapshot: Snapshot | None = None
         self._credentials: Mapping[str, Credential] = {}
         self._publishing = asyncio.Lock()
         self._journal_error = ""
         self._drained = asyncio.Event()
         self._poked = asyncio.Event()
-        self.distribution = Distribution(clock, REPLICATED_POLL_S if settings.replicated else POLL_S)
+        self.distribution = Distribution(clock, confirm_every_s(settings) if settings.replicated else POLL_S)
         reader = JournalReader(home / "journal")
         ledger = SqlLedger(database, names)
-        self._drain = Drain(reader, ledger, clock, on_ended=self.distribution.forget)
+        owner = "" if database.is_sqlite else f"{load_or_create_replica_id(home)}."
+        self._drain = Drain(reader, ledger, clock, on_ended=self.distribution.forget, owner=owner)
         self.membership = None if database.is_sqlite else self._membership(home, ledger)
 
     def _membership(self, home: Path, ledger: "SqlLedger") -> Membership:
@@ -178,6 +188,7 @@ class ControlPlane:
             offer=self.offer,
             interrupt=ledger.interrupt,
             listen=partial(listen, self._database),
+            beat_s=confirm_every_s(settings),
             lost_after_s=settings.lost_after_s,
         )
 
@@ -199,7 +210,9 @@ class ControlPlane:
     async def drain_once(self) -> int:
         """Book what the journal holds; the number of records."""
         try:
-            return await self._drain.drain_once()
+            booked = await self._drain.drain_once()
+            self._has_news = self._has_news or booked > 0
+            return booked
         finally:
             self._drained.set()
             self._drained = asyncio.Event()
@@ -293,11 +306,13 @@ class ControlPlane:
 
     def services(self) -> "Services":
         """What the routes work with."""
+        from sekisho.access.required import RequiredRegister  # noqa: PLC0415  it imports Pydantic
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.hand_over import SqlHandOvers  # noqa: PLC0415
+        from sekisho.store.sql.required import SqlRequired  # noqa: PLC0415
         from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
         from sekisho.web.admin.services import Services, counted_in_memory  # noqa: PLC0415  the web is imported after the snapshot
 
@@ -333,8 +348,10 @@ class ControlPlane:
             sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
             grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
             tokens=tokens,
+            required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
             distribution=self.distribution,
+            explainer=self._explainer(),
             models=lambda: self._models,
             health=self.health,
             clock=self._clock,
@@ -343,10 +360,26 @@ class ControlPlane:
             counting=self._settings.counting or counted_in_memory,
         )
 
+    def _explainer(self) -> "Explainer":
+        from sekisho.calls.explaining import Explainer  # noqa: PLC0415  the path is no part of a start
+        from sekisho.calls.gate import Limits  # noqa: PLC0415
+        from sekisho.store.counters.memory import MemoryCounters  # noqa: PLC0415
+
+        def counters() -> MemoryCounters:
+            return MemoryCounters(self._clock)
+
+        return Explainer(lambda: self._snapshot, self.booked, counters, self._clock, Limits())
+
     async def alert_forever(self) -> None:
-        """Look every few seconds whether budgets have reached a threshold."""
+        """Look every few seconds whether budgets have reached a threshold; if nothing was booked, once a minute: others
+        may book, and windows pass."""
         while True:
             try:
+                for _ in range(IDLE_LOOKS):
+                    if self._has_news:
+                        break
+                    await asyncio.sleep(ALERT_S)
+                self._has_news = False
                 await self.alert()
             except Exception as error:  # a background loop: what is missed now is found the next time
                 log.error("the thresholds of budgets cannot be looked at; trying again", exc_info=error)
@@ -357,7 +390,7 @@ class ControlPlane:
         await self._alerts.look(self._budgets)
 
     async def anchor_forever(self) -> None:
-        """Note the newest entry of the audit log outside the database, once a minute."""
+        """Note the newest entry of the audit log outside the database, again and again."""
         while True:
             await self.note_audit_head()
             await asyncio.sleep(ANCHOR_S)
@@ -404,8 +437,10 @@ class ControlPlane:
                 budgets=effective.budgets,
                 limits=effective.limits,
                 leads=effective.leads,
+                languages=effective.languages,
                 policies=effective.policies,
             )
+            self._snapshot = snapshot
             write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
             return effective.epoch

@@ -52,6 +52,7 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
         database_url=resolve_database_url(settings.database_url, os.environ) if settings.database_url else "",
         database_pool_size=settings.database_pool_size,
         replicated=settings.replicated,
+        confirm_timeout_s=settings.confirm_timeout_s,
         lost_after_s=settings.lost_after_s,
         credentials=CredentialBook(sources, clock, is_simulated=bool(simulator_url)).current,
         counting=_counting(settings),

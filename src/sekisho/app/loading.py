@@ -21,6 +21,7 @@ _TIMEOUT_S = 15.0  # longer than the control plane waits for the journals of the
 _MAX_BYTES = 256 * 1024 * 1024
 _AGAIN_S = 5.0
 _RETRY_S = 0.1
+_MOST_REFUSED_READS = 50  # in a row, some seconds: the database was restored from a backup
 _decode = msgspec.msgpack.Decoder(Booked).decode
 
 
@@ -80,6 +81,7 @@ class SharedCounterLoader:
     def __init__(self, reads: LedgerReads, counters: SharedCounters) -> None:
         self._reads = reads
         self._counters = counters
+        self._refused_reads = 0
 
     async def configure(self, snapshot: Snapshot) -> None:
         """Put the snapshot's budgets and limits in force, and have them loaded."""
@@ -95,6 +97,7 @@ class SharedCounterLoader:
             except (SekishoError, msgspec.DecodeError) as error:
                 log.debug("the shared counters cannot be loaded yet: %s", error)
                 pause_s = _RETRY_S
+            await asyncio.sleep(_RETRY_S / 2)  # many calls may ask at once
             await _wait(self._counters.load_wanted, pause_s)
 
     async def _load(self) -> bool:
@@ -107,8 +110,14 @@ class SharedCounterLoader:
             await self._let_admissions_pass(ticket)
         booked = await self._reads.read(is_whole=ticket.is_lost)
         is_taken = await counters.load_ledger(booked.spent, booked.positions(), booked.open_calls, ticket)
+        self._refused_reads = 0 if is_taken else self._refused_reads + 1
         if is_taken and ticket.is_lost:
             log.info("the shared counters are loaded: %d calls are open", len(booked.open_calls))
+            await counters.sweep()
+        if self._refused_reads > _MOST_REFUSED_READS:
+            log.error("the ledger is older than what the counters have seen of it: they are read anew")
+            self._refused_reads = 0
+            await counters.forget()
         return is_taken
 
     async def _let_admissions_pass(self, ticket: LoadTicket) -> None:

@@ -17,7 +17,6 @@ from sekisho.errors import SekishoError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 EPOCH_S = 0.3
-BEAT_S = 1.0
 _ANSWER_S = 2.0
 _LISTEN_AGAIN_S = 5.0
 _ID_BYTES = 6
@@ -52,6 +51,7 @@ class Membership:
         offer: Callable[[], Awaitable[int]],
         interrupt: Callable[[str, int], Awaitable[int]],
         listen: Listen,
+        beat_s: float,
         lost_after_s: float,
     ) -> None:
         """`offer` hands out what the database says; `interrupt` settles the open calls of a call process at their
@@ -63,6 +63,7 @@ class Membership:
         self._offer = offer
         self._interrupt = interrupt
         self._listen = listen
+        self._beat_s = beat_s
         self._lost_after_us = int(lost_after_s * 1_000_000)
         self._beaten_us: int | None = None
         self._steady_since_us = 0
@@ -83,7 +84,7 @@ class Membership:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._again(self._follow, EPOCH_S, self._news))
-            group.create_task(self._again(self._beat, BEAT_S))
+            group.create_task(self._again(self._beat, self._beat_s))
             group.create_task(self._again(self._settle_lost, self._lost_after_us / 5_000_000))
             group.create_task(self._again(self._hear, _LISTEN_AGAIN_S))
 

@@ -125,11 +125,18 @@ class Answer:
             raise UpstreamTimeout("The answer was not complete in the time that a call may take.")
         return min(most_s, left_s)
 
-    async def _fail(self, error: SekishoError) -> bytes:
+    async def cut(self, error: SekishoError) -> bytes:
+        """End an answer under way for this reason: the last bytes for the client. Booked as interrupted."""
+        return self._translation.failure(error) if self.has_ended else await self._fail(error, is_abandoned=True)
+
+    async def _fail(self, error: SekishoError, *, is_abandoned: bool = False) -> bytes:
         self._response.close()
         self._attempt.error = error.code
+        outcome = Outcome(
+            self._translation, error.code, error.message, client_left=self.client_left, is_abandoned=is_abandoned
+        )
         try:
-            await self._book(Outcome(self._translation, error.code, error.message, client_left=self.client_left))
+            await self._book(outcome)
         except StoreUnavailable as failure:  # it will be booked late; the client is told of what came first
             log.error("a failed call could not be booked yet: %s", failure)
         return self._translation.failure(error)

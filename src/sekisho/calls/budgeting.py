@@ -94,11 +94,12 @@ def ending_words(verdict: NoRoom, to: Audience) -> str:
 
 
 def audience_of(gate: Gate, call: Call) -> Audience:
-    """Who is spoken to: in the language that the request prefers, else the gateway's."""
+    """Who is spoken to: in the user's language, else the one that the request prefers, else the gateway's."""
+    snapshot, key = gate.registry.snapshot, call.known_key
+    assert snapshot is not None  # a key is known
     header = call.headers.get(b"accept-language")
-    snapshot = gate.registry.snapshot
-    leads = snapshot.leads.get(call.known_key.team_id, ()) if snapshot else ()
-    return Audience((_preferred(header) if header else None) or gate.language, leads[:_MOST_NAMES])
+    language = snapshot.languages.get(key.user_id) or (_preferred(header) if header else None) or gate.language
+    return Audience(language, snapshot.leads.get(key.team_id, ())[:_MOST_NAMES])
 
 
 @lru_cache(maxsize=256)

@@ -79,6 +79,7 @@ class Registry:
         self.credentials: Mapping[str, Credential] = {}
         self.snapshot: Snapshot | None = None
         self.trusted_until_us: float = math.inf  # on the monotonic clock; others may have changed it by then
+        self.on_change: Callable[[], None] = lambda: None  # hears of every snapshot that is put in force
         self._was_trusted = False
         self._ready = asyncio.Event()
         self._delivered = asyncio.Event()
@@ -103,6 +104,7 @@ class Registry:
             self._policies.setdefault(policy.scope, []).append(policy)
         self.snapshot = snapshot
         self._ready.set()
+        self.on_change()
 
     def deliver(self, delivery: Delivery) -> None:
         """Put a snapshot in force together with the credentials its deployments need."""
@@ -171,9 +173,11 @@ class Limits:
     drain_timeout_s: float = 120.0
     client_send_timeout_s: float = 120.0
     keepalive_s: float = 15.0
+    cut_revoked_streams: bool = False
     max_attempts: int = 2
     slow_down_first_s: float = 1.0
     slow_down_most_s: float = 30.0
+    most_held_back: int = 500  # calls that wait; each keeps its body in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,7 @@ class Gate:
     process_id: str = ""
     anchors: Anchors = field(default_factory=Anchors)
     learned: Learned = field(default_factory=Learned)
+    held_back: set[bytes] = field(default_factory=set)  # calls that a budget lets wait
     owed: deque[Settled] = field(default_factory=deque)  # settlements that the journal could not take yet
     strangers: Strangers = field(default_factory=Strangers)
 

@@ -1,5 +1,7 @@
 """The stages of a call, in order, and how they are joined."""
 
+from collections.abc import Awaitable
+
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.calls.reply import Next, Reply, Stage
@@ -28,12 +30,12 @@ def _enter(gate: Gate, position: int, stage: Stage, rest: Next) -> Next:
     name = stage.__name__
     monotonic_us = gate.clock.monotonic_us
 
-    async def walk(call: Call) -> Reply:
+    def walk(call: Call) -> Awaitable[Reply]:  # no coroutine of its own: each costs half a microsecond
         trail = call.trail
         trail.stage = name
         if len(trail.entered_us) <= position:  # a second attempt enters its stages again
             trail.entered_us.append(monotonic_us())
-        return await stage(gate, call, rest)
+        return stage(gate, call, rest)
 
     return walk
 

@@ -14,8 +14,10 @@ from sekisho.app.backup import restore as restore_home
 from sekisho.cli.messages import say
 from sekisho.cli.operator import stop
 from sekisho.cli.options import DEFAULT_HOME, Home
+from sekisho.cli.serve import effective_settings
 from sekisho.clock import SystemClock
 from sekisho.errors import SekishoError
+from sekisho.settings import SettingsError, resolve_database_url
 from sekisho.store.sql.dump import DumpError
 
 _Result = TypeVar("_Result")
@@ -31,7 +33,6 @@ DatabaseUrl = Annotated[
     str,
     typer.Option(
         "--database-url",
-        envvar="SEKISHO_DATABASE_URL",
         help=say("A PostgreSQL database in place of HOME/sekisho.db.", "HOME/sekisho.db の代わりに使う PostgreSQL。"),
     ),
 ]
@@ -39,7 +40,8 @@ DatabaseUrl = Annotated[
 
 def backup(file: File, home: Home = DEFAULT_HOME, database_url: DatabaseUrl = "") -> None:
     """Write everything to one file; Sekisho may go on serving meanwhile."""
-    made = _run(back_up(home.expanduser(), database_url, file, SystemClock()))
+    url, has_own_pepper = _where(home, database_url)
+    made = _run(back_up(home.expanduser(), url, file, SystemClock(), has_own_pepper=has_own_pepper))
     typer.echo(
         say(
             f"{file}: {made.calls} calls, {made.keys} keys, {made.journal_bytes} bytes of journal; {made.bytes} bytes.",
@@ -58,7 +60,8 @@ def backup(file: File, home: Home = DEFAULT_HOME, database_url: DatabaseUrl = ""
 
 def restore(file: File, home: NewHome, database_url: DatabaseUrl = "") -> None:
     """Make a home from a backup."""
-    done = _run(restore_home(file, home.expanduser(), database_url, SystemClock()))
+    url, _ = _where(home, database_url)
+    done = _run(restore_home(file, home.expanduser(), url, SystemClock()))
     typer.echo(
         say(
             f"Verified and restored to {home}: {done.calls} calls and {done.keys} keys, "
@@ -74,6 +77,16 @@ def restore(file: File, home: NewHome, database_url: DatabaseUrl = "") -> None:
             f"ジャーナルから {done.booked} 件を記帳し、実行中だった {done.interrupted} 件は予約額で記帳しました。",
         )
     )
+
+
+def _where(home: Path, database_url: str) -> tuple[str, bool]:
+    """The database as the settings say, empty for HOME/sekisho.db; and whether the pepper lies in the home."""
+    try:
+        settings = effective_settings(None, {"HOME": home.expanduser(), "DATABASE_URL": database_url or None})
+        url = resolve_database_url(settings.database_url, os.environ) if settings.database_url else ""
+    except SettingsError as error:
+        stop("\n".join(error.problems), error)
+    return url, settings.pepper is None
 
 
 def _run(work: Coroutine[Any, Any, _Result]) -> _Result:

@@ -75,9 +75,18 @@ def read_key(given: str | None, *, may_ask: bool = True) -> str:
 
 def get_json(url: str, path: str, key: str) -> Any:
     """The JSON answer of GET url+path. Raises GatewayError for anything but 200 and JSON."""
-    request = urllib.request.Request(
-        url + path, headers={"Authorization": f"Bearer {key}", "Accept": "application/json"}
-    )
+    headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
+    return _answer(url, urllib.request.Request(url + path, headers=headers))
+
+
+def post_json(url: str, path: str, key: str, body: Mapping[str, Any]) -> Any:
+    """The JSON answer of POST url+path, without a key where that is empty. Raises GatewayError as `get_json`."""
+    headers = {"Accept": "application/json", "Content-Type": "application/json"}
+    headers |= {"Authorization": f"Bearer {key}"} if key else {}
+    return _answer(url, urllib.request.Request(url + path, json.dumps(body).encode(), headers, method="POST"))
+
+
+def _answer(url: str, request: urllib.request.Request) -> Any:
     handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
     if urlsplit(url).hostname in _LOOPBACK:
         handlers.append(urllib.request.ProxyHandler({}))

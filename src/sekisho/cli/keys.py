@@ -1,12 +1,15 @@
 """`sekisho key ...`: virtual keys, through the running control process."""
 
+import os
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import typer
 
-from sekisho.cli.messages import columns, say
+from sekisho.cli.gateway import Url
+from sekisho.cli.hand_over import LinkExpires, MustSignIn, hand_over_fields, print_link, redeem
+from sekisho.cli.messages import columns, program, say
 from sekisho.cli.operator import ask, stop
 from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, Yes, given, print_json
 from sekisho.cli.resources import Resource, Thing, state, tell
@@ -31,9 +34,19 @@ Expires = Annotated[
 
 def _row(key: Thing) -> tuple[str, ...]:
     """A key in the list."""
-    return key["id"], _hint(key), state(key["blocked"]), key["alias"] or "-", key["user_id"] or "-"
+    return key["id"], _hint(key), _state(key), key["alias"] or "-", key["user_id"] or "-"
 
 
+HandOver = Annotated[
+    bool,
+    typer.Option(
+        "--hand-over",
+        help=say(
+            "Print a one-time link instead; the key is made when its user opens it.",
+            "代わりに 1 回限りのリンクを表示します。キーは本人がリンクを開いたときに作られます。",
+        ),
+    ),
+]
 KEYS = Resource("keys", _row, lambda key: {}, say("There are no keys yet.", "キーはまだありません。"))
 
 
@@ -46,12 +59,17 @@ def create(
     model: Models = None,
     tag: Tags = None,
     expires: Expires = None,
+    hand_over: HandOver = False,
+    must_sign_in: MustSignIn = False,
+    link_expires: LinkExpires = None,
+    url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key; its raw form goes to standard output, everything else to standard error."""
-    key = ask(home, "POST", KEYS.path, _fields(alias, user, team, model, tag, expires))
+    """Make a key; its raw form, or the link to it, goes to standard output, everything else to standard error."""
+    fields = _fields(alias, user, team, model, tag, expires)
+    key = ask(home, "POST", KEYS.path, fields | hand_over_fields(hand_over, must_sign_in, link_expires))
     _warn_of_unknown(home, key["models"])
-    _print_secret(key, as_json)
+    _print_secret(key, home, url, as_json)
 
 
 @app.command("list", help=say("Show all keys.", "すべてのキーを一覧表示します。"))
@@ -109,11 +127,47 @@ def rotate(
         str | None,
         typer.Option("--grace", help=say('How long the old one still works: "1h".', "古い値も使える期間。例: 1h")),
     ] = None,
+    hand_over: HandOver = False,
+    must_sign_in: MustSignIn = False,
+    link_expires: LinkExpires = None,
+    url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Rotate a key; its budgets, limits and spend stay."""
     path = KEYS.address(_find(home, reference)["id"], "rotate")
-    _print_secret(ask(home, "POST", path, given(grace=grace)), as_json)
+    fields = given(grace=grace) | hand_over_fields(hand_over, must_sign_in, link_expires)
+    _print_secret(ask(home, "POST", path, fields), home, url, as_json)
+
+
+@app.command("redeem", help=say("Get the key that a one-time link holds.", "1 回限りのリンクからキーを受け取ります。"))
+def redeem_link(
+    link: Annotated[str, typer.Argument(help=say("The link.", "受け取ったリンク。"))], as_json: AsJson = False
+) -> None:
+    """Print what the link holds; the link is then spent. SEKISHO_TOKEN says who you are where the link asks for it."""
+    redeemed = redeem(link)
+    if as_json:
+        print_json(redeemed)
+        return
+    typer.echo(redeemed[redeemed["kind"]])
+    command = f"{'setup cline' if redeemed['kind'] == 'key' else 'token whoami'} --url {redeemed['root']}"
+    typer.echo(
+        say(
+            f"Keep it now: it is not shown again. Next: {program()} {command}",
+            f"今すぐ保管してください。再表示はできません。次のコマンド: {program()} {command}",
+        ),
+        err=True,
+    )
+
+
+@app.command("withdraw", help=say("End a one-time link that is still open.", "未使用のリンクを取り消します。"))
+def withdraw(
+    link_id: Annotated[str, typer.Argument(help=say("The link's id.", "リンクの ID。"))],
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Withdraw a link; it is refused when the command ends."""
+    ask(home, "DELETE", f"/admin/v1/hand-overs/{quote(link_id, safe='')}")
+    tell(as_json, {"withdrawn": link_id}, say("Withdrawn.", "取り消しました。"))
 
 
 @app.command("block", help=say("Refuse calls with a key from now on.", "キーの利用を停止します。"))
@@ -138,10 +192,13 @@ def delete(reference: Reference, home: Home = DEFAULT_HOME, yes: Yes = False, as
     KEYS.delete(home, key["id"], say(f"Delete the key {name}?", f"キー {name} を削除しますか？"), yes, as_json)
 
 
-def _print_secret(key: Thing, as_json: bool) -> None:
+def _print_secret(key: Thing, home: Path, url: str | None, as_json: bool) -> None:
     """The raw form of a new key goes to standard output, everything else to standard error."""
     if as_json:
         print_json(key)
+        return
+    if key["hand_over"]:
+        print_link(home, url, key["hand_over"])
         return
     typer.echo(key["key"])
     kept = say("Keep it now: it is not shown again. Id:", "今すぐ保管してください。再表示はできません。ID:")
@@ -178,7 +235,7 @@ def _fields(
 
 def _warn_of_unknown(home: Path, models: list[str]) -> None:
     """Say which models of a key are not offered here; they may be one day, so the key is made all the same."""
-    if not models:
+    if not models or os.environ.get("SEKISHO_TOKEN"):  # only the operator may ask
         return
     offered = ask(home, "GET", "/internal/models")["models"]
     unknown = ", ".join(name for name in models if name not in offered)
@@ -195,7 +252,7 @@ def _describe(key: Thing) -> str:
         (say("id", "ID"), key["id"]),
         (say("key", "キー"), _hint(key)),
         (say("alias", "別名"), key["alias"] or "-"),
-        (say("state", "状態"), state(key["blocked"])),
+        (say("state", "状態"), _state(key)),
         (say("user", "利用者"), key["user_id"] or "-"),
         (say("team", "チーム"), key["team_id"] or "-"),
         (say("models", "モデル"), ", ".join(key["models"]) or say("all", "すべて")),
@@ -207,3 +264,8 @@ def _describe(key: Thing) -> str:
         lines.append((say("calls", "コール"), f"{key['calls']:,}"))
         lines.append((say("spend", "使用額"), f"${key['cost_nanousd'] // 10**9:,}.{key['cost_nanousd'] % 10**9:09d}"))
     return columns(lines)
+
+
+def _state(key: Thing) -> str:
+    """Whether a key may call, and whether anybody can."""
+    return state(key["blocked"]) if key["is_handed_over"] else say("not handed over", "未受領")

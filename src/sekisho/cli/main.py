@@ -41,6 +41,14 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "budget": ("sekisho.cli.budgets", "app", ""),
     "limit": ("sekisho.cli.limits", "app", ""),
     "policy": ("sekisho.cli.policies", "app", ""),
+    "explain": (
+        "sekisho.cli.explain",
+        "explain",
+        say(
+            "Say whether a call would pass and why not, or why one ended as it did.",
+            "コールが通るかどうか、通らない理由、または過去のコールの結果の理由を説明します。",
+        ),
+    ),
     "spend": (
         "sekisho.cli.spend",
         "spend",
@@ -70,6 +78,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "audit": ("sekisho.cli.audit", "app", ""),
     "role": ("sekisho.cli.roles", "app", ""),
     "token": ("sekisho.cli.tokens", "app", ""),
+    "metadata": ("sekisho.cli.required", "app", ""),
     "plan": (
         "sekisho.cli.organisation",
         "plan",

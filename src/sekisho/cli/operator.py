@@ -1,14 +1,18 @@
-"""Asks the control process of a home over its Unix socket, as the local operator."""
+"""Asks the control process of a home over its Unix socket, as the local operator; with SEKISHO_TOKEN, the gateway as
+whoever holds that access token."""
 
 import http.client
 import json
+import os
 import socket
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 
 from sekisho.cli.messages import say
+from sekisho.cli.place import local_url
 
 TIMEOUT_S = 15.0
 _JAPANESE = {
@@ -47,9 +51,11 @@ def ask(home: Path, method: str, path: str, body: dict[str, Any] | None = None) 
 
 def request(home: Path, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """The JSON of the answer, None if it has none; text of another kind as it is. Raises OperatorError."""
-    connection = UnixConnection(home / "run" / "control.sock")
+    token = os.environ.get("SEKISHO_TOKEN", "")
+    connection = _gateway(home) if token else UnixConnection(home / "run" / "control.sock")
     try:
         headers = {"content-type": "application/json"} if body is not None else {}
+        headers |= {"authorization": f"Bearer {token}"} if token else {}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         response = connection.getresponse()
         content = response.read()
@@ -65,6 +71,13 @@ def request(home: Path, method: str, path: str, body: dict[str, Any] | None = No
         message = answer["error"]["message"]
         raise OperatorError(say(message, _JAPANESE.get(message, message)))
     return answer
+
+
+def _gateway(home: Path) -> http.client.HTTPConnection:
+    """Where somebody with an access token asks: SEKISHO_URL, else the gateway of this machine."""
+    parts = urlsplit(os.environ.get("SEKISHO_URL") or local_url(home))
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
 
 
 def not_running(home: Path) -> str:

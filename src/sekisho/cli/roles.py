@@ -9,6 +9,7 @@ from sekisho.cli.messages import columns, say
 from sekisho.cli.operator import ask
 from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, Yes, confirm, given, print_json
 from sekisho.cli.resources import Thing, tell
+from sekisho.cli.status import local_time
 
 app = typer.Typer(no_args_is_help=True, help=say("Roles: who may do what.", "ロール（誰が何をできるか）を管理します。"))
 
@@ -18,8 +19,8 @@ Role = Annotated[
     str,
     typer.Argument(
         help=say(
-            "platform_admin, cost_manager, team_lead, developer or auditor.",
-            "platform_admin、cost_manager、team_lead、developer、auditor のいずれか。",
+            "platform_admin, cost_manager, team_lead or auditor.",
+            "platform_admin、cost_manager、team_lead、auditor のいずれか。",
         )
     ),
 ]
@@ -72,6 +73,19 @@ def delete(
     confirm(say(f"Take {role} from {user}?", f"{user} から {role} を取り上げますか？"), yes)
     ask(home, "DELETE", f"{GRANTS}?{urlencode({'user_id': user, 'role': role} | given(team_id=team))}")
     tell(as_json, {"deleted": {"user_id": user, "role": role, "team_id": team}}, say("Deleted.", "削除しました。"))
+
+
+@app.command("history", help=say("Show who gave and took roles.", "ロールの変更履歴を表示します。"))
+def history(home: Home = DEFAULT_HOME, user: User = None, as_json: AsJson = False) -> None:
+    """Print what was given and taken away, newest first."""
+    changes = ask(home, "GET", f"{GRANTS}/history?{urlencode(given(user_id=user))}")["changes"]
+    if as_json:
+        print_json(changes)
+        return
+    actions = {"grant": say("granted", "付与"), "revoke": say("revoked", "取消")}
+    rows = [(local_time(one["at"]), actions[one["action"]], *_row(one), one["by"]) for one in changes]
+    if rows:
+        typer.echo(columns(rows))
 
 
 def _row(grant: Thing) -> tuple[str, ...]:

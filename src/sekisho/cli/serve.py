@@ -69,7 +69,7 @@ def serve(
     config: ConfigOption = None, home: HomeOption = None, host: HostOption = None, port: PortOption = None
 ) -> None:
     try:
-        settings = _settings(config, {"HOME": home, "HOST": host, "PORT": port})
+        settings = effective_settings(config, {"HOME": home, "HOST": host, "PORT": port})
     except SettingsError as error:
         for problem in error.problems:
             _complain(problem)
@@ -118,7 +118,7 @@ def _greet(supervisor: Supervisor, ready: Mapping[str, object], *, is_simulated:
         _complain(str(error))
 
 
-def _settings(config: Path | None, options: Mapping[str, object]) -> Settings:
+def effective_settings(config: Path | None, options: Mapping[str, object]) -> Settings:
     """The effective settings: options win over the environment, that over the file. Raises SettingsError."""
     environment = dict(os.environ)
     environment.update({f"SEKISHO_{name}": str(value) for name, value in options.items() if value is not None})

@@ -224,3 +224,11 @@ class SharedCounters(Counters, Protocol):
         When the ticket says that the counters are lost, the read must hold every open record that was durable
         `admission_valid_us` after it was given."""
         ...
+
+    async def forget(self) -> None:
+        """Take what is counted for lost, so that it is read from the ledger. Raises StoreUnavailable."""
+        ...
+
+    async def sweep(self) -> None:
+        """Remove what earlier lives of the data have left. Raises StoreUnavailable."""
+        ...

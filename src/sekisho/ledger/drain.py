@@ -38,13 +38,20 @@ class Drain:
     """Moves records from a journal directory to a ledger. One at a time for a directory."""
 
     def __init__(
-        self, reader: JournalReader, ledger: Ledger, clock: Clock, on_ended: Callable[[str], None] = lambda _: None
+        self,
+        reader: JournalReader,
+        ledger: Ledger,
+        clock: Clock,
+        on_ended: Callable[[str], None] = lambda _: None,
+        owner: str = "",
     ) -> None:
-        """`on_ended` hears the id of each process that turns out to be dead."""
+        """`on_ended` hears the id of each process that turns out to be dead. `owner`: how the names of this journal's
+        processes begin, where others keep their offsets in the same ledger."""
         self._reader = reader
         self._ledger = ledger
         self._clock = clock
         self._on_ended = on_ended
+        self._owner = owner
         self._offsets: dict[str, int] | None = None
         self.damaged: dict[str, str] = {}
 
@@ -55,7 +62,8 @@ class Drain:
         Raises StoreUnavailable, once every process has been tried; the next call goes on where the ledger stands.
         """
         if self._offsets is None:
-            self._offsets = await self._ledger.offsets()
+            offsets = await self._ledger.offsets()
+            self._offsets = {name: offset for name, offset in offsets.items() if name.startswith(self._owner)}
         booked = 0
         failure: StoreUnavailable | None = None
         for process in dict.fromkeys(segment.process for segment in self._reader.segments()):

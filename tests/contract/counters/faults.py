@@ -7,14 +7,17 @@ from urllib.parse import urlsplit
 
 
 class Relay:
-    """`requests`: scripts that were run through it. `cut_after_bytes`: of the next answer, then the line breaks."""
+    """`requests`: scripts that were run through it. `cut_after_bytes`: of the next answer, then the line breaks.
+
+    `is_holding`: what comes is put in `held` instead of being passed on."""
 
     def __init__(self, url: str) -> None:
         self._target = urlsplit(url)
         self.requests = 0
         self.writes = 0
         self.cut_after_bytes: int | None = None
-        self.is_silent = False
+        self.is_holding = False
+        self.held = b""
         self.port = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -53,14 +56,15 @@ class Relay:
 
     async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
+            if self.is_holding:
+                self.held += data
+                continue
             self.requests += data.count(b"EVALSHA")
             self.writes += 1
             writer.write(data)
 
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
-            if self.is_silent:
-                continue
             if self.cut_after_bytes is not None:
                 writer.write(data[: self.cut_after_bytes])
                 self.cut_after_bytes = None

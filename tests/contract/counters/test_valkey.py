@@ -5,6 +5,7 @@ import itertools
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 import valkey
@@ -18,7 +19,7 @@ from sekisho.values import Budget, RateLimit
 from tests.contract.counters.conftest import running
 from tests.contract.counters.faults import relay
 from tests.contract.counters.test_budgets import DAY, KEY, TEAM, demand, held
-from tests.servers import own_valkey, valkey_url
+from tests.servers import free_port, own_valkey, valkey_url
 
 BUDGET = Budget("b", TEAM, 1_000, DAY)
 SOFT = Budget("s", KEY, 10, DAY, is_hard=False)
@@ -113,6 +114,23 @@ async def test_a_store_that_stalls_refuses_in_bounded_time_and_what_it_does_late
             assert await held(counters) == {"b": (40, 0)}
 
 
+async def test_an_admission_that_arrives_after_its_release_holds_nothing(key_name):
+    async with relay(valkey_url()) as line, loaded(line.url, key_name, timeout_s=0.3) as counters:
+        line.is_holding = True
+        with pytest.raises(StoreUnavailable):
+            await counters.admit(demand(1, 600))
+        line.is_holding = False
+        await until(lambda: counters.owed == 0)
+        target = urlsplit(valkey_url())
+        reader, writer = await asyncio.open_connection(target.hostname, target.port)
+        start = line.held.index(b"*")
+        writer.write(line.held[start:])
+        assert await reader.readexactly(8) == b"*1\r\n:-1\r"
+        writer.close()
+        await writer.wait_closed()
+        assert await held(counters) == {"b": (0, 0)}
+
+
 async def test_without_the_store_hard_budgets_refuse_and_soft_ones_pass(key_name):
     with own_valkey() as (url, store):
         async with loaded(url, key_name, BUDGET, SOFT, timeout_s=0.3) as counters:
@@ -123,6 +141,26 @@ async def test_without_the_store_hard_budgets_refuse_and_soft_ones_pass(key_name
             only_soft = demand(2, 1, KEY)
             assert isinstance(await counters.admit(only_soft), Admitted)
             await counters.settle(only_soft.call_id, 1, 0, (1, 1))
+
+
+async def test_what_was_settled_during_an_outage_is_told_at_its_end_and_what_was_refused_is_not(key_name):
+    port = free_port()
+    with own_valkey(port=port) as (url, store):
+        async with loaded(url, key_name, BUDGET, SOFT, timeout_s=0.3) as counters:
+            store.kill()
+            store.wait()
+            await until(lambda: counters.failure)
+            for number in range(1, 1_201):
+                with pytest.raises(StoreUnavailable):
+                    await counters.admit(demand(number, 1))
+                only_soft = demand(number, 1, KEY)
+                await counters.admit(only_soft)
+                await counters.settle(only_soft.call_id, 1, 0, (1, number))
+            assert counters.owed == 1_200
+            with own_valkey(port=port):
+                await until(lambda: counters.owed == 0)
+                await load(counters, 0)
+                assert await held(counters) == {"b": (0, 0), "s": (1_200, 0)}
 
 
 @pytest.mark.parametrize("mode", ["closed", "open"])
@@ -248,6 +286,17 @@ async def test_limits_are_known_again_after_the_store_was_lost(key_name):
         assert 1 <= refused.retry_after_s <= 59
 
 
+async def test_a_password_opens_the_store_and_a_wrong_one_is_said_but_not_shown(key_name, caplog):
+    with own_valkey() as (url, _):
+        with valkey.Valkey.from_url(url) as client:
+            client.config_set("requirepass", "hush")
+        async with loaded(url.replace("//", "//:hush@") + "/2", key_name) as counters:
+            assert isinstance(await counters.admit(demand(1, 1)), Admitted)
+        async with running(engine(url.replace("//", "//:mistaken@"), key_name, timeout_s=0.3)) as counters:
+            await until(lambda: "password" in counters.failure)
+    assert "mistaken" not in caplog.text
+
+
 async def test_a_server_that_may_drop_counts_is_not_used(key_name, caplog):
     with own_valkey("--maxmemory-policy", "allkeys-lru") as (url, _):
         async with running(engine(url, key_name, timeout_s=0.3)) as counters:
@@ -266,6 +315,21 @@ async def test_sums_just_below_what_lua_counts_exactly_are_exact(key_name):
         assert await counters.admit(demand(1, 9)) == Admitted(FakeClock().now_us(), 1)
         assert isinstance(await counters.admit(demand(2, 1)), Admitted)
         assert not isinstance(await counters.admit(demand(3, 1)), Admitted)
+
+
+async def test_counts_that_are_taken_for_lost_are_read_again_and_leave_nothing_behind(key_name):
+    async with loaded(valkey_url(), key_name) as counters:
+        await load(counters, 70, (5, 5))
+        assert not await load(counters, 30, (1, 1))  # a ledger that was restored from a backup
+        await counters.forget()
+        await until(lambda: counters.load_wanted.is_set())
+        assert await counters.admit(demand(1, 1)) == NotLoaded(BUDGET)
+        await load(counters, 30, (1, 1))
+        await counters.sweep()
+        assert await held(counters) == {"b": (30, 0)}
+        with valkey.Valkey.from_url(valkey_url()) as client:
+            lives = {key.split(b":")[2] for key in client.scan_iter(f"sekisho:{{{key_name}}}:*", count=1000)}
+        assert len(lives) == 1
 
 
 def lose(name: str) -> None:

@@ -180,3 +180,29 @@ async def test_an_open_call_of_a_dead_process_counts_at_its_bound_and_later_at_i
     assert await spent() == 7_000
     await ledger.apply(Batch(Segment("p", 1), 2, (settled(opening, 3, NOW + 9),)))
     assert await spent() == 3
+
+
+async def test_windows_behind_the_one_of_now_are_named_where_calls_have_started_in_them(database, names):
+    """A clock that is set back: what was spent tomorrow must not be forgotten by those who load counters today."""
+    organisation, rules = SqlOrganisation(database), SqlRules(database, names)
+    await organisation.add_team(Team("red", "default", 1, "operator", 1), ())
+    hour, day, whole = Window("period", period_s=3600), Window("day"), Window("fixed")
+    made = [Budget(name, Scope("team", "red"), 5, window) for name, window in (("h", hour), ("d", day), ("f", whole))]
+    await rules.write(
+        "default", RuleWrite(tuple(StoredRule(b, "default", 1, "operator", 1) for b in made)), "operator", 1
+    )
+    midnight = NOW - NOW % (1440 * MINUTE_US)
+    caller = Caller("default", "k", "alice", "red")
+    calls = [opened(n, caller, "m", midnight + hours * 60 * MINUTE_US) for n, hours in ((1, 0), (2, 1), (3, 25))]
+    records = tuple(record for call in calls for record in (call, settled(call, 10 ** call.call_id[-1], NOW)))
+    await SqlLedger(database, names).apply(Batch(Segment("p", 1), 99, records))
+    booked = await SqlBooked(database, names).booked("default", midnight + 1)
+    found = {(one.budget.id, one.window_starts_at): one.spent_nanousd for one in booked.spent}
+    assert {key: cost for key, cost in found.items() if cost} == {
+        ("h", midnight): 10,
+        ("h", midnight + 60 * MINUTE_US): 100,
+        ("h", midnight + 25 * 60 * MINUTE_US): 1_000,
+        ("d", midnight): 110,
+        ("d", midnight + 1440 * MINUTE_US): 1_000,
+        ("f", 0): 1_110,
+    }

@@ -8,7 +8,7 @@ from sekisho.access.register import KeyChange, StoredKey
 from sekisho.access.rules import NO_RULES, RuleFilter, RuleWrite, StoredRule
 from sekisho.access.templates import Template
 from sekisho.access.terms import ModelBudget, Terms
-from sekisho.errors import BadRequest, NotFound
+from sekisho.errors import BadRequest, Conflict, NotFound
 from sekisho.store.sql.answers import SqlAnswers
 from sekisho.store.sql.effective import SqlEffective
 from sekisho.store.sql.keys import SqlKeys
@@ -127,7 +127,13 @@ async def test_a_deleted_user_takes_keys_memberships_and_rules_along(organisatio
         Budget("b4", Scope("user", "alice"), 1, PERIOD),
     ]
     await write(rules, stored(BUDGET), *(stored(rule) for rule in gone))
-    await organisation.delete_user("default", "alice", "operator", 9)
+    with pytest.raises(Conflict, match="team red"):
+        await organisation.delete_user("default", "alice", "operator", 9)
+    await organisation.add_user(User("bob", "default", 8, "operator", 8))
+    await organisation.delete_user("default", "alice", "operator", 9, transfer_to="bob")
+    assert [(one.user_id, one.role) for one in await organisation.list_members("default", team_id="red")] == [
+        ("bob", "lead")
+    ]
     effective = await SqlEffective(database).current("default")
     assert (effective.keys, effective.limits, effective.budgets) == ((), (), (BUDGET,))
     assert await organisation.list_members("default", user_id="alice") == []

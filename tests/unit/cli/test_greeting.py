@@ -21,14 +21,10 @@ class Home:
         self.keys, self.models = keys, models
 
     def request(self, _home: Path, method: str, path: str, _body: object = None) -> Any:
-        if path == "/internal/models":
-            return {"models": self.models}
-        if path == "/internal/console-codes":
-            return {"path": "/console/enter?code=c0de"}
-        if method == "POST":
-            self.keys.append("sk-new")
-            return {"key": "sk-new"}
-        return {"keys": self.keys}
+        assert (method, path.partition("?")[0]) == ("POST", "/internal/greeting")
+        has_keys, wants_key = bool(self.keys), not path.endswith("alias=")
+        key = "sk-new" if wants_key and not has_keys else ""
+        return {"has_keys": has_keys, "key": key, "models": self.models, "console": "c0de"}
 
 
 def said(

@@ -143,3 +143,10 @@ async def test_a_damaged_segment_that_is_mended_is_booked(tmp_path, ledger, capl
         path.write_bytes(whole)
         assert await drain.drain_once() == 3
         assert drain.damaged == {}
+
+
+async def test_the_offsets_of_other_machines_in_the_same_ledger_are_left_alone(tmp_path, ledger):
+    ledger.kept = {"b.call-1-000001.log": 500, "a.call-1-000001.log": 100}
+    drain = Drain(JournalReader(tmp_path), ledger, FakeClock(), owner="a.")
+    await drain.drain_once()
+    assert ledger.kept == {"b.call-1-000001.log": 500}

@@ -113,12 +113,18 @@ class ValkeyClient:
         self._candidate: _Connection | None = None
         self._opened = asyncio.Event()
         self._down_since_s: float | None = None  # None: it was never up
+        self._up_since_s = 0.0
         self.failure = "not connected yet"
         self.connections = 0
 
     @property
     def is_connected(self) -> bool:
         return self._connection is not None and not self._connection.closed.done()
+
+    @property
+    def connected_s(self) -> float:
+        """For how long it has been connected; 0 while it is not."""
+        return asyncio.get_running_loop().time() - self._up_since_s if self.is_connected else 0.0
 
     async def run(self) -> None:
         """Connect, and again whenever the connection is lost."""
@@ -193,6 +199,7 @@ class ValkeyClient:
         try:
             await self._introduce()
             self._connection, self._candidate = connection, None
+            self._up_since_s = asyncio.get_running_loop().time()
             self.connections += 1
             if self.failure and self.connections > 1:
                 log.warning("the counter store at %s answers again", self._address.shown)

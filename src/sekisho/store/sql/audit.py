@@ -1,8 +1,9 @@
 """The audit log in the database: appended in the transaction that changes something, never changed.
 
 The head row of an organisation is locked until that transaction ends, so every link follows the one before it also
-when several control processes write. It is the last lock that a transaction takes: nothing that others may hold is
-waited for behind it. Triggers refuse to change or delete an entry.
+when several control processes write. Locks are taken in one order, so that nobody waits for each other: the epoch, the
+head of the log, rows; the drain, whose rows nobody else changes, takes the head last. Triggers refuse to change or
+delete an entry.
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,7 +45,7 @@ async def record_all(connection: AsyncConnection, org_id: str, at_us: int, event
     """Append entries in this transaction, in this order."""
     if not events:
         return
-    entries = chain(await _locked_head(connection, org_id), at_us, events)
+    entries = chain(await lock_head(connection, org_id), at_us, events)
     rows = [msgspec.structs.asdict(entry) for entry in entries]
     for start in range(0, len(rows), INSERT_ROWS):
         await connection.execute(audit_entry.insert(), rows[start : start + INSERT_ROWS])
@@ -118,7 +119,9 @@ class SqlAudit:
             return AuditHead(**row) if row else None
 
 
-async def _locked_head(connection: AsyncConnection, org_id: str) -> AuditHead:
+async def lock_head(connection: AsyncConnection, org_id: str) -> AuditHead:
+    """Let no other transaction append until this one ends. Who does not begin by raising the epoch, and changes what
+    others change behind this lock, begins with it: else the two could wait for each other."""
     query = sa.select(audit_head).where(audit_head.c.org_id == org_id).with_for_update()
     row = (await connection.execute(query)).mappings().one_or_none()
     if row is None:

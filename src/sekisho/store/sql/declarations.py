@@ -13,27 +13,22 @@ from sekisho.access.declaration.plans import Plan, Writes
 from sekisho.access.declaration.things import RULES, Address, Holdings, Mark
 from sekisho.access.declarations import Decide
 from sekisho.access.organisation import Member
+from sekisho.access.required import check_metadata
 from sekisho.access.roles import Grant
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
-from sekisho.store.sql.grants import note_role, read_grants
+from sekisho.store.sql.grants import drop_roles, note_role, read_grants
 from sekisho.store.sql.keys import read_stored_keys
-from sekisho.store.sql.organisation import (
-    read_members,
-    read_tags,
-    read_teams,
-    read_users,
-    remove_member,
-    remove_tag,
-    remove_team,
-    remove_user,
-)
-from sekisho.store.sql.rules import read_rules, read_templates, retire_rules, write_rules
+from sekisho.store.sql.organisation import read_members, read_tags, read_teams, read_users
+from sekisho.store.sql.owners import pass_on
+from sekisho.store.sql.required import read_required
+from sekisho.store.sql.rules import read_rules, read_templates, write_rules
 from sekisho.store.sql.tables import budget_template, declared, person, role_grant, tag, team, team_member, virtual_key
-from sekisho.values import Scope
+from sekisho.store.sql.tokens import end_access
 
 _ROWS = 500
+_TABLES = {"user": person, "team": team, "tag": tag, "key": virtual_key}
 
 
 class SqlDeclarations:
@@ -60,6 +55,7 @@ class SqlDeclarations:
             return plan
 
     async def _write(self, connection: AsyncConnection, org_id: str, writes: Writes, by: str, now_us: int) -> None:
+        await _check_metadata(connection, org_id, writes)
         templates = [
             msgspec.structs.asdict(one) | {"org_id": org_id, "terms": msgspec.to_builtins(one.terms)}
             for one in writes.templates
@@ -79,7 +75,16 @@ class SqlDeclarations:
             await connection.execute(virtual_key.update().where(ours).values(values | {"updated_at": now_us}))
         await write_rules(connection, org_id, writes.rules, by, now_us)
         for address in writes.removals:
-            await _remove(connection, org_id, address, by, now_us)
+            await connection.execute(_removal(org_id, address, now_us))
+            if address[0] == "user":
+                await drop_roles(connection, org_id, by, now_us, user_id=address[1])
+                await end_access(connection, org_id, address[1], by, now_us)
+            elif address[0] == "team":
+                await drop_roles(connection, org_id, by, now_us, team_id=address[1])
+        for kind, *ids in writes.removals:  # once all is gone that goes: what stays has an owner
+            if kind in ("user", "team"):
+                gone = {f"{kind}_id": ids[0]}
+                await pass_on(connection, org_id, **gone, to="", by=by, now_us=now_us)
         for user_id, grant, is_given in writes.grants:
             await _grant(connection, org_id, user_id, grant, is_given, by, now_us)
         marks = [
@@ -116,6 +121,20 @@ class SqlDeclarations:
             )
 
 
+async def _check_metadata(connection: AsyncConnection, org_id: str, writes: Writes) -> None:
+    """Raises BadRequest, naming the field, for metadata that lacks what is required."""
+    required = await read_required(connection, org_id)
+    for one in writes.users:
+        check_metadata("service" if one.kind == "service" else "user", required, one.metadata)
+    for team_ in writes.teams:
+        check_metadata("team", required, team_.metadata)
+    for key in writes.new_keys:
+        check_metadata("key", required, key.metadata)
+    for _, change in writes.keys:
+        if change.metadata is not UNSET:
+            check_metadata("key", required, change.metadata)
+
+
 async def _read(connection: AsyncConnection, org_id: str) -> Holdings:
     rows = await connection.execute(sa.select(declared).where(declared.c.org_id == org_id))
     return Holdings(
@@ -132,14 +151,13 @@ async def _read(connection: AsyncConnection, org_id: str) -> Holdings:
 
 
 def _events(plan: Plan, by: str) -> Iterator[AuditEvent]:
-    """What the audit log says of it, but for rules and removals, which say it themselves."""
+    """What the audit log says of it, but for rules, which say it themselves."""
     verbs = {"change": "update"}
     for change in plan.changes:
         kind, *ids = change.address
         ids = [plan.writes.key_ids[ids[0]]] if kind == "key" else ids
         kind = "template" if kind == "budget_template" else kind
-        is_noted = kind in RULES or (change.action == "delete" and kind not in ("key", "template"))
-        if not is_noted:
+        if kind not in RULES:
             action = f"{kind}.{verbs.get(change.action, change.action)}"
             yield AuditEvent(by, action, kind, "/".join(ids), change.before, change.after)
 
@@ -148,24 +166,18 @@ def _alive(structs: Iterable[msgspec.Struct]) -> list[dict[str, Any]]:
     return [msgspec.structs.asdict(one) | {"deleted_at": None} for one in structs]
 
 
-async def _remove(connection: AsyncConnection, org_id: str, address: Address, by: str, now_us: int) -> None:
-    """Take a thing out of use, with what belongs to it."""
-    match address:
-        case ("team", team_id):
-            await remove_team(connection, org_id, team_id, by, now_us)
-        case ("member", team_id, user_id):
-            await remove_member(connection, org_id, team_id, user_id, by, now_us)
-        case ("user", user_id):
-            await remove_user(connection, org_id, user_id, by, now_us)
-        case ("tag", name):
-            await remove_tag(connection, org_id, name, by, now_us)
-        case ("key", key_id):
-            ours = (virtual_key.c.org_id == org_id) & (virtual_key.c.id == key_id)
-            await connection.execute(virtual_key.update().where(ours).values(deleted_at=now_us))
-            await retire_rules(connection, org_id, Scope("key", key_id).__eq__, by, now_us)
-        case (_, template_id):
-            ours = (budget_template.c.org_id == org_id) & (budget_template.c.id == template_id)
-            await connection.execute(budget_template.delete().where(ours))
+def _removal(org_id: str, address: Address, now_us: int) -> sa.Delete | sa.Update:
+    """What takes this thing out of use. What depends on it is removed by itself."""
+    kind, *ids = address
+    if kind == "member":
+        columns = team_member.c
+        ours = (columns.org_id == org_id) & (columns.team_id == ids[0]) & (columns.user_id == ids[1])
+        return team_member.delete().where(ours)
+    if kind == "budget_template":
+        return budget_template.delete().where((budget_template.c.org_id == org_id) & (budget_template.c.id == ids[0]))
+    table = _TABLES[kind]
+    own = table.c.name if table is tag else table.c.id
+    return table.update().where((table.c.org_id == org_id) & (own == ids[0])).values(deleted_at=now_us)
 
 
 async def _grant(
@@ -184,8 +196,8 @@ async def _grant(
 def _new_leads(plan: Plan) -> Iterator[tuple[str, str, bool]]:
     """Team, user, and whether the user leads it now or no longer does."""
     for change in plan.changes:
-        if change.address[0] == "member" and change.after is not None:
-            is_lead = change.after.get("role") == "lead"
+        if change.address[0] == "member":
+            is_lead = (change.after or {}).get("role") == "lead"
             if is_lead != ((change.before or {}).get("role") == "lead"):
                 yield change.address[1], change.address[2], is_lead
 

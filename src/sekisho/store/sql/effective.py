@@ -1,5 +1,7 @@
 """Everything in the database that a snapshot is made of, in one consistent read."""
 
+from typing import get_args
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -9,6 +11,7 @@ from sekisho.store.sql.keys import read_keys
 from sekisho.store.sql.organisation import read_teams
 from sekisho.store.sql.rules import read_budgets, read_limits, read_policies
 from sekisho.store.sql.tables import counter, person, team_member
+from sekisho.values import Language
 
 
 class SqlEffective:
@@ -28,6 +31,7 @@ class SqlEffective:
                 budgets=await read_budgets(connection, org_id),
                 limits=await read_limits(connection, org_id),
                 leads=await _read_leads(connection, org_id),
+                languages=await _read_languages(connection, org_id),
                 policies=await read_policies(connection, org_id),
             )
 
@@ -44,3 +48,10 @@ async def _read_leads(connection: AsyncConnection, org_id: str) -> dict[str, tup
     for team_id, alias, user_id in await connection.execute(query):
         leads[team_id] = (*leads.get(team_id, ()), (alias or user_id)[:60])
     return leads
+
+
+async def _read_languages(connection: AsyncConnection, org_id: str) -> dict[str, Language]:
+    """By user, the language that the user's metadata names; nobody who names none or another."""
+    query = sa.select(person.c.id, person.c.metadata).where(person.c.org_id == org_id, person.c.deleted_at.is_(None))
+    found = ((user_id, metadata.get("language")) for user_id, metadata in await connection.execute(query))
+    return {user_id: language for user_id, language in found if language in get_args(Language)}

@@ -18,6 +18,7 @@ from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.organisation import bind_key
+from sekisho.store.sql.required import need_metadata
 from sekisho.store.sql.rules import judge_move, retire_rules, write_rules
 from sekisho.store.sql.tables import org, virtual_key
 from sekisho.values import Scope, VirtualKey
@@ -55,6 +56,7 @@ class SqlKeys:
                 await _check_digest(connection, key.digest, key.id)
                 who = (key.team_id, key.user_id, key.created_by)
                 await bind_key(self._database, connection, key.org_id, *who, key.created_at)
+                await need_metadata(connection, key.org_id, "key", key.metadata)
                 await connection.execute(virtual_key.insert().values(row))
                 made = AuditEvent(key.created_by, "key.create", "key", key.id, None, key)
                 await record_all(connection, key.org_id, key.created_at, [made])
@@ -78,6 +80,8 @@ class SqlKeys:
                 before = (await connection.execute(query)).mappings().one_or_none()
                 if before is None:
                     raise NotFound("There is no such key.")
+                if "metadata" in values:
+                    await need_metadata(connection, org_id, "key", values["metadata"])
                 await connection.execute(_update(org_id, key_id).values(values | {"updated_at": now_us}))
                 after = _stored((await connection.execute(query)).mappings().one())
                 if (before["team_id"], before["user_id"]) != (after.team_id, after.user_id):

@@ -9,14 +9,18 @@ from msgspec import UNSET
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.access.audit import AuditEvent
-from sekisho.access.organisation import Member, Tag, Team, TeamChange, User, UserChange
+from sekisho.access.organisation import Member, Tag, Team, TeamChange, User, UserChange, UserKind
+from sekisho.access.required import Kind
 from sekisho.access.roles import Grant
+from sekisho.access.rules import NO_RULES, RuleWrite
 from sekisho.errors import BadRequest, NotFound
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.grants import drop_roles, note_role
-from sekisho.store.sql.rules import retire_rules
+from sekisho.store.sql.owners import need_owner, pass_on
+from sekisho.store.sql.required import need_metadata
+from sekisho.store.sql.rules import retire_rules, write_rules
 from sekisho.store.sql.tables import person, tag, team, team_member, virtual_key
 from sekisho.store.sql.tokens import end_access
 from sekisho.values import Scope
@@ -28,18 +32,22 @@ class SqlOrganisation:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add_team(self, new: Team, members: tuple[Member, ...]) -> None:
-        """Keep a new team with its first members."""
+    async def add_team(self, new: Team, members: tuple[Member, ...], rules: RuleWrite = NO_RULES) -> None:
+        """Keep a new team with its first members and its rules."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
             await _check_team_alias(connection, new.org_id, new.id, new.alias)
+            await need_metadata(connection, new.org_id, "team", new.metadata)
             await _add(connection, team, new.org_id, new.id, _team_row(new), "team", "team_id")
             made = AuditEvent(new.created_by, "team.create", "team", new.id, None, new)
             await record_all(connection, new.org_id, new.created_at, [made])
             await _put_members(self._database, connection, members)
+            await write_rules(connection, new.org_id, rules, new.created_by, new.created_at)
 
-    async def change_team(self, org_id: str, team_id: str, change: TeamChange, by: str, now_us: int) -> Team:
-        """Change a team."""
+    async def change_team(
+        self, org_id: str, team_id: str, change: TeamChange, by: str, now_us: int, rules: RuleWrite = NO_RULES
+    ) -> Team:
+        """Change a team and its rules."""
         values = _given(change)
         if "alias" in values:
             values["alias"] = values["alias"] or None
@@ -50,17 +58,32 @@ class SqlOrganisation:
             before = (await connection.execute(sa.select(team).where(*ours))).mappings().one_or_none()
             if before is None:
                 raise NotFound("There is no such team.")
+            if "metadata" in values:
+                await need_metadata(connection, org_id, "team", values["metadata"])
             await connection.execute(team.update().where(*ours).values(values | {"updated_at": now_us}))
             after = _team((await connection.execute(sa.select(team).where(*ours))).mappings().one())
-            changed = AuditEvent(by, "team.update", "team", team_id, _team(before), after)
-            await record_all(connection, org_id, now_us, [changed])
+            if values:
+                changed = AuditEvent(by, "team.update", "team", team_id, _team(before), after)
+                await record_all(connection, org_id, now_us, [changed])
+            await write_rules(connection, org_id, rules, by, now_us)
             return after
 
-    async def delete_team(self, org_id: str, team_id: str, by: str, now_us: int) -> None:
+    async def delete_team(self, org_id: str, team_id: str, by: str, now_us: int, transfer_to: str = "") -> None:
         """Delete a team, its keys, its memberships, its rules and those of its members."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            await remove_team(connection, org_id, team_id, by, now_us)
+            await _delete(connection, team, org_id, team_id, by, now_us, "team")
+            await pass_on(connection, org_id, team_id=team_id, to=transfer_to, by=by, now_us=now_us)
+            keys = await _delete_keys(connection, org_id, by, now_us, virtual_key.c.team_id == team_id)
+            await _delete_members(connection, org_id, by, now_us, team_member.c.team_id == team_id)
+            await drop_roles(connection, org_id, by, now_us, team_id=team_id)
+
+            def is_gone(scope: Scope) -> bool:
+                if scope.kind == "member":
+                    return scope.id.partition("/")[0] == team_id
+                return scope == Scope("team", team_id) or (scope.kind == "key" and scope.id in keys)
+
+            await retire_rules(connection, org_id, is_gone, by, now_us)
 
     async def find_team(self, org_id: str, team_id: str) -> Team | None:
         """One team."""
@@ -92,17 +115,26 @@ class SqlOrganisation:
             rows = await connection.execute(query.order_by(team.c.id).limit(limit))
             return [_team(row) for row in rows.mappings()]
 
-    async def put_members(self, members: tuple[Member, ...]) -> None:
-        """Make users members of a team, or give members another role."""
+    async def put_members(self, members: tuple[Member, ...], rules: RuleWrite = NO_RULES) -> None:
+        """Make users members of a team, or give members another role, with their rules."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
             await _put_members(self._database, connection, members)
+            for one in members[:1]:
+                await write_rules(connection, one.org_id, rules, one.created_by, one.created_at)
 
     async def delete_member(self, org_id: str, team_id: str, user_id: str, by: str, now_us: int) -> None:
         """Take a user out of a team, with the keys bound to both and the rules of the membership."""
+        columns = team_member.c
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            await remove_member(connection, org_id, team_id, user_id, by, now_us)
+            ours = (columns.team_id == team_id, columns.user_id == user_id)
+            if await _delete_members(connection, org_id, by, now_us, *ours) == 0:
+                raise NotFound("There is no such member of this team.")
+            bound = (virtual_key.c.team_id == team_id, virtual_key.c.user_id == user_id)
+            gone = {Scope("key", key) for key in await _delete_keys(connection, org_id, by, now_us, *bound)}
+            gone.add(Scope("member", f"{team_id}/{user_id}"))
+            await retire_rules(connection, org_id, gone.__contains__, by, now_us)
 
     async def list_members(self, org_id: str, *, team_id: str = "", user_id: str = "") -> list[Member]:
         """Members of a team, memberships of a user."""
@@ -115,16 +147,22 @@ class SqlOrganisation:
         async with self._database.read() as connection:
             return [Member(**row) for row in (await connection.execute(query)).mappings()]
 
-    async def add_user(self, new: User) -> None:
-        """Keep a new user."""
+    async def add_user(self, new: User, members: tuple[Member, ...] = (), rules: RuleWrite = NO_RULES) -> None:
+        """Keep a new user with its memberships and its rules."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
+            await need_metadata(connection, new.org_id, _kind(new.kind), new.metadata)
+            await need_owner(connection, new.org_id, new.owner)
             await _add(connection, person, new.org_id, new.id, msgspec.structs.asdict(new), "user", "user_id")
             made = AuditEvent(new.created_by, "user.create", "user", new.id, None, new)
             await record_all(connection, new.org_id, new.created_at, [made])
+            await _put_members(self._database, connection, members)
+            await write_rules(connection, new.org_id, rules, new.created_by, new.created_at)
 
-    async def change_user(self, org_id: str, user_id: str, change: UserChange, by: str, now_us: int) -> User:
-        """Change a user."""
+    async def change_user(
+        self, org_id: str, user_id: str, change: UserChange, by: str, now_us: int, rules: RuleWrite = NO_RULES
+    ) -> User:
+        """Change a user and its rules."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
             ours = _is(person, org_id, user_id)
@@ -132,17 +170,35 @@ class SqlOrganisation:
             before = (await connection.execute(sa.select(person).where(*ours))).mappings().one_or_none()
             if before is None:
                 raise NotFound("There is no such user.")
+            if values.keys() & {"metadata", "kind"}:
+                changed_kind = _kind(values.get("kind", before["kind"]))
+                await need_metadata(connection, org_id, changed_kind, values.get("metadata", before["metadata"]))
+            await need_owner(connection, org_id, values.get("owner", ""))
             await connection.execute(person.update().where(*ours).values(values))
             after = _user((await connection.execute(sa.select(person).where(*ours))).mappings().one())
-            changed = AuditEvent(by, "user.update", "user", user_id, _user(before), after)
-            await record_all(connection, org_id, now_us, [changed])
+            if len(values) > 1:
+                changed = AuditEvent(by, "user.update", "user", user_id, _user(before), after)
+                await record_all(connection, org_id, now_us, [changed])
+            await write_rules(connection, org_id, rules, by, now_us)
             return after
 
-    async def delete_user(self, org_id: str, user_id: str, by: str, now_us: int) -> None:
+    async def delete_user(self, org_id: str, user_id: str, by: str, now_us: int, transfer_to: str = "") -> None:
         """Delete a user, its keys, its memberships, its rules and those of its memberships."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            await remove_user(connection, org_id, user_id, by, now_us)
+            await _delete(connection, person, org_id, user_id, by, now_us, "user")
+            await pass_on(connection, org_id, user_id=user_id, to=transfer_to, by=by, now_us=now_us)
+            keys = await _delete_keys(connection, org_id, by, now_us, virtual_key.c.user_id == user_id)
+            await _delete_members(connection, org_id, by, now_us, team_member.c.user_id == user_id)
+            await drop_roles(connection, org_id, by, now_us, user_id=user_id)
+            await end_access(connection, org_id, user_id, by, now_us)
+
+            def is_gone(scope: Scope) -> bool:
+                if scope.kind == "member":
+                    return scope.id.partition("/")[2] == user_id
+                return scope == Scope("user", user_id) or (scope.kind == "key" and scope.id in keys)
+
+            await retire_rules(connection, org_id, is_gone, by, now_us)
 
     async def find_user(self, org_id: str, user_id: str) -> User | None:
         """One user."""
@@ -173,10 +229,11 @@ class SqlOrganisation:
             rows = await connection.execute(query.order_by(person.c.id).limit(limit))
             return [_user(row) for row in rows.mappings()]
 
-    async def put_tag(self, new: Tag, by: str, *, is_new: bool) -> None:
+    async def put_tag(self, new: Tag, by: str, *, is_new: bool, rules: RuleWrite = NO_RULES) -> None:
         """Keep a new tag, or the new description of a known one."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
+            await need_owner(connection, new.org_id, new.owner)
             row = msgspec.structs.asdict(new)
             if is_new:
                 await _add(connection, tag, new.org_id, new.name, row, "tag", "name")
@@ -189,12 +246,14 @@ class SqlOrganisation:
                 await connection.execute(tag.update().where(*ours).values(row))
                 made = AuditEvent(by, "tag.update", "tag", new.name, _tag(before), new)
             await record_all(connection, new.org_id, new.updated_at, [made])
+            await write_rules(connection, new.org_id, rules, by, new.updated_at)
 
     async def delete_tag(self, org_id: str, name: str, by: str, now_us: int) -> None:
         """Delete a tag and its rules."""
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            await remove_tag(connection, org_id, name, by, now_us)
+            await _delete(connection, tag, org_id, name, by, now_us, "tag")
+            await retire_rules(connection, org_id, Scope("tag", name).__eq__, by, now_us)
 
     async def find_tag(self, org_id: str, name: str) -> Tag | None:
         """One tag."""
@@ -208,57 +267,6 @@ class SqlOrganisation:
         async with self._database.read() as connection:
             rows = await connection.execute(query.order_by(tag.c.name).limit(limit))
             return [_tag(row) for row in rows.mappings()]
-
-
-async def remove_team(connection: AsyncConnection, org_id: str, team_id: str, by: str, now_us: int) -> None:
-    """Delete a team in this transaction, with all that belongs to it. Raises NotFound."""
-    await _delete(connection, team, org_id, team_id, by, now_us, "team")
-    keys = await _delete_keys(connection, org_id, by, now_us, virtual_key.c.team_id == team_id)
-    await _delete_members(connection, org_id, by, now_us, team_member.c.team_id == team_id)
-    await drop_roles(connection, org_id, by, now_us, team_id=team_id)
-
-    def is_gone(scope: Scope) -> bool:
-        if scope.kind == "member":
-            return scope.id.partition("/")[0] == team_id
-        return scope == Scope("team", team_id) or (scope.kind == "key" and scope.id in keys)
-
-    await retire_rules(connection, org_id, is_gone, by, now_us)
-
-
-async def remove_member(
-    connection: AsyncConnection, org_id: str, team_id: str, user_id: str, by: str, now_us: int
-) -> None:
-    """End a membership in this transaction, with all that belongs to it. Raises NotFound."""
-    columns = team_member.c
-    ours = (columns.team_id == team_id, columns.user_id == user_id)
-    if await _delete_members(connection, org_id, by, now_us, *ours) == 0:
-        raise NotFound("There is no such member of this team.")
-    bound = (virtual_key.c.team_id == team_id, virtual_key.c.user_id == user_id)
-    gone = {Scope("key", key) for key in await _delete_keys(connection, org_id, by, now_us, *bound)}
-    gone.add(Scope("member", f"{team_id}/{user_id}"))
-    await retire_rules(connection, org_id, gone.__contains__, by, now_us)
-
-
-async def remove_user(connection: AsyncConnection, org_id: str, user_id: str, by: str, now_us: int) -> None:
-    """Delete a user in this transaction, with all that belongs to it. Raises NotFound."""
-    await _delete(connection, person, org_id, user_id, by, now_us, "user")
-    keys = await _delete_keys(connection, org_id, by, now_us, virtual_key.c.user_id == user_id)
-    await _delete_members(connection, org_id, by, now_us, team_member.c.user_id == user_id)
-    await drop_roles(connection, org_id, by, now_us, user_id=user_id)
-    await end_access(connection, org_id, user_id, by, now_us)
-
-    def is_gone(scope: Scope) -> bool:
-        if scope.kind == "member":
-            return scope.id.partition("/")[2] == user_id
-        return scope == Scope("user", user_id) or (scope.kind == "key" and scope.id in keys)
-
-    await retire_rules(connection, org_id, is_gone, by, now_us)
-
-
-async def remove_tag(connection: AsyncConnection, org_id: str, name: str, by: str, now_us: int) -> None:
-    """Delete a tag in this transaction, with its rules. Raises NotFound."""
-    await _delete(connection, tag, org_id, name, by, now_us, "tag")
-    await retire_rules(connection, org_id, Scope("tag", name).__eq__, by, now_us)
 
 
 async def bind_key(
@@ -306,6 +314,8 @@ async def _ensure_users(
 ) -> None:
     for user_id in user_ids:
         new = User(user_id, org_id, now_us, by, now_us)
+        if not await _is_known(connection, org_id, user_id):
+            await need_metadata(connection, org_id, "user", {})
         row = msgspec.structs.asdict(new) | {"deleted_at": None}
         insert = database.insert(person).values(row)
         revive = insert.on_conflict_do_update(
@@ -314,6 +324,14 @@ async def _ensure_users(
         if (await connection.execute(revive)).rowcount:
             made = AuditEvent(by, "user.create", "user", user_id, None, new)
             await record_all(connection, org_id, now_us, [made])
+
+
+async def _is_known(connection: AsyncConnection, org_id: str, user_id: str) -> bool:
+    return (await connection.execute(sa.select(person.c.id).where(*_is(person, org_id, user_id)))).first() is not None
+
+
+def _kind(kind: UserKind) -> Kind:
+    return "service" if kind == "service" else "user"
 
 
 async def _put_members(database: Database, connection: AsyncConnection, members: tuple[Member, ...]) -> None:

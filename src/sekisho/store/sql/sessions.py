@@ -22,12 +22,14 @@ class SqlSessions:
         """Keep a code."""
         row = {"digest": digest, "org_id": org_id, "expires_at": expires_at, "user_id": user_id}
         async with self._database.write() as connection:
+            await audit.lock_head(connection, org_id)
             await connection.execute(login_code.insert().values(row))
             await _record(connection, org_id, by, "console.invite", digest, now_us, {"expires_at": expires_at})
 
     async def redeem(self, org_id: str, code: bytes, session: bytes, now_us: int, expires_at: int) -> bool:
         """Swap a code for a session, once; clears out what has expired."""
         async with self._database.write() as connection:
+            await audit.lock_head(connection, org_id)
             await connection.execute(login_code.delete().where(login_code.c.expires_at <= now_us))
             await connection.execute(console_session.delete().where(console_session.c.expires_at <= now_us))
             ours = (login_code.c.digest == code) & (login_code.c.org_id == org_id)
@@ -38,7 +40,7 @@ class SqlSessions:
             row["user_id"] = user_id or ""
             await connection.execute(console_session.insert().values(row))
             code_name = _name(code)
-            shown = {"code": code_name, "expires_at": expires_at}
+            shown = {"code": code_name, "user_id": user_id or "", "expires_at": expires_at}
             await _record(connection, org_id, f"console code {code_name}", "console.enter", session, now_us, shown)
             return True
 
@@ -54,6 +56,7 @@ class SqlSessions:
     async def end(self, org_id: str, session: bytes, now_us: int) -> None:
         """Forget a session."""
         async with self._database.write() as connection:
+            await audit.lock_head(connection, org_id)
             ours = (console_session.c.digest == session) & (console_session.c.org_id == org_id)
             if (await connection.execute(console_session.delete().where(ours))).rowcount:
                 await _record(connection, org_id, f"console session {_name(session)}", "console.leave", session, now_us)

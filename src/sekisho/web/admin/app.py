@@ -13,6 +13,7 @@ from sekisho.web.admin.calls import calls_router
 from sekisho.web.admin.declarations import declarations_router
 from sekisho.web.admin.errors import handle_errors
 from sekisho.web.admin.events import events_router
+from sekisho.web.admin.explain import explain_router
 from sekisho.web.admin.hand_overs import hand_overs_router
 from sekisho.web.admin.internal import internal_router
 from sekisho.web.admin.keys import keys_router
@@ -32,6 +33,7 @@ from sekisho.web.admin.organisation import tags_router, teams_router, users_rout
 from sekisho.web.admin.people import roles_router, tokens_router
 from sekisho.web.admin.policies import policies_router
 from sekisho.web.admin.services import Services
+from sekisho.web.admin.settings import settings_router
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
 
@@ -58,9 +60,11 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         roles_router,
         tokens_router,
         hand_overs_router,
+        settings_router,
         budgets_router,
         limits_router,
         policies_router,
+        explain_router,
         audit_router,
         declarations_router,
         calls_router,

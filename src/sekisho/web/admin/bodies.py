@@ -5,6 +5,7 @@ halves of characters (lone surrogates), NaN and Infinity, names given twice, and
 """
 
 import json
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -57,7 +58,7 @@ def check_json(body: bytes) -> None:
     """Raises BadRequest for JSON that no route should see."""
     try:
         value = json.loads(
-            body, parse_constant=_no_constant, parse_int=_integer, object_pairs_hook=_mapping, parse_float=float
+            body, parse_constant=_no_constant, parse_int=_integer, object_pairs_hook=_mapping, parse_float=_finite
         )
     except RecursionError as error:
         raise BadRequest("The body is too deeply nested.") from error
@@ -92,6 +93,13 @@ def _integer(digits: str) -> int:
     if len(digits) > MOST_DIGITS:
         raise BadRequest("A number has too many digits.")
     return int(digits)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise BadRequest("A number is too large.")
+    return number
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

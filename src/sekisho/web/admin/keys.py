@@ -91,6 +91,7 @@ class Key(BaseModel):
     alias: str
     user_id: str
     team_id: str
+    owner: dict[str, str]
     models: list[str]
     tags: list[str]
     metadata: dict[str, Any]
@@ -215,6 +216,7 @@ def _fields(key: StoredKey, who: Principal) -> dict[str, Any]:
         "alias": key.alias,
         "user_id": key.user_id,
         "team_id": key.team_id,
+        "owner": _owner(key),
         "models": list(key.models),
         "tags": list(key.tags),
         "metadata": key.metadata,
@@ -226,3 +228,9 @@ def _fields(key: StoredKey, who: Principal) -> dict[str, Any]:
         "created_by": shown_by(who, "keys:read", key.created_by),
         "updated_at": iso(key.updated_at),
     }
+
+
+def _owner(key: StoredKey) -> dict[str, str]:
+    """Who answers for a key: its user, else its team, else the organisation."""
+    kind, id_ = next((one for one in (("user", key.user_id), ("team", key.team_id)) if one[1]), ("org", key.org_id))
+    return {"kind": kind, "id": id_}

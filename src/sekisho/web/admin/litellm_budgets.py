@@ -9,7 +9,7 @@ from sekisho.access.organisation import Tag
 from sekisho.access.roles import Principal
 from sekisho.access.templates import Template
 from sekisho.access.terms import Terms
-from sekisho.errors import BadRequest, SekishoError
+from sekisho.errors import BadRequest
 from sekisho.values import Scope
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.idempotency import idempotent_router
@@ -17,8 +17,8 @@ from sekisho.web.admin.litellm_fields import (
     Id,
     KnownFields,
     TermFields,
-    apply_fields,
-    check_fields,
+    plan_fields,
+    prepare_rules,
     render_fields,
     render_spend,
     render_terms,
@@ -118,24 +118,20 @@ def litellm_tags_router(services: Services, authority: Authority) -> APIRouter:
     async def new(body: TagFields, who: writer) -> dict[str, Any]:
         """Make a tag, with a budget if one is stated."""
         body.refuse_unknown()
-        await check_fields(services, body, "tag", who.actor)
-        tag = await tags.create(body.name, body.description or "", who.actor)
-        try:
-            await apply_fields(services, body, Scope("tag", body.name), who.actor)
-        except SekishoError:
-            await tags.delete(body.name, who.actor)
-            raise
-        return await show(tag)
+        planner = await prepare_rules(services, body, who.actor)
+        rules = planner(Scope("tag", body.name), ())
+        return await show(await tags.create(body.name, body.description or "", who.actor, rules))
 
     @router.post("/update")
     async def update(body: TagFields, who: writer) -> dict[str, Any]:
         """Change a tag; its budget is in force when this answers."""
         body.refuse_unknown()
         tag = await tags.get(body.name)
-        await apply_fields(services, body, Scope("tag", body.name), who.actor)
-        if body.description is not None:
-            tag = await tags.update(body.name, body.description, who.actor)
-        return await show(tag)
+        rules = await plan_fields(services, body, Scope("tag", body.name), who.actor)
+        if body.description is None:
+            await services.rules.write(rules, who.actor)
+            return await show(tag)
+        return await show(await tags.update(body.name, body.description, who.actor, rules))
 
     @router.post("/info")
     async def info(body: TagReferences, _who: reader) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Left out: stays as it is. Null: for money and limits taken away, as LiteLLM does it for a field that was sent.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from msgspec.structs import replace
@@ -152,27 +152,10 @@ async def prepare_rules(services: Services, fields: TermFields, by: str) -> Plan
     return planner
 
 
-async def check_fields(services: Services, fields: TermFields, kind: ScopeKind, by: str) -> None:
-    """Before something is made: could its money and limits be as they were sent? Raises BadRequest, NotFound."""
-    (await prepare_rules(services, fields, by))(Scope(kind, ""), ())
-
-
-async def unjudged(write: RuleWrite) -> RuleWrite:
-    """Lets every write pass."""
-    return write
-
-
-async def apply_fields(
-    services: Services,
-    fields: TermFields,
-    scope: Scope,
-    by: str,
-    judged: Callable[[RuleWrite], Awaitable[RuleWrite]] = unjudged,
-) -> None:
-    """Give a scope that exists the money and limits that were sent, and put that in force. `judged`: raises for what
-    this one may not give."""
+async def plan_fields(services: Services, fields: TermFields, scope: Scope, by: str) -> RuleWrite:
+    """What gives a scope that exists the money and limits that were sent. Raises BadRequest, NotFound."""
     planner = await prepare_rules(services, fields, by)
-    await services.rules.write(await judged(planner(scope, await services.rules.of(scope))), by)
+    return planner(scope, await services.rules.of(scope))
 
 
 def render_terms(rules: Sequence[StoredRule], now_us: int) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field
 from sekisho.access.organisation import Member, Role, Team, TeamChange, member_scope
 from sekisho.access.register import KeyFilter
 from sekisho.access.roles import Principal
+from sekisho.access.rules import NO_RULES, RuleWrite
 from sekisho.access.terms import max_budget_of
-from sekisho.errors import BadRequest, SekishoError
+from sekisho.errors import BadRequest
 from sekisho.values import Scope
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.idempotency import idempotent_router
@@ -19,9 +20,9 @@ from sekisho.web.admin.litellm_fields import (
     Id,
     KnownFields,
     TermFields,
-    apply_fields,
-    check_fields,
     model_names,
+    plan_fields,
+    prepare_rules,
     render_spend,
     render_terms,
 )
@@ -113,22 +114,17 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
     async def new(body: NewTeam, who: writer) -> dict[str, Any]:
         """Make a team. What is wrong with its budgets is said before it is made."""
         body.refuse_unknown()
-        await check_fields(services, body, "team", who.actor)
+        planner = await prepare_rules(services, body, who.actor)
         team = await teams.create(
             who.actor,
             team_id=body.team_id or "",
             alias=body.team_alias or "",
             models=model_names(body.models),
             metadata=body.metadata or {},
-            blocked=True,  # until its budgets are in force
+            blocked=bool(body.blocked),
             members=_roles(body.members_with_roles),
+            rules=lambda scope: planner(scope, ()),
         )
-        try:
-            await apply_fields(services, body, Scope("team", team.id), who.actor)
-        except SekishoError:
-            await teams.delete(team.id, who.actor)
-            raise
-        team = await teams.update(team.id, TeamChange(blocked=bool(body.blocked)), who.actor)
         return await show(team, who)
 
     @router.post("/update")
@@ -136,11 +132,9 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
         """Change a team; in force in every call process when this answers."""
         body.refuse_unknown()
         await teams.get(body.team_id)
-        await apply_fields(services, body, Scope("team", body.team_id), who.actor)
-        return {
-            "team_id": body.team_id,
-            "data": await show(await teams.update(body.team_id, _change(body), who.actor), who),
-        }
+        rules = await plan_fields(services, body, Scope("team", body.team_id), who.actor)
+        team = await teams.update(body.team_id, _change(body), who.actor, rules)
+        return {"team_id": body.team_id, "data": await show(team, who)}
 
     @router.get("/info")
     async def info(team_id: str, who: reader) -> dict[str, Any]:
@@ -201,17 +195,13 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
         if not who.may("organisation:write"):
             judge(who, "organisation:write", NO_TEAM, team_id=body.team_id)
         cap = TermFields(max_budget=body.max_budget_in_team, allow_over_allocation=body.allow_over_allocation)
-        await check_fields(services, cap, "member", who.actor)
-        await teams.put_members(body.team_id, _roles(added), who.actor)
+        rules = NO_RULES
         if body.max_budget_in_team is not None:
-            for member in added:
-                await apply_fields(
-                    services,
-                    cap,
-                    member_scope(body.team_id, member.user_id),
-                    who.actor,
-                    lambda write: rights.rules_within(who, write),
-                )
+            for user_id in _roles(added):
+                more = await plan_fields(services, cap, member_scope(body.team_id, user_id), who.actor)
+                rules = RuleWrite(rules.put + more.put, rules.drop + more.drop)
+            rules = await rights.rules_within(who, rules)
+        await teams.put_members(body.team_id, _roles(added), who.actor, rules)
         return await show(await teams.get(body.team_id), who)
 
     @router.post("/member_update")
@@ -221,21 +211,18 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
         judge(who, "organisation:write", NO_TEAM, team_id=body.team_id)
         rights.shared_budget(who, body.budget_id)
         await need_member(body.team_id, body.user_id)
-        if body.role is not None:
-            await teams.put_members(body.team_id, {body.user_id: _ROLES[body.role]}, who.actor)
         fields = body
         if "max_budget_in_team" in body.model_fields_set:
             sent = body.model_fields_set - {"max_budget_in_team"} | {"max_budget"}
             fields = body.model_copy(update={"max_budget": body.max_budget_in_team})
             fields.model_fields_set.clear()
             fields.model_fields_set.update(sent)
-        await apply_fields(
-            services,
-            fields,
-            member_scope(body.team_id, body.user_id),
-            who.actor,
-            lambda write: rights.rules_within(who, write),
-        )
+        rules = await plan_fields(services, fields, member_scope(body.team_id, body.user_id), who.actor)
+        rules = await rights.rules_within(who, rules)
+        if body.role is not None:
+            await teams.put_members(body.team_id, {body.user_id: _ROLES[body.role]}, who.actor, rules)
+        else:
+            await services.rules.write(rules, who.actor)
         found = [one for one in await teams.members(body.team_id) if one.user_id == body.user_id]
         return await membership(found[0])
 

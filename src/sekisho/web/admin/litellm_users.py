@@ -13,7 +13,7 @@ from sekisho.errors import BadRequest, SekishoError
 from sekisho.values import Scope
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.idempotency import idempotent_router
-from sekisho.web.admin.litellm_fields import Id, TermFields, apply_fields, check_fields, render_spend, render_terms
+from sekisho.web.admin.litellm_fields import Id, TermFields, plan_fields, prepare_rules, render_spend, render_terms
 from sekisho.web.admin.rights import Rights, shown_by
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
@@ -41,9 +41,10 @@ class NewUser(UserFields):
 
 
 class Deletion(BaseModel):
-    """Users to delete."""
+    """Users to delete. `transfer_to`: who owns from now on what they own."""
 
     user_ids: list[Id]
+    transfer_to: Id = ""
 
 
 def litellm_users_router(services: Services, authority: Authority) -> APIRouter:  # noqa: C901  one closure per route
@@ -59,20 +60,21 @@ def litellm_users_router(services: Services, authority: Authority) -> APIRouter:
         body.refuse_unknown()
         for team_id in body.teams:
             await services.teams.get(team_id)
-        await check_fields(services, body, "user", who.actor)
+        if body.auto_create_key and body.key_alias and await services.keys.count(KeyFilter(alias=body.key_alias)):
+            raise BadRequest("Another key already has this alias.", param="key_alias")
+        planner = await prepare_rules(services, body, who.actor)
         user = await users.create(
             who.actor,
             user_id=body.user_id or "",
             alias=body.user_alias or "",
             email=body.user_email or "",
             metadata=body.metadata or {},
+            team_ids=list(dict.fromkeys(body.teams)),
+            rules=lambda scope: planner(scope, ()),
         )
+        if not body.auto_create_key:
+            return await show(user, who)
         try:
-            await apply_fields(services, body, Scope("user", user.id), who.actor)
-            for team_id in body.teams:
-                await services.teams.put_members(team_id, {user.id: "member"}, who.actor)
-            if not body.auto_create_key:
-                return await show(user, who)
             issued = await services.keys.create(KeyDraft(alias=body.key_alias or "", user_id=user.id), who.actor)
         except SekishoError:
             await users.delete(user.id, who.actor)
@@ -86,13 +88,14 @@ def litellm_users_router(services: Services, authority: Authority) -> APIRouter:
         if not body.user_id:
             raise BadRequest("Say which user in user_id.", param="user_id")
         await users.get(body.user_id)
-        await apply_fields(services, body, Scope("user", body.user_id), who.actor)
+        rules = await plan_fields(services, body, Scope("user", body.user_id), who.actor)
         change = UserChange(
             alias=UNSET if body.user_alias is None else body.user_alias,
             email=UNSET if body.user_email is None else body.user_email,
             metadata=UNSET if body.metadata is None else body.metadata,
         )
-        return {"user_id": body.user_id, "data": await show(await users.update(body.user_id, change, who.actor), who)}
+        user = await users.update(body.user_id, change, who.actor, rules)
+        return {"user_id": body.user_id, "data": await show(user, who)}
 
     @router.get("/info")
     async def info(user_id: str, who: reader) -> dict[str, Any]:
@@ -142,7 +145,7 @@ def litellm_users_router(services: Services, authority: Authority) -> APIRouter:
         for user_id in body.user_ids:
             await users.get(user_id)
         for user_id in dict.fromkeys(body.user_ids):
-            await users.delete(user_id, who.actor)
+            await users.delete(user_id, who.actor, body.transfer_to)
         return {"deleted_users": body.user_ids}
 
     async def show(user: User, who: Principal) -> dict[str, Any]:

@@ -51,12 +51,20 @@ class TeamCreation(TeamUpdate):
 
 
 class UserUpdate(_Fields):
-    """What to change; what is left out stays. `kind`: a service account is a programme with keys of its own."""
+    """What to change; what is left out stays. `kind`: a service account is a programme with keys of its own; `owner`:
+    the user who answers for it, empty: the organisation."""
 
     kind: Literal["person", "service"] = "person"
     alias: Text = ""
     email: Annotated[str, Field(max_length=320)] = ""
     metadata: dict[str, Any] = {}
+    owner: Text = ""
+
+    def owner_name(self, who: Principal) -> str:
+        """The owner as it is kept: the one stated, else who makes a service account."""
+        if "owner" not in self.model_fields_set and self.kind == "service":
+            return f"user:{who.user_id}" if who.user_id else ""
+        return f"user:{self.owner}" if self.owner else ""
 
 
 class UserCreation(UserUpdate):
@@ -72,7 +80,9 @@ class TagUpdate(_Fields):
 
 
 class TagCreation(TagUpdate):
-    """A tag to be made."""
+    """A tag to be made. `owner`: the user who answers for it; who asks if left out."""
+
+    owner: Text = ""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -123,9 +133,9 @@ def teams_router(services: Services, authority: Authority) -> APIRouter:
         return await show(await teams.update(team_id, change, who.actor), who)
 
     @router.delete("/{team_id}", status_code=204)
-    async def delete_team(team_id: str, who: writer) -> None:
+    async def delete_team(team_id: str, who: writer, transfer_to: str = "") -> None:
         """Delete a team, its keys, its memberships, its budgets and limits. Its calls stay in the record."""
-        await teams.delete(team_id, who.actor)
+        await teams.delete(team_id, who.actor, transfer_to)
 
     @router.post("/{team_id}/members", status_code=201)
     async def put_member(team_id: str, body: MemberFields, who: lead) -> dict[str, Any]:
@@ -158,7 +168,13 @@ def users_router(services: Services, authority: Authority) -> APIRouter:
     async def create_user(body: UserCreation, who: writer) -> dict[str, Any]:
         """Make a user."""
         user = await users.create(
-            who.actor, user_id=body.id, kind=body.kind, alias=body.alias, email=body.email, metadata=body.metadata
+            who.actor,
+            user_id=body.id,
+            kind=body.kind,
+            alias=body.alias,
+            email=body.email,
+            metadata=body.metadata,
+            owner=body.owner_name(who),
         )
         return await show(user, who)
 
@@ -182,13 +198,22 @@ def users_router(services: Services, authority: Authority) -> APIRouter:
     @router.patch("/{user_id:path}")
     async def update_user(user_id: str, body: UserUpdate, who: writer) -> dict[str, Any]:
         """Change a user."""
-        change = UserChange(body.given("kind"), body.given("alias"), body.given("email"), body.given("metadata"))
+        change = UserChange(
+            body.given("kind"),
+            body.given("alias"),
+            body.given("email"),
+            body.given("metadata"),
+            body.owner_name(who) if "owner" in body.model_fields_set else UNSET,
+        )
         return await show(await users.update(user_id, change, who.actor), who)
 
     @router.delete("/{user_id:path}", status_code=204)
-    async def delete_user(user_id: str, who: writer) -> None:
-        """Delete a user, its keys, its memberships, its budgets and limits. Its calls stay in the record."""
-        await users.delete(user_id, who.actor)
+    async def delete_user(user_id: str, who: writer, transfer_to: str = "") -> None:
+        """Delete a user, its keys, its memberships, its budgets and limits. Its calls stay in the record.
+
+        What it owns (service accounts, tags, teams that it alone leads) goes to `transfer_to`; refused if that is left
+        out and there is something."""
+        await users.delete(user_id, who.actor, transfer_to)
 
     async def show(user: User, who: Principal) -> dict[str, Any]:
         return _user(user, list(await services.teams.memberships(user.id)), who)
@@ -206,7 +231,8 @@ def tags_router(services: Services, authority: Authority) -> APIRouter:
     @router.post("", status_code=201)
     async def create_tag(body: TagCreation, who: writer) -> dict[str, Any]:
         """Make a tag."""
-        return _tag(await tags.create(body.name, body.description, who.actor))
+        owner = f"user:{body.owner or who.user_id}" if body.owner or who.user_id else ""
+        return _tag(await tags.create(body.name, body.description, who.actor, owner=owner))
 
     @router.get("")
     async def list_tags(_who: reader, limit: PageSize = 50, after: str = "") -> dict[str, Any]:
@@ -241,6 +267,7 @@ def _team(team: Team, members: list[Member], who: Principal) -> dict[str, Any]:
         "metadata": team.metadata,
         "blocked": team.blocked,
         "leads": [one.user_id for one in members if one.role == "lead"],
+        "owner": render_owner(next((f"user:{one.user_id}" for one in members if one.role == "lead"), ""), team.org_id),
         "members": [{"user_id": one.user_id, "role": one.role} for one in members],
         "created_at": iso(team.created_at),
         "created_by": shown_by(who, "organisation:read", team.created_by),
@@ -256,6 +283,7 @@ def _user(user: User, memberships: list[Member], who: Principal) -> dict[str, An
     return {
         "id": user.id,
         "kind": user.kind,
+        "owner": _owner_of(user, who),
         "alias": user.alias,
         "email": user.email,
         "metadata": user.metadata if is_whole else {},
@@ -266,10 +294,24 @@ def _user(user: User, memberships: list[Member], who: Principal) -> dict[str, An
     }
 
 
+def render_owner(owner: str, org_id: str) -> dict[str, str]:
+    """Who answers for something: a user, else the organisation."""
+    kind, _, id_ = owner.partition(":")
+    return {"kind": kind, "id": id_} if owner else {"kind": "org", "id": org_id}
+
+
+def _owner_of(user: User, who: Principal) -> dict[str, str] | None:
+    """A person answers for itself, its owner for a service account; to a lead the owner's name is not shown."""
+    owner = f"user:{user.id}" if user.kind == "person" else user.owner
+    is_known = user.kind == "person" or who.may("organisation:read") or owner == who.actor
+    return render_owner(owner, user.org_id) if is_known else None
+
+
 def _tag(tag: Tag) -> dict[str, Any]:
     return {
         "name": tag.name,
         "description": tag.description,
+        "owner": render_owner(tag.owner, tag.org_id),
         "created_at": iso(tag.created_at),
         "created_by": tag.created_by,
         "updated_at": iso(tag.updated_at),

@@ -11,6 +11,7 @@ from sekisho.access.distribution import Distribution
 from sekisho.access.grants import GrantRegister
 from sekisho.access.hand_over import HandOverRegister
 from sekisho.access.register import KeyRegister
+from sekisho.access.required import RequiredRegister
 from sekisho.access.rules import RuleRegister
 from sekisho.access.sessions import Sessions
 from sekisho.access.tags import TagRegister
@@ -18,6 +19,7 @@ from sekisho.access.teams import TeamRegister
 from sekisho.access.templates import TemplateRegister
 from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
+from sekisho.calls.explaining import Explainer
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
 from sekisho.record.bounds import BoundQueries
@@ -86,7 +88,9 @@ class Services:
     grants: GrantRegister
     tokens: TokenRegister
     hand_overs: HandOverRegister
+    required: RequiredRegister
     distribution: Distribution
+    explainer: Explainer
     models: Callable[[], tuple[Model, ...]]
     health: Callable[[], Health]
     clock: Clock

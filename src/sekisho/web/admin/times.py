@@ -30,7 +30,10 @@ def parse_until(text: str | None, param: str, zone: tzinfo = UTC) -> int | None:
     if text is None:
         return None
     at = _parse(text, param, zone)
-    return ((at + DAY if len(text) <= 10 else at) - EPOCH) // MICROSECOND
+    try:
+        return ((at + DAY if len(text) <= 10 else at) - EPOCH) // MICROSECOND
+    except OverflowError as error:  # the day after the last one
+        raise BadRequest("There is no day after 9999-12-31.", param=param) from error
 
 
 def parse_zone(name: str, param: str = "time_zone") -> ZoneInfo:

@@ -35,6 +35,7 @@ class DoorApp:
     def __init__(self, gate: Gate, forward: ForwardDoor) -> None:
         self._gate = gate
         self.calls = CallDoor(gate)
+        gate.registry.on_change = self.calls.running.cut_revoked
         self.client_send_timeout_s = gate.limits.client_send_timeout_s
         self._lists = ListingDoor(gate)
         self._forward = forward
@@ -46,6 +47,7 @@ class DoorApp:
     async def tick(self) -> None:
         """What is to be done again and again: signs of life to waiting clients, and bookings that are owed."""
         self.calls.keep_alive()
+        self.calls.running.cut_revoked()  # keys expire without a word
         self._record_strangers()
         try:
             await self._gate.pay_owed()

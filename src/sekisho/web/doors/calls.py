@@ -30,6 +30,7 @@ from sekisho.web.doors.asgi import (
 )
 from sekisho.web.doors.client import Client
 from sekisho.web.doors.refusals import id_headers, send_error
+from sekisho.web.doors.running import RunningStreams
 
 log = logging.getLogger(__name__)
 _RELEASE_TIMEOUT_S = 0.5
@@ -50,6 +51,7 @@ class CallDoor:
         self._generate: Next = join(gate, STAGES)
         self._count: Next = join(gate, COUNT_STAGES)
         self._clients: set[Client] = set()
+        self.running = RunningStreams(gate)
 
     async def serve(
         self,
@@ -128,13 +130,23 @@ class CallDoor:
         trail = call.trail
         trail.first_byte_us = self._gate.clock.monotonic_us() - trail.started_us
         client.watch()
-        await client.begin(answer.media_type)
-        while not answer.has_ended:
-            data = await answer.next()
-            if client.has_left:
-                answer.client_left = True
-                break
-            await client.write(data, is_last=answer.has_ended)
+        assert trail.seen is not None
+        stream = self.running.begin(trail.seen.known_key, answer)
+        try:
+            await client.begin(answer.media_type)
+            while not answer.has_ended:
+                data = await answer.next()
+                if client.has_left:
+                    answer.client_left = True
+                    break
+                await client.write(data, is_last=answer.has_ended)
+        except asyncio.CancelledError:
+            if stream.reason is None:
+                raise
+            stream.task.uncancel()
+            await client.write(await answer.cut(stream.reason), is_last=True)
+        finally:
+            self.running.end(stream)
         if not answer.has_ended:
             await self._drain(answer)
 

@@ -1,0 +1,105 @@
+"""`sekisho explain`: would a call pass and why not, or why did one end as it did."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from sekisho.cli.messages import language, say
+from sekisho.cli.operator import ask, stop
+from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, given, print_json, print_lines
+
+_MARKS = {"pass": "✓", "stop": "✗", "not reached": "·"}
+_GATES = {
+    "key": say("key", "キー"),
+    "model": say("model", "モデル"),
+    "access": say("access", "許可"),
+    "price": say("price", "料金"),
+    "budgets": say("budgets", "予算"),
+    "limits": say("limits", "流量"),
+}
+
+
+def explain(
+    key: Annotated[str | None, typer.Option("--key", help=say("Id of a virtual key.", "仮想キーの ID。"))] = None,
+    model: Annotated[str | None, typer.Option("--model", help=say("Model to call.", "呼び出すモデル。"))] = None,
+    call: Annotated[
+        str | None, typer.Option("--call", help=say("Id of a call that was made.", "行われたコールの ID。"))
+    ] = None,
+    body_bytes: Annotated[
+        int | None, typer.Option("--body-bytes", help=say("Size of the request.", "リクエストのバイト数。"))
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", help=say("Longest answer.", "応答の最大トークン数。"))
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option("--agent", help=say("Name of the agent.", "エージェントの名前。"))
+    ] = None,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Explain a call that is thought of (--key and --model), or one that was made (--call)."""
+    if call and not (key or model):
+        said = ask(home, "GET", f"/admin/v1/calls/{quote(call, safe='')}/explain?language={language()}")
+        print_json(said) if as_json else _show_call(said)
+        return
+    if not (key and model) or call:
+        stop(
+            say("Give --key and --model, or --call alone.", "--key と --model、または --call だけを指定してください。")
+        )
+    question = given(key_id=key, model=model, body_bytes=body_bytes, max_tokens=max_tokens, agent=agent)
+    said = ask(home, "POST", "/admin/v1/explain", question | {"language": language()})
+    print_json(said) if as_json else _show(said)
+
+
+def _show_call(said: dict[str, Any]) -> None:
+    print_lines(
+        {
+            say("call", "コール"): said["id"],
+            say("model", "モデル"): said["model"],
+            say("status", "状態"): f"{said['status']} {said['error']}".strip(),
+            say("stage", "段階"): said["stage"] or "-",
+            say("message", "メッセージ"): said["message"] or "-",
+            say("what helps", "対処"): said["remedy"],
+        }
+    )
+
+
+def _show(said: dict[str, Any]) -> None:
+    passes = say("The call would pass.", "このコールは通ります。")
+    refused = say("The call would be refused.", "このコールは拒否されます。")
+    typer.echo(passes if said["passes"] else refused)
+    for gate in said["gates"]:
+        typer.echo(f"  {_MARKS[gate['answer']]} {_GATES[gate['gate']]}  {gate['reason'] or ''}".rstrip())
+    if said["call"]:
+        _show_passing(said["call"])
+    for budget in said["budgets"]:
+        typer.echo(_budget(budget))
+    for policy in said["policies"]:
+        scope = policy["scope"]
+        title = say("policy", "ポリシー")
+        typer.echo(f"{title} {policy['name'] or policy['id']} ({scope['kind']}:{scope['id']})")
+
+
+def _show_passing(call: dict[str, Any]) -> None:
+    places = ", ".join(f"{one['provider']} {one['region']} {one['geography']}".strip() for one in call["deployments"])
+    asked = f" ({call['asked_model']} → {call['model']})" if call["asked_model"] else ""
+    print_lines(
+        {
+            say("model", "モデル"): f"{call['model']}{asked}",
+            say("served by", "提供元"): places,
+            say("costs at most", "最大費用"): f"${call['held_usd']}",
+            say("longest answer", "最大応答"): str(call["max_output_tokens"]),
+            say("held back", "待ち時間"): f"{call['delay_ms'] / 1000:g} s",
+        }
+    )
+
+
+def _budget(budget: dict[str, Any]) -> str:
+    mark = _MARKS["pass" if budget["passes"] else "stop"]
+    title = say("budget", "予算")
+    if "amount_usd" not in budget:
+        return f"{mark} {title} {budget['scope']['kind']}"
+    scope = f"{budget['scope']['kind']}:{budget['scope']['id']}"
+    room = say("left", "残り")
+    return f"{mark} {title} {scope}  {room} ${budget['room_usd']} / ${budget['amount_usd']}"

@@ -1,0 +1,208 @@
+"""Why a call is refused, or what would happen to one: `POST /admin/v1/explain` for any key that one may see,
+`POST /v1/sekisho/explain` for the key in use, `GET /admin/v1/calls/{call_id}/explain` for a call that was made.
+
+Of scopes that the asker may not see it is only told whether they let the call pass.
+"""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from sekisho.access.policies import geography_of
+from sekisho.access.register import StoredKey
+from sekisho.access.roles import Principal
+from sekisho.calls.explaining import Explanation, GateAnswer, Passing, Question
+from sekisho.errors import NotFound
+from sekisho.ledger.counters import Standing
+from sekisho.record.calls import CallRow
+from sekisho.values import END_OF_TIME, RateLimit, Scope
+from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.calls import parse_call_id
+from sekisho.web.admin.policies import render_policy
+from sekisho.web.admin.remedies import remedy
+from sekisho.web.admin.rights import NO_KEY, Rights, judge
+from sekisho.web.admin.scopes import render_money, render_scope
+from sekisho.web.admin.services import Services
+from sekisho.web.admin.times import iso
+
+Language = Literal["en", "ja"]
+
+
+class CallQuestion(BaseModel):
+    """A call that one thinks of. `body_bytes`: how large its body is. `max_tokens`: left out, what the model gives."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: Annotated[str, Field(min_length=1, max_length=200)]
+    body_bytes: Annotated[int, Field(ge=1, le=25_000_000)] = 4_000
+    max_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    agent: Annotated[str, Field(max_length=40)] = ""
+    language: Language = "en"
+
+    def question(self, key: StoredKey) -> Question:
+        """As the path asks it."""
+        return Question(
+            key=key.virtual_key(),
+            model=self.model,
+            body_bytes=self.body_bytes,
+            max_output_tokens=self.max_tokens,
+            agent=self.agent,
+            language=self.language,
+        )
+
+
+class KeyQuestion(CallQuestion):
+    """The same for a key, by its id."""
+
+    key_id: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def explain_router(services: Services, authority: Authority) -> APIRouter:
+    """Routes for whoever may see the key or the call."""
+    router = APIRouter(tags=["explain"])
+    keeper = Annotated[Principal, Depends(authority.within("keys:read"))]
+    reader = Annotated[Principal, Depends(authority.within("spend:read"))]
+    holder = Annotated[StoredKey, Depends(authority.key_holder)]
+    rights = Rights(services)
+
+    @router.post("/admin/v1/explain")
+    async def explain_key(body: KeyQuestion, who: keeper) -> dict[str, Any]:
+        """Would a call with this key pass, and why not; what the key comes under."""
+        key = await services.keys.get(body.key_id)
+        judge(who, "keys:read", NO_KEY, team_id=key.team_id, user_id=key.user_id)
+        said = await services.explainer.explain(_resolved(services, body.question(key)))
+        seen = {scope for scope in _scopes(said) if await _sees(rights, who, scope)}
+        return _render(key, said, seen, who.may("rules:read"))
+
+    @router.post("/v1/sekisho/explain")
+    async def explain_own(body: CallQuestion, key: holder) -> dict[str, Any]:
+        """Would a call with the key in use pass, and why not; figures only of what is one's own."""
+        said = await services.explainer.explain(_resolved(services, body.question(key)))
+        own = {Scope("key", key.id), Scope("user", key.user_id), Scope("member", f"{key.team_id}/{key.user_id}")}
+        return _render(key, said, own, True)
+
+    @router.get("/admin/v1/calls/{call_id}/explain")
+    async def explain_call(call_id: str, who: reader, language: Language = "en") -> dict[str, Any]:
+        """What became of a call, why, and what helps."""
+        row = await services.calls.find(services.org_id, parse_call_id(call_id, "call_id"))
+        if row is None or not who.sight("spend:read").covers(team_id=row.team_id, user_id=row.user_id):
+            raise NotFound("There is no such call.")
+        return _render_call(call_id, row, language)
+
+    return router
+
+
+def _resolved(services: Services, question: Question) -> Question:
+    """The question with the key as call processes judge it: with what its team allows."""
+    found = services.explainer.find_key(question.key.id)
+    return question if found is None else question.with_key(found)
+
+
+async def _sees(rights: Rights, who: Principal, scope: Scope) -> bool:
+    try:
+        await rights.need_scope(who, "budgets:read", scope, "")
+    except NotFound:
+        return False
+    return True
+
+
+def _scopes(said: Explanation) -> set[Scope]:
+    return {one.budget.scope for one in said.budgets} | {limit.scope for limit in said.limits}
+
+
+def _render(key: StoredKey, said: Explanation, seen: set[Scope], sees_policies: bool) -> dict[str, Any]:
+    return {
+        "passes": said.passes,
+        "gates": [_gate(one) for one in said.gates],
+        "call": _passing(said.passing) if said.passing else None,
+        **render_money("bound", said.bound_nanousd),
+        "key": {
+            "id": key.id,
+            "alias": key.alias,
+            "models": list(key.models),
+            "expires_at": iso(key.expires_at),
+            "blocked": key.blocked,
+        },
+        "policies": [
+            {"id": policy.id, "scope": render_scope(policy.scope), **render_policy(policy)}
+            for policy in (said.allowance.policies if sees_policies else ())
+        ],
+        "budgets": [_budget(one, said.bound_nanousd, one.budget.scope in seen) for one in said.budgets],
+        "limits": [_limit(one, one.scope in seen) for one in said.limits],
+    }
+
+
+def _gate(one: GateAnswer) -> dict[str, Any]:
+    return {"gate": one.gate, "answer": one.answer, "code": one.code or None, "reason": one.reason or None}
+
+
+def _passing(passing: Passing) -> dict[str, Any]:
+    return {
+        "model": passing.model,
+        "asked_model": passing.asked_model or None,
+        "attempts": passing.attempts,
+        "max_output_tokens": passing.max_output_tokens,
+        "ending": passing.ending or None,
+        "delay_ms": passing.delay_ms,
+        **render_money("held", passing.bound_nanousd),
+        "deployments": [
+            {
+                "id": one.id,
+                "provider": one.provider,
+                "region": one.region,
+                "account": one.account,
+                "geography": geography_of(one),
+            }
+            for one in passing.deployments
+        ],
+    }
+
+
+def _budget(standing: Standing, bound_nanousd: int, is_seen: bool) -> dict[str, Any]:
+    budget = standing.budget
+    room = budget.amount_nanousd - standing.spent_nanousd - standing.reserved_nanousd
+    if budget.credit_from == standing.window_starts_at:
+        room += budget.credit_nanousd
+    passes = not budget.is_hard or room >= bound_nanousd
+    if not is_seen:
+        return {"scope": {"kind": budget.scope.kind}, "is_hard": budget.is_hard, "passes": passes}
+    ends_at = standing.window_ends_at
+    return {
+        "id": budget.id,
+        "scope": render_scope(budget.scope),
+        "model": budget.model,
+        "is_hard": budget.is_hard,
+        "passes": passes,
+        **render_money("amount", budget.amount_nanousd),
+        **render_money("spent", standing.spent_nanousd),
+        **render_money("reserved", standing.reserved_nanousd),
+        **render_money("room", room),
+        "resets_at": iso(ends_at) if ends_at < END_OF_TIME else None,
+    }
+
+
+def _limit(limit: RateLimit, is_seen: bool) -> dict[str, Any]:
+    if not is_seen:
+        return {"scope": {"kind": limit.scope.kind}}
+    return {
+        "id": limit.id,
+        "scope": render_scope(limit.scope),
+        "model": limit.model,
+        "requests_per_minute": limit.requests_per_minute,
+        "tokens_per_minute": limit.tokens_per_minute,
+        "parallel": limit.parallel,
+    }
+
+
+def _render_call(call_id: str, row: CallRow, language: Language) -> dict[str, Any]:
+    return {
+        "id": call_id,
+        "status": row.status,
+        "stage": row.stage,
+        "error": row.error,
+        "message": row.message,
+        "model": row.model,
+        "key_id": row.key_id,
+        "remedy": remedy(row.status, row.error, language),
+    }
