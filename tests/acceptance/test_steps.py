@@ -196,3 +196,18 @@ async def test_a_model_without_a_price_is_refused_without_any_budget(gateway: Ga
     answer = await ask(gateway)
     assert answer.status_code == 400 and "price" in answer.json()["error"]["message"]
     assert not gateway.journal.opened and not list(gateway.simulator.calls)
+
+
+class TestNobodyMayWait:
+    """A gate that has no place for calls that wait: whoever tries to is told so."""
+
+    @pytest.fixture
+    def limits(self) -> Limits:
+        return Limits(most_held_back=0)
+
+    async def test_a_call_that_cannot_fit_is_refused_without_waiting(self, gateway: Gateway) -> None:
+        await put_spent(gateway, budget(BudgetStep(10, "slow_down")), 100 * CENT - 1_000)
+        answer = await ask(gateway)
+        assert (answer.status_code, answer.json()["error"]["details"]["error_code"]) == (400, "budget_exceeded")
+        await put_spent(gateway, budget(BudgetStep(10, "slow_down")), 50 * CENT)
+        assert (await ask(gateway)).status_code == 429

@@ -11,6 +11,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -18,9 +19,11 @@ import sqlalchemy as sa
 from sekisho import __version__
 from sekisho.access.keys import pepper_path
 from sekisho.app.archive import Archive, ArchiveError, ArchiveWriter
+from sekisho.app.control_plane import ORG_ID
 from sekisho.clock import Clock
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader, list_segments
+from sekisho.store.sql import audit
 from sekisho.store.sql.dump import Chunk, Loader, read_all
 from sekisho.store.sql.engine import Database, sqlite_url
 from sekisho.store.sql.ledger import SqlLedger
@@ -81,9 +84,25 @@ async def back_up(home: Path, database_url: str, path: Path, clock: Clock, *, ha
                 archive.add(f"tables/{chunk.table}/{number}", msgspec.msgpack.encode(chunk))
             about = {"version": __version__, "revision": HEAD, "made_at": _iso(clock.now_us()), "rows": counts}
             size = archive.finish(about)
+        await _record(database, "backup.create", {"made_at": about["made_at"], "rows": counts}, clock)
     finally:
         await database.close()
     return BackedUp(size, counts.get("call", 0), counts.get("virtual_key", 0), journal_bytes)
+
+
+async def _record(database: Database, action: str, after: dict[str, Any], clock: Clock) -> None:
+    """A backup holds everybody's secrets, and a restore sets history back: both are in the audit log."""
+    async with database.write() as connection:
+        await audit.record(
+            connection,
+            org_id=ORG_ID,
+            actor="operator",
+            action=action,
+            kind="backup",
+            id=str(after["made_at"]),
+            after=after,
+            at_us=clock.now_us(),
+        )
 
 
 def _read_if_there(path: Path) -> bytes:
@@ -115,6 +134,12 @@ async def restore(path: Path, home: Path, database_url: str, clock: Clock) -> Re
         raise
     _move(new, home)
     booked, interrupted, calls = await _book(home, database_url, clock)
+    database = Database(database_url or sqlite_url(home / "sekisho.db"))
+    try:
+        made = {"made_at": str(about["made_at"]), "version": str(about["version"])}
+        await _record(database, "backup.restore", made, clock)
+    finally:
+        await database.close()
     return Restored(
         str(about["made_at"]), str(about["version"]), calls, counts.get("virtual_key", 0), booked, interrupted
     )

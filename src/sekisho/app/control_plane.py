@@ -72,7 +72,7 @@ DRAIN_BACKOFF_S = 5.0
 CREDENTIALS_S = 10.0
 ALERT_S = 2.0
 IDLE_LOOKS = 30
-ANCHOR_S = 60.0
+ANCHOR_S = 10.0
 LOCK_WAIT_S = 10.0
 LOCK_POLL_S = 0.05
 BOOKED_S = 10.0
@@ -390,7 +390,7 @@ class ControlPlane:
         await self._alerts.look(self._budgets)
 
     async def anchor_forever(self) -> None:
-        """Note the newest entry of the audit log outside the database, once a minute."""
+        """Note the newest entry of the audit log outside the database, again and again."""
         while True:
             await self.note_audit_head()
             await asyncio.sleep(ANCHOR_S)

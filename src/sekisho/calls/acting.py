@@ -10,7 +10,7 @@ from sekisho.access.keys import may_use
 from sekisho.access.policies import Denied
 from sekisho.calls.budgeting import audience_of, step_refusal
 from sekisho.calls.call import Call
-from sekisho.calls.ceiling import ceiling_nanousd
+from sekisho.calls.ceiling import ceiling_nanousd, least_nanousd
 from sekisho.calls.gate import Gate
 from sekisho.calls.shaping import shape, wire_of
 from sekisho.errors import BadRequest, NotAllowed, RateLimited
@@ -30,11 +30,9 @@ class ClientLeft(BadRequest):
     code = "client_gone"
 
 
-async def act(gate: Gate, call: Call, due: Due) -> tuple[Call, int]:
-    """The call as the steps that are due leave it, and how long it was held back, in milliseconds.
-
-    Raises BudgetExceeded for a step that refuses; ClientLeft; RateLimited."""
-    steps = [(passed, step) for passed in due.passed for step in passed.due()]
+def acted_on(gate: Gate, call: Call, due: Due) -> Call:
+    """The call as the steps that are due leave it. Raises BudgetExceeded for a step that refuses."""
+    steps = _steps(due)
     for passed, step in steps:
         if step.action == "refuse" and passed.budget.is_hard:
             raise step_refusal(passed, step, audience_of(gate, call))
@@ -42,27 +40,37 @@ async def act(gate: Gate, call: Call, due: Due) -> tuple[Call, int]:
     for step in sorted(downs, key=lambda step: step.at_percent, reverse=True):
         stepped = _step_down(gate, call, step.model)
         if stepped is not None:
-            call = stepped
-            break
-    delays = [delay_s(gate, passed, step) for passed, step in steps if step.action == "slow_down"]
-    if not delays:
-        return call, 0
+            return stepped
+    return call
+
+
+async def hold_back(gate: Gate, call: Call, due: Due) -> int:
+    """Let the time pass that the steps ask for; how long, in milliseconds. A call that cannot fit does not wait.
+
+    Raises ClientLeft; RateLimited while too many others wait."""
+    delays = [delay_s(gate, passed, step) for passed, step in _steps(due) if step.action == "slow_down"]
+    if not delays or any(_is_spent(gate, call, passed) for passed in due.passed):
+        return 0
     longest = max(delays)
-    await _hold_back(gate, call, longest)
-    return call, int(longest * 1000)
-
-
-async def _hold_back(gate: Gate, call: Call, seconds: float) -> None:
-    """Let the time pass. Raises ClientLeft; RateLimited while too many others wait."""
     if len(gate.held_back) >= gate.limits.most_held_back:
         words = {"en": "Many calls are held back by a budget. Try again.", "ja": _JA_MANY}
-        raise RateLimited(words[audience_of(gate, call).language], retry_after_s=max(1, min(59, round(seconds))))
+        raise RateLimited(words[audience_of(gate, call).language], retry_after_s=max(1, min(59, round(longest))))
     gate.held_back.add(call.id)
     try:
-        if await call.wait(seconds):
+        if await call.wait(longest):
             raise ClientLeft
     finally:
         gate.held_back.discard(call.id)
+    return int(longest * 1000)
+
+
+def _steps(due: Due) -> list[tuple[Passed, BudgetStep]]:
+    return [(passed, step) for passed in due.passed for step in passed.due()]
+
+
+def _is_spent(gate: Gate, call: Call, passed: Passed) -> bool:
+    """Whether a hard budget has too little left for the call, however small that is made."""
+    return passed.budget.is_hard and least_nanousd(gate, call) > passed.ceiling_nanousd - passed.spent_nanousd
 
 
 def delay_s(gate: Gate, passed: Passed, step: BudgetStep) -> float:

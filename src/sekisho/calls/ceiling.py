@@ -21,6 +21,7 @@ from sekisho.values import Deployment, Door
 LEAST_OUTPUT_TOKENS = 1_024
 """No answer is made shorter than this: an agent's step needs about so much."""
 
+_MOST_BYTES_PER_TOKEN = 8  # no count of a prompt is smaller
 # Words that announce what may have more tokens than bytes. Each door is searched for its own only: a search of a large
 # body costs as much as sending it on.
 _UNPACKED: dict[Door, tuple[bytes, ...]] = {
@@ -82,6 +83,22 @@ def least_output_tokens(gate: Gate, call: Call) -> int:
     if thinks_by_budget(call.door, call.fields):
         floor += MIN_THINKING_TOKENS
     return max(floor, gate.learned.output_tokens(call.agent.name, call.known_model.name))
+
+
+def may_be_counted(call: Call) -> bool:
+    """Whether it can pay to let the provider count the prompt: not for a small one, or where counts do not agree."""
+    return (
+        call.prompt.anchored is None
+        and not call.prompt.is_counted
+        and len(call.body) >= WORTH_BYTES
+        and bool(tokenizer_of(call.known_model.deployments))
+    )
+
+
+def least_nanousd(gate: Gate, call: Call) -> int:
+    """What the call costs at most once everything was done to make it fit."""
+    prompt = counted(call.prompt, len(call.body) // _MOST_BYTES_PER_TOKEN) if may_be_counted(call) else call.prompt
+    return ceiling_nanousd(call, prompt, 1, min(call.max_output_tokens, least_output_tokens(gate, call)))
 
 
 def shortened(gate: Gate, call: Call, prompt: Prompt, room_nanousd: int) -> Call | None:

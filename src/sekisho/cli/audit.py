@@ -17,6 +17,7 @@ from sekisho.cli.operator import stop
 from sekisho.cli.options import DEFAULT_HOME, AsJson, Home
 from sekisho.clock import SystemClock
 from sekisho.errors import BadRequest, SekishoError
+from sekisho.settings import SettingsError
 from sekisho.store.sql.audit import SqlAudit
 from sekisho.web.admin.times import iso, parse_since, parse_until
 
@@ -29,6 +30,7 @@ T = TypeVar("T")
 Url = Annotated[
     str,
     typer.Option(
+        "--database-url",
         "--database",
         envvar="SEKISHO_DATABASE_URL",
         help=say(
@@ -132,6 +134,8 @@ def verify(
         judged = judge_file(file, home, extra) if file else asyncio.run(judge_database(home, database, extra))
     except SekishoError as error:
         _unreadable(error.message, error)
+    except SettingsError as error:
+        _unreadable(str(error), error)
     except (OSError, UnicodeDecodeError) as error:
         _unreadable(say(f"{file} cannot be read.", f"{file} を読めません。"), error)
     if judged.proof.finding is not None:
@@ -186,6 +190,8 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     except SekishoError as error:
         stop(error.message, error)
+    except SettingsError as error:
+        stop(str(error), error)
 
 
 def _unreadable(message: str, cause: Exception) -> NoReturn:

@@ -1,6 +1,7 @@
 """Where the audit commands read: the database of a home or a URL, or an exported file. No server is needed."""
 
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from sekisho.access.audit_proof import Proof, parse_entry, parse_head
 from sekisho.access.keys import pepper_path
 from sekisho.cli.messages import say
 from sekisho.errors import BadRequest, StoreUnavailable
+from sekisho.settings import parse_secret, resolve_database_url, resolve_pepper
 from sekisho.store.sql.audit import SqlAudit
 from sekisho.store.sql.engine import Database, readable_sqlite_url
 
@@ -26,9 +28,10 @@ class Judged(NamedTuple):
 
 
 def open_database(home: Path, url: str) -> Database:
-    """The database of a home, opened for reading only; any other by its URL. Raises StoreUnavailable."""
+    """The database of a home, opened for reading only; any other by its URL. Raises StoreUnavailable,
+    SettingsError."""
     if url:
-        return Database(url)
+        return Database(resolve_database_url(parse_secret(url), os.environ))
     path = home / "sekisho.db"
     if not path.exists():
         raise StoreUnavailable(say(f"There is no database at {path}.", f"{path} にデータベースはありません。"))
@@ -36,7 +39,10 @@ def open_database(home: Path, url: str) -> Database:
 
 
 def read_pepper(home: Path) -> bytes | None:
-    """What checkpoints of this home are signed with; None when it is not here."""
+    """What checkpoints of this home are signed with; None when it is not here. Raises SettingsError."""
+    stated = os.environ.get("SEKISHO_PEPPER")
+    if stated:
+        return resolve_pepper(parse_secret(stated), os.environ)
     try:
         return pepper_path(home).read_bytes()
     except OSError:

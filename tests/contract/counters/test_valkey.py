@@ -19,7 +19,7 @@ from sekisho.values import Budget, RateLimit
 from tests.contract.counters.conftest import running
 from tests.contract.counters.faults import relay
 from tests.contract.counters.test_budgets import DAY, KEY, TEAM, demand, held
-from tests.servers import own_valkey, valkey_url
+from tests.servers import free_port, own_valkey, valkey_url
 
 BUDGET = Budget("b", TEAM, 1_000, DAY)
 SOFT = Budget("s", KEY, 10, DAY, is_hard=False)
@@ -143,6 +143,26 @@ async def test_without_the_store_hard_budgets_refuse_and_soft_ones_pass(key_name
             await counters.settle(only_soft.call_id, 1, 0, (1, 1))
 
 
+async def test_what_was_settled_during_an_outage_is_told_at_its_end_and_what_was_refused_is_not(key_name):
+    port = free_port()
+    with own_valkey(port=port) as (url, store):
+        async with loaded(url, key_name, BUDGET, SOFT, timeout_s=0.3) as counters:
+            store.kill()
+            store.wait()
+            await until(lambda: counters.failure)
+            for number in range(1, 1_201):
+                with pytest.raises(StoreUnavailable):
+                    await counters.admit(demand(number, 1))
+                only_soft = demand(number, 1, KEY)
+                await counters.admit(only_soft)
+                await counters.settle(only_soft.call_id, 1, 0, (1, number))
+            assert counters.owed == 1_200
+            with own_valkey(port=port):
+                await until(lambda: counters.owed == 0)
+                await load(counters, 0)
+                assert await held(counters) == {"b": (0, 0), "s": (1_200, 0)}
+
+
 @pytest.mark.parametrize("mode", ["closed", "open"])
 async def test_without_the_store_limits_do_as_declared(key_name, mode):
     with own_valkey() as (url, store):
@@ -264,6 +284,17 @@ async def test_limits_are_known_again_after_the_store_was_lost(key_name):
         refused = await counters.admit(demand(4, 1))
         assert isinstance(refused, TooFast)
         assert 1 <= refused.retry_after_s <= 59
+
+
+async def test_a_password_opens_the_store_and_a_wrong_one_is_said_but_not_shown(key_name, caplog):
+    with own_valkey() as (url, _):
+        with valkey.Valkey.from_url(url) as client:
+            client.config_set("requirepass", "hush")
+        async with loaded(url.replace("//", "//:hush@") + "/2", key_name) as counters:
+            assert isinstance(await counters.admit(demand(1, 1)), Admitted)
+        async with running(engine(url.replace("//", "//:mistaken@"), key_name, timeout_s=0.3)) as counters:
+            await until(lambda: "password" in counters.failure)
+    assert "mistaken" not in caplog.text
 
 
 async def test_a_server_that_may_drop_counts_is_not_used(key_name, caplog):

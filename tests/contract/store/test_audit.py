@@ -3,10 +3,12 @@
 import asyncio
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner, Result
 
 from sekisho.access.audit import AuditEntry, AuditFilter
 from sekisho.access.audit_proof import Finding, Proof
@@ -15,6 +17,7 @@ from sekisho.access.register import KeyChange, StoredKey
 from sekisho.access.rules import RuleWrite, StoredRule
 from sekisho.access.templates import Template
 from sekisho.access.terms import Terms
+from sekisho.cli.audit import app
 from sekisho.clock import id_text
 from sekisho.errors import BadRequest, NotFound, StoreUnavailable
 from sekisho.ledger.journal import Caller, Refused, Unrecognised
@@ -24,6 +27,7 @@ from sekisho.store.sql.audit import SqlAudit
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.keys import SqlKeys
 from sekisho.store.sql.ledger import SqlLedger
+from sekisho.store.sql.names import Names
 from sekisho.store.sql.organisation import SqlOrganisation
 from sekisho.store.sql.rules import SqlRules
 from sekisho.store.sql.sessions import SqlSessions
@@ -289,3 +293,60 @@ async def test_what_is_done_to_a_row_by_sql_is_named(database, statement, findin
     proof = Proof()
     proof.add(await whole_log(database))
     assert proof.end(await SqlAudit(database).head("default")) == finding
+
+
+async def test_a_log_is_proven_by_its_address_alone(database, tmp_path, monkeypatch):
+    """`sekisho audit` on either engine, with the address as a reference to a secret."""
+    for number in range(3):
+        await note(database, number)
+    monkeypatch.setenv("THE_DATABASE", database.url.replace("+asyncpg", ""))
+    monkeypatch.setenv("SEKISHO_LANG", "en")
+    if database.is_sqlite:
+        arguments = ["--home", str(tmp_path)]
+    else:
+        arguments = ["--home", str(tmp_path / "none"), "--database-url", "env:THE_DATABASE"]
+
+    async def command(*words: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, [*words, *arguments])
+
+    assert "The log is whole: 4 entries." in (await command("verify")).stdout
+    assert (await command("list", "--id", "k2")).stdout.split()[0] == "4"
+    assert len((await command("export")).stdout.splitlines()) == 5
+    wrong = await asyncio.to_thread(CliRunner().invoke, app, ["verify", "--database-url", "env:NOT_SET"])
+    assert (wrong.exit_code, "NOT_SET" in wrong.stderr) == (2, True)
+
+
+async def test_drains_administrators_and_browsers_append_without_waiting_in_a_circle(database):
+    """Each kind of writer takes its locks in an order of its own; none may stop another, and the chain stays one."""
+    others = [database, Database(database.url)]
+
+    async def administrate(organisation: SqlOrganisation, who: str) -> None:
+        for _ in range(4):
+            await organisation.add_user(User(who, "default", 1, "operator", 1))
+            await organisation.delete_user("default", who, "operator", 2)
+
+    async def browse(sessions: SqlSessions, who: str) -> None:
+        for number in range(4):
+            code, session = f"{who}{number}".encode().ljust(32), f"{number}{who}".encode().ljust(32)
+            await sessions.add_code("default", code, "operator", 1, 10**9, who)
+            await sessions.redeem("default", code, session, 2, 10**9)
+            await sessions.end("default", session, 3)
+
+    async def drain(ledger: SqlLedger, process: str) -> None:
+        caller = Caller("default", "k1", "alice", "red")
+        why = ("claude", "admit", "budget_exceeded", "No.", ())
+        for number in range(1, 5):
+            calls = (Refused(f"{process}{number}".encode().ljust(16), 5, 7, caller, "openai_chat", *why),)
+            await ledger.apply(Batch(Segment(process, 1), number, calls))
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(
+            *(administrate(SqlOrganisation(one), f"user{place}") for place, one in enumerate(others)),
+            *(browse(SqlSessions(one), f"user{place}") for place, one in enumerate(others)),
+            *(drain(SqlLedger(one, Names(one)), f"p{place}") for place, one in enumerate(others)),
+        )
+    await others[1].close()
+    entries = await whole_log(database)
+    assert_unbroken(entries)
+    done = Counter(entry.action for entry in entries)
+    assert (done["user.create"], done["user.delete"], done["console.invite"], done["call.refuse"]) == (8, 8, 8, 8)

@@ -11,17 +11,17 @@ from functools import partial
 from msgspec.structs import replace
 
 from sekisho.access.keys import scopes_of
-from sekisho.calls.acting import act
+from sekisho.calls.acting import acted_on, hold_back
 from sekisho.calls.answer import Answer
 from sekisho.calls.budgeting import audience_of, ending_words, refusal
 from sekisho.calls.call import AttemptNote, Call, Trail
-from sekisho.calls.ceiling import ceiling_nanousd, counted, least_output_tokens, measure, shortened, tokenizer_of
+from sekisho.calls.ceiling import ceiling_nanousd, counted, least_nanousd, may_be_counted, measure, shortened
 from sekisho.calls.gate import Gate, Outcome
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.stages.count import count_prompt
 from sekisho.calls.stages.trace import caller_of
 from sekisho.errors import Internal, SekishoError, StoreUnavailable
-from sekisho.ledger.anchor import WORTH_BYTES, Prompt
+from sekisho.ledger.anchor import Prompt
 from sekisho.ledger.bound import bound_nanousd
 from sekisho.ledger.cost import list_cost_nanousd
 from sekisho.ledger.counters import Admitted, Demand, Due, NoRoom, NotLoaded, Verdict
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 _LOADING_PAUSE_S = 0.05
 _BYTES_PER_TOKEN = 4  # a guess for token limits, corrected when the call is settled; money never rests on it
-_MOST_BYTES_PER_TOKEN = 8  # no count of a prompt is worth asking for if not even this would fit
 _COUNT_S = 5.0
 _MOST_TRIES = 8  # while others take the room that was left
 
@@ -69,9 +68,10 @@ async def admission(gate: Gate, call: Call) -> tuple[Call, Opened]:
             return call, _opened(call, verdict, delayed_ms)
         if isinstance(verdict, Due):
             heeds_steps = False
-            acted, delayed_ms = await act(gate, call, verdict)
-            if acted.known_model is not call.known_model:
-                call = _bounded(acted, measure(gate, acted), gate.limits.max_attempts)
+            stepped = acted_on(gate, call, verdict)
+            if stepped.known_model is not call.known_model:
+                call = _bounded(stepped, measure(gate, stepped), gate.limits.max_attempts)
+            delayed_ms = await hold_back(gate, call, verdict)
             continue
         smaller = await _smaller(gate, call, verdict) if isinstance(verdict, NoRoom) else None
         if smaller is None:
@@ -87,8 +87,8 @@ async def _smaller(gate: Gate, call: Call, verdict: NoRoom) -> Call | None:
     room = verdict.room_nanousd
     if call.attempts > 1 and ceiling_nanousd(call, call.prompt, 1, call.max_output_tokens) <= room:
         return _bounded(call, call.prompt, 1)
-    if call.prompt.anchored is None and not call.prompt.is_counted:
-        call = await _counted(gate, call, room)
+    if may_be_counted(call) and least_nanousd(gate, call) <= room:
+        call = await _counted(gate, call)
         if call.prompt.is_counted and ceiling_nanousd(call, call.prompt, 1, call.max_output_tokens) <= room:
             return _bounded(call, call.prompt, 1)
     shorter = shortened(gate, call, call.prompt, room)
@@ -97,13 +97,8 @@ async def _smaller(gate: Gate, call: Call, verdict: NoRoom) -> Call | None:
     return replace(_bounded(shorter, shorter.prompt, 1), ending=ending_words(verdict, audience_of(gate, call)))
 
 
-async def _counted(gate: Gate, call: Call, room_nanousd: int) -> Call:
-    """The call with its prompt counted by its provider, if that could make it fit."""
-    if len(call.body) < WORTH_BYTES or not tokenizer_of(call.known_model.deployments):
-        return call
-    least = counted(call.prompt, len(call.body) // _MOST_BYTES_PER_TOKEN)
-    if ceiling_nanousd(call, least, 1, least_output_tokens(gate, call)) > room_nanousd:
-        return call
+async def _counted(gate: Gate, call: Call) -> Call:
+    """The call with its prompt counted by its provider, if that answers in time."""
     try:
         async with asyncio.timeout(_COUNT_S):
             tokens, _ = await count_prompt(gate, call)

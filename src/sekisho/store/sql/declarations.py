@@ -20,6 +20,7 @@ from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.grants import drop_roles
 from sekisho.store.sql.keys import read_stored_keys
 from sekisho.store.sql.organisation import read_members, read_tags, read_teams, read_users
+from sekisho.store.sql.owners import pass_on
 from sekisho.store.sql.required import read_required
 from sekisho.store.sql.rules import read_rules, read_templates, write_rules
 from sekisho.store.sql.tables import budget_template, declared, person, tag, team, team_member, virtual_key
@@ -76,6 +77,10 @@ class SqlDeclarations:
                 await end_access(connection, org_id, address[1], by, now_us)
             elif address[0] == "team":
                 await drop_roles(connection, org_id, by, now_us, team_id=address[1])
+        for kind, *ids in writes.removals:  # once all is gone that goes: what stays has an owner
+            if kind in ("user", "team"):
+                gone = {f"{kind}_id": ids[0]}
+                await pass_on(connection, org_id, **gone, to="", by=by, now_us=now_us)
         marks = [
             {
                 "org_id": org_id,
