@@ -127,3 +127,25 @@ async def test_a_token_goes_by_link_too(sekisho):
     await said(sekisho("user create ci --service"))
     link = (await said(sekisho("token create ci --hand-over --link-expires 1h"))).strip()
     assert (await said(sekisho("key redeem", link))).startswith("skt-")
+
+
+async def test_metadata_is_required_and_what_lacks_it_is_listed(sekisho):
+    await said(sekisho("team create red"))
+    assert (
+        await said(sekisho("metadata require teams cost_centre --pattern [0-9]{4}")) == "teams  cost_centre  [0-9]{4}\n"
+    )
+    assert await said(sekisho("metadata incomplete")) == "team  red  cost_centre\n"
+    refused = await sekisho("team create blue --metadata cost_centre=12")
+    assert (refused.exit_code, "cost_centre" in refused.stderr) == (1, True)
+    await said(sekisho("team create blue --metadata cost_centre=0815"))
+    assert json.loads(await said(sekisho("metadata release teams cost_centre --json")))["teams"] == []
+    assert (await sekisho("metadata require budgets x")).exit_code == 2
+
+
+async def test_a_user_who_owns_something_is_deleted_with_a_successor(sekisho):
+    await said(sekisho("team create red --lead alice --member bob"))
+    await said(sekisho("user create ci --service --owner alice"))
+    refused = await sekisho("user delete alice --yes")
+    assert (refused.exit_code, "service account ci, team red" in refused.stderr) == (1, True)
+    await said(sekisho("user delete alice --yes --transfer-to bob"))
+    assert json.loads(await said(sekisho("team show red --json")))["leads"] == ["bob"]

@@ -78,6 +78,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "audit": ("sekisho.cli.audit", "app", ""),
     "role": ("sekisho.cli.roles", "app", ""),
     "token": ("sekisho.cli.tokens", "app", ""),
+    "metadata": ("sekisho.cli.required", "app", ""),
     "plan": (
         "sekisho.cli.organisation",
         "plan",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import typer
 
@@ -62,10 +62,11 @@ class Resource:
             stop(say("Say what to change.", "変更する項目を指定してください。"))
         self.print(ask(home, "PATCH", self.address(thing_id), fields), as_json)
 
-    def delete(self, home: Path, thing_id: str, question: str, yes: bool, as_json: bool) -> None:
+    def delete(self, home: Path, thing_id: str, question: str, yes: bool, as_json: bool, **query: str) -> None:
         """Delete one of them after asking."""
         confirm(question, yes)
-        ask(home, "DELETE", self.address(thing_id))
+        wanted = urlencode({name: value for name, value in query.items() if value})
+        ask(home, "DELETE", self.address(thing_id) + (f"?{wanted}" if wanted else ""))
         tell(as_json, {"deleted": thing_id}, say("Deleted.", "削除しました。"))
 
     def print(self, thing: Thing, as_json: bool) -> None:

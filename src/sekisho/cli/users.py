@@ -47,11 +47,18 @@ def create(
     service: Annotated[
         bool, typer.Option("--service", help=say("A service account.", "サービスアカウントにします。"))
     ] = False,
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            "--owner", help=say("Who answers for a service account.", "サービスアカウントに責任を持つ利用者の ID。")
+        ),
+    ] = None,
     metadata: Metadata = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a person or a service account."""
     fields = given(alias=alias, email=email, kind="service" if service else None, metadata=parse_metadata(metadata))
+    fields |= given(owner=owner)
     USERS.create(home, {"id": user} | fields, as_json)
 
 
@@ -81,7 +88,19 @@ def update(
 
 
 @app.command("delete", help=say("Delete a user with its keys.", "利用者とそのキーを削除します。"))
-def delete(user: UserId, home: Home = DEFAULT_HOME, yes: Yes = False, as_json: AsJson = False) -> None:
+def delete(
+    user: UserId,
+    home: Home = DEFAULT_HOME,
+    transfer_to: Annotated[
+        str,
+        typer.Option(
+            "--transfer-to",
+            help=say("Who owns from now on what this user owns.", "この利用者が所有するものを引き継ぐ利用者の ID。"),
+        ),
+    ] = "",
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
     """Delete a user after asking; its calls stay in the record."""
     question = say(f"Delete the user {user} and all its keys?", f"利用者 {user} とそのすべてのキーを削除しますか？")
-    USERS.delete(home, user, question, yes, as_json)
+    USERS.delete(home, user, question, yes, as_json, transfer_to=transfer_to)

@@ -19,7 +19,7 @@ from sekisho.values import Budget, RateLimit
 from tests.contract.counters.conftest import running
 from tests.contract.counters.faults import relay
 from tests.contract.counters.test_budgets import DAY, KEY, TEAM, demand, held
-from tests.servers import own_valkey, valkey_url
+from tests.servers import free_port, own_valkey, valkey_url
 
 BUDGET = Budget("b", TEAM, 1_000, DAY)
 SOFT = Budget("s", KEY, 10, DAY, is_hard=False)
@@ -141,6 +141,26 @@ async def test_without_the_store_hard_budgets_refuse_and_soft_ones_pass(key_name
             only_soft = demand(2, 1, KEY)
             assert isinstance(await counters.admit(only_soft), Admitted)
             await counters.settle(only_soft.call_id, 1, 0, (1, 1))
+
+
+async def test_what_was_settled_during_an_outage_is_told_at_its_end_and_what_was_refused_is_not(key_name):
+    port = free_port()
+    with own_valkey(port=port) as (url, store):
+        async with loaded(url, key_name, BUDGET, SOFT, timeout_s=0.3) as counters:
+            store.kill()
+            store.wait()
+            await until(lambda: counters.failure)
+            for number in range(1, 1_201):
+                with pytest.raises(StoreUnavailable):
+                    await counters.admit(demand(number, 1))
+                only_soft = demand(number, 1, KEY)
+                await counters.admit(only_soft)
+                await counters.settle(only_soft.call_id, 1, 0, (1, number))
+            assert counters.owed == 1_200
+            with own_valkey(port=port):
+                await until(lambda: counters.owed == 0)
+                await load(counters, 0)
+                assert await held(counters) == {"b": (0, 0), "s": (1_200, 0)}
 
 
 @pytest.mark.parametrize("mode", ["closed", "open"])

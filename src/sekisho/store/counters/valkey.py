@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from importlib import resources
+from itertools import islice
 from typing import Any, Final, Literal, Protocol
 
 import libvalkey
@@ -56,6 +57,7 @@ _MINUTE_US = 60_000_000
 _SECOND_US = 1_000_000
 _LONGEST_WAIT_S = 59
 _SETTLING_S = 2.0
+_PAID_AT_ONCE = 500
 _CHUNK = 400  # budgets in one step of a load or a look: some milliseconds of the store's time
 _OFFSET_BITS = 27  # a segment of the journal is shorter than this
 _KINDS: tuple[LimitKind, ...] = ("requests", "tokens", "parallel")
@@ -179,7 +181,7 @@ class ValkeyCounters:
             await ask(_pack("SCRIPT", "LOAD", source))
         await self._introduce(ask, run_id)
         while self._owed:
-            await self._pay_one(partial(self._run_with, ask))
+            await self._pay_some(partial(self._run_with, ask))
 
     async def _introduce(self, ask: Ask, run_id: bytes) -> None:
         self._generation += 1
@@ -223,6 +225,9 @@ class ValkeyCounters:
         try:
             if not self._client.is_connected:
                 await self._client.wait_connected()
+        except StoreUnavailable:
+            return await self._admit_locally(demand, plan, now_us)
+        try:
             reply = await self._ask(self._admission(demand, plan, now_us))
         except StoreUnavailable:
             self._owe(_Owed(demand.call_id, None))  # nobody knows whether it was admitted
@@ -349,16 +354,20 @@ class ValkeyCounters:
             await self._has_debt.wait()
             try:
                 while self._owed:
-                    await self._pay_one(self._run)
+                    await self._pay_some(self._run)
                 self._has_debt.clear()
             except StoreUnavailable:
                 await asyncio.sleep(0.05)
 
-    async def _pay_one(self, run: Run) -> None:
-        owed = self._owed[0]
-        await self._say(run, owed)
-        if self._owed and self._owed[0] is owed:
-            self._owed.popleft()
+    async def _pay_some(self, run: Run) -> None:
+        """Tell of the oldest, many at once. Raises what stops it; saying it again changes nothing."""
+        some = list(islice(self._owed, _PAID_AT_ONCE))
+        for failure in await asyncio.gather(*(self._say(run, owed) for owed in some), return_exceptions=True):
+            if failure is not None:
+                raise failure
+        for owed in some:
+            if self._owed and self._owed[0] is owed:  # a new connection may have told of it meanwhile
+                self._owed.popleft()
 
     # Configuration.
 
