@@ -40,6 +40,7 @@ async def create(running: Running, **fields) -> dict[str, Any]:
 async def test_the_local_operator_makes_changes_and_deletes_a_key(running):
     made = await create(running, alias="alice", user_id="alice", models=["claude"], expires_in="30d")
     raw = made.pop("key")
+    assert made.pop("hand_over") is None
     address = f"/admin/v1/keys/{made['id']}"
     assert raw.startswith("sk-")
     assert files_with(running.home, raw) == []
@@ -209,7 +210,14 @@ async def test_internal_routes_do_not_exist_behind_the_gate(running):
 
 async def test_health_tells_epoch_processes_and_lag(running):
     health = (await running.operator.get("/internal/health")).json()
-    assert health == {"epoch": 1, "processes": {}, "journal_lag_bytes": 0, "journal_error": "", "damaged": {}}
+    assert health == {
+        "epoch": 1,
+        "processes": {},
+        "journal_lag_bytes": 0,
+        "journal_error": "",
+        "damaged": {},
+        "audit_error": "",
+    }
 
 
 async def test_every_error_has_one_shape(running, monkeypatch):

@@ -254,6 +254,81 @@ async def test_steps_of_a_budget_are_kept_shown_and_judged(running):
     assert "80% slow_down" in (await problems(running, document.replace("100% refuse", "refuse")))[0][1]
 
 
+POLICIES = """\
+organisation:
+  policies: {bedrock: {providers: [bedrock], geographies: [jp, in-region]}}
+users:
+  alice: {roles: [platform_admin, cost_manager in a]}
+  bob: {}
+teams:
+  a:
+    leads: [alice]
+    policies:
+      office: {agents: [cline, claude-*], hours: [mon-fri 09:00-18:00 Asia/Tokyo, sat 22:00-06:00]}
+"""
+
+
+async def test_policies_and_roles_are_stated_granted_and_taken_back(running):
+    await apply(running, POLICIES)
+    assert names(await apply(running, POLICIES)) == []
+    snapshot = read_snapshot(snapshot_path(running.home))
+    assert {(one.scope.kind, one.name, len(one.hours)) for one in snapshot.policies} == {
+        ("org", "bedrock", 0),
+        ("team", "office", 2),
+    }
+    granted = (await running.operator.get("/admin/v1/role-grants")).json()["grants"]
+    assert {(one["user_id"], one["role"], one["team_id"]) for one in granted} == {
+        ("alice", "platform_admin", None),
+        ("alice", "cost_manager", "a"),
+        ("alice", "team_lead", "a"),
+    }
+    exported = await export(running)
+    assert "roles: [cost_manager in a, platform_admin]" in exported
+    assert names(await plan(running, exported, prune=True)) == []
+    await post(running, "/admin/v1/role-grants", user_id="bob", role="auditor")
+    assert names(await plan(running, POLICIES)) == []  # nobody spoke of the roles of bob
+    taken = POLICIES.replace("roles: [platform_admin, cost_manager in a]", "roles: []").replace("leads: [alice]", "")
+    assert names(await apply(running, taken, prune=True)) == [("change", "user alice"), ("delete", "member a/alice")]
+    granted = (await running.operator.get("/admin/v1/role-grants")).json()["grants"]
+    assert [(one["user_id"], one["role"]) for one in granted] == [("bob", "auditor")]
+    history = (await running.operator.get("/admin/v1/role-grants/history?user_id=alice")).json()["changes"]
+    assert {(one["action"], one["role"]) for one in history[:3]} == {
+        ("revoke", "platform_admin"),
+        ("revoke", "cost_manager"),
+        ("revoke", "team_lead"),
+    }
+
+
+async def test_policies_and_roles_that_cannot_be_are_refused(running):
+    wrong = POLICIES.replace("bedrock]", "openai, nobody]").replace("sat 22:00", "someday 22:00")
+    wrong = wrong.replace("platform_admin,", "team_lead in a, king,")
+    assert [line for line, _ in await problems(running, wrong)] == [2, 4, 4, 10]
+    missing = await problems(running, POLICIES.replace("cost_manager in a", "auditor in nowhere"))
+    assert missing == [(4, "There is no team 'nowhere'.")]
+
+
+async def test_a_user_that_is_pruned_leaves_no_right_behind(running):
+    await apply(running, "users: {alice: {roles: [auditor]}}")
+    token = (await post(running, "/admin/v1/tokens", user_id="alice"))["token"]
+    assert (await running.gate.get("/admin/v1/me", headers=bearer(token))).status_code == 200
+    await apply(running, "", prune=True)
+    assert (await running.gate.get("/admin/v1/me", headers=bearer(token))).status_code == 401
+    await apply(running, "users: {alice: {}}")
+    assert (await running.gate.get("/admin/v1/me", headers=bearer(token))).status_code == 401
+    assert (await running.operator.get("/admin/v1/role-grants")).json()["grants"] == []
+
+
+async def test_what_an_apply_did_is_in_the_audit_log(running):
+    await apply(running, POLICIES)
+    await apply(running, "", prune=True)
+    entries = (await running.operator.get("/admin/v1/audit?limit=500")).json()["entries"]
+    done = {(one["action"], one["id"]) for one in entries}
+    assert {("user.create", "alice"), ("team.create", "a"), ("member.create", "a/alice")} <= done
+    assert {("user.delete", "alice"), ("team.delete", "a"), ("member.delete", "a/alice")} <= done
+    assert sum(one["action"] == "team.delete" for one in entries) == 1
+    assert {"policy.create", "policy.delete", "role.grant", "role.revoke"} <= {action for action, _ in done}
+
+
 async def test_aliases_swap_in_one_apply(running):
     first = "teams: {a: {alias: x}, b: {alias: y}}"
     await apply(running, first)

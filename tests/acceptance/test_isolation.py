@@ -166,6 +166,11 @@ async def test_no_answer_holds_a_name_or_a_figure_of_what_somebody_may_not_see(r
             assert answer.status_code in (200, 403, 404), (path, answer.text)
             assert_hides(world, viewer, path, answer.text)
         for team, user, path in world.objects:
+            if path.startswith("/admin/v1/keys/"):
+                question = {"key_id": path.rsplit("/", 1)[1], "model": "claude"}
+                said = await running.gate.post("/admin/v1/explain", json=question, headers=world.users[viewer])
+                assert (said.status_code == 200) == world.sees(viewer, team, user), said.text
+                assert_hides(world, viewer, "explain", said.text)
             status = (await running.gate.get(path, headers=world.users[viewer])).status_code
             assert (status == 200) == world.sees(viewer, team, user), (viewer, path, status)
 

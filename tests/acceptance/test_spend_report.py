@@ -17,7 +17,7 @@ from sekisho.cli.main import create_app
 from sekisho.ledger.journal import Caller, Opened, Settled
 from sekisho.ledger.journal_files import JournalWriter
 from sekisho.values import Usage
-from tests.acceptance.control_plane import running_control_plane
+from tests.acceptance.control_plane import bearer, running_control_plane
 
 HOUR_US = 3_600_000_000
 NOON = 1_763_035_200_000_000  # 2025-11-13 12:00 UTC, 21:00 in Tokyo
@@ -144,3 +144,28 @@ async def test_csv_and_the_command_line_show_the_same_figures(home, monkeypatch)
         with pytest.raises(asyncio.CancelledError):
             await serving
         listener.close()
+
+
+async def test_a_lead_sees_the_spend_of_the_own_team_and_a_developer_the_own_calls_only(tmp_path):
+    async with running_control_plane(tmp_path / "home") as running:
+        write_calls(tmp_path / "home")
+        await running.plane.drain_once()
+        for team in ("red", "blue"):
+            await running.operator.post("/admin/v1/teams", json={"id": team})
+        for name, team, role in (("alice", "red", "member"), ("bob", "red", "lead"), ("charlie", "blue", "lead")):
+            await running.operator.post(f"/admin/v1/teams/{team}/members", json={"user_id": name, "role": role})
+
+        async def seen(name: str, query: str = "") -> list[tuple[str, int]]:
+            made = await running.operator.post("/admin/v1/tokens", json={"user_id": name, "expires_in": "30d"})
+            headers = bearer(made.json()["token"])
+            report = (await running.gate.get(f"/admin/v1/spend?by=user&by=team{query}", headers=headers)).json()
+            assert report["total"]["cost_nanousd"] == sum(row["cost_nanousd"] for row in report["rows"])
+            return [(row["user_id"], row["cost_nanousd"]) for row in report["rows"]]
+
+        assert await seen("alice") == [("alice", 75)]
+        assert await seen("alice", "&user=bob") == []
+        assert await seen("bob") == [("alice", 75)]  # of the team that Bob leads
+        assert await seen("bob", "&user=bob") == [("bob", 900)]  # Bob's own, whatever the team
+        assert await seen("bob", "&user=alice&team=blue") == []
+        assert await seen("charlie") == []
+        assert await seen("charlie", "&team=red") == []

@@ -9,10 +9,10 @@ from sekisho.access.declaration.fields import Problems
 from sekisho.access.declaration.holding import things_of
 from sekisho.access.declaration.plans import Change, Left, Plan
 from sekisho.access.declaration.reading import Declaration
-from sekisho.access.declaration.things import LEFT_ALONE, Address, Fields, Holdings, Mark, Thing, owner_of
+from sekisho.access.declaration.things import LEFT_ALONE, RULES, Address, Fields, Holdings, Mark, Thing, owner_of
 from sekisho.access.declaration.writes import Maker, WriteBuilder
 
-_KINDS = ("budget_template", "user", "tag", "team", "member", "key", "budget", "limit")
+_KINDS = ("budget_template", "user", "tag", "team", "member", "key", *RULES)
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -142,7 +142,7 @@ def drift(held: Thing, mark: Mark) -> Iterator[str]:
 
 def depends(address: Address, fields: Fields, on: Address) -> bool:
     """Whether a thing with these fields goes when another is deleted."""
-    if address[0] in ("budget", "limit"):
+    if address[0] in RULES:
         address = owner_of(address)
         return address == on or depends(address, {}, on)
     match on[0]:
@@ -161,7 +161,7 @@ def depends(address: Address, fields: Fields, on: Address) -> bool:
 
 def _said(fields: Fields) -> Fields:
     """Without what says no: a key that never expires, a team that is not blocked."""
-    noes = {"blocked": False, "expires": "never"}
+    noes: Fields = {"blocked": False, "expires": "never", "roles": []}
     return {name: value for name, value in fields.items() if name not in noes or noes[name] != value}
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from sekisho.access.declaration.fields import means_more
 from sekisho.access.declaration.reading import FORMAT, ORGANISATION
-from sekisho.access.declaration.things import Address, Thing, owner_of
+from sekisho.access.declaration.things import RULES, Address, Thing, owner_of
 
 _PLAIN = re.compile(r"[^\W_](?:(?:[\w ./@%+$-]|:(?=\w))*[\w./@%+$-])?")
 _LONGEST_KEY = 500  # YAML takes 1,024 characters; longer ones are written another way
 _INLINE = 100
 _SECTIONS = ("budget_templates", "users", "service_accounts", "tags", "teams", "keys")
+_PLURALS = {"budget": "budgets", "limit": "limits", "policy": "policies"}
 _SECTION_OF = {"budget_template": "budget_templates", "user": "users", "tag": "tags", "team": "teams", "key": "keys"}
 
 
@@ -23,11 +24,11 @@ def write_document(things: Mapping[Address, Thing], time_zone: str) -> str:
     places: dict[Address, dict[str, Any]] = {ORGANISATION: document["organisation"]}
     for address in sorted(things, key=_order):
         fields = dict(things[address].fields)
-        if address[0] in ("budget", "limit"):
+        if address[0] in RULES:
             if fields.get("time_zone") == time_zone:
                 del fields["time_zone"]
             owner = places.setdefault(owner_of(address), {})
-            owner.setdefault(f"{address[0]}s", {})[address[-1]] = fields
+            owner.setdefault(_PLURALS[address[0]], {})[address[-1]] = fields
         elif address[0] == "member":
             _place_member(places, address, fields)
         else:
@@ -50,7 +51,7 @@ def _place_member(places: dict[Address, dict[str, Any]], address: Address, field
 
 def _order(address: Address) -> tuple[int, Address]:
     """Owners before what they own."""
-    kinds = ("budget_template", "user", "tag", "team", "member", "key", "budget", "limit")
+    kinds = ("budget_template", "user", "tag", "team", "member", "key", *RULES)
     return kinds.index(address[0]), address
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sekisho.access.declaration.fields import is_id
 from sekisho.access.declaration.reading import ORGANISATION
-from sekisho.access.declaration.rules import budget_fields, limit_fields, template_fields
+from sekisho.access.declaration.rules import budget_fields, limit_fields, policy_fields, template_fields
 from sekisho.access.declaration.things import (
     Address,
     Holdings,
@@ -20,7 +20,7 @@ from sekisho.access.declaration.things import (
 from sekisho.access.declaration.words import render_time
 from sekisho.access.register import StoredKey
 from sekisho.access.rules import StoredRule
-from sekisho.values import Budget, RateLimit, Scope
+from sekisho.values import Policy, RateLimit, Scope
 
 
 def things_of(holdings: Holdings, now_us: int) -> dict[Address, Thing]:
@@ -34,11 +34,7 @@ def things_of(holdings: Holdings, now_us: int) -> dict[Address, Thing]:
 def _things(holdings: Holdings, templates: dict[Scope, str], keys: dict[str, str], now_us: int) -> Iterator[Thing]:
     for template in holdings.templates:
         yield Thing(template_address(template.id), template_fields(template.terms), template)
-    for user in holdings.users:
-        kind = "" if user.kind == "person" else user.kind
-        shared = templates.get(Scope("user", user.id))
-        fields = stated(alias=user.alias, email=user.email, kind=kind, metadata=user.metadata, budget_template=shared)
-        yield Thing(user_address(user.id), fields, user)
+    yield from _users(holdings, templates)
     for tag in holdings.tags:
         fields = stated(description=tag.description, budget_template=templates.get(Scope("tag", tag.name)))
         yield Thing(tag_address(tag.name), fields, tag)
@@ -62,6 +58,30 @@ def _things(holdings: Holdings, templates: dict[Scope, str], keys: dict[str, str
             yield _rule(stored, keys, now_us)
 
 
+def _users(holdings: Holdings, templates: dict[Scope, str]) -> Iterator[Thing]:
+    roles: dict[str, list[str]] = {}
+    for grant in holdings.grants:
+        if grant.role != "team_lead":  # the membership says so
+            roles.setdefault(grant.user_id, []).append(role_text(grant.role, grant.team_id))
+    for user in holdings.users:
+        kind = "" if user.kind == "person" else user.kind
+        shared = templates.get(Scope("user", user.id))
+        fields = stated(
+            alias=user.alias,
+            email=user.email,
+            kind=kind,
+            metadata=user.metadata,
+            budget_template=shared,
+            roles=sorted(roles.get(user.id, ())),
+        )
+        yield Thing(user_address(user.id), fields, user)
+
+
+def role_text(role: str, team_id: str) -> str:
+    """A role as the file writes it."""
+    return f"{role} in {team_id}" if team_id else role
+
+
 def _key_name(key: StoredKey) -> str:
     return key.alias if is_id(key.alias) else key.id
 
@@ -83,8 +103,9 @@ def _rule(stored: StoredRule, keys: dict[str, str], now_us: int) -> Thing:
     rule = stored.rule
     name = stored.name if is_id(stored.name) else rule.id
     owner = _owner(rule.scope, keys)
-    if not isinstance(rule, Budget):
-        assert isinstance(rule, RateLimit)  # files state no policies
+    if isinstance(rule, Policy):
+        return Thing(("policy", *owner, name), policy_fields(rule), stored)
+    if isinstance(rule, RateLimit):
         return Thing(("limit", *owner, name), limit_fields(rule), stored)
     fields = budget_fields(rule, allow_over_allocation=stored.allow_over_allocation)
     if rule.increase_until <= now_us:

@@ -9,6 +9,7 @@ from sekisho.access.declaration.problems import Problem
 from sekisho.access.declaration.things import Address, Fields, Mark
 from sekisho.access.organisation import Member, Tag, Team, User
 from sekisho.access.register import KeyChange, StoredKey
+from sekisho.access.roles import Grant
 from sekisho.access.rules import NO_RULES, RuleWrite
 from sekisho.access.templates import Template
 
@@ -48,6 +49,7 @@ class Writes(msgspec.Struct, frozen=True):
     keys: tuple[tuple[str, KeyChange], ...] = ()
     key_ids: dict[str, str] = {}
     rules: RuleWrite = NO_RULES
+    grants: tuple[tuple[str, Grant, bool], ...] = ()  # user, role, and whether it is given or taken away
     removals: tuple[Address, ...] = ()
     marks: tuple[Mark, ...] = ()
     unmarked: tuple[Address, ...] = ()

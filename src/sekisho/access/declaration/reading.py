@@ -17,10 +17,12 @@ from sekisho.access.declaration.things import (
 )
 from sekisho.access.declaration.tree import parse_tree
 from sekisho.access.declaration.words import render_time
+from sekisho.access.grants import ORG_ROLES, TEAM_ROLES
 from sekisho.access.organisation import DESCRIPTION_CHARACTERS, EMAIL_CHARACTERS
 
 ORGANISATION: Address = ("organisation",)
 FORMAT = "1"
+_IN_TEAMS = tuple(role for role in TEAM_ROLES if role != "team_lead")  # who leads is said by `leads`
 
 
 @dataclass(slots=True)
@@ -88,8 +90,19 @@ class _Reader:
             metadata=fields.metadata("metadata"),
             budget_template=fields.text("budget_template"),
         )
+        if fields.has("roles"):
+            self._declaration.things[address].fields["roles"] = self._roles(fields)
         self._rules.owned_by(address, fields)
         fields.finish()
+
+    def _roles(self, fields: Fields) -> list[str]:
+        for text in fields.texts("roles"):
+            if text not in ORG_ROLES and text.partition(" in ")[0] not in _IN_TEAMS:
+                names = ", ".join((*ORG_ROLES, *(f"{role} in TEAM" for role in _IN_TEAMS)))
+                fields.bad(
+                    "roles", f"'{text[:60]}' is none of {names}.", f"「{text[:60]}」は {names} のどれでもありません。"
+                )
+        return sorted(fields.texts("roles"))
 
     def _tag(self, name: str, fields: Fields) -> None:
         address = tag_address(name)

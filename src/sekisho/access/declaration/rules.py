@@ -1,17 +1,31 @@
 """Budgets, limits and shared budgets between the file and our values."""
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sekisho.access.declaration.fields import Fields, Problems
 from sekisho.access.declaration.things import Address, Thing, stated, usd
-from sekisho.access.declaration.words import MOST_PERIOD_S, parse_seconds, render_time, render_window
+from sekisho.access.declaration.words import MOST_PERIOD_S, has_zone, parse_seconds, render_time, render_window
+from sekisho.access.policies import GEOGRAPHIES, IN_REGION, POLICY_LISTS, hours_text, parse_hours
 from sekisho.access.terms import ModelBudget, Terms, window_of
 from sekisho.errors import BadRequest
-from sekisho.values import END_OF_TIME, Budget, BudgetAction, BudgetStep, RateLimit, Scope, Window
+from sekisho.values import (
+    END_OF_TIME,
+    Budget,
+    BudgetAction,
+    BudgetStep,
+    Hours,
+    Policy,
+    Provider,
+    RateLimit,
+    Scope,
+    Window,
+)
 
 _RATES = ("requests_per_minute", "tokens_per_minute", "parallel")
 _CALENDAR: dict[str, Literal["day", "week", "month"]] = {"day": "day", "week": "week", "month": "month"}
+POLICY_NAMES = tuple(name for name in POLICY_LISTS if name != "hours")
+_KNOWN = {"providers": get_args(Provider), "geographies": (IN_REGION, *sorted(GEOGRAPHIES))}
 _STEP = re.compile(r"([0-9]{1,4})% *(slow_down|step_down|refuse)(?: +(.{1,200}))?")
 _ACTIONS: dict[str, BudgetAction] = {"slow_down": "slow_down", "step_down": "step_down", "refuse": "refuse"}
 _NOBODY = Scope("org", "")  # until it is known what the owner's scope is
@@ -31,6 +45,8 @@ class RuleReader:
             self._budget(("budget", *owner, name), one)
         for name, one in fields.named("limits"):
             self._limit(("limit", *owner, name), one)
+        for name, one in fields.named("policies"):
+            self._policy(("policy", *owner, name), one)
 
     def template(self, address: Address, fields: Fields) -> None:
         """A shared budget."""
@@ -164,6 +180,45 @@ class RuleReader:
         limit = RateLimit("", _NOBODY, fields.text("model"), **rates)
         fields.finish()
         self._things[address] = Thing(address, limit_fields(limit), limit, fields.line)
+
+    def _policy(self, address: Address, fields: Fields) -> None:
+        lists: dict[str, Any] = {name: fields.texts(name) for name in POLICY_NAMES}
+        policy = Policy("", _NOBODY, hours=self._hours(fields), **lists)
+        values = policy_fields(policy)
+        if not values and len(fields.problems.found) == 0:
+            names = ", ".join((*POLICY_NAMES, "hours"))
+            fields.problems.add(
+                fields.line, f"{fields.where}: state {names}.", f"{fields.where}：{names} のどれかを書いてください。"
+            )
+        for name, known in _KNOWN.items():
+            for odd in [one for one in getattr(policy, name) if one not in known]:
+                names = ", ".join(known)
+                fields.bad(
+                    name, f"'{odd[:60]}' is none of {names}.", f"「{odd[:60]}」は {names} のどれでもありません。"
+                )
+        fields.finish()
+        self._things[address] = Thing(address, values, policy, fields.line)
+
+    def _hours(self, fields: Fields) -> tuple[Hours, ...]:
+        found: dict[Hours, None] = {}
+        for text in fields.texts("hours"):
+            days, _, rest = text.partition(" ")
+            times, _, zone = rest.strip().partition(" ")
+            zone = zone.strip() or self.time_zone
+            try:
+                if not has_zone(zone):
+                    raise ValueError(f"there is no time zone '{zone}'")
+                found[parse_hours(f"{days} {times}", zone)] = None
+            except ValueError as error:
+                example = "mon-fri 09:00-18:00 Asia/Tokyo"
+                fields.bad("hours", f"{error}.", f"「{text[:60]}」は {example} のような時間帯ではありません。")
+        return tuple(found)
+
+
+def policy_fields(policy: Policy) -> dict[str, Any]:
+    """What the file says of a policy."""
+    hours = [f"{hours_text(one)} {one.time_zone}" for one in policy.hours]
+    return stated(**{name: list(getattr(policy, name)) for name in POLICY_NAMES}, hours=hours)
 
 
 def budget_fields(budget: Budget, *, allow_over_allocation: bool) -> dict[str, Any]:

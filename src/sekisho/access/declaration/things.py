@@ -8,20 +8,23 @@ from typing import Any
 
 import msgspec
 
+from sekisho.access.grants import RoleGrant
 from sekisho.access.money import usd_text
 from sekisho.access.organisation import Member, Tag, Team, User, member_scope
 from sekisho.access.register import StoredKey
 from sekisho.access.rules import StoredRule
 from sekisho.access.templates import Template
 from sekisho.access.terms import Terms
-from sekisho.values import Budget, RateLimit, Scope
+from sekisho.values import Budget, Policy, RateLimit, Scope
 
 Address = tuple[str, ...]
 Fields = dict[str, Any]
-Value = Budget | RateLimit | Terms | StoredRule | StoredKey | Template | User | Team | Member | Tag | None
+Value = Budget | RateLimit | Policy | Terms | StoredRule | StoredKey | Template | User | Team | Member | Tag | None
 
+RULES = ("budget", "limit", "policy")  # they belong to an owner, whose address stands in theirs
 # Fields that the file leaves alone when it does not state them: somebody may have acted on them meanwhile.
 LEFT_ALONE: dict[str, tuple[str, ...]] = {
+    "user": ("roles",),
     "team": ("blocked",),
     "key": ("blocked", "expires"),
     "budget": ("increase", "from"),
@@ -60,6 +63,7 @@ class Holdings(msgspec.Struct, frozen=True):
     templates: tuple[Template, ...]
     rules: tuple[StoredRule, ...]
     keys: tuple[StoredKey, ...]
+    grants: tuple[RoleGrant, ...]
     marks: tuple[Mark, ...]
 
 
@@ -110,7 +114,7 @@ def owner_of(address: Address) -> Address:
 
 def describe(address: Address) -> str:
     """The address as people read it: "team a", "member a/alice", "budget monthly of team a"."""
-    if address[0] in ("budget", "limit"):
+    if address[0] in RULES:
         owner = owner_of(address)
         return f"{address[0]} {address[-1]} of {describe(owner)}"
     return " ".join((address[0], "/".join(address[1:]))).strip()

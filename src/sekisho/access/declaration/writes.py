@@ -3,7 +3,7 @@
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -16,13 +16,14 @@ from sekisho.access.declaration.things import Address, Fields, Holdings, Thing, 
 from sekisho.access.declaration.words import parse_time
 from sekisho.access.organisation import Member, Tag, Team, User
 from sekisho.access.register import KeyChange, StoredKey
+from sekisho.access.roles import Grant, RoleName
 from sekisho.access.rules import RuleWrite, StoredRule
 from sekisho.access.steps import checked_steps
 from sekisho.access.templates import Template
 from sekisho.access.terms import Origin, Terms, plan
 from sekisho.clock import id_text, new_id
 from sekisho.errors import BadRequest
-from sekisho.values import Budget, Model, RateLimit, Scope
+from sekisho.values import Budget, Model, Policy, RateLimit, Scope
 
 DIGEST_BYTES = 32
 _OWNERS = ("user", "team", "member", "tag", "key")
@@ -46,7 +47,7 @@ class Maker(msgspec.Struct, frozen=True):
         return Origin(self.draft, self.by, self.now_us, self.time_zone, template_id)
 
     def draft(
-        self, rule: Budget | RateLimit, by: str, *, name: str = "", allow_over_allocation: bool = False
+        self, rule: Budget | RateLimit | Policy, by: str, *, name: str = "", allow_over_allocation: bool = False
     ) -> StoredRule:
         """A new rule with an id of its own."""
         made = replace(rule, id=id_text(new_id(self.now_us)))
@@ -136,6 +137,18 @@ class WriteBuilder:
             )
         )
 
+        self._roles(change, after)
+
+    def _roles(self, change: Change, after: Fields) -> None:
+        old, new = set((change.before or {}).get("roles", ())), set(after.get("roles", ()))
+        for text in sorted(old ^ new):
+            role, _, team_id = text.partition(" in ")
+            if text in new and team_id and not self._is_known(("team", team_id)):
+                self._problems.add(
+                    change.line, f"There is no team '{team_id[:60]}'.", f"チーム「{team_id[:60]}」がありません。"
+                )
+            self._new["grants"].append((change.address[1], Grant(cast("RoleName", role), team_id), text in new))
+
     def _tag(self, change: Change, after: Fields) -> None:
         old = self._held[change.address].value if change.address in self._held else None
         kept = old if isinstance(old, Tag) else self._fresh(Tag, name=change.address[1])
@@ -214,7 +227,17 @@ class WriteBuilder:
         rule = replace(new, id=old.rule.id, scope=old.rule.scope)
         self._put[rule.id] = (replace(old, rule=rule, updated_at=self._maker.now_us), change.line)
 
-    def _add_rule(self, change: Change, rule: Budget | RateLimit, allow: bool) -> None:
+    def _policy(self, change: Change, _after: Fields) -> None:
+        new = self._wanted[change.address].value
+        assert isinstance(new, Policy)
+        old = self._held[change.address].value if change.address in self._held else None
+        if not isinstance(old, StoredRule):
+            self._add_rule(change, replace(new, name=change.address[-1]), False)
+            return
+        rule = replace(new, id=old.rule.id, scope=old.rule.scope, name=old.name)
+        self._put[rule.id] = (replace(old, rule=rule, updated_at=self._maker.now_us), change.line)
+
+    def _add_rule(self, change: Change, rule: Budget | RateLimit | Policy, allow: bool) -> None:
         scope = owner_scope(owner_of(change.address), self._maker.org_id, self._key_ids)
         made = self._maker.draft(
             replace(rule, scope=scope), self._maker.by, name=change.address[-1], allow_over_allocation=allow

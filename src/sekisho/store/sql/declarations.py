@@ -10,20 +10,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.access.audit import AuditEvent
 from sekisho.access.declaration.plans import Plan, Writes
-from sekisho.access.declaration.things import Address, Holdings, Mark
+from sekisho.access.declaration.things import RULES, Address, Holdings, Mark
 from sekisho.access.declarations import Decide
 from sekisho.access.organisation import Member
 from sekisho.access.required import check_metadata
+from sekisho.access.roles import Grant
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
-from sekisho.store.sql.grants import drop_roles
+from sekisho.store.sql.grants import drop_roles, note_role, read_grants
 from sekisho.store.sql.keys import read_stored_keys
 from sekisho.store.sql.organisation import read_members, read_tags, read_teams, read_users
 from sekisho.store.sql.owners import pass_on
 from sekisho.store.sql.required import read_required
 from sekisho.store.sql.rules import read_rules, read_templates, write_rules
-from sekisho.store.sql.tables import budget_template, declared, person, tag, team, team_member, virtual_key
+from sekisho.store.sql.tables import budget_template, declared, person, role_grant, tag, team, team_member, virtual_key
 from sekisho.store.sql.tokens import end_access
 
 _ROWS = 500
@@ -48,6 +49,9 @@ class SqlDeclarations:
             plan = decide(await _read(connection, org_id))
             await self._write(connection, org_id, plan.writes, by, now_us)
             await record_all(connection, org_id, now_us, list(_events(plan, by)))
+            for team_id, user_id, is_lead in _new_leads(plan):
+                lead = Grant("team_lead", team_id)
+                await note_role(connection, org_id, user_id, lead, "grant" if is_lead else "revoke", by, now_us)
             return plan
 
     async def _write(self, connection: AsyncConnection, org_id: str, writes: Writes, by: str, now_us: int) -> None:
@@ -81,6 +85,8 @@ class SqlDeclarations:
             if kind in ("user", "team"):
                 gone = {f"{kind}_id": ids[0]}
                 await pass_on(connection, org_id, **gone, to="", by=by, now_us=now_us)
+        for user_id, grant, is_given in writes.grants:
+            await _grant(connection, org_id, user_id, grant, is_given, by, now_us)
         marks = [
             {
                 "org_id": org_id,
@@ -137,8 +143,9 @@ async def _read(connection: AsyncConnection, org_id: str) -> Holdings:
         members=await read_members(connection, org_id),
         tags=await read_tags(connection, org_id),
         templates=await read_templates(connection, org_id),
-        rules=tuple(one for one in await read_rules(connection, org_id) if one.kind != "policy"),
+        rules=await read_rules(connection, org_id),
         keys=await read_stored_keys(connection, org_id),
+        grants=await read_grants(connection, org_id),
         marks=tuple(Mark(_address(row["address"]), row["is_made"], row["fields"]) for row in rows.mappings()),
     )
 
@@ -150,7 +157,7 @@ def _events(plan: Plan, by: str) -> Iterator[AuditEvent]:
         kind, *ids = change.address
         ids = [plan.writes.key_ids[ids[0]]] if kind == "key" else ids
         kind = "template" if kind == "budget_template" else kind
-        if kind not in ("budget", "limit"):
+        if kind not in RULES:
             action = f"{kind}.{verbs.get(change.action, change.action)}"
             yield AuditEvent(by, action, kind, "/".join(ids), change.before, change.after)
 
@@ -171,6 +178,28 @@ def _removal(org_id: str, address: Address, now_us: int) -> sa.Delete | sa.Updat
     table = _TABLES[kind]
     own = table.c.name if table is tag else table.c.id
     return table.update().where((table.c.org_id == org_id) & (own == ids[0])).values(deleted_at=now_us)
+
+
+async def _grant(
+    connection: AsyncConnection, org_id: str, user_id: str, grant: Grant, is_given: bool, by: str, now_us: int
+) -> None:
+    """Give or take a role."""
+    row = {"org_id": org_id, "user_id": user_id} | msgspec.structs.asdict(grant)
+    if is_given:
+        await connection.execute(role_grant.insert().values(row | {"created_at": now_us, "created_by": by}))
+    else:
+        ours = [role_grant.c[name] == value for name, value in row.items()]
+        await connection.execute(role_grant.delete().where(*ours))
+    await note_role(connection, org_id, user_id, grant, "grant" if is_given else "revoke", by, now_us)
+
+
+def _new_leads(plan: Plan) -> Iterator[tuple[str, str, bool]]:
+    """Team, user, and whether the user leads it now or no longer does."""
+    for change in plan.changes:
+        if change.address[0] == "member":
+            is_lead = (change.after or {}).get("role") == "lead"
+            if is_lead != ((change.before or {}).get("role") == "lead"):
+                yield change.address[1], change.address[2], is_lead
 
 
 def _text(address: Address) -> str:

@@ -27,7 +27,7 @@ _IMMEDIATE = "sekisho_immediate"
 POOL_SIZE = 10
 OLDEST_POSTGRES = 14
 _CONNECT_S = 10.0
-STATEMENT_S = 60.0
+STATEMENT_S = 15.0
 _MIGRATION_S = 6 * 3600.0
 # A machine that is lost in the middle of a transaction must not hold its locks against all others.
 _SERVER_SETTINGS = {"application_name": "sekisho", "idle_in_transaction_session_timeout": "10s"}
@@ -72,6 +72,7 @@ class Database:
                 max_overflow=0,
                 pool_timeout=_CONNECT_S,
             )
+            sa.event.listen(self.engine.sync_engine, "handle_error", _give_up_connection)
 
     async def check(self) -> None:
         """Raises StoreUnavailable when the database cannot be reached or is of a version that is too old."""
@@ -132,6 +133,13 @@ class Database:
     def insert(self, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
         """An INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`, the same on both engines."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+
+def _give_up_connection(context: sa.engine.ExceptionContext) -> None:
+    """A connection that broke in the middle of something may be left in a state in which nothing works any more; the
+    driver's own error for that is not taken for a broken connection by itself."""
+    if type(context.original_exception).__name__ in ("InternalClientError", "InterfaceError", "Error"):
+        context.is_disconnect = True
 
 
 def postgres_dsn(url: str) -> str:

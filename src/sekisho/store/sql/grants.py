@@ -107,6 +107,13 @@ class SqlGrants:
         await connection.execute(insert.on_conflict_do_update(index_elements=keys, set_={"role": "lead"}))
 
 
+async def read_grants(connection: AsyncConnection, org_id: str) -> tuple[RoleGrant, ...]:
+    """Every role that was given, without those of leads, who are members with that role."""
+    names = ("user_id", "role", "team_id", "created_at", "created_by")
+    query = sa.select(*(role_grant.c[name] for name in names)).where(role_grant.c.org_id == org_id)
+    return tuple(RoleGrant(**row) for row in (await connection.execute(query)).mappings())
+
+
 async def note_role(
     connection: AsyncConnection, org_id: str, user_id: str, grant: Grant, action: str, by: str, now_us: int
 ) -> None:

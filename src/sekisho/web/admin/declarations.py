@@ -21,7 +21,7 @@ from sekisho.web.admin.errors import error_body
 from sekisho.web.admin.idempotency import idempotent_router
 from sekisho.web.admin.services import Services
 
-_READS: tuple[Permission, ...] = ("organisation:read", "keys:read", "budgets:read", "limits:read")
+_READS: tuple[Permission, ...] = ("organisation:read", "keys:read", "budgets:read", "limits:read", "rules:read")
 
 
 class PlanRequest(BaseModel):

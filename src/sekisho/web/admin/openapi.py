@@ -122,6 +122,7 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
         statuses.append("413")
     if isinstance(route, IdempotentRoute) and method == "POST":
         operation.setdefault("parameters", []).append(_IDEMPOTENCY)
+    if method != "GET":
         statuses.append("409")
     responses = operation["responses"]
     responses.pop("422", None)
