@@ -56,10 +56,11 @@ _JA_LIMITS = {"requests": "毎分のコール数", "tokens": "毎分の処理量
 
 
 class Audience(msgspec.Struct, frozen=True):
-    """Who is spoken to. `leads`: the names of those who lead the caller's team."""
+    """Who is spoken to. `leads`: the names of those who lead the caller's team; `has_team`: whether there is one."""
 
     language: Language
     leads: tuple[str, ...] = ()
+    has_team: bool = True
 
 
 def refusal(verdict: NoRoom | TooFast | NotLoaded, to: Audience) -> SekishoError:
@@ -99,7 +100,7 @@ def audience_of(gate: Gate, call: Call) -> Audience:
     assert snapshot is not None  # a key is known
     header = call.headers.get(b"accept-language")
     language = snapshot.languages.get(key.user_id) or (_preferred(header) if header else None) or gate.language
-    return Audience(language, snapshot.leads.get(key.team_id, ())[:_MOST_NAMES])
+    return Audience(language, snapshot.leads.get(key.team_id, ())[:_MOST_NAMES], bool(key.team_id))
 
 
 @lru_cache(maxsize=256)
@@ -149,7 +150,7 @@ def _reset_of(budget: Budget, resets_at: int | None, language: Language) -> str:
 
 
 def _ask(budget: Budget, to: Audience) -> str:
-    kind = budget.scope.kind
+    kind = budget.scope.kind if to.has_team else "org"
     if to.language == "ja":
         names = f"（{'、'.join(to.leads)}）" if to.leads and kind in _LED else ""
         return f"増額は{_JA_ASK[kind]}{names}に頼んでください。"

@@ -131,11 +131,11 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
 
 # the order of the help page; what is named nowhere comes last
 _PANELS = (
-    (say("Run and use", "起動と利用"), ("serve", "setup", "status", "console")),
-    (say("Organisation", "組織"), ("team", "user", "key", "tag", "role", "token")),
+    (say("Run and use", "起動と利用"), ("serve", "setup", "status", "explain", "console")),
+    (say("Organisation", "組織"), ("team", "user", "key", "tag", "role", "token", "policy", "metadata")),
     (say("Money and limits", "予算と上限"), ("budget", "limit", "spend", "events", "bounds")),
     (say("Organisation as one file", "組織をファイルで管理"), ("plan", "apply", "export")),
-    (say("Operate", "運用"), ("audit", "backup", "restore", "completion")),
+    (say("Operate", "運用"), ("health", "audit", "backup", "restore", "completion")),
 )
 
 

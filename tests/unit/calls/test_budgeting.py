@@ -72,3 +72,10 @@ def test_the_whole_words_in_both_languages() -> None:
         "チームの予算（モデル nova-pro）に、このコールの分の残りがありません。"
         "2025-12-01 00:00 Asia/Tokyo に戻ります。増額はチームの責任者（Alice）に頼んでください。"
     )
+
+
+def test_who_is_in_no_team_is_sent_to_the_administrator() -> None:
+    no_room = NoRoom(budget("key"), 0, RESET)
+    assert "the administrator" in refusal(no_room, Audience("en", has_team=False)).message
+    assert "管理者" in refusal(no_room, Audience("ja", has_team=False)).message
+    assert "your team lead" in refusal(no_room, Audience("en")).message

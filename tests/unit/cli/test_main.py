@@ -131,3 +131,9 @@ def test_a_place_that_cannot_be_used_is_named_with_what_to_do(
     done = run("serve", *paths, "--port", "0", HOME=str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_every_command_stands_under_a_heading_of_the_help_page(tmp_path: Path) -> None:
+    page = run("--help", HOME=str(tmp_path), SEKISHO_LANG="en").stdout
+    assert "─ Run and use ─" in page
+    assert "─ Commands ─" not in page
