@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from sekisho.clock import id_text
 from tests.acceptance.processes import Served, served, wait_for
 from tests.acceptance.test_processes import HELLO, make_calls
-from tests.servers import own_database
+from tests.servers import own_database, postgres_server
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -80,10 +81,10 @@ def test_a_database_that_cannot_be_used_is_named_without_its_password(tmp_path: 
 
 
 @contextmanager
-def load(server: Served, url: str) -> Iterator[list[str]]:
+def load(server: Served, url: str, calls: int = 12) -> Iterator[list[str]]:
     """Calls in threads of their own while the block runs; afterwards the ids of those whose end a client saw."""
     seen: list[str] = []
-    threads = [threading.Thread(target=lambda: seen.extend(make_calls(server, 12))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: seen.extend(make_calls(server, calls))) for _ in range(4)]
     for thread in threads:
         thread.start()
     wait_for(lambda: len(ledger(url)) > 2, "load")
@@ -106,12 +107,56 @@ def test_at_the_level_cluster_what_a_client_saw_is_in_postgresql_already(
         wait_for(lambda: server.ask("GET", "/health/ready")[0] == 200, "ready again")
         seen += make_calls(server, 1)
         wait_for(lambda: "running" not in ledger(url).values(), "every call settled")
-    (totals,) = rows(url, "select count(*), sum(cost_nanousd)::bigint from call where duration_us is not null")
-    assert (
-        totals
-        == rows(url, "select sum(calls)::bigint, sum(cost_nanousd)::bigint from spend_by_team where level = 2")[0]
-    )
+    assert_booked_once(url)
     assert len(set(seen)) == len(seen) > 0
+
+
+def test_postgresql_may_cut_all_connections_again_and_again_and_then_refuse_new_ones(tmp_path: Path, url: str) -> None:
+    with served(tmp_path / "home", SEKISHO_DATABASE_URL=url, SEKISHO_JOURNAL_DURABILITY="cluster") as server:
+        control = server.children()["control"]
+        with load(server, url, calls=30) as seen:
+            assert sum(cut_connections(url) for _ in range(8)) > 8
+            with refused_connections(url):
+                rows(beside(url)[0], "select pg_sleep(1)")
+        seen += make_calls(server, 1)
+        wait_for(lambda: "running" not in ledger(url).values(), "every call settled")
+        assert {ledger(url).get(call_id) for call_id in seen} == {"ok"}
+        assert server.children()["control"] == control  # it has lived through all of it
+    assert_booked_once(url)
+    assert len(set(seen)) == len(seen) > 0
+
+
+def assert_booked_once(url: str) -> None:
+    """The sums are those of the calls, each counted once."""
+    (totals,) = rows(url, "select count(*), sum(cost_nanousd)::bigint from call where duration_us is not null")
+    summed = "select sum(calls)::bigint, sum(cost_nanousd)::bigint from spend_by_team where level = 2"
+    assert totals == rows(url, summed)[0]
+
+
+def beside(url: str) -> tuple[str, str]:
+    """The URL of the server's own database, and the name of the one in `url`."""
+    before, after = postgres_server()
+    return f"postgresql{before}postgres{after}", urlsplit(url).path.strip("/")
+
+
+def cut_connections(url: str) -> int:
+    """Let the server cut all connections to the database, then give it 0.2 s; how many there were."""
+    server, name = beside(url)
+    cut = rows(server, f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")
+    rows(server, "select pg_sleep(0.2)")
+    return len(cut)
+
+
+@contextmanager
+def refused_connections(url: str) -> Iterator[None]:
+    """What a server that restarts looks like: all connections are cut and nobody gets a new one in the block."""
+    server, name = beside(url)
+    rows(server, f"alter database {name} allow_connections false")
+    try:
+        cut_connections(url)
+        yield
+    finally:
+        rows(server, f"alter database {name} allow_connections true")
 
 
 def test_at_the_level_cluster_a_call_fails_closed_while_the_control_process_is_stopped(

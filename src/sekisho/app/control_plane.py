@@ -38,6 +38,7 @@ from sekisho.access.templates import TemplateRegister
 from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
 from sekisho.app.alerts import Alerts
+from sekisho.app.loops import Complaint, repeat
 from sekisho.app.replica import Membership, load_or_create_replica_id
 from sekisho.app.signals import orderly_stop
 from sekisho.clock import Clock, SystemClock
@@ -68,7 +69,7 @@ PATIENCE_S = 2.0  # until the web application is made though nobody has asked fo
 DRAIN_S = 0.1
 COMMITTED_S = 4.0
 CONFIRMED = b"x-sekisho-confirmed-us"
-DRAIN_BACKOFF_S = 5.0
+DRAIN_BACKOFF_S = 1.0  # calls wait for it: a database that is back must not be waited for
 CREDENTIALS_S = 10.0
 ALERT_S = 2.0
 IDLE_LOOKS = 30
@@ -246,14 +247,15 @@ class ControlPlane:
     async def drain_forever(self) -> None:
         """Book what comes, ten times a second and whenever somebody waits for it; more slowly while it fails."""
         wait_s = DRAIN_S
+        complaint = Complaint(log, "booking the journal")
         while True:
             self._poked.clear()
             try:
                 await self.drain_once()
                 self._journal_error, wait_s = "", DRAIN_S
-            except Exception as error:  # a background loop: it says so, loudly, and goes on trying
-                self._journal_error = error.message if isinstance(error, SekishoError) else "internal error"
-                log.error("the journal cannot be booked; trying again", exc_info=error)
+                complaint.settle()
+            except Exception as error:  # noqa: BLE001  a background loop: it says so, loudly, and goes on trying
+                self._journal_error = complaint.raise_for(error)
                 wait_s = min(wait_s * 2, DRAIN_BACKOFF_S)
             await self.pause(wait_s)
 
@@ -275,13 +277,9 @@ class ControlPlane:
             log.error("the journal could not be booked to its end: %s", error.message)
 
     async def refresh_credentials_forever(self) -> None:
-        """Hand on upstream credentials when they change."""
-        while True:
-            await asyncio.sleep(CREDENTIALS_S)
-            try:
-                await self.refresh_credentials()
-            except Exception as error:  # a background loop: the old credentials stay in force
-                log.error("the upstream credentials cannot be refreshed", exc_info=error)
+        """Hand on upstream credentials when they change; while they cannot be had the old ones stay in force."""
+        await asyncio.sleep(CREDENTIALS_S)
+        await repeat(self.refresh_credentials, CREDENTIALS_S, Complaint(log, "refreshing the upstream credentials"))
 
     async def refresh_credentials(self) -> None:
         """Offer a new delivery if the upstream credentials are no longer the same."""
@@ -372,18 +370,16 @@ class ControlPlane:
 
     async def alert_forever(self) -> None:
         """Look every few seconds whether budgets have reached a threshold; if nothing was booked, once a minute: others
-        may book, and windows pass."""
-        while True:
-            try:
-                for _ in range(IDLE_LOOKS):
-                    if self._has_news:
-                        break
-                    await asyncio.sleep(ALERT_S)
-                self._has_news = False
-                await self.alert()
-            except Exception as error:  # a background loop: what is missed now is found the next time
-                log.error("the thresholds of budgets cannot be looked at; trying again", exc_info=error)
+        may book, and windows pass. What is missed now is found the next time."""
+        await repeat(self._alert_on_news, ALERT_S, Complaint(log, "looking at the thresholds of budgets"))
+
+    async def _alert_on_news(self) -> None:
+        for _ in range(IDLE_LOOKS):
+            if self._has_news:
+                break
             await asyncio.sleep(ALERT_S)
+        self._has_news = False
+        await self.alert()
 
     async def alert(self) -> None:
         """Write an event for every threshold of a budget that is reached."""
@@ -391,9 +387,7 @@ class ControlPlane:
 
     async def anchor_forever(self) -> None:
         """Note the newest entry of the audit log outside the database, again and again."""
-        while True:
-            await self.note_audit_head()
-            await asyncio.sleep(ANCHOR_S)
+        await repeat(self.note_audit_head, ANCHOR_S, Complaint(log, "noting the newest entry of the audit log"))
 
     async def note_audit_head(self) -> None:
         """Note it now; what is wrong with the log, if anything, shows in `health`."""

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from sekisho.access.distribution import Distribution
 from sekisho.access.keys import create_once
 from sekisho.access.replicas import Replica, Replicas
+from sekisho.app.loops import Complaint
 from sekisho.clock import Clock
 from sekisho.errors import SekishoError, StoreUnavailable
 
@@ -91,15 +92,17 @@ class Membership:
     async def _again(
         self, step: Callable[[], Awaitable[None]], pause_s: float, news: asyncio.Event | None = None
     ) -> None:
+        unexpected = Complaint(log, "a part of this replica")
         while True:
             try:
                 await step()
+                unexpected.settle()
             except SekishoError as error:
                 self._complain(error.message)
             except TimeoutError:
                 self._complain("The database does not answer in time.")
-            except Exception as error:  # a background loop: without it this replica closes, and says why
-                log.error("a replica's loop failed; trying again", exc_info=error)
+            except Exception as error:  # noqa: BLE001  a background loop: without it this replica closes, and says why
+                unexpected.raise_for(error)
             if news is None:
                 await asyncio.sleep(pause_s)
                 continue

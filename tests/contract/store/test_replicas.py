@@ -149,6 +149,20 @@ async def test_a_raised_epoch_is_heard_of(shared: Database) -> None:
     assert await SqlReplicas(shared).epoch() > before
 
 
+async def test_a_connection_that_is_cut_before_it_listens_is_an_unavailable_store(
+    shared: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await shared.connect()
+    await connection.close()
+
+    async def connect() -> object:
+        return connection
+
+    monkeypatch.setattr(shared, "connect", connect)
+    with pytest.raises(StoreUnavailable, match="cannot be listened to"):
+        await listen(shared, lambda: None)
+
+
 async def test_another_pepper_is_refused(database: Database) -> None:
     await check_pepper(database, b"1" * 32)
     await check_pepper(database, b"1" * 32)

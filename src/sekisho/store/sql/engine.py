@@ -158,15 +158,24 @@ def place_of(dsn: str) -> str:
     return unquote(parts.netloc.rpartition("@")[2] or "localhost") + parts.path
 
 
+def driver_errors() -> tuple[type[Exception], ...]:
+    """What the driver of PostgreSQL raises when a connection cannot be used; one that is cut off in the midst of
+    something is left in a state that is an internal error to it."""
+    import asyncpg  # noqa: PLC0415  only where PostgreSQL is used
+
+    return (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+
+
 def _creator(dsn: str, statement_s: float) -> "Callable[[], Awaitable[asyncpg.Connection]]":
     async def connect() -> "asyncpg.Connection":
         import asyncpg  # noqa: PLC0415  only where PostgreSQL is used
 
+        expected: tuple[type[Exception], ...] = (ValueError, *driver_errors())
         try:
             return await asyncpg.connect(
                 dsn, timeout=_CONNECT_S, command_timeout=statement_s, server_settings=_SERVER_SETTINGS
             )
-        except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except expected as error:
             reason = getattr(error, "strerror", None) or str(error) or "it does not answer"
             raise StoreUnavailable(f"The database at {place_of(dsn)} cannot be reached: {reason}.") from error
 

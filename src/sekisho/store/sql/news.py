@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from sekisho.store.sql.engine import Database
+from sekisho.errors import StoreUnavailable
+from sekisho.store.sql.engine import Database, driver_errors
 from sekisho.store.sql.epoch import CHANNEL
 
 
@@ -16,7 +17,9 @@ async def listen(database: Database, on_news: Callable[[], None]) -> None:
         connection.add_termination_listener(lambda _: has_ended.set())
         await connection.add_listener(CHANNEL, lambda *_: on_news())
         await has_ended.wait()
+    except driver_errors() as error:
+        raise StoreUnavailable("The database cannot be listened to.") from error
     finally:
-        with suppress(OSError, TimeoutError):
+        with suppress(*driver_errors()):
             async with asyncio.timeout(1):
                 await connection.close()
