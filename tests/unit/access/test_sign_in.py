@@ -102,7 +102,11 @@ def test_groups_give_roles_and_teams():
     )
     check_rules(rules)
     lead = given_by(rules, ["dept-a", "dept-a-leads", "something else"])
-    assert (lead.grants, lead.team_ids, lead.is_known) == ({Grant("team_lead", "a")}, {"a"}, True)
+    assert (lead.grants, lead.team_ids, lead.is_known) == (
+        frozenset({Grant("team_lead", "a")}),
+        frozenset({"a"}),
+        True,
+    )
     assert given_by(rules, ["finance"]).grants == {Grant("cost_manager")}
     assert given_by(rules, ["everybody"]) == given_by(SignInRules((GroupRule("everybody"),)), ["everybody"])
     assert not given_by(rules, ["something else"]).is_known
