@@ -81,6 +81,8 @@ ROUTES: dict[str, tuple[str, str]] = {
     "GET /admin/v1/calls": ("spend:read", SOMEWHERE),
     "GET /admin/v1/calls/{call_id}": ("spend:read", SOMEWHERE),
     "GET /admin/v1/spend": ("spend:read", SOMEWHERE),
+    "GET /admin/v1/settings/reporting": ("spend:read", EVERYWHERE),
+    "PUT /admin/v1/settings/reporting": ("budgets:write", EVERYWHERE),
     "GET /admin/v1/audit": ("audit:read", EVERYWHERE),
     "GET /admin/v1/audit/head": ("audit:read", EVERYWHERE),
     "POST /key/generate": ("keys:write", SOMEWHERE),

@@ -32,6 +32,7 @@ from sekisho.web.admin.operations import operations_router
 from sekisho.web.admin.organisation import tags_router, teams_router, users_router
 from sekisho.web.admin.people import roles_router, tokens_router
 from sekisho.web.admin.policies import policies_router
+from sekisho.web.admin.reporting import reporting_router
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.settings import settings_router
 from sekisho.web.admin.spend import spend_router
@@ -61,6 +62,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         tokens_router,
         hand_overs_router,
         settings_router,
+        reporting_router,
         budgets_router,
         limits_router,
         policies_router,

@@ -26,6 +26,7 @@ from sekisho.ledger.booked import Booked, SpentQueries
 from sekisho.record.bounds import BoundQueries
 from sekisho.record.calls import CallQueries
 from sekisho.record.events import EventStore
+from sekisho.record.reporting import ReportingRegister
 from sekisho.record.spend import SpendQueries
 from sekisho.values import Model
 
@@ -91,6 +92,7 @@ class Services:
     tokens: TokenRegister
     hand_overs: HandOverRegister
     required: RequiredRegister
+    reporting: ReportingRegister
     distribution: Distribution
     explainer: Explainer
     models: Callable[[], tuple[Model, ...]]

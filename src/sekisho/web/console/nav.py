@@ -36,11 +36,14 @@ class Group:
 
 _LIVE = Place("live", "live", "calls")
 
+_BUDGETS = Place("budgets", "budgets", "tree")
+_BREAKDOWN = Place("breakdown", "breakdown", "bars")
+
 NAV: Mapping[RoleName, tuple[Group, ...]] = {
     "platform_admin": (Group("now", (_LIVE,)),),
-    "cost_manager": (),
+    "cost_manager": (Group("cost", (Place("overview", "overview", "home"), _BUDGETS, _BREAKDOWN)),),
     "auditor": (),
-    "team_lead": (),
+    "team_lead": (Group("team", (Place("team", "team", "home"), _BUDGETS, _BREAKDOWN)),),
     "developer": (),
 }
 

@@ -3,6 +3,6 @@
 No name stands in two files.
 """
 
-from sekisho.web.console.texts import shell
+from sekisho.web.console.texts import cost, shell
 
-PAGES = (shell,)
+PAGES = (shell, cost)
