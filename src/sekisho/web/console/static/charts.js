@@ -108,7 +108,7 @@
       symbolSize: 9,
       data: today >= 0 ? [[today, last]] : [],
       itemStyle: { color: colour("--c1"), borderColor: colour("--surface"), borderWidth: 2 },
-      label: { show: true, position: today > n / 4 ? "left" : "right", distance: 10, formatter: money(last), color: colour("--accent"), fontWeight: 700, fontFamily: font },
+      label: { show: true, position: today > n / 4 ? [-64, -22] : [14, -22], formatter: money(last), color: colour("--accent"), fontWeight: 700, fontFamily: font },
       markLine: data.outlook && today < n - 1 ? {
         silent: true,
         symbol: "none",
