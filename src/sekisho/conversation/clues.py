@@ -79,7 +79,8 @@ _IS_SUMMARY = re.compile(
 )
 _AIDER_SCAFFOLD = re.compile(
     r"I switched to a new code base\.|Here are summaries of some files present|"
-    r"I have \*added these files to the chat\*|Here are some READ ONLY files|I am not sharing any files that you can edit|I am not sharing the full contents|"
+    r"I have \*added these files to the chat\*|Here are some READ ONLY files|"
+    r"I am not sharing any files that you can edit|I am not sharing the full contents|"
     r"Ok\.?\Z|Ok, any changes I propose|Ok, I won't try and edit those|Ok, I will use these files|"
     r"Ok, based on your requests"
 )

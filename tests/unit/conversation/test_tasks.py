@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from bench.conversations import KINDS, Kind, Made, Step, a_day
 from bench.tasks import score, sight_of
+
 from sekisho.calls.agents import identify, identify_by_body
 from sekisho.conversation.chain import Chain
 from sekisho.conversation.claims import Claims, read_claims
