@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from sekisho.conversation.chain import NO_CHAIN, Chain
 from sekisho.dialects.exchange import Request
 from sekisho.dialects.translation import Translation
 from sekisho.ledger.anchor import Prompt
@@ -71,10 +72,11 @@ class Call(msgspec.Struct, eq=False):
     microsecond each. Only what makes another call of it, such as a cheaper model, makes a copy.
 
     `path_model` is the model named by the URL (Bedrock doors). `body`: empty while it is to be read by `read_body`.
-    `fields`: its top-level values, undecoded. `passage`: what is known of the key's calls to the model.
-    `asked_model`: the one that was asked for, where a budget has put a cheaper one in its place. `wait`: lets seconds
-    pass, and says whether the client left meanwhile. `prompt`, `bound_nanousd`, `attempts`: what was admitted.
-    `ending`: what an answer that was made shorter than the client asked says at its end if it gets so long.
+    `fields`: its top-level values, undecoded. `chain`: the blocks of the body as the client sent it, whatever was
+    changed in `body` since. `passage`: what is known of the key's calls to the model. `asked_model`: the one that was
+    asked for, where a budget has put a cheaper one in its place. `wait`: lets seconds pass, and says whether the client
+    left meanwhile. `prompt`, `bound_nanousd`, `attempts`: what was admitted. `ending`: what an answer that was made
+    shorter than the client asked says at its end if it gets so long.
     """
 
     id: bytes
@@ -91,6 +93,7 @@ class Call(msgspec.Struct, eq=False):
     key: VirtualKey | None = None
     body: bytes = b""
     fields: dict[str, msgspec.Raw] = {}
+    chain: Chain = NO_CHAIN
     request: Request | None = None
     model_name: str = ""
     stream: bool = False
