@@ -48,7 +48,7 @@ def align_histories(earlier: Chain, body: bytes) -> Alignment | None:
 def follow(earlier: Chain, call_id: bytes, body: bytes, alignment: Alignment) -> Chain | None:
     """The chain of a body that goes on from an earlier one of that call, so aligned."""
     kept = _kept_elements(earlier, body, alignment)
-    if kept is None or not kept.first:
+    if kept is None or not kept.spans:
         return None
     name = HISTORY[earlier.door]
     tail_start = _tail_start(earlier, body, kept.tail_at)
@@ -75,7 +75,7 @@ def follow(earlier: Chain, call_id: bytes, body: bytes, alignment: Alignment) ->
     if made is None:
         return None
     suffix_bytes = len(body) - tail_start
-    base = Base(call_id, kept.spans[kept.first - 1].end, suffix_bytes, kept.first)
+    base = Base(call_id, kept.moved[0].end, suffix_bytes, kept.first)
     result = Chain(earlier.door, body, _fields(earlier, body, made, said), Layout(made, tuple(kept.spans)), base)
     result.alignment = alignment
     _take_over(earlier, result, kept, tail_start)

@@ -76,19 +76,14 @@ class Conversations:
         """What is kept of an owner, the newest last."""
         return self._owners.get(owner, [])
 
-    def keep(self, owner: Owner, call_id: bytes, chain: Chain) -> Kept | None:
-        """Keep the body of a call that was opened, in place of the one that it goes on from. None for a small one."""
+    def keep(self, owner: Owner, call_id: bytes, chain: Chain) -> None:
+        """Keep the body of a call that was opened, if it is large enough to be worth it."""
         size = len(chain.body)
         if size < self._worth_bytes or size > self._most_bytes:
-            return None
+            return
         bodies = self._owners.setdefault(owner, [])
         self._owners.move_to_end(owner)
-        new = Kept(call_id, chain)
-        for at, old in enumerate(bodies):
-            if chain.base is not None and old.call_id == chain.base.call_id and _goes_on(old.chain, chain):
-                self._drop(bodies, at)
-                break
-        bodies.append(new)
+        bodies.append(Kept(call_id, chain))
         self.held_bytes += size
         if len(bodies) > _BODIES_PER_OWNER:
             self._drop(bodies, 0)
@@ -97,7 +92,19 @@ class Conversations:
             self._drop(its, 0)
             if not its:
                 del self._owners[oldest]
-        return new
+
+    def settle(self, owner: Owner, call_id: bytes, chain: Chain) -> Kept | None:
+        """What is kept of a call that ended well; it takes the place of the one it goes on from. None if nothing is."""
+        bodies = self._owners.get(owner, [])
+        kept = next((one for one in reversed(bodies) if one.call_id == call_id), None)
+        if kept is None or chain.base is None:
+            return kept
+        for at, old in enumerate(bodies):
+            if old.call_id == chain.base.call_id:
+                if _goes_on(old.chain, chain):
+                    self._drop(bodies, at)
+                break
+        return kept
 
     def _drop(self, bodies: list[Kept], at: int) -> None:
         self.held_bytes -= len(bodies.pop(at).chain.body)

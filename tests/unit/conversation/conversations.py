@@ -102,15 +102,27 @@ def marked(chance: random.Random, door: Door, body: Body) -> Body:
             made["system"].append({"cachePoint": {"type": "default"}})
         else:
             made["system"][-1]["cache_control"] = mark
-    for turn in chance.sample(made[HISTORY[door]], min(2, len(made[HISTORY[door]]))) + made[HISTORY[door]][-1:]:
-        content = turn.get("content")
-        if door == "bedrock_converse":
-            content.append({"cachePoint": {"type": "default"}})
-        elif isinstance(content, list):
-            content[-1]["cache_control"] = mark
-        elif door == "openai_chat":
-            turn["cache_control"] = mark
+    history = made[HISTORY[door]]
+    for turn in chance.sample(history, min(2, len(history))) + history[-1:]:
+        mark_turn(door, turn, mark)
     return made
+
+
+def marked_last(door: Door, body: Body) -> Body:
+    """The body with a cache mark at its end, where most agents put one."""
+    made = copy.deepcopy(body)
+    mark_turn(door, made[HISTORY[door]][-1], {"type": "ephemeral"})
+    return made
+
+
+def mark_turn(door: Door, turn: Body, mark: Body) -> None:
+    content = turn.get("content")
+    if door == "bedrock_converse":
+        turn["content"].append({"cachePoint": {"type": "default"}})
+    elif isinstance(content, list):
+        content[-1]["cache_control"] = mark
+    elif door == "openai_chat":
+        turn["cache_control"] = mark
 
 
 def append(chance: random.Random, door: Door, body: Body) -> None:
