@@ -8,8 +8,6 @@ from sekisho.calls.agents import identify_by_body
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.calls.reply import Next, Reply
-from sekisho.conversation.chain import Chain
-from sekisho.dialects.body import parse_fields
 from sekisho.errors import BadRequest, ModelNotFound
 from sekisho.values import Door
 
@@ -40,9 +38,10 @@ async def _read_and_resolve(gate: Gate, call: Call, next: Next) -> Reply:
 
 
 def _find_model(gate: Gate, call: Call) -> None:
-    fields = call.fields = parse_fields(call.body)
+    chain = gate.conversations.read(call.owner, call.body)
+    fields = chain.fields
     name = call.path_model or _text(fields, "model")
-    call.chain = Chain(call.door, call.body, fields)
+    call.chain, call.fields = chain, fields
     call.stream = call.path_stream or _flag(fields, "stream")
     call.agent = identify_by_body(call.agent, call.body, fields)
     call.model_name = name
