@@ -25,7 +25,7 @@ def build(connection: sa.Connection, revision: str) -> None:
     metadata.create_all(connection, checkfirst=False)
     for trigger in TRIGGERS:
         connection.execute(sa.text(trigger))
-    connection.execute(counter.insert(), [{"name": "epoch", "value": 0}, {"name": "change", "value": 0}])
+    connection.execute(counter.insert(), [{"name": one, "value": 0} for one in ("epoch", "change", "content")])
     connection.execute(name.insert(), {"id": 0, "text": ""})
     connection.execute(installation.insert(), {"id": 1, "oldest_code": revision})
     connection.execute(
