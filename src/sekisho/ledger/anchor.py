@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from sekisho.dialects import search
+from sekisho.dialects.cache_marks import MARK
 
 Chain = tuple[str, str, str]
 """Whose turns may follow each other: virtual key, model as the upstream knows it, door."""
@@ -48,12 +49,6 @@ _MODE = frozenset(
 _CLEARED_BY_SIZE = b"clear_tool_uses"  # a shorter history may be counted whole where a longer one was cut down
 # Reasoning that providers leave out of later turns, and count again when those turns are taken back.
 _REASONING = (b'"signature"', b'"redacted', b'"encrypted_content"')
-# Where a prompt may be cached from. They cost no tokens, and agents move them with every turn.
-_MARK = re.compile(
-    rb',\s*"cache_control"\s*:\s*\{[^{}]*\}'
-    rb'|"cache_control"\s*:\s*\{[^{}]*\}\s*,\s*'
-    rb'|,\s*\{\s*"cachePoint"\s*:\s*\{[^{}]*\}\s*\}'
-)
 # Claude Code's accounting for its own service, another one with every call; a few tokens at most.
 _BILLING = re.compile(rb'\[\{"type":"text","text":"x-anthropic-billing-header:[^"\\]{0,300}"\},')
 _decode_objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
@@ -206,7 +201,7 @@ def _same_until(old: bytes, new: bytes, new_marks: list[bytes]) -> tuple[int, in
 def _skip_mark(text: bytes, at: int, same: int) -> tuple[int, int] | None:
     """Where the mark ends that begins here, or so many bytes before, of which the last `same` are in both."""
     for back in range(min(_MARK_REACH, same) + 1):
-        mark = _MARK.match(text, at - back)
+        mark = MARK.match(text, at - back)
         if mark:
             return mark.end(), back
     return None

@@ -4,10 +4,11 @@ import msgspec
 from msgspec.structs import replace
 
 from sekisho.calls.agents import identify_by_body
-from sekisho.calls.body import parse_fields
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.calls.reply import Next, Reply
+from sekisho.conversation.chain import Chain
+from sekisho.dialects.body import parse_fields
 from sekisho.errors import BadRequest, ModelNotFound
 from sekisho.values import Door
 
@@ -32,6 +33,7 @@ async def resolve(gate: Gate, call: Call, next: Next) -> Reply:
         call,
         body=body,
         fields=fields,
+        chain=Chain(call.door, body, fields),
         model_name=name,
         stream=call.path_stream or _flag(fields, "stream"),
         agent=identify_by_body(call.agent, body, fields),
