@@ -4,17 +4,23 @@ Above: the stage `record`, and the answer under way, which hands over its bytes.
 for it and never fails because of it.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Literal, Protocol
 
 import msgspec
 
 from sekisho.calls.call import Call
 from sekisho.clock import Clock
+from sekisho.conversation.chain import Chain
+from sekisho.conversation.layout import NO_LAYOUT, Span, find_layout
 from sekisho.record.spool import Asked, Buffer, Head, Origin, Said
 
 FLUSH_BYTES = 64 * 1024
+_OF_THEIR_OWN = ("tools", "toolConfig", "system", "instructions")  # what many tasks of a team have in common
+_start, _end = attrgetter("start"), attrgetter("end")
 _MOST_BASES = 20_000
 _BASE_US = 3_600_000_000
 
@@ -99,7 +105,17 @@ class Recorder:
         return Recording(self._spool, origin)
 
     def _new_of(self, call: Call, origin: Origin) -> tuple[Asked, Sequence[Buffer]]:
-        return Asked(origin), (call.body,)
+        """What the call's request adds to the one it goes on from, cut at the borders of its blocks."""
+        body, base, spans = call.chain.body, call.chain.base, spans_of(call.chain)
+        if base is None or not self._may_build_on(base.call_id, origin.team_id):
+            return Asked(origin, cuts=_cuts(spans, 0)), (body,)
+        kept = bisect_right(spans, base.prefix_bytes, key=_end)
+        tail = min(len(spans) - bisect_left(spans, len(body) - base.suffix_bytes, key=_start), len(spans) - kept)
+        start = spans[kept - 1].end if kept else 0
+        end = spans[len(spans) - tail].start if tail else len(body)
+        cuts = _cuts(spans[kept : len(spans) - tail], start)
+        asked = Asked(origin, base.call_id, 2 * kept, 2 * tail, cuts, start, len(body) - end)
+        return asked, (memoryview(body)[start:end],)
 
     def _remember(self, call: Call) -> None:
         base = _Base(call.known_key.team_id, self._generation(), self._clock.monotonic_us())
@@ -115,3 +131,16 @@ class Recorder:
             and base.generation == self._generation()
             and self._clock.monotonic_us() - base.at_us < _BASE_US
         )
+
+
+def spans_of(chain: Chain) -> list[Span]:
+    """What is worth a piece of its own in a body, in its order: each element of the history, the tools, the system."""
+    if chain.layout is NO_LAYOUT and chain.fields:
+        chain.layout = find_layout(chain.door, chain.body, chain.fields)
+    members = chain.layout.members
+    return sorted((*chain.layout.elements, *(members[name] for name in _OF_THEIR_OWN if name in members)))
+
+
+def _cuts(spans: Sequence[Span], start: int) -> tuple[int, ...]:
+    """Where each of these begins and ends, from `start` on."""
+    return tuple([at - start for span in spans for at in span])

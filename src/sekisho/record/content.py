@@ -116,6 +116,32 @@ class Holding(msgspec.Struct, frozen=True):
     bytes: int
 
 
+class ContentHealth(msgspec.Struct, frozen=True):
+    """How the content store is. `failure` is empty when all is well. `taken_at`: when the spool was last emptied."""
+
+    failure: str
+    spool_bytes: int
+    spool_most_bytes: int
+    taken_at: int
+
+
+class ContentSettings(msgspec.Struct, frozen=True):
+    """What the operator says of content. `level`, `days`: of teams that say nothing. Without `key` the one in the home
+    is used. `leads_may_read`: leads see the content of their teams."""
+
+    level: ContentLevel = "none"
+    days: int = 30
+    key: bytes = b""
+    spool_bytes: int = 1 << 30
+    leads_may_read: bool = False
+
+    def __repr__(self) -> str:
+        return f"ContentSettings(level={self.level}, days={self.days}, key=***)"
+
+
+NO_CONTENT = ContentSettings()
+
+
 class Stale(Exception):
     """What a write was worked out from has changed meanwhile; work it out again."""
 
@@ -131,6 +157,10 @@ class ContentRows(Protocol):
 
     async def forget(self, segments: Sequence[str]) -> None:
         """Drop the offsets of segments that no longer exist."""
+        ...
+
+    async def renew(self) -> None:
+        """Begin a new generation, in the snapshot that is offered next."""
         ...
 
     async def vaults(self, org_id: str) -> list[Vault]: ...
@@ -166,8 +196,8 @@ class ContentRows(Protocol):
         """Delete up to so many calls: how many, and the packs that have lost blocks."""
         ...
 
-    async def blocks_in(self, pack: str) -> list[tuple[int, bytes, Stored]]:
-        """The blocks that live in a pack, in their order: vault, address, place."""
+    async def blocks_in(self, pack: str) -> tuple[int, dict[bytes, Stored]]:
+        """The vault of a pack, and the blocks that live in it, in their order."""
         ...
 
     async def repack(self, vault: int, old: str, new: NewPack | None, blocks: Sequence[NewBlock], now_us: int) -> None:
@@ -211,3 +241,10 @@ def join_pieces(parent: Pieces, kept: int, own: Pieces, tail: int) -> Pieces:
 def addresses_in(pieces: Pieces) -> list[bytes]:
     """The blocks that are named, as often as they are."""
     return [piece[0] for piece in pieces if isinstance(piece, tuple)]
+
+
+def length_of(piece: Piece) -> int:
+    """How many bytes a piece is, or was."""
+    if isinstance(piece, int):
+        return piece
+    return piece[1] if isinstance(piece, tuple) else len(piece)

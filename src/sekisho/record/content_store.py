@@ -19,8 +19,10 @@ from sekisho.record.content import (
     AnswerForm,
     AnswerState,
     ContentFilter,
+    ContentHealth,
     ContentRow,
     ContentRows,
+    ContentSettings,
     Filing,
     Holding,
     NewBlock,
@@ -264,20 +266,19 @@ class ContentStore:
     async def _repack(self, pack: str) -> None:
         """Write a pack again without the blocks that are gone."""
         for _ in range(_TRIES):
-            left = await self._rows.blocks_in(pack)
             try:
+                vault, left = await self._rows.blocks_in(pack)
                 if not left:
-                    await self._rows.repack(0, pack, None, (), self._clock.now_us())
+                    await self._rows.repack(vault, pack, None, (), self._clock.now_us())
                     return
-                vault = left[0][0]
                 if vault not in self._keys:
                     await self._load_vaults()
                 data = await asyncio.to_thread(self._open_pack, vault, pack)
-                blocks = {address: data[one.start : one.start + one.length] for _, address, one in left}
+                blocks = {address: data[one.start : one.start + one.length] for address, one in left.items()}
                 new, places = await asyncio.to_thread(self._put_pack, vault, blocks)
                 await self._rows.repack(vault, pack, new, places, self._clock.now_us())
                 return
-            except Stale:
+            except Stale:  # others deleted from it too; if it is gone there is nothing to do
                 continue
 
     async def bury(self) -> None:
@@ -307,3 +308,21 @@ def _literal(piece: bytes | int) -> bytes:
     if isinstance(piece, int):
         raise NotFound("This content is no longer there.")
     return piece
+
+
+class ContentService(Protocol):
+    """The content store as the pages and the admin API see it. `days`: by team, where it says something else."""
+
+    store: ContentStore
+    settings: ContentSettings
+    days: Mapping[str, int]
+
+    def health(self) -> ContentHealth: ...
+
+    async def forget(self, where: ContentFilter) -> int:
+        """Delete the content of calls, wherever it is by now; of how many. Raises StoreUnavailable: try again."""
+        ...
+
+    async def forget_team(self, team_id: str) -> int:
+        """As `forget`, for all of a team; its key goes too."""
+        ...

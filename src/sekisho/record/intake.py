@@ -6,7 +6,16 @@ from itertools import pairwise
 
 import msgspec
 
-from sekisho.record.content import AnswerPart, AnswerState, ContentRow, Piece, Pieces, addresses_in, join_pieces
+from sekisho.record.content import (
+    AnswerPart,
+    AnswerState,
+    ContentRow,
+    Piece,
+    Pieces,
+    addresses_in,
+    join_pieces,
+    length_of,
+)
 from sekisho.record.sealing import TeamKey
 from sekisho.record.spool import Asked, Frame, Lost, Origin, Said
 
@@ -81,7 +90,7 @@ class Intake:
         base = self.requests.get(asked.base) or self._known.get(asked.base)
         if base is None or not base.is_whole or base.vault != row.vault:
             return None
-        if asked.kept + asked.tail > len(base.pieces):
+        if not _fits(asked, base.pieces):
             return None
         pieces = join_pieces(base.pieces, asked.kept, own, asked.tail)
         if any(isinstance(piece, int) for piece in pieces):
@@ -139,6 +148,14 @@ class Intake:
             blocks[address] = chunk
             pieces.append((address, len(chunk)))
         return tuple(pieces)
+
+
+def _fits(asked: Asked, base: Pieces) -> bool:
+    """Whether the base has these pieces, and they are as long as they must be: then their bytes are the right ones."""
+    if asked.kept + asked.tail > len(base):
+        return False
+    ends = ((base[: asked.kept], asked.kept_bytes), (base[len(base) - asked.tail :], asked.tail_bytes))
+    return all(size in (-1, sum(map(length_of, pieces))) for pieces, size in ends)
 
 
 def _cut(body: bytes, cuts: Sequence[int]) -> list[bytes]:

@@ -52,13 +52,16 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
 class Asked(msgspec.Struct, frozen=True, array_like=True, tag="a"):
     """A call's request: the first `kept` pieces of the request of `base`, the frame's body, the last `tail` pieces.
 
-    `cuts`: where the frame's body is cut into pieces, rising; two may be equal. No `base`: the frame's body is all."""
+    `cuts`: where the frame's body is cut into pieces, rising; two may be equal. No `base`: the frame's body is all.
+    `kept_bytes`, `tail_bytes`: what these pieces of the base must come to; -1 where that is not known."""
 
     origin: Origin
     base: bytes = b""
     kept: int = 0
     tail: int = 0
     cuts: tuple[int, ...] = ()
+    kept_bytes: int = -1
+    tail_bytes: int = -1
 
 
 class Said(msgspec.Struct, frozen=True, array_like=True, tag="s"):
@@ -104,7 +107,7 @@ class SpoolWriter:
         self._most_bytes = most_bytes
         self._encoder = msgspec.msgpack.Encoder()
         self._descriptor = -1
-        self._number = 0
+        self._number = max((one.number for one in list_segments(directory) if one.process == process_id), default=0)
         self._offset = 0
         self._closed_until_us = 0
         self._lost: deque[Lost] = deque(maxlen=_MOST_LOST)

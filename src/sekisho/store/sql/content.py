@@ -24,7 +24,8 @@ from sekisho.record.content import (
 )
 from sekisho.store.sql.content_deletion import drop_rows
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.tables import content, content_block, content_pack, content_vault, spool_offset
+from sekisho.store.sql.epoch import raise_epoch
+from sekisho.store.sql.tables import content, content_block, content_pack, content_vault, counter, spool_offset
 
 T = TypeVar("T")
 _QUERY_SIZE = 500
@@ -50,6 +51,13 @@ class SqlContent:
         async with self._database.write() as connection:
             for segment in segments:
                 await connection.execute(spool_offset.delete().where(spool_offset.c.segment == segment))
+
+    async def renew(self) -> None:
+        """Begin a new generation."""
+        async with self._database.write() as connection:
+            await raise_epoch(connection)
+            ours = counter.c.name == "content"
+            await connection.execute(counter.update().where(ours).values(value=counter.c.value + 1))
 
     async def vaults(self, org_id: str) -> list[Vault]:
         """Every team's vault."""
@@ -144,12 +152,16 @@ class SqlContent:
             packs = await drop_rows(connection, [call_id for call_id, _ in found])
             return len(found), packs
 
-    async def blocks_in(self, pack: str) -> list[tuple[int, bytes, Stored]]:
-        """The blocks that live in a pack, in their order."""
+    async def blocks_in(self, pack: str) -> tuple[int, dict[bytes, Stored]]:
+        """The vault of a pack, and the blocks that live in it, in their order. Raises Stale for one that is gone."""
         query = sa.select(content_block).where(content_block.c.pack == pack).order_by(content_block.c.start)
+        whose = sa.select(content_pack.c.vault).where(content_pack.c.name == pack)
         async with self._database.read() as connection:
+            vault = (await connection.execute(whose)).scalar_one_or_none()
             rows = (await connection.execute(query)).mappings()
-            return [(row["vault"], row["address"], Stored(pack, row["start"], row["length"])) for row in rows]
+            if vault is None:
+                raise Stale
+            return vault, {row["address"]: Stored(pack, row["start"], row["length"]) for row in rows}
 
     async def repack(self, vault: int, old: str, new: NewPack | None, blocks: Sequence[NewBlock], now_us: int) -> None:
         """Put a pack's blocks elsewhere; the old one is doomed. Raises Stale when it holds others than these."""

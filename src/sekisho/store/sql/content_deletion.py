@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.record.content import Pieces, addresses_in
+from sekisho.record.content import Pieces, addresses_in, length_of
 from sekisho.store.sql.tables import content, content_block
 
 _QUERY_SIZE = 500
@@ -71,16 +71,10 @@ async def _reduce(connection: AsyncConnection, row: sa.RowMapping, released: Rel
         is_needed = place < kept or place >= total - tail
         if not is_needed:
             _note(released, row["vault"], (piece,))
-        left.append(piece if is_needed else _length(piece))
+        left.append(piece if is_needed else length_of(piece))
     _note(released, row["vault"], _decode(row["answer"]))
     values = {"pieces": _encode(left), "answer": _encode(()), "is_gone": True, "user_id": "", "key_id": ""}
     await connection.execute(content.update().where(content.c.call_id == row["call_id"]).values(values))
-
-
-def _length(piece: bytes | tuple[bytes, int] | int) -> int:
-    if isinstance(piece, int):
-        return piece
-    return piece[1] if isinstance(piece, tuple) else len(piece)
 
 
 def _note(released: Released, vault: int, pieces: Pieces) -> None:
