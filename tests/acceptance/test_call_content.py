@@ -122,7 +122,8 @@ async def test_a_teams_level_is_in_the_snapshot_and_its_change_on_record(running
     def level() -> str:
         snapshot = running.plane._snapshot
         assert snapshot is not None
-        return next(one.content_level for one in snapshot.keys if one.id == key["id"])
+        level: str = next(one.content_level for one in snapshot.keys if one.id == key["id"])
+        return level
 
     assert level() == "full"
     await running.operator.patch("/admin/v1/teams/red", json={"content_level": "none"})

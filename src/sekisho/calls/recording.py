@@ -15,7 +15,7 @@ import msgspec
 from sekisho.calls.call import Call
 from sekisho.clock import Clock
 from sekisho.conversation.chain import Chain
-from sekisho.conversation.layout import NO_LAYOUT, Span, find_layout
+from sekisho.conversation.layout import Span
 from sekisho.record.spool import Asked, Buffer, Head, Origin, Said
 
 FLUSH_BYTES = 64 * 1024
@@ -135,8 +135,6 @@ class Recorder:
 
 def spans_of(chain: Chain) -> list[Span]:
     """What is worth a piece of its own in a body, in its order: each element of the history, the tools, the system."""
-    if chain.layout is NO_LAYOUT and chain.fields:
-        chain.layout = find_layout(chain.door, chain.body, chain.fields)
     members = chain.layout.members
     return sorted((*chain.layout.elements, *(members[name] for name in _OF_THEIR_OWN if name in members)))
 

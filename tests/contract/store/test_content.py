@@ -23,7 +23,7 @@ DOORS = {
 
 def recorded_tasks() -> dict[str, tuple[str, list[dict]]]:
     """Every recorded agent's requests in their order, with their door."""
-    found = {}
+    found: dict[str, tuple[str, list[dict]]] = {}
     for path in sorted(SAMPLES.glob("*.json")):
         sample = json.loads(path.read_text(encoding="utf-8"))
         for request in sample.get("requests", [sample]):
