@@ -1,14 +1,13 @@
 """Puts the call plane together: the parts, the path, the sockets."""
 
 import asyncio
-import functools
 import gc
 import logging
 import os
 import socket
 from pathlib import Path
 
-from sekisho.access.keys import digest, load_or_create_pepper
+from sekisho.access.keys import digester, load_or_create_pepper
 from sekisho.app.commits import CommittedJournal
 from sekisho.app.counting import open_counters
 from sekisho.app.follow import SnapshotFollower, load_snapshot
@@ -83,7 +82,7 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     gate = Gate(
         clock=clock,
         registry=registry,
-        digest=functools.partial(digest, pepper),
+        digest=digester(pepper),
         journal=journal,
         counters=counting.counters,
         language=settings.language,
