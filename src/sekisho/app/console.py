@@ -45,6 +45,7 @@ def create_console(services: Services, *, is_simulated: bool, command: str) -> A
     info = ConsoleInfo(
         stages=tuple(stage.__name__ for stage in STAGES),
         simulated=is_simulated,
+        time_zone=services.time_zone,
         version=__version__,
         command=command,
     )

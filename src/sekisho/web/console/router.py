@@ -25,12 +25,14 @@ from sekisho.web.console.overview import overview_pages
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
 from sekisho.web.console.views import CallQueries, ConsoleInfo, ConsoleSessions, HandOvers
+from sekisho.web.console.why import why_pages
 
 FILES: tuple[Callable[[Parts], tuple[Page, ...]], ...] = (
     overview_pages,
     budget_pages,
     breakdown_pages,
     call_list_pages,
+    why_pages,
 )
 
 

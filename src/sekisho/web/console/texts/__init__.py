@@ -3,6 +3,6 @@
 No name stands in two files.
 """
 
-from sekisho.web.console.texts import cost, shell
+from sekisho.web.console.texts import cost, shell, why
 
-PAGES = (shell, cost)
+PAGES = (shell, cost, why)
