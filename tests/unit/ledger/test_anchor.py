@@ -13,6 +13,7 @@ from sekisho.ledger.anchor import Anchor, Anchors, Prompt, Turn, bound_by, find_
 from sekisho.ledger.bound import prompt_tokens_bound
 from sekisho.simulator.tokens import count_tokens
 from sekisho.values import Quirks
+from tests.thorough import seeds
 
 QUIRKS = Quirks(thinking=("enabled",), cache_min_tokens=1024, images=True)
 CHAIN = ("key", "claude", "anthropic_messages")
@@ -121,7 +122,7 @@ def written(chance: random.Random, body: dict[str, Any]) -> bytes:
     return json.dumps(body, ensure_ascii=chance.random() < 0.5, separators=separators).encode()
 
 
-@pytest.mark.parametrize("seed", range(60))
+@seeds(20)
 def test_no_edit_of_a_conversation_has_more_tokens_than_its_anchor_says(seed: int) -> None:
     chance = random.Random(seed)
     body = conversation(chance, chance.randint(0, 12))
@@ -135,7 +136,7 @@ def test_no_edit_of_a_conversation_has_more_tokens_than_its_anchor_says(seed: in
         assert most is None or real_tokens(new) <= most
 
 
-@pytest.mark.parametrize("seed", range(20))
+@seeds(10)
 def test_bytes_that_are_changed_at_random_and_still_are_a_request_stay_within_the_bound(seed: int) -> None:
     """Whatever a hostile client changes: other keys, other types, other places for the same long text."""
     chance = random.Random(seed)
