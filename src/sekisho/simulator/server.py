@@ -62,7 +62,9 @@ class Simulator:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         credentials = [credential, *accounts]
-        self._runtime = BedrockRuntime(models, credentials, bearer_tokens, regions, clock or SystemClock(), pace_s, script)
+        self._runtime = BedrockRuntime(
+            models, credentials, bearer_tokens, regions, clock or SystemClock(), pace_s, script
+        )
         self._sleep = sleep
         self._stopping = asyncio.Event()
         self._server: _Server | None = None

@@ -52,7 +52,14 @@ class Script(Protocol):
     """What the model says to a request; `decide.answer` is the one that ships."""
 
     def __call__(
-        self, request: Request, model: Model, behaviours: Sequence[Behaviour], *, room: int, id_prefix: str, random: Random
+        self,
+        request: Request,
+        model: Model,
+        behaviours: Sequence[Behaviour],
+        *,
+        room: int,
+        id_prefix: str,
+        random: Random,
     ) -> Answer: ...
 
 

@@ -172,10 +172,11 @@ class Cline(Agent):
         self._rules = f"You are Cline, an AI coding agent. Your primary goal is to help with coding tasks.\n{rules}"
 
     def _ask(self) -> None:
-        where = f"# Current Working Directory (/work/{self.story.repository}) Files\nsrc/\ntests/"
+        files = f"# Current Working Directory (/work/{self.story.repository}) Files\nsrc/\ntests/"
+        where = f"<environment_details>\n{files}\n</environment_details>"
         self._messages += [
             {"role": "system", "content": self._rules},
-            {"role": "user", "content": f"<task>\n{self.story.ask}\n</task>\n<environment_details>\n{where}\n</environment_details>"},
+            {"role": "user", "content": f"<task>\n{self.story.ask}\n</task>\n{where}"},
         ]
 
     def _planning(self) -> Request:

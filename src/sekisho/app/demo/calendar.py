@@ -22,16 +22,18 @@ class Start:
 
 
 def starts(now_us: int, random: Random, scale: float = 1.0) -> Iterator[Start]:
-    """The beginnings of all tasks of the last month, in order; none on a Saturday or Sunday. `scale` 0.5: half as many."""
+    """The beginnings of all tasks of the last month, in order; none at a weekend. `scale` 0.5: half as many."""
     zone = ZoneInfo(TIME_ZONE)
     today = datetime.fromtimestamp(now_us / 1_000_000, zone).date()
-    found = []
+    found: list[Start] = []
     for day in (today - timedelta(days=back) for back in range(DAYS, -1, -1)):
         if day.weekday() >= 5:
             continue
         for developer in DEVELOPERS:
             for _ in range(_count(developer.works * scale, random)):
-                hour = random.triangular(_FIRST_HOUR, _LAST_HOUR, 11) if random.random() < 0.6 else random.triangular(13, _LAST_HOUR, 15)
+                is_morning = random.random() < 0.6
+                first, usual = (_FIRST_HOUR, 11) if is_morning else (13, 15)
+                hour = random.triangular(first, _LAST_HOUR, usual)
                 at = datetime(day.year, day.month, day.day, tzinfo=zone) + timedelta(hours=hour)
                 at_us = int(at.timestamp()) * 1_000_000
                 if at_us < now_us - 3_600_000_000:

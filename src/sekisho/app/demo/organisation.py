@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sekisho.access.demonstration import DEMONSTRATION_TEAMS
 from sekisho.values import Language
 
 PREFIX = "demo-"
-TEAM_A, TEAM_B, TEAM_INFRA = "demo-a", "demo-b", "demo-infra"
+TEAM_A, TEAM_B, TEAM_INFRA = DEMONSTRATION_TEAMS
 TIME_ZONE = "Asia/Tokyo"
 MODELS = ("claude-sonnet-5-5", "claude-opus-4-5", "claude-haiku-4-5", "nova-pro")
 
@@ -55,12 +56,12 @@ class Allowance:
 
 
 ALLOWANCES = (
-    Allowance(TEAM_A, 260),
-    Allowance(TEAM_B, 120),
-    Allowance(TEAM_INFRA, 40),
-    Allowance(TEAM_A, 90, "demo-a1"),
-    Allowance(TEAM_A, 60, "demo-a3"),
-    Allowance(TEAM_A, 12, "demo-a4"),
+    Allowance(TEAM_A, 420),
+    Allowance(TEAM_B, 220),
+    Allowance(TEAM_INFRA, 30),
+    Allowance(TEAM_A, 80, "demo-a1"),
+    Allowance(TEAM_A, 180, "demo-a3"),
+    Allowance(TEAM_A, 5, "demo-a4"),
 )
 
 _TEAMS = {
@@ -112,12 +113,17 @@ def _members(team: str, *, with_budgets: bool) -> Sequence[str]:
         if one.team != team:
             continue
         own = [budget for budget in ALLOWANCES if with_budgets and budget.user == one.user_id]
-        lines += [f"      {one.user_id}:", *(_budget(budget, 8) for budget in own)] if own else [f"      {one.user_id}: {{}}"]
+        lines += (
+            [f"      {one.user_id}:", *(_budget(budget, 8) for budget in own)]
+            if own
+            else [f"      {one.user_id}: {{}}"]
+        )
     return lines
 
 
 def _budget(one: Allowance, indent: int) -> str:
-    return f"{' ' * indent}budgets: {{monthly: {{amount: {one.amount_usd} USD, per: month, time_zone: {TIME_ZONE}, alert_at: [80%, 100%]}}}}"
+    what = f"amount: {one.amount_usd} USD, per: month, time_zone: {TIME_ZONE}, alert_at: [80%, 100%]"
+    return f"{' ' * indent}budgets: {{monthly: {{{what}}}}}"
 
 
 def _named(developer: Developer, *, ja: bool) -> str:

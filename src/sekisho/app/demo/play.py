@@ -37,7 +37,7 @@ from sekisho.simulator.server import Simulator
 from sekisho.store.counters.memory import MemoryCounters
 from sekisho.upstream.http1 import Http1Client, Origin
 from sekisho.upstream.providers import Providers
-from sekisho.values import Budget, Delivery, Language, Model, Scope, Snapshot, VirtualKey, Window
+from sekisho.values import Budget, Delivery, Language, Model, Scope, Snapshot, Window
 from sekisho.web.doors.app import DoorApp
 from sekisho.web.doors.forward import ForwardDoor
 from sekisho.web.doors.server import DoorServer
@@ -103,7 +103,6 @@ class Play:
         self,
         settings: Settings,
         snapshot: Snapshot,
-        pepper: bytes,
         language: Language,
         *,
         seed: int = 1,
@@ -119,18 +118,18 @@ class Play:
         self._clock = StoryClock(self._starts[0].at_us if self._starts else SystemClock().now_us())
         self._teller = Teller(self._clock, self._random)
         self._on_task = on_task
+        self._pepper = secrets.token_bytes(32)  # these keys open nothing but this play's own door
         self._raw_keys = {one.key_alias: "sk-" + secrets.token_urlsafe(24) for one in DEVELOPERS}
         self._snapshot = msgspec.structs.replace(
             snapshot,
             keys=tuple(
-                msgspec.structs.replace(key, digest=digest(pepper, self._raw_keys[key.alias]))
+                msgspec.structs.replace(key, digest=digest(self._pepper, self._raw_keys[key.alias]))
                 for key in snapshot.keys
                 if key.alias in self._raw_keys
             ),
             budgets=tuple(_budget(one) for one in ALLOWANCES),
             limits=(),
         )
-        self._pepper = pepper
 
     async def run(self) -> int:
         """Call all of it; how many calls that was. They are in the journal then, of a process that has ended."""
@@ -216,7 +215,9 @@ class Play:
 
     def _pause_us(self) -> int:
         """The tool that the agent runs, or a person who reads the answer; now and then longer than a cache lives."""
-        seconds = self._random.lognormvariate(2.0, 0.8) if self._random.random() < 0.96 else self._random.uniform(60, 900)
+        seconds = (
+            self._random.lognormvariate(2.0, 0.8) if self._random.random() < 0.96 else self._random.uniform(60, 900)
+        )
         return int(seconds * 1_000_000)
 
     async def _call(self, client: Http1Client, origin: Origin, request: Request) -> bool:
