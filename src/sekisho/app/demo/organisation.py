@@ -32,17 +32,17 @@ class Developer:
 
 
 DEVELOPERS = (
-    Developer("a1", TEAM_A, "claude-code", "claude-opus-4-5", 1.5),
-    Developer("a2", TEAM_A, "cline", "claude-sonnet-5-5", 1.4),
-    Developer("a3", TEAM_A, "cline", "claude-sonnet-5-5", 2.0),
-    Developer("a4", TEAM_A, "claude-code", "claude-sonnet-5-5", 1.1),
-    Developer("a5", TEAM_A, "cline", "claude-sonnet-5-5", 0.8),
-    Developer("a6", TEAM_A, "cline", "nova-pro", 0.7),
-    Developer("b1", TEAM_B, "cline", "claude-sonnet-5-5", 1.2),
-    Developer("b2", TEAM_B, "claude-code", "claude-sonnet-5-5", 1.3),
-    Developer("b3", TEAM_B, "cline", "claude-haiku-4-5", 1.0),
-    Developer("b4", TEAM_B, "claude-code", "claude-haiku-4-5", 0.6),
-    Developer("infra1", TEAM_INFRA, "claude-code", "claude-sonnet-5-5", 0.5),
+    Developer("a1", TEAM_A, "claude-code", "claude-opus-4-5", 0.75),
+    Developer("a2", TEAM_A, "cline", "claude-sonnet-5-5", 0.7),
+    Developer("a3", TEAM_A, "cline", "claude-sonnet-5-5", 1.0),
+    Developer("a4", TEAM_A, "claude-code", "claude-sonnet-5-5", 0.55),
+    Developer("a5", TEAM_A, "cline", "claude-sonnet-5-5", 0.4),
+    Developer("a6", TEAM_A, "cline", "nova-pro", 0.35),
+    Developer("b1", TEAM_B, "cline", "claude-sonnet-5-5", 0.6),
+    Developer("b2", TEAM_B, "claude-code", "claude-sonnet-5-5", 0.65),
+    Developer("b3", TEAM_B, "cline", "claude-haiku-4-5", 0.5),
+    Developer("b4", TEAM_B, "claude-code", "claude-haiku-4-5", 0.3),
+    Developer("infra1", TEAM_INFRA, "claude-code", "claude-sonnet-5-5", 0.25),
 )
 
 
@@ -56,12 +56,12 @@ class Allowance:
 
 
 ALLOWANCES = (
-    Allowance(TEAM_A, 420),
-    Allowance(TEAM_B, 220),
-    Allowance(TEAM_INFRA, 30),
-    Allowance(TEAM_A, 80, "demo-a1"),
-    Allowance(TEAM_A, 180, "demo-a3"),
-    Allowance(TEAM_A, 5, "demo-a4"),
+    Allowance(TEAM_A, 210),
+    Allowance(TEAM_B, 110),
+    Allowance(TEAM_INFRA, 10),
+    Allowance(TEAM_A, 40, "demo-a1"),
+    Allowance(TEAM_A, 90, "demo-a3"),
+    Allowance(TEAM_A, 2, "demo-a4"),
 )
 
 _TEAMS = {
