@@ -44,9 +44,8 @@ fmt: $(DEV_STAMP)            ## put the code in shape
 soak: $(DEV_STAMP)           ## long runs: kill -9 under load, cancels, faults
 	$(BIN)/pytest -m soak tests/soak
 
-bench: $(DEV_STAMP)          ## CPU per call beside nginx, in one run
-	$(BIN)/python -m bench
-	$(BIN)/python -m bench.path
+bench: $(DEV_STAMP)          ## beside nginx, Envoy, LiteLLM, Portkey, ferrogw, TensorZero in one run; BENCH="--resume" and more
+	$(BIN)/python -m bench $(BENCH)
 
 bench-ledger: $(DEV_STAMP)    ## ten million calls in the ledger, SQLite and PostgreSQL: reports, ingestion, bytes
 	$(BIN)/python -m bench.ledger
