@@ -17,9 +17,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
-
-import msgspec
 
 from sekisho.access.anchor import Anchor
 from sekisho.access.declarations import DeclarationRegister
@@ -31,7 +28,6 @@ from sekisho.access.register import KeyDraft, KeyRegister
 from sekisho.access.replicas import Replica
 from sekisho.access.resolution import resolve_keys
 from sekisho.access.rules import RuleRegister
-from sekisho.access.sessions import Sessions
 from sekisho.access.tags import TagRegister
 from sekisho.access.teams import TeamRegister
 from sekisho.access.templates import TemplateRegister
@@ -39,6 +35,7 @@ from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
 from sekisho.app.alerts import Alerts
 from sekisho.app.loops import Complaint, repeat
+from sekisho.app.prompt_app import PromptApp
 from sekisho.app.replica import Membership, load_or_create_replica_id
 from sekisho.app.signals import orderly_stop
 from sekisho.clock import Clock, SystemClock
@@ -47,17 +44,15 @@ from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader, Segment
 from sekisho.values import Budget, Credential, Delivery, Model, Snapshot, VirtualKey
-from sekisho.web.doors.asgi import JSON, send_whole
-from sekisho.web.doors.forward import FORWARDED
 
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
 
+    from sekisho.app.sign_in import SignInSettings
     from sekisho.calls.explaining import Explainer
     from sekisho.store.sql.engine import Database
     from sekisho.store.sql.ledger import SqlLedger
     from sekisho.web.admin.services import Counting, Health, Services
-    from sekisho.web.doors.asgi import Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +60,8 @@ ORG_ID = "default"
 MASTER_KEY_ID = "master"
 PEPPER_PURPOSE = "the pepper itself"
 OPERATOR = "operator"  # as the admin API calls who asks over the Unix socket
-PATIENCE_S = 2.0  # until the web application is made though nobody has asked for it
 DRAIN_S = 0.1
 COMMITTED_S = 4.0
-CONFIRMED = b"x-sekisho-confirmed-us"
 DRAIN_BACKOFF_S = 1.0  # calls wait for it: a database that is back must not be waited for
 CREDENTIALS_S = 10.0
 ALERT_S = 2.0
@@ -109,6 +102,7 @@ class ControlPlaneSettings:
     replicated: bool = False
     confirm_timeout_s: float = 5.0
     lost_after_s: float = 30.0
+    sign_in: "SignInSettings | None" = None
 
     def __repr__(self) -> str:
         return f"ControlPlaneSettings(simulated={self.simulated}, master_key=***, database_url=***)"
@@ -305,6 +299,7 @@ class ControlPlane:
     def services(self) -> "Services":
         """What the routes work with."""
         from sekisho.access.required import RequiredRegister  # noqa: PLC0415  it imports Pydantic
+        from sekisho.app.sign_in import SignInSettings, open_sign_in  # noqa: PLC0415  it imports cryptography
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
@@ -318,6 +313,8 @@ class ControlPlane:
         keys = KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self)
         tokens = TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock)
         hand_overs = SqlHandOvers(self._database)
+        how = self._settings.sign_in or SignInSettings()
+        sign_in = open_sign_in(self._database, self._sessions, self._pepper, ORG_ID, self._clock, how)
         return Services(
             org_id=ORG_ID,
             keys=keys,
@@ -343,7 +340,8 @@ class ControlPlane:
             spend=self._spend,
             events=self._events,
             bounds=SqlBounds(self._database, self._names),
-            sessions=Sessions(self._sessions, self._pepper, ORG_ID, self._clock),
+            sessions=sign_in.sessions,
+            sign_in=sign_in,
             grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
             tokens=tokens,
             required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
@@ -516,91 +514,6 @@ async def run_control_plane(
                     await serve_control_plane(plane, app, listener)
         finally:
             await plane.close()
-
-
-class PromptApp:
-    """The web application from its first moment on. Until it is made, which takes long, what a start waits for is
-    served without it: the snapshot for the call processes, and the greeting for who started Sekisho.
-
-    The first answer to an agent waits for nothing else of the control plane.
-    """
-
-    def __init__(self, plane: ControlPlane, make: "Callable[[], FastAPI]") -> None:
-        self._plane = plane
-        self._make = make
-        self._app: FastAPI | None = None
-        self._is_wanted = asyncio.Event()
-        self._is_made = asyncio.Event()
-
-    async def load(self) -> None:
-        """Make the web application, in a thread, since its imports take long: as soon as somebody asks for more than
-        is needed at the start, and soon in any case."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._is_wanted.wait(), PATIENCE_S)
-        self._app = await asyncio.to_thread(self._make)
-        self._is_made.set()
-
-    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        answer = self._own(scope)
-        if answer is not None and FORWARDED not in [name for name, _ in scope["headers"]]:
-            await answer(scope, send)  # else it came from the public port, and is answered by the application
-            return
-        self._is_wanted.set()
-        await self._is_made.wait()
-        assert self._app is not None
-        await self._app(scope, receive, send)
-
-    def _own(self, scope: "Scope") -> "Callable[[Scope, Send], Awaitable[None]] | None":
-        """Who answers without the application: it is not made yet, or it would take longer than the answer."""
-        if scope["type"] != "http":
-            return None
-        match scope["path"]:
-            case "/internal/committed":
-                return self._committed
-            case "/internal/greeting" if scope["method"] == "POST":
-                return self._greeting
-            case "/internal/snapshot" if self._app is None:
-                return self._snapshot
-        return None
-
-    async def _committed(self, scope: "Scope", send: "Send") -> None:
-        """How far a process's journal is booked, once that is as far as it asks: the offset in the same segment."""
-        asked = parse_qs(scope["query_string"].decode("latin-1"))
-        try:
-            segment = Segment(asked["process"][0], int(asked["number"][0]))
-            offset = int(asked["offset"][0])
-        except (KeyError, ValueError):
-            await send_whole(send, 400, b"")
-            return
-        booked = await self._plane.committed(segment, offset)
-        await send_whole(send, 503 if booked is None else 200, b"" if booked is None else b"%d" % booked)
-
-    async def _greeting(self, scope: "Scope", send: "Send") -> None:
-        wants_key = parse_qs(scope["query_string"].decode("latin-1")).get("alias", [""])[0]
-        try:
-            body = msgspec.json.encode(await self._plane.greeting(wants_key))
-        except SekishoError as error:
-            await send_whole(send, 503, msgspec.json.encode({"error": {"message": error.message}}), JSON)
-        else:
-            await send_whole(send, 200, body, JSON)
-        self._is_wanted.set()
-
-    async def _snapshot(self, scope: "Scope", send: "Send") -> None:
-        asked = parse_qs(scope["query_string"].decode("latin-1"))
-        try:
-            after, process = int(asked["after"][0]), asked["process"][0]
-        except (KeyError, ValueError):
-            await send_whole(send, 400, b"")
-            return
-        distribution = self._plane.distribution
-        delivery = await distribution.ask(process, after)
-        confirmed_us = distribution.confirmed_us
-        headers = [] if confirmed_us is None else [(CONFIRMED, b"%d" % confirmed_us)]
-        if delivery is None:
-            await send({"type": "http.response.start", "status": 204, "headers": headers})
-            await send({"type": "http.response.body", "body": b""})
-        else:
-            await send_whole(send, 200, delivery, b"application/msgpack", headers)
 
 
 async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", listener: socket.socket) -> None:

@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from sekisho.conversation.chain import NO_CHAIN, Chain
+from sekisho.conversation.kept import Owner
 from sekisho.dialects.exchange import Request
 from sekisho.dialects.translation import Translation
 from sekisho.ledger.anchor import Prompt
@@ -73,9 +75,10 @@ class Call(msgspec.Struct, frozen=True):
     """One call. Stages pass on changed copies; fields are filled in the order of the path.
 
     `path_model` is the model named by the URL (Bedrock doors). `fields`: the top-level values of the body, undecoded.
-    `asked_model`: the one that was asked for, where a budget has put a cheaper one in its place. `wait`: lets seconds
-    pass, and says whether the client left meanwhile. `prompt`, `bound_nanousd`, `attempts`: what was admitted.
-    `ending`: what an answer that was made shorter than the client asked says at its end if it gets so long.
+    `chain`: the blocks of the body as the client sent it, whatever was changed in `body` since. `asked_model`: the one
+    that was asked for, where a budget has put a cheaper one in its place. `wait`: lets seconds pass, and says whether
+    the client left meanwhile. `prompt`, `bound_nanousd`, `attempts`: what was admitted. `ending`: what an answer that
+    was made shorter than the client asked says at its end if it gets so long.
     """
 
     id: bytes
@@ -92,6 +95,7 @@ class Call(msgspec.Struct, frozen=True):
     key: VirtualKey | None = None
     body: bytes = b""
     fields: dict[str, msgspec.Raw] = {}
+    chain: Chain = NO_CHAIN
     request: Request | None = None
     model_name: str = ""
     stream: bool = False
@@ -110,6 +114,12 @@ class Call(msgspec.Struct, frozen=True):
         """The key, for stages behind `authenticate`."""
         assert self.key is not None
         return self.key
+
+    @property
+    def owner(self) -> Owner:
+        """Whose conversation this is, for stages behind `authenticate`."""
+        key = self.known_key
+        return Owner(key.team_id, key.id, self.door)
 
     @property
     def known_model(self) -> Model:

@@ -15,6 +15,7 @@ from sekisho.access.audit_proof import Finding, Proof
 from sekisho.access.organisation import Member, Tag, Team, TeamChange, User, UserChange
 from sekisho.access.register import KeyChange, StoredKey
 from sekisho.access.rules import RuleWrite, StoredRule
+from sekisho.access.sessions import Session
 from sekisho.access.templates import Template
 from sekisho.access.terms import Terms
 from sekisho.cli.audit import app
@@ -83,7 +84,7 @@ async def test_every_change_of_every_kind_is_in_the_log_with_its_actor(database,
     await organisation.put_tag(Tag("x", "default", 8, "bob", 8, "more"), "bob", is_new=False)
     await organisation.delete_tag("default", "x", "bob", 9)
     await sessions.add_code("default", b"c" * 32, "operator", 9, 10_000)
-    assert await sessions.redeem("default", b"c" * 32, b"s" * 32, 9, 10_000)
+    assert await sessions.redeem("default", b"c" * 32, b"s" * 32, Session("s1", "", "link", 9, 9, 10_000)) == ""
     await sessions.end("default", b"s" * 32, 9)
     await organisation.delete_team("default", "red", "bob", 9)
     await organisation.delete_user("default", "charlie", "bob", 9)
@@ -329,7 +330,7 @@ async def test_drains_administrators_and_browsers_append_without_waiting_in_a_ci
         for number in range(4):
             code, session = f"{who}{number}".encode().ljust(32), f"{number}{who}".encode().ljust(32)
             await sessions.add_code("default", code, "operator", 1, 10**9, who)
-            await sessions.redeem("default", code, session, 2, 10**9)
+            await sessions.redeem("default", code, session, Session(f"{who}{number}", "", "link", 2, 2, 10**9))
             await sessions.end("default", session, 3)
 
     async def drain(ledger: SqlLedger, process: str) -> None:

@@ -9,7 +9,6 @@ from sekisho.errors import BadRequest, NotFound
 from sekisho.store.sql.effective import SqlEffective
 from sekisho.store.sql.keys import SqlKeys
 from sekisho.store.sql.organisation import SqlOrganisation
-from sekisho.store.sql.sessions import SqlSessions
 
 
 def key(number: int, **changes) -> StoredKey:
@@ -119,18 +118,3 @@ async def test_a_snapshot_has_every_key_in_use_also_blocked_ones(keys, database)
     await keys.add(FULL)
     await keys.add(key(2))
     assert (await SqlEffective(database).current("default")).keys == (FULL.virtual_key(), key(2).virtual_key())
-
-
-async def test_a_code_opens_one_session_in_time_and_in_its_own_organisation(database):
-    sessions = SqlSessions(database)
-    await sessions.add_code("default", b"code", "operator", 1, expires_at=100)
-    await sessions.add_code("default", b"late", "operator", 1, expires_at=10)
-    assert not await sessions.redeem("default", b"late", b"s0", now_us=10, expires_at=500)
-    assert not await sessions.redeem("another", b"code", b"s1", now_us=20, expires_at=500)
-    assert await sessions.redeem("default", b"code", b"s1", now_us=20, expires_at=500)
-    assert not await sessions.redeem("default", b"code", b"s2", now_us=20, expires_at=500)
-    assert await sessions.user_of("default", b"s1", now_us=499) == ""
-    assert await sessions.user_of("default", b"s1", now_us=500) is None
-    assert await sessions.user_of("default", b"s2", now_us=20) is None
-    await sessions.end("default", b"s1", 20)
-    assert await sessions.user_of("default", b"s1", now_us=20) is None

@@ -5,12 +5,12 @@ import logging
 import msgspec
 from msgspec.structs import replace
 
-from sekisho.calls.body import parse_fields
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.calls.reply import Counted, Next, Reply
 from sekisho.calls.shaping import shape, wire_of
 from sekisho.calls.stages.send import find_credential
+from sekisho.dialects.body import parse_fields
 from sekisho.errors import BadRequest, RateLimited, UpstreamUnavailable
 
 log = logging.getLogger(__name__)

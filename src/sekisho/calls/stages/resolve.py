@@ -4,7 +4,6 @@ import msgspec
 from msgspec.structs import replace
 
 from sekisho.calls.agents import identify_by_body
-from sekisho.calls.body import parse_fields
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.calls.reply import Next, Reply
@@ -26,12 +25,14 @@ _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 async def resolve(gate: Gate, call: Call, next: Next) -> Reply:
     body = await call.read_body()
-    fields = parse_fields(body)
+    chain = gate.conversations.read(call.owner, body)
+    fields = chain.fields
     name = call.path_model or _text(fields, "model")
     named = replace(
         call,
         body=body,
         fields=fields,
+        chain=chain,
         model_name=name,
         stream=call.path_stream or _flag(fields, "stream"),
         agent=identify_by_body(call.agent, body, fields),

@@ -241,6 +241,43 @@ console_session = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False),
     sa.Column("user_id", sa.String(200), nullable=False, server_default=""),  # empty: the operator
+    sa.Column("id", sa.String(26), nullable=False, server_default=""),
+    sa.Column("method", sa.String(20), nullable=False, server_default="link"),
+    sa.Column("seen_at", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("address", sa.String(64), nullable=False, server_default=""),
+    sa.Column("agent", sa.String(200), nullable=False, server_default=""),
+    sa.Column("id_token", sa.LargeBinary),  # of the identity provider, sealed
+    sa.Index("console_session_user_ix", "org_id", "user_id"),
+)
+
+local_account = sa.Table(
+    "local_account",
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("user_id", sa.String(200), primary_key=True),
+    sa.Column("password", sa.String(200), nullable=False),  # a digest; empty: none set
+    sa.Column("password_at", sa.BigInteger, nullable=False),
+    sa.Column("totp", sa.LargeBinary, nullable=False),  # the secret, sealed; empty: no second factor
+    sa.Column("totp_at", sa.BigInteger, nullable=False),
+    sa.Column("totp_step", sa.BigInteger, nullable=False),  # of the code used last
+)
+
+recovery_code = sa.Table(
+    "recovery_code",
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("user_id", sa.String(200), primary_key=True),
+    sa.Column("digest", sa.LargeBinary(32), primary_key=True),
+)
+
+sign_in_failure = sa.Table(
+    "sign_in_failure",
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("name", sa.String(400), primary_key=True),  # which counter: see access.lockout
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("wait_until", sa.BigInteger, nullable=False),
+    sa.Column("failed_at", sa.BigInteger, nullable=False, index=True),
 )
 
 team = sa.Table(

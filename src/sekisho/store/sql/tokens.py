@@ -8,6 +8,7 @@ from sekisho.access.audit import AuditEvent
 from sekisho.access.roles import EVERYTHING, Sight
 from sekisho.access.tokens import AccessToken
 from sekisho.errors import NotFound
+from sekisho.store.sql.accounts import drop_account
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
@@ -82,6 +83,7 @@ async def end_access(connection: AsyncConnection, org_id: str, user_id: str, by:
     for row in (await connection.execute(sa.select(access_token).where(*live))).mappings().all():
         await _record(connection, AccessToken(**row), "token.revoke", by, now_us)
     await connection.execute(access_token.update().where(*live).values(revoked_at=now_us))
+    await drop_account(connection, org_id, user_id)
     for table in (login_code, console_session):
         await connection.execute(table.delete().where(table.c.org_id == org_id, table.c.user_id == user_id))
 

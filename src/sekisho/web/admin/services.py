@@ -14,6 +14,7 @@ from sekisho.access.register import KeyRegister
 from sekisho.access.required import RequiredRegister
 from sekisho.access.rules import RuleRegister
 from sekisho.access.sessions import Sessions
+from sekisho.access.sign_in import SignIn
 from sekisho.access.tags import TagRegister
 from sekisho.access.teams import TeamRegister
 from sekisho.access.templates import TemplateRegister
@@ -85,6 +86,7 @@ class Services:
     events: EventStore
     bounds: BoundQueries
     sessions: Sessions
+    sign_in: SignIn
     grants: GrantRegister
     tokens: TokenRegister
     hand_overs: HandOverRegister

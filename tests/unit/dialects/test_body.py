@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sekisho.calls.body import parse_fields
+from sekisho.dialects.body import parse_fields
 from sekisho.errors import BadRequest
 
 JSON = st.recursive(
