@@ -138,7 +138,8 @@ class Load:
             raise BenchError(f"calls failed: {output[-300:]}")
         found = dict(re.findall(r"^\s+(\d\d)%\s+([\d.]+\w+)$", output, re.MULTILINE))
         answers = re.search(r"(\d+) requests in", output)
-        assert answers
+        if answers is None or not found:
+            raise BenchError("no call was answered in the time of the load")
         return float(answers[1]), {"p50_ms": _ms(found["50"]), "p99_ms": _ms(found["99"])}
 
 

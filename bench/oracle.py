@@ -22,7 +22,12 @@ def compare(given: "Counter[tuple[Wire, int]]", ledger_usd: str) -> dict[str, An
     """Dollars as text. Each call's cost is rounded up to a whole nano-USD, as the ledger says it does."""
     expected = sum((_cost(wire, kind) * count for (wire, kind), count in given.items()), Decimal(0))
     error = Decimal(ledger_usd) - expected
-    return {"calls": given.total(), "upstream_usd": f"{expected:f}", "ledger_usd": ledger_usd, "error_usd": f"{error:f}"}
+    return {
+        "calls": given.total(),
+        "upstream_usd": f"{expected:f}",
+        "ledger_usd": ledger_usd,
+        "error_usd": f"{error:f}",
+    }
 
 
 def _cost(wire: Wire, kind: int) -> Decimal:
