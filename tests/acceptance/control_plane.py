@@ -15,6 +15,7 @@ from sekisho.app.control_plane import ControlPlane, ControlPlaneSettings, open_c
 from sekisho.clock import FakeClock, new_id
 from sekisho.ledger.journal import Attempt, Caller, Opened, Refused, Settled
 from sekisho.ledger.journal_files import JournalWriter
+from sekisho.record.content import NO_CONTENT, ContentSettings
 from sekisho.values import Credential, Deployment, Model, Quirks, Usage
 from tests.acceptance.shared_app import app_over
 
@@ -101,7 +102,10 @@ class Running:
 
 @asynccontextmanager
 async def running_control_plane(
-    home: Path, master_key: str = MASTER, models: tuple[Model, ...] = (CLAUDE,)
+    home: Path,
+    master_key: str = MASTER,
+    models: tuple[Model, ...] = (CLAUDE,),
+    content: ContentSettings = NO_CONTENT,
 ) -> AsyncIterator[Running]:
     """Open a control plane in this home; close it at the end."""
     credentials: dict[str, Credential] = {}
@@ -110,7 +114,7 @@ async def running_control_plane(
         return credentials
 
     clock = FakeClock()
-    settings = ControlPlaneSettings(models=lambda: models, master_key=master_key, credentials=current)
+    settings = ControlPlaneSettings(models=lambda: models, master_key=master_key, credentials=current, content=content)
     plane = await open_control_plane(home, settings, clock)
     with app_over(plane.services()) as app:
         transport = OverUnixSocket(app)
