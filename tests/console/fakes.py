@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from sekisho.access.roles import administrator
 from sekisho.clock import FakeClock, id_text
 from sekisho.values import Usage
 from sekisho.web.console.views import (
@@ -197,7 +198,7 @@ class FakeSessions:
     def start(self, person: str = "alice") -> str:
         """A session without the way through a code."""
         token = secrets.token_urlsafe(24)
-        self.open[token] = ConsoleSession(person)
+        self.open[token] = ConsoleSession(person, administrator(f"user:{person}", "person"))
         return token
 
     async def find(self, token: str) -> ConsoleSession | None:

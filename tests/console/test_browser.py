@@ -40,7 +40,7 @@ class Gate:
         self.complaints: list[str] = []
 
     async def open(
-        self, *, width: int = 1280, locale: str = "en-GB", path: str = "/console", timezone: str = "UTC"
+        self, *, width: int = 1280, locale: str = "en-GB", path: str = "/console/live", timezone: str = "UTC"
     ) -> Page:
         context = await self.browser.new_context(
             viewport={"width": width, "height": 900}, locale=locale, timezone_id=timezone
@@ -149,7 +149,7 @@ async def test_a_held_list_changes_nothing_until_it_is_resumed(gate: Gate) -> No
 
 
 async def test_a_settled_call_leaves_a_list_of_running_ones(gate: Gate) -> None:
-    page = await gate.open(path="/console?status=running")
+    page = await gate.open(path="/console/live?status=running")
     call_id = gate.arrive(1000)
     row = page.locator(f'tr[data-id="{call_id}"]')
     await expect(row).to_be_visible()
@@ -200,20 +200,19 @@ async def test_a_filter_is_chosen_by_keyboard_and_cleared(gate: Gate) -> None:
     await page.keyboard.press("Enter")
     await page.get_by_role("link", name="Refused").focus()
     await page.keyboard.press("Enter")
-    await expect(page).to_have_url(f"{gate.address}/console?status=refused")
+    await expect(page).to_have_url(f"{gate.address}/console/live?status=refused")
     await page.get_by_role("link", name="Clear the Verdict filter").click()
-    await expect(page).to_have_url(f"{gate.address}/console")
+    await expect(page).to_have_url(f"{gate.address}/console/live")
 
 
 async def test_language_and_theme_are_switched_without_losing_the_place(gate: Gate) -> None:
-    page = await gate.open(path="/console?status=refused")
-    await page.locator(".who summary").click()
+    page = await gate.open(path="/console/live?status=refused")
+    await page.locator("summary.lamp").click()
     await page.get_by_role("button", name="Dark").click()
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-    await page.locator(".who summary").click()
     await page.get_by_role("button", name="日本語").click()
     await expect(page.get_by_role("heading", name="ライブ", exact=True)).to_be_visible()
-    await expect(page).to_have_url(f"{gate.address}/console?status=refused")
+    await expect(page).to_have_url(f"{gate.address}/console/live?status=refused")
 
 
 @pytest.mark.parametrize("locale", ["ja-JP", "en-GB"])

@@ -62,7 +62,7 @@ class TestSigningIn:
         assert (answer.status_code, answer.headers["location"]) == (303, "/console")
         cookie = next(value for value in answer.headers.get_list("set-cookie") if value.startswith("sekisho_session="))
         assert {"HttpOnly", "SameSite=strict", "Path=/console"} <= set(cookie.split("; "))
-        assert visitor.get("/console").status_code == 200
+        assert visitor.get("/console/live").status_code == 200
 
     def test_a_spent_link_says_so(self, visitor: TestClient) -> None:
         page = visitor.get(f"/console/enter?code={CODE}")
@@ -74,7 +74,7 @@ class TestSigningIn:
         assert "This link does not work" in answer.text
 
     def test_signing_out_ends_the_session(self, alice: TestClient, sessions: FakeSessions) -> None:
-        answer = alice.post("/console/sign-out", data={"csrf": csrf_of(alice.get("/console").text)})
+        answer = alice.post("/console/sign-out", data={"csrf": csrf_of(alice.get("/console/live").text)})
         assert answer.headers["location"] == "/console/sign-in?out"
         assert sessions.open == {}
 
@@ -95,23 +95,23 @@ class TestForms:
         assert len(sessions.open) == 1
 
     def test_a_form_from_another_site_is_refused_even_with_the_token(self, alice: TestClient) -> None:
-        token = csrf_of(alice.get("/console").text)
+        token = csrf_of(alice.get("/console/live").text)
         answer = alice.post("/console/sign-out", data={"csrf": token}, headers={"sec-fetch-site": "cross-site"})
         assert answer.status_code == 403
 
     def test_a_token_of_one_session_is_no_good_in_another(self, alice: TestClient, sessions: FakeSessions) -> None:
-        token = csrf_of(alice.get("/console").text)
+        token = csrf_of(alice.get("/console/live").text)
         alice.cookies.clear()
         alice.cookies.set("sekisho_session", sessions.start("bob"), path="/console")
         assert alice.post("/console/sign-out", data={"csrf": token}).status_code == 403
 
     def test_a_form_is_bounded(self, alice: TestClient) -> None:
-        assert alice.post("/console/theme", content=b"a" * 5000, headers=FORM).status_code == 413
+        assert alice.post("/console/theme", content=b"a" * 20_000, headers=FORM).status_code == 413
 
     @pytest.mark.parametrize(
         ("given", "kept"),
         [
-            ("/console?status=refused", "/console?status=refused"),
+            ("/console/live?status=refused", "/console/live?status=refused"),
             ("/console/calls/x", "/console/calls/x"),
             ("https://elsewhere.example/console", "/console"),
             ("//elsewhere.example/console", "/console"),
@@ -122,23 +122,23 @@ class TestForms:
         ],
     )
     def test_a_choice_goes_back_inside_the_console_only(self, alice: TestClient, given: str, kept: str) -> None:
-        fields = {"csrf": csrf_of(alice.get("/console").text), "value": "dark", "next": given}
+        fields = {"csrf": csrf_of(alice.get("/console/live").text), "value": "dark", "next": given}
         answer = alice.post("/console/theme", data=fields)
         assert (answer.status_code, answer.headers["location"]) == (303, kept)
 
     def test_language_and_theme_stay(self, alice: TestClient) -> None:
-        token = csrf_of(alice.get("/console").text)
+        token = csrf_of(alice.get("/console/live").text)
         alice.post("/console/theme", data={"csrf": token, "value": "dark"})
         alice.post("/console/language", data={"csrf": token, "value": "ja"})
-        assert '<html lang="ja" data-theme="dark">' in alice.get("/console").text
+        assert '<html lang="ja" data-theme="dark">' in alice.get("/console/live").text
 
     def test_an_unknown_language_is_refused(self, alice: TestClient) -> None:
-        token = csrf_of(alice.get("/console").text)
+        token = csrf_of(alice.get("/console/live").text)
         assert alice.post("/console/language", data={"csrf": token, "value": "xx"}).status_code == 403
 
 
 class TestHeaders:
-    PATHS = ("/console", "/console/sign-in", "/console/nothing", "/console/calls/changes", "/console/enter?code=a")
+    PATHS = ("/console/live", "/console/sign-in", "/console/nothing", "/console/calls/changes", "/console/enter?code=a")
 
     @pytest.mark.parametrize("path", PATHS)
     def test_every_answer_has_the_strict_policy(self, alice: TestClient, path: str) -> None:
@@ -181,11 +181,11 @@ class TestHeaders:
 
 class TestLiveCalls:
     def test_rows_come_newest_first(self, alice: TestClient) -> None:
-        ids = Tags(alice.get("/console").text).row_ids()
+        ids = Tags(alice.get("/console/live").text).row_ids()
         assert ids == sorted((call.call_id for call in make_calls()), reverse=True)
 
     def test_the_address_filters(self, alice: TestClient, queries: FakeQueries) -> None:
-        ids = Tags(alice.get("/console?status=refused&agent=cline").text).row_ids()
+        ids = Tags(alice.get("/console/live?status=refused&agent=cline").text).row_ids()
         assert ids == [
             call.call_id
             for call in sorted(queries.calls.values(), key=lambda call: call.call_id, reverse=True)
@@ -196,7 +196,7 @@ class TestLiveCalls:
     def test_pages_meet_without_a_gap_or_a_double(self, alice: TestClient, queries: FakeQueries) -> None:
         queries.calls = {call.call_id: call for call in make_calls(120)}
         seen: list[str] = []
-        address: str | None = "/console?model=claude-sonnet-4-6"
+        address: str | None = "/console/live?model=claude-sonnet-4-6"
         while address:
             tags = Tags(alice.get(address).text)
             seen += tags.row_ids()
@@ -206,16 +206,16 @@ class TestLiveCalls:
 
     def test_an_empty_ledger_says_what_to_do(self, alice: TestClient, queries: FakeQueries) -> None:
         queries.calls = {}
-        text = alice.get("/console").text
+        text = alice.get("/console/live").text
         assert "Nothing has passed yet" in text
         assert "sekisho setup cline" in text
 
     def test_a_filter_without_a_match_offers_to_clear_it(self, alice: TestClient) -> None:
-        text = alice.get("/console?agent=nobody").text
+        text = alice.get("/console/live?agent=nobody").text
         assert "No call fits these filters" in text
 
     def test_the_simulator_is_named_on_every_page(self, alice: TestClient) -> None:
-        for path in ("/console", "/console/sign-in", "/console/nothing", "/console/enter"):
+        for path in ("/console/live", "/console/sign-in", "/console/nothing", "/console/enter"):
             text = alice.get(path).text
             assert "Answers are made up by the simulator" in text
 
@@ -223,12 +223,12 @@ class TestLiveCalls:
         evil = '"><script>alert(1)</script>{{ 7*7 }}\u202e'
         fields = {name: evil for name in ("user_id", "key_alias", "agent", "agent_version", "model", "deployment")}
         call = queries.put(make_call(900, NOW_US, **{**REFUSED, **fields, "message": evil}))
-        for path in ("/console", "/console?agent=" + evil, f"/console/calls/{call.call_id}"):
+        for path in ("/console/live", "/console/live?agent=" + evil, f"/console/calls/{call.call_id}"):
             text = alice.get(path).text
             assert "<script>alert" not in text
             assert "{{ 7*7 }}" in text
             assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
-        assert '<bdi class="b">&#34;&gt;&lt;script&gt;' in alice.get("/console").text
+        assert '<bdi class="b">&#34;&gt;&lt;script&gt;' in alice.get("/console/live").text
 
     def test_no_text_is_missing_in_either_language(self, alice: TestClient, queries: FakeQueries) -> None:
         for language in ("ja", "en"):
@@ -308,7 +308,7 @@ class TestFailures:
         self, alice: TestClient, queries: FakeQueries, caplog: pytest.LogCaptureFixture
     ) -> None:
         queries.error = StoreUnavailable("disk I/O error at /secret/path")
-        answer = alice.get("/console")
+        answer = alice.get("/console/live")
         assert answer.status_code == 503
         assert "/secret/path" not in answer.text
         reference = re.search(r"Reference ([0-9a-f]{10})", answer.text)
@@ -317,14 +317,14 @@ class TestFailures:
 
     def test_a_fault_of_ours_is_500_and_hides_its_cause(self, alice: TestClient, queries: FakeQueries) -> None:
         queries.error = RuntimeError("secret detail")
-        answer = alice.get("/console")
+        answer = alice.get("/console/live")
         assert answer.status_code == 500
         assert "secret detail" not in answer.text
         assert answer.headers["content-security-policy"]
 
     def test_a_session_store_that_fails_lets_nobody_in(self, alice: TestClient, sessions: FakeSessions) -> None:
         sessions.error = StoreUnavailable()
-        answer = alice.get("/console")
+        answer = alice.get("/console/live")
         assert answer.status_code == 503
         assert "tr data-id" not in answer.text
 
@@ -342,7 +342,7 @@ class TestZone:
     )
     def test_times_are_in_the_zone_of_the_browser(self, alice: TestClient, zone: str, shown: str) -> None:
         alice.cookies.set("sekisho_zone", zone, path="/console")
-        assert shown in alice.get("/console").text
+        assert shown in alice.get("/console/live").text
 
 
 class TestLanguage:
@@ -362,7 +362,7 @@ class TestLanguage:
         assert f'<html lang="{language}">' in text
 
     def test_choices_lead_back_to_the_same_address(self, alice: TestClient) -> None:
-        page = alice.get("/console?status=refused&agent=cline").text
-        assert 'name="next" value="/console?status=refused&amp;agent=cline"' in page
+        page = alice.get("/console/live?status=refused&agent=cline").text
+        assert 'name="next" value="/console/live?status=refused&amp;agent=cline"' in page
         chips = [str(link["href"]) for link in Tags(page).named("a") if "status" in str(link["href"])]
         assert any(parse_qs(urlsplit(chip).query) == {"status": ["refused"]} for chip in chips)

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from sekisho import __version__
 from sekisho.access.grants import GrantRegister
 from sekisho.access.register import KeyLabel
-from sekisho.access.roles import Principal
+from sekisho.access.roles import Principal, administrator
 from sekisho.access.sessions import Sessions
 from sekisho.calls.path import STAGES
 from sekisho.clock import id_text, parse_id
@@ -19,6 +19,7 @@ from sekisho.record.calls import AttemptRow, CallRow
 from sekisho.record.calls import CallFilter as RowFilter
 from sekisho.record.spend import SpendQuery
 from sekisho.values import StopReason, Window
+from sekisho.web.admin.authority import OPERATOR
 from sekisho.web.admin.services import Services
 from sekisho.web.console.router import create_console_router
 from sekisho.web.console.views import (
@@ -50,11 +51,11 @@ def create_console(services: Services, *, is_simulated: bool, command: str) -> A
     )
     sessions = LinkedSessions(services.sessions, services.grants)
     hand_overs = LinkedHandOvers(services)
-    return create_console_router(ConsoleCalls(services), sessions, info=info, hand_overs=hand_overs)
+    return create_console_router(ConsoleCalls(services), sessions, info=info, hand_overs=hand_overs, services=services)
 
 
 class LinkedSessions:
-    """Sessions opened by one-time links: the operator's, and those of users who may see all calls."""
+    """Sessions opened by one-time links: the operator's, and those of users."""
 
     def __init__(self, sessions: Sessions, grants: GrantRegister) -> None:
         self._sessions = sessions
@@ -66,9 +67,9 @@ class LinkedSessions:
     async def find(self, token: str) -> ConsoleSession | None:
         user_id = await self._sessions.user_of(token)
         if not user_id:
-            return None if user_id is None else ConsoleSession("admin")
+            return None if user_id is None else ConsoleSession("admin", administrator(OPERATOR, "operator"))
         principal = await self._grants.principal(user_id)
-        return ConsoleSession(user_id) if principal and principal.may("spend:read") else None
+        return ConsoleSession(user_id, principal) if principal else None
 
     async def end(self, token: str) -> None:
         await self._sessions.end(token)
@@ -195,6 +196,7 @@ def _view(row: CallRow, attempts: list[AttemptRow], alias: str) -> CallView:
         key_id=row.key_id,
         key_alias=alias,
         user_id=row.user_id,
+        team_id=row.team_id,
         agent=row.agent,
         agent_version=row.agent_version,
         model=row.model,

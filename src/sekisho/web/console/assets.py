@@ -1,8 +1,13 @@
-"""The console's own style sheets, scripts and pictures, under addresses that change when their content does."""
+"""The console's style sheets, scripts and pictures, under addresses that change when their content does.
 
+`static/vendor` holds files of others, pinned in frontend.lock.json (docs/why/console.md).
+"""
+
+import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "static"
@@ -13,7 +18,7 @@ _TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asset:
     """One file, read once. `address` holds a part of its SHA-256."""
 
@@ -21,10 +26,21 @@ class Asset:
     media_type: str
     content: bytes
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it becomes much smaller when it is packed."""
+        return len(self.content) > 1000
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The content under gzip, made when it is first asked for."""
+        return gzip.compress(self.content, 9, mtime=0)
+
 
 def load_assets() -> Mapping[str, Asset]:
     """Every static file by its plain name."""
-    return {path.name: _load(path) for path in sorted(_FOLDER.iterdir()) if path.suffix in _TYPES}
+    paths = sorted([*_FOLDER.iterdir(), *(_FOLDER / "vendor").iterdir()])
+    return {path.name: _load(path) for path in paths if path.suffix in _TYPES}
 
 
 def _load(path: Path) -> Asset:

@@ -15,16 +15,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sekisho.errors import BodyTooLarge, SekishoError
+from sekisho.access.roles import Principal, RoleName
+from sekisho.errors import BodyTooLarge, NotFound, SekishoError
 from sekisho.web.console.language import Words, choose
+from sekisho.web.console.nav import ROOT, acting_as, may_open, places_of, roles_of
 from sekisho.web.console.views import ConsoleInfo, ConsoleSession, ConsoleSessions
 
-ROOT = "/console"
 SESSION_COOKIE = "sekisho_session"
 VISIT_COOKIE = "sekisho_visit"
 LANGUAGE_COOKIE = "sekisho_language"
 THEME_COOKIE = "sekisho_theme"
 ZONE_COOKIE = "sekisho_zone"
+ROLE_COOKIE = "sekisho_role"
 THEMES = ("light", "dark")
 
 _CSP = (
@@ -40,14 +42,16 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
-_FORM_BYTES = 4096
+_FORM_BYTES = 16_384
 _YEAR_S = 31_536_000
 _log = logging.getLogger("sekisho.console")
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request as the pages see it. `secret`: what its form token is bound to; never rendered."""
+    """One request as the pages see it. `secret`: what its form token is bound to; never rendered.
+
+    `place`: the name of the place in the navigation that the page belongs to; empty for none."""
 
     request: Request
     words: Words
@@ -55,6 +59,33 @@ class Visit:
     token: str
     secret: str
     session: ConsoleSession | None = None
+    place: str = ""
+
+    @property
+    def roles(self) -> tuple[RoleName, ...]:
+        """The roles that the person may look through."""
+        return roles_of(self.session.principal) if self.session else ()
+
+    @property
+    def role(self) -> RoleName:
+        """The role in use: the one chosen, if the person has it, else the widest. Raises NotFound without any."""
+        roles = self.roles
+        if not roles:
+            raise NotFound("There is no such page.")
+        chosen = self.request.cookies.get(ROLE_COOKIE, "")
+        return next((role for role in roles if role == chosen), roles[0])
+
+    @property
+    def who(self) -> Principal:
+        """Who asks, with what the role in use allows. Raises NotFound without a session or a role."""
+        if self.session is None:
+            raise NotFound("There is no such page.")
+        return acting_as(self.session.principal, self.role)
+
+    @property
+    def home(self) -> str:
+        """Where the role in use lands."""
+        return places_of(self.role)[0].address
 
     @property
     def csrf(self) -> str:
@@ -80,14 +111,20 @@ class Edge:
     info: ConsoleInfo
     error_page: ErrorPage
 
-    def page(self, handler: Handler, *, is_public: bool = False) -> Callable[[Request], Awaitable[Response]]:
-        """An endpoint for `handler`. Without a session it leads to the sign-in page, unless it is public."""
+    def page(
+        self, handler: Handler, *, place: str = "", is_public: bool = False
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """An endpoint for `handler`. Without a session it leads to the sign-in page, unless it is public.
+
+        `place`: answered as if it were not there to a role that has no such place."""
 
         async def serve(request: Request) -> Response:
-            visit = _visit(request, self.info)
+            visit = replace(_visit(request, self.info), place=place)
             try:
                 if visit.token:
                     visit = replace(visit, session=await self.sessions.find(visit.token))
+                if place and visit.session and not may_open(visit.role, place):
+                    raise NotFound("There is no such page.")
                 response = await (handler(visit) if visit.session or is_public else _to_sign_in(visit))
             except SekishoError as error:
                 response = self._failure(visit, error, error.status if error.status in (403, 404, 413, 503) else 500)

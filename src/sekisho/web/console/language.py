@@ -3,6 +3,7 @@
 Everything is rounded here, for display only, half up.
 """
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,10 +13,13 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from sekisho.web.console.texts import en, ja
+from sekisho.web.console.texts import PAGES, en, ja
 
 Language = Literal["ja", "en"]
-CATALOGUES: Mapping[Language, Mapping[str, str]] = {"ja": ja.TEXTS, "en": en.TEXTS}
+CATALOGUES: Mapping[Language, Mapping[str, str]] = {
+    "ja": dict(ChainMap(ja.TEXTS, *(page.JA for page in PAGES))),
+    "en": dict(ChainMap(en.TEXTS, *(page.EN for page in PAGES))),
+}
 
 
 def choose(cookie: str, accept_language: str) -> Language:

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from sekisho.access.roles import Principal
 from sekisho.values import StopReason, Usage
 
 CallState = Literal["running", "ok", "refused", "failed", "interrupted"]
@@ -29,6 +30,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str = ""
     key_alias: str = ""
     user_id: str = ""
+    team_id: str = ""
     agent: str = ""
     agent_version: str = ""
     model: str = ""
@@ -141,9 +143,10 @@ class CallQueries(Protocol):
 
 
 class ConsoleSession(msgspec.Struct, frozen=True):
-    """A signed-in person."""
+    """A signed-in person: the name to show, and what may be seen and done."""
 
     person: str
+    principal: Principal
 
 
 class ConsoleSessions(Protocol):

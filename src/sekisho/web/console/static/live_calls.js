@@ -259,7 +259,6 @@
 
   const keys = find("keys");
   const keysSwitch = find("keys-switch");
-  const areKeysOn = () => localStorage.getItem("sekisho.keys") !== "off";
   const showKeys = () => (keysSwitch.textContent = areKeysOn() ? keysSwitch.dataset.off : keysSwitch.dataset.on);
   keysSwitch.addEventListener("click", () => {
     localStorage.setItem("sekisho.keys", areKeysOn() ? "off" : "on");
@@ -288,7 +287,6 @@
     j: () => move(1),
     k: () => move(-1),
     p: () => hold.click(),
-    "/": () => document.querySelector(".find input").focus(),
     "?": () => keys.scrollIntoView(),
     Escape: escape,
   };

@@ -1,0 +1,8 @@
+"""The texts of the console: `ja` and `en` for the shell and the live page, and one file per page with both languages.
+
+No name stands in two files.
+"""
+
+from sekisho.web.console.texts import shell
+
+PAGES = (shell,)

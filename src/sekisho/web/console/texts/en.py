@@ -6,8 +6,6 @@ TEXTS = {
     "title": "{page} — Sekisho",
     "skip": "To the content",
     "nav": "Main",
-    "nav.now": "Now",
-    "nav.calls": "Live",
     "simulator": "Simulator",
     "simulator.sentence": "Answers are made up by the simulator and AWS charges nothing. Costs are worked out "
     "from the price list.",

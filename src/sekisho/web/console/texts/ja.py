@@ -6,8 +6,6 @@ TEXTS = {
     "title": "{page} — 関所",
     "skip": "本文へ",
     "nav": "メインメニュー",
-    "nav.now": "いま",
-    "nav.calls": "ライブ",
     "simulator": "シミュレーター",
     "simulator.sentence": "応答はシミュレーターが作ったもので、AWS の料金はかかりません。費用は単価表による額です。",
     "language": "言語",
