@@ -8,6 +8,7 @@ DEV_STAMP := $(VENV)/.dev-$(shell cksum < requirements/dev.lock | cut -d' ' -f1)
 
 .PHONY: setup run test check fmt bench bench-ledger soak agents lock clean
 .DEFAULT_GOAL := run
+unexport PYTHONDONTWRITEBYTECODE  # else every process that starts compiles all of the code again
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Sekisho needs Python 3.11 or later: make PYTHON=python3.12"; exit 1; }
@@ -41,8 +42,9 @@ fmt: $(DEV_STAMP)            ## put the code in shape
 	$(BIN)/ruff check --fix -q .
 	$(BIN)/ruff format -q .
 
-soak: $(DEV_STAMP)           ## long runs: kill -9 under load, cancels, faults
+soak: $(DEV_STAMP)           ## long runs: kill -9 under load, cancels, faults; twenty times the random tries of `make test`
 	$(BIN)/pytest -m soak tests/soak
+	SEKISHO_TEST_THOROUGH=1 $(BIN)/pytest -n 2 -m "hypothesis or seeds"
 
 bench: $(DEV_STAMP)          ## CPU per call beside nginx, in one run
 	$(BIN)/python -m bench

@@ -1,5 +1,7 @@
 """A real control plane for acceptance tests: its own home, its own database, a clock that stands still."""
 
+import functools
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,12 +12,13 @@ import httpx
 
 from sekisho.access.keys import digest, pepper_path
 from sekisho.access.passwords import Strength
-from sekisho.app.control_plane import ControlPlane, ControlPlaneSettings, create_control_app, open_control_plane
+from sekisho.app.control_plane import ControlPlane, ControlPlaneSettings, open_control_plane
 from sekisho.app.sign_in_settings import SignInSettings
 from sekisho.clock import FakeClock, new_id
 from sekisho.ledger.journal import Attempt, Caller, Opened, Refused, Settled
 from sekisho.ledger.journal_files import JournalWriter
 from sekisho.values import Credential, Deployment, Model, Quirks, Usage
+from tests.acceptance.shared_app import app_over
 
 MASTER = "sk-master-of-this-test-only"
 CLAUDE = Model(
@@ -113,14 +116,11 @@ async def running_control_plane(
     clock = FakeClock()
     settings = ControlPlaneSettings(models=lambda: models, master_key=master_key, credentials=current, sign_in=sign_in)
     plane = await open_control_plane(home, settings, clock)
-    transport = OverUnixSocket(create_control_app(plane))
-    async with (
-        httpx.AsyncClient(transport=transport, base_url="http://localhost") as operator,
-        httpx.AsyncClient(
-            transport=transport, base_url="http://localhost", headers={"x-sekisho-forwarded": "127.0.0.1"}
-        ) as gate,
-    ):
-        yield Running(home, plane, clock, operator, gate, credentials)
+    with app_over(plane.services()) as app:
+        transport = OverUnixSocket(app)
+        client = functools.partial(httpx.AsyncClient, transport=transport, base_url="http://localhost")
+        async with client() as operator, client(headers={"x-sekisho-forwarded": "127.0.0.1"}) as gate:
+            yield Running(home, plane, clock, operator, gate, credentials)
     await plane.close()
 
 
@@ -137,3 +137,12 @@ def token_of(home: Path, key: str) -> str:
 def files_with(home: Path, secret: str) -> list[Path]:
     """Every file under the home that holds this text."""
     return [path for path in home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+
+
+def everything(home: Path) -> dict[str, list[Any]]:
+    """All rows of all tables, but for the number of the snapshot."""
+    database = sqlite3.connect(home / "sekisho.db")
+    names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'counter'").fetchall()
+    rows = {name: database.execute(f'SELECT * FROM "{name}"').fetchall() for (name,) in names}
+    database.close()
+    return rows

@@ -12,6 +12,7 @@ from sekisho.calls.gate import Limits
 from sekisho.values import Budget, Delivery, Scope
 from tests.acceptance.conftest import ALICE, Gateway
 from tests.acceptance.test_budgets import CENT, DAY, put
+from tests.thorough import seeds
 
 FAULTS = ("throttle", "unavailable", "internal", "validation", "timeout", "model_error", "quota", "access_denied")
 IN_STREAM = ("mid_stream_exception", "cut", "bad_crc", "stall", "missing_metadata", "")
@@ -51,7 +52,7 @@ async def one_call(gateway: Gateway, chance: random.Random) -> None:
             pass
 
 
-@pytest.mark.parametrize("seed", range(4))
+@seeds(2)
 async def test_a_storm_of_faults_and_leaving_clients_settles_every_call_once(gateway: Gateway, seed: int) -> None:
     chance = random.Random(seed)
     with_two_deployments(gateway)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from sekisho.access.keys import digest
@@ -24,6 +23,7 @@ from tests.acceptance.conftest import ALICE, PEPPER, CallPlane, MemoryJournal, c
 from tests.acceptance.control_plane import MASTER, Running, bearer, running_control_plane
 from tests.acceptance.test_client_faults import ASK, ASKS, connected, request
 from tests.acceptance.test_upstream_faults import END, HEAD, chunk, model_at
+from tests.thorough import seeds
 from tests.unit.dialects.wire import CONVERSE_EVENTS, compact, converse_frames, exception_frame
 from tests.unit.upstream.servers import Wire, answer, serving
 
@@ -152,7 +152,7 @@ async def sums(running: Running) -> dict[str, int]:
     }
 
 
-@pytest.mark.parametrize("seed", range(4))
+@seeds(2)
 async def test_all_books_say_the_same_sum(tmp_path: Path, seed: int) -> None:
     lot = random.Random(seed)
     upstream = Upstream(random.Random(seed + 1000))

@@ -10,6 +10,7 @@ import pytest
 from sekisho.access.distribution import read_snapshot
 from sekisho.app.control_plane import snapshot_path
 from tests.acceptance.control_plane import MASTER, Running, bearer, running_control_plane
+from tests.thorough import seeds
 
 USD = 1_000_000_000
 DOCUMENT = """\
@@ -564,7 +565,7 @@ async def _random_rule(running: Running, draw: random.Random, scope: dict[str, s
     await post(running, "/admin/v1/limits", scope=scope, name=draw.choice(("", draw.choice(ODD))), **rates)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@seeds(4)
 async def test_an_export_applies_with_no_change_and_rebuilds_the_organisation_elsewhere(running, tmp_path, seed):
     await _random_organisation(running, random.Random(seed))
     exported = await export(running)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.acceptance.control_plane import Running, bearer, running_control_plane
+from tests.thorough import seeds
 
 LISTS = (
     "/admin/v1/keys",
@@ -158,7 +159,7 @@ def assert_hides(world: World, viewer: str, path: str, text: str) -> None:
         assert word not in text, (path, word, viewer)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@seeds(1)
 async def test_no_answer_holds_a_name_or_a_figure_of_what_somebody_may_not_see(running, seed):
     world = await build(running, seed)
     for viewer in world.users:
@@ -175,7 +176,7 @@ async def test_no_answer_holds_a_name_or_a_figure_of_what_somebody_may_not_see(r
             assert (status == 200) == world.sees(viewer, team, user), (viewer, path, status)
 
 
-@pytest.mark.parametrize("seed", range(2, 3))
+@seeds(1)
 async def test_what_somebody_may_see_is_in_the_lists(running, seed):
     world = await build(running, seed)
     for viewer in world.users:
@@ -185,7 +186,7 @@ async def test_what_somebody_may_see_is_in_the_lists(running, seed):
                 assert word in texts, (viewer, word)
 
 
-@pytest.mark.parametrize("seed", range(3, 4))
+@seeds(1)
 async def test_another_teams_object_is_answered_word_for_word_like_one_that_does_not_exist(running, seed):
     world = await build(running, seed)
     await world.post("/admin/v1/users", id="spare")

@@ -1,13 +1,12 @@
 """A refused request of the admin API has changed nothing: not the object, not its budgets, not the audit log."""
 
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.control_plane import MASTER, Running, bearer, running_control_plane
+from tests.acceptance.control_plane import MASTER, Running, bearer, everything, running_control_plane
 
 
 @pytest.fixture
@@ -34,15 +33,6 @@ async def post(running: Running, path: str, body: dict[str, Any], status: int = 
     answer = await running.gate.post(path, json=body)
     assert answer.status_code in (status, 201), answer.text
     return answer.json()
-
-
-def everything(home: Path) -> dict[str, list[Any]]:
-    """All rows of all tables, but for the number of the snapshot."""
-    database = sqlite3.connect(home / "sekisho.db")
-    names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'counter'").fetchall()
-    rows = {name: database.execute(f'SELECT * FROM "{name}"').fetchall() for (name,) in names}
-    database.close()
-    return rows
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import random
 from collections import Counter
 
-import pytest
 import sqlalchemy as sa
 
 from sekisho.ledger.journal import Settled
@@ -18,6 +17,7 @@ from sekisho.store.sql.organisation import SqlOrganisation
 from sekisho.store.sql.spend import SqlSpend
 from sekisho.values import Budget, Scope, Usage, Window
 from tests.migration.previous import DAY_US, a_call, build, fill
+from tests.thorough import seeds
 
 NAMES = {1: "default", 2: "k", 3: "alice", 4: "red", 5: '["x"]', 6: "ok", 7: "m", 8: "refused", 9: "failed"}
 NAMES |= {10: "running", 11: "interrupted", 12: "bob", 13: "blue", 14: '["x","y"]', 15: "nova", 16: "cline"}
@@ -43,7 +43,7 @@ async def test_keys_and_calls_of_the_first_schema_are_carried_over(empty):
     assert await SqlBooked(empty, names).spent("default", budgets, DAY_US * 20_000) == spent
 
 
-@pytest.mark.parametrize("seed", range(3))
+@seeds(1)
 async def test_the_sums_of_the_previous_version_are_kept(empty, seed):
     lot = random.Random(seed)
     await build(empty, "0002")

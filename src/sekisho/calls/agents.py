@@ -40,6 +40,10 @@ _PROMPTS = (
     (b"You are Cline", "cline"),
     (b"You are Kilo", "kilo"),
     (b"SEARCH/REPLACE block", "aider"),
+    (b"Act as an expert architect engineer", "aider"),
+    (b"Act as an expert code analyst", "aider"),
+    (b"one-line Git commit messages", "aider"),
+    (b"*Briefly* summarize this partial conversation about programming", "aider"),
     (b"Continue CLI", "continue"),
 )
 _VERSION = re.compile(r"/(\d[\w.\-]*)")

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from sekisho.conversation.chain import NO_CHAIN, Chain
+from sekisho.conversation.kept import Owner
 from sekisho.dialects.exchange import Request
 from sekisho.dialects.translation import Translation
 from sekisho.ledger.anchor import Prompt
@@ -113,6 +114,12 @@ class Call(msgspec.Struct, frozen=True):
         """The key, for stages behind `authenticate`."""
         assert self.key is not None
         return self.key
+
+    @property
+    def owner(self) -> Owner:
+        """Whose conversation this is, for stages behind `authenticate`."""
+        key = self.known_key
+        return Owner(key.team_id, key.id, self.door)
 
     @property
     def known_model(self) -> Model:

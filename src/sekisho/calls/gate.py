@@ -12,9 +12,9 @@ from sekisho.access.keys import KeyRing, scopes_of
 from sekisho.access.policies import EVERYTHING, Allowance
 from sekisho.calls.strangers import Strangers
 from sekisho.clock import Clock
+from sekisho.conversation.kept import Conversations
 from sekisho.dialects.translation import Translation
 from sekisho.errors import StoreUnavailable
-from sekisho.ledger.anchor import Anchors
 from sekisho.ledger.counters import Counters, JournalPosition
 from sekisho.ledger.journal import Record, Settled
 from sekisho.ledger.learned import Learned
@@ -193,7 +193,7 @@ class Gate:
     limits: Limits
     language: Language = "en"
     process_id: str = ""
-    anchors: Anchors = field(default_factory=Anchors)
+    conversations: Conversations = field(default_factory=Conversations)
     learned: Learned = field(default_factory=Learned)
     held_back: set[bytes] = field(default_factory=set)  # calls that a budget lets wait
     owed: deque[Settled] = field(default_factory=deque)  # settlements that the journal could not take yet

@@ -189,8 +189,15 @@ def main() -> None:
         _speak_japanese()
     if COMPLETE in os.environ:
         prepare_completion()
-        create_app()(prog_name="sekisho")
-    create_app(sys.argv[1] if len(sys.argv) > 1 else "")()
+        create_app(_typed_command(os.environ.get("COMP_WORDS", "")))(prog_name="sekisho")
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    create_app("completion" if wanted == "--version" else wanted)()
+
+
+def _typed_command(line: str) -> str:
+    """The command that a line for the shell's completion goes on from; empty while it is still being typed."""
+    words = line.split()
+    return words[1] if len(words) > 2 or (len(words) == 2 and line.endswith(" ")) else ""
 
 
 def _speak_japanese() -> None:

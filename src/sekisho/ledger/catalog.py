@@ -7,6 +7,7 @@ The data say prices in USD per 1,000,000 tokens, as decimal strings, so that a r
 provider's page; here they become whole pico-USD per token.
 """
 
+import functools
 from collections.abc import Iterator
 from decimal import Decimal
 from importlib import resources
@@ -234,8 +235,10 @@ class Catalog:
         )
 
 
+@functools.cache
 def load_catalog() -> Catalog:
-    """Read the data files of the package. Raises msgspec.ValidationError or ValueError for broken data."""
+    """The data files of the package, read once per process. Raises msgspec.ValidationError or ValueError for broken
+    data."""
     folder = resources.files("sekisho.ledger").joinpath("catalog_data")
     decoder = msgspec.json.Decoder(CatalogFile)
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".json"))

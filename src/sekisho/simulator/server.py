@@ -21,6 +21,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_LOOK_S = 0.01  # how often a server that stops looks whether all connections are closed
 SIMULATOR_REGIONS = frozenset(
     {
         "ap-northeast-1",
@@ -164,6 +165,19 @@ class _Server(uvicorn.Server):
             await self.on_tick(0)  # renews the Date header
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), timeout=1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does, without its wait of 0.1 s."""
+        for closing in (*self.servers, *(sockets or ())):
+            closing.close()
+        for connection in tuple(self.server_state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110
+                    await asyncio.sleep(_LOOK_S)  # uvicorn's protocols tell nobody
+        for task in self.server_state.tasks:
+            task.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -3,11 +3,11 @@
 import asyncio
 import random
 
-import pytest
 from msgspec.structs import replace
 
 from sekisho.ledger.counters import Admitted, Demand, NoRoom, NotLoaded, Spent, TooFast
 from sekisho.values import Budget, RateLimit, Scope, Window
+from tests.thorough import seeds
 
 DOLLAR = 1_000_000_000
 TEAM, KEY, USER = Scope("team", "platform"), Scope("key", "k1"), Scope("user", "alice")
@@ -30,7 +30,7 @@ async def held(counters) -> dict[str, tuple[int, int]]:
     return {one.budget.id: (one.spent_nanousd, one.reserved_nanousd) for one in await counters.standings()}
 
 
-@pytest.mark.parametrize("seed", range(5))
+@seeds(2)
 async def test_200_concurrent_calls_spend_no_more_than_the_dollar_and_whatever_fits_passes(counters, seed):
     chance = random.Random(seed)
     await put_in_force(counters, Budget("b", TEAM, DOLLAR, DAY))

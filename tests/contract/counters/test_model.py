@@ -17,6 +17,7 @@ from sekisho.store.counters.valkey import ValkeyCounters
 from sekisho.values import END_OF_TIME, Budget, BudgetStep, RateLimit, Scope, Window
 from tests.contract.counters.conftest import remove_keys, valkey_counters
 from tests.contract.counters.model import ENDED, Model, ModelCall, Read, window_name
+from tests.thorough import examples
 
 SCOPES = (Scope("org", "o"), Scope("team", "t"), Scope("user", "u"), Scope("key", "k"))
 MODELS = ("large", "small")
@@ -439,6 +440,6 @@ class ValkeyMachine(CountersMachine):
 
 
 TestMemoryCounters = CountersMachine.TestCase
-TestMemoryCounters.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestMemoryCounters.settings = settings(max_examples=examples(60), stateful_step_count=40)
 TestValkeyCounters = ValkeyMachine.TestCase
-TestValkeyCounters.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestValkeyCounters.settings = settings(max_examples=examples(15), stateful_step_count=40)

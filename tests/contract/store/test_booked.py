@@ -20,6 +20,7 @@ from sekisho.store.sql.names import Names
 from sekisho.store.sql.organisation import SqlOrganisation
 from sekisho.store.sql.rules import SqlRules
 from sekisho.values import END_OF_TIME, Budget, Scope, Usage, Window
+from tests.thorough import examples
 
 NOW = 1_763_035_200_000_000
 MINUTE_US = 60_000_000
@@ -107,7 +108,7 @@ def pays(scope: Scope, caller: Caller) -> bool:
     at_us=times,
     order=st.randoms(use_true_random=False),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(15))
 async def test_sums_are_those_of_the_calls_that_started_in_the_window(template, calls, budgets, at_us, order):
     budgets = [Budget(str(n), b.scope, b.amount_nanousd, b.window, b.model) for n, b in enumerate(budgets)]
     records: list[Record] = []

@@ -25,6 +25,7 @@ from sekisho.store.sql.ledger import SqlLedger
 from sekisho.store.sql.names import Names
 from sekisho.store.sql.spend import SqlSpend
 from sekisho.values import Usage
+from tests.thorough import examples
 
 NOON = 1_763_035_200_000_000
 DAY_US = 86_400_000_000
@@ -293,7 +294,7 @@ class TearingLedger(SqlLedger):
 
 
 @given(history=histories(), crashes=st.sets(st.integers(0, 20)), again=st.integers(0, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(15))
 async def test_no_repetition_order_or_crash_changes_a_sum(template, history, crashes, again):
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(template, Path(folder) / "db")

@@ -22,6 +22,7 @@ from sekisho.store.sql.spend import SqlSpend
 from sekisho.store.sql.spend_plan import plan
 from sekisho.store.sql.tables import call
 from sekisho.values import Usage
+from tests.thorough import examples
 
 NOW = 1_763_035_200_000_000
 MINUTE_US = 60_000_000
@@ -145,7 +146,7 @@ def shown(rows: list[Spend], query: SpendQuery) -> dict[tuple[Any, ...], Counter
     asked=st.lists(queries(), min_size=1, max_size=5),
     order=st.randoms(use_true_random=False),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_every_sum_is_that_of_the_calls(database, made, asked, order):
     async with database.write() as connection:
         for table in (call, *(roll_up.table for roll_up in ROLL_UPS)):

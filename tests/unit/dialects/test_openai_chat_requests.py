@@ -29,6 +29,7 @@ from sekisho.dialects.exchange import (
 )
 from sekisho.dialects.openai_chat import parse_request, pass_request, render_request
 from sekisho.errors import BadRequest
+from tests.thorough import examples
 from tests.unit.dialects.random_bodies import UNTIMED, bodies, spoiled
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -377,7 +378,7 @@ def test_half_an_emoji_does_not_spoil_the_call():
     assert parse_request(body).messages[0].parts == (Text("cut � here, whole 😀, \\ud83d"),)
 
 
-@settings(UNTIMED, max_examples=300)
+@settings(UNTIMED, max_examples=examples(100))
 @given(
     bodies(
         "messages tools tool_choice model stop thinking reasoning response_format stream_options functions",
@@ -394,7 +395,7 @@ def test_no_body_raises_anything_but_bad_request(body):
         assert refused.message
 
 
-@settings(UNTIMED, max_examples=300)
+@settings(UNTIMED, max_examples=examples(100))
 @given(spoiled([json.loads(sample(agent)) for agent in CHAT_AGENTS]))
 def test_no_spoiled_body_of_an_agent_raises_anything_but_bad_request(body):
     try:

@@ -29,6 +29,7 @@ from sekisho.dialects.openai_responses import parse_request, tool_origins
 from sekisho.dialects.openai_responses.thinking import parse_encrypted, render_encrypted
 from sekisho.dialects.openai_responses.tools import Toolbox
 from sekisho.errors import BadRequest
+from tests.thorough import examples
 from tests.unit.dialects.random_bodies import UNTIMED, bodies, spoiled
 
 CODEX = json.loads((Path(__file__).parents[2] / "samples" / "codex.json").read_text())["requests"][0]["body"]
@@ -251,7 +252,7 @@ def test_a_wrong_field_is_refused_with_its_path(fields, path):
     assert refused.value.param == path
 
 
-@settings(UNTIMED, max_examples=300)
+@settings(UNTIMED, max_examples=examples(100))
 @given(
     st.one_of(
         spoiled([CODEX]),

@@ -22,6 +22,7 @@ from sekisho.errors import JournalCorrupt, StoreUnavailable
 from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled
 from sekisho.ledger.journal_files import JournalReader, JournalWriter, Segment
 from sekisho.values import Usage
+from tests.thorough import examples
 
 numbers = st.integers(0, 2**53)
 texts = st.text(max_size=20)
@@ -73,7 +74,7 @@ def test_a_frame_is_length_and_check_sum_and_msgpack(tmp_path: Path):
     reads=st.sets(st.integers(0, 11)),
     cut=st.floats(0, 1),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30))
 def test_every_whole_record_is_read_exactly_once_and_in_order(written, segment_bytes, reads, cut):
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
@@ -100,7 +101,7 @@ def test_every_whole_record_is_read_exactly_once_and_in_order(written, segment_b
 
 
 @given(written=st.lists(records, min_size=2, max_size=6), data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30))
 def test_a_damaged_byte_before_the_last_record_is_an_error_never_a_loss(written, data):
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)

@@ -14,6 +14,7 @@ from sekisho.errors import UpstreamTimeout, UpstreamUnavailable
 from sekisho.upstream import http1
 from sekisho.upstream.http1 import Http1Client, Http1Response
 from sekisho.upstream.origin import Origin
+from tests.thorough import examples
 from tests.unit.upstream.servers import Server, Wire, answer, serving
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -149,7 +150,7 @@ def chunked_answers(draw: st.DrawFn) -> list[bytes]:
     return [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True) if start < end]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces=chunked_answers())
 async def test_a_chunked_answer_reads_the_same_however_it_is_cut(pieces: list[bytes]) -> None:
     async with serving(speaking(*pieces, stays_open=True)) as server, client_of() as client:

@@ -15,7 +15,15 @@ from sekisho.calls.acting import acted_on, hold_back
 from sekisho.calls.answer import Answer
 from sekisho.calls.budgeting import audience_of, ending_words, refusal
 from sekisho.calls.call import AttemptNote, Call, Trail
-from sekisho.calls.ceiling import ceiling_nanousd, counted, least_nanousd, may_be_counted, measure, shortened
+from sekisho.calls.ceiling import (
+    ceiling_nanousd,
+    counted,
+    keep_anchor,
+    least_nanousd,
+    may_be_counted,
+    measure,
+    shortened,
+)
 from sekisho.calls.gate import Gate, Outcome
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.stages.count import count_prompt
@@ -44,6 +52,7 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
         await gate.counters.release(call.id)
         raise
     call.trail.is_opened = True
+    gate.conversations.keep(call.owner, call.id, call.chain)
     try:
         await gate.journal.committed()
         if gate.clock.monotonic_us() - call.trail.asked_us > gate.counters.admission_valid_us:
@@ -194,8 +203,7 @@ def _learn(gate: Gate, call: Call, settled: Settled) -> None:
     if settled.status != "ok" or not settled.is_metered:
         return
     gate.learned.note(call.agent.name, call.known_model.name, settled.cost_nanousd, usage.output_tokens)
-    if prompt.turn is not None and usage.prompt_tokens:
-        gate.anchors.keep(prompt, usage.prompt_tokens)
+    keep_anchor(gate, call, usage.prompt_tokens)
 
 
 def _status(outcome: Outcome) -> CallStatus:

@@ -7,8 +7,6 @@ from sekisho.calls.agents import identify_by_body
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.calls.reply import Next, Reply
-from sekisho.conversation.chain import Chain
-from sekisho.dialects.body import parse_fields
 from sekisho.errors import BadRequest, ModelNotFound
 from sekisho.values import Door
 
@@ -27,13 +25,14 @@ _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 async def resolve(gate: Gate, call: Call, next: Next) -> Reply:
     body = await call.read_body()
-    fields = parse_fields(body)
+    chain = gate.conversations.read(call.owner, body)
+    fields = chain.fields
     name = call.path_model or _text(fields, "model")
     named = replace(
         call,
         body=body,
         fields=fields,
-        chain=Chain(call.door, body, fields),
+        chain=chain,
         model_name=name,
         stream=call.path_stream or _flag(fields, "stream"),
         agent=identify_by_body(call.agent, body, fields),

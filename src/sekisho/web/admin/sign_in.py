@@ -45,20 +45,20 @@ def sign_in_router(services: Services, authority: Authority) -> APIRouter:
     router = APIRouter(prefix="/admin/v1/settings", tags=["settings"])
     reader = Annotated[Principal, Depends(authority.require("settings:read"))]
     writer = Annotated[Principal, Depends(authority.require("settings:write"))]
-    rules = services.sign_in.rules
+    parts = services.sign_in
 
     @router.get("/sign-in")
     async def get_rules(_who: reader) -> dict[str, Any]:
         """The rules of signing in."""
-        return _rules(await rules.get())
+        return _rules(await parts.rules.get())
 
     @router.put("/sign-in")
     async def set_rules(body: SignInFields, who: writer) -> dict[str, Any]:
         """Follow these rules from now on."""
         groups = tuple(GroupRule(one.group, one.role, one.team_id) for one in body.groups)
         wanted = SignInRules(groups, body.unmapped, body.requires_totp, body.allows_passwords, body.returning)
-        await rules.set(wanted, who.actor)
-        return _rules(await rules.get())
+        await parts.rules.set(wanted, who.actor)
+        return _rules(await parts.rules.get())
 
     return router
 
@@ -68,7 +68,7 @@ def accounts_router(services: Services, authority: Authority) -> APIRouter:
     router = APIRouter(prefix="/admin/v1/accounts", tags=["accounts"])
     reader = Annotated[Principal, Depends(authority.within("organisation:read"))]
     writer = Annotated[Principal, Depends(authority.require("organisation:write"))]
-    accounts, sessions = services.sign_in.accounts, services.sessions
+    parts, sessions = services.sign_in, services.sessions
 
     @router.post("/{user_id:path}/invite")
     async def invite(user_id: str, who: writer) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def accounts_router(services: Services, authority: Authority) -> APIRouter:
     async def reset(user_id: str, who: writer) -> dict[str, Any]:
         """Take password, second factor and sessions away; the answer holds a new one-time link."""
         need_person(await services.users.get(user_id))
-        await accounts.reset(user_id, who.actor)
+        await parts.accounts.reset(user_id, who.actor)
         await sessions.end_all(user_id, who.actor)
         return await link(user_id, who)
 
@@ -95,13 +95,13 @@ def accounts_router(services: Services, authority: Authority) -> APIRouter:
         """How a user signs in, and its open sessions."""
         seen(user_id, who, "organisation:read")
         await services.users.get(user_id)
-        account = await accounts.get(user_id)
+        account = await parts.accounts.get(user_id)
         return {
             "user_id": user_id,
             "has_password": bool(account.password),
             "password_at": iso(account.password_at or None),
             "has_second_factor": bool(account.totp),
-            "recovery_codes_left": await accounts.recovery_left(user_id),
+            "recovery_codes_left": await parts.accounts.recovery_left(user_id),
             "sessions": [_session(one) for one in await sessions.list(user_id)],
         }
 

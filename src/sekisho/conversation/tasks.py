@@ -1,0 +1,662 @@
+"""Which task a call belongs to: by the client's own ids where it sends them, else by how its history goes on.
+
+Above: the stage that has read a body. Below: chains, clues, what is remembered. All claims serve grouping only. Two
+processes that see calls of one conversation find the same id, once its first answer is in it; until then the first
+call has an id of its own, which `Task.was` later says to be the same. What can go wrong: docs/why/tasks.md
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Literal
+
+import msgspec
+
+from sekisho.conversation.chain import Block, Chain
+from sekisho.conversation.claims import Claims
+from sekisho.conversation.clues import (
+    MessageClue,
+    Mode,
+    SystemClue,
+    ends_aider_examples,
+    failure_of,
+    human_words,
+    is_aider_scaffold,
+    message_texts,
+    read_message,
+    read_system,
+    system_key,
+    text_hash,
+)
+from sekisho.conversation.threads import MOST_OWNERS, KnownTask, Owner, Thread
+
+Turn = Literal["human", "agent", "title", "compaction", "side", "sub_agent", "repeat", "probe"]
+
+_MASK = (1 << 64) - 1
+_MIX = 0x9E3779B97F4A7C15
+_KEPT_CLUES = 4_096
+_SIDE_REACH_US = 600_000_000  # a call beside a conversation belongs to one that was seen so lately
+_LONGEST_TOOL_US = 3_600_000_000  # a tool takes at most so long
+_START_REACH_US = 60_000_000  # an agent starts another one so soon after the answer that asks for it
+_RETRY_REACH_US = 90_000_000  # a client that sends a failed request again does it so soon
+_SAID_CHARACTERS = 120
+_LEAST_SAID = 24  # a shorter answer, such as "Ok.", is no one's own
+_PIECES_FROM_END = 12
+_ANSWERS_FROM_END = 8
+_PIECE_BYTES = 200  # a shorter message, such as "go on", is found in many conversations
+_FAILED_BYTES = 65_536
+_LOOK_BACK = 24
+_OUTSIDE = ("system", "developer")  # roles of what is no part of a conversation's own messages
+TOOL_ID = re.compile(
+    rb'"(?:id|call_id|toolUseId)"\s*:\s*"((?:call|toolu|tooluse|chatcmpl-tool|functions)[\w.:-]{4,120})"'
+)
+"""The id that a model, or who serves it, gives to the call of a tool; agents send it back as it was."""
+_NO_CLUE = MessageClue()
+_ASIDE: tuple[Turn, ...] = ("title", "side", "compaction", "probe")
+
+
+class Repetition(msgspec.Struct, frozen=True):
+    """Something that a task does again and again: this call included, `times` in a row.
+
+    "tool": the same call of a tool fails with the same result. "request": nothing new is in the request. "error": it
+    ends with the same error, `name`."""
+
+    kind: Literal["tool", "request", "error"]
+    times: int
+    name: str = ""
+
+
+class Task(msgspec.Struct, frozen=True):
+    """The task of a call. `was`: another id that turned out to be the same task, or empty.
+
+    `turn`: whose turn it is (a person wrote something new, or the agent goes on), or what else the call is for: a
+    title, a summary of the history, another side call, a sub-agent's turn, the same request sent again, a probe whether
+    a model is there."""
+
+    id: bytes = b""
+    was: bytes = b""
+    mode: Mode = ""
+    turn: Turn = "agent"
+    repository: str = ""
+    branch: str = ""
+    repetition: Repetition | None = None
+
+
+NO_TASK = Task()
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """What there is to see of a call. `owner`: whose calls may share a task. `client`: the program, by its user agent.
+
+    `now_us` is monotonic."""
+
+    owner: str
+    client: bytes
+    agent: str
+    claims: Claims
+    chain: Chain
+    call_id: bytes
+    now_us: int
+    max_output_tokens: int = 0
+
+
+class _Reading:
+    """One call's messages, as far as they have been read."""
+
+    __slots__ = ("answers_at", "asked", "clue", "has_tools", "last", "lines", "messages", "prefix", "system", "words")
+
+    def __init__(self) -> None:
+        self.messages: list[Block] = []
+        self.lines: list[int] = []  # what stands for each message
+        self.prefix: list[int] = []
+        self.system = 0
+        self.clue = SystemClue()
+        self.has_tools = False
+        self.last = _NO_CLUE
+        self.asked = (0, 0)
+        self.answers_at = -1  # the place of the model's first message
+        self.words = 0  # what the person wrote first
+
+
+class Tasks:
+    """Finds the task of each call of one process. For one event loop; nothing here waits."""
+
+    def __init__(self) -> None:
+        self._owners: OrderedDict[str, Owner] = OrderedDict()
+        self._systems: OrderedDict[int, SystemClue] = OrderedDict()
+        self._messages: OrderedDict[int, MessageClue] = OrderedDict()
+        self._open: dict[bytes, tuple[Owner, Thread]] = {}
+
+    @property
+    def remembered(self) -> int:
+        """Threads in memory."""
+        return sum(len(owner.threads) for owner in self._owners.values())
+
+    def assign(self, sight: Sight) -> Task:
+        """The task of this call, which is under way from now on."""
+        owner = self._owner(sight.owner)
+        reading = self._read(sight)
+        thread = self._named(owner, sight, reading) if sight.claims.session else self._found(owner, sight, reading)
+        turn = self._turn(thread, sight, reading)
+        was = self._other_id(thread, sight, reading)
+        repetition = self._repetition(thread, sight, reading, turn)
+        self._note(owner, thread, sight, reading, turn)
+        return Task(
+            id=thread.task.id,
+            was=was,
+            mode="" if turn in _ASIDE else self._mode(thread, reading, sight.chain.body),
+            turn=turn,
+            repository=thread.repository,
+            branch=thread.branch,
+            repetition=repetition,
+        )
+
+    def ended(
+        self, call_id: bytes, now_us: int, *, error: str, asked_for_tools: bool, tool: bytes = b"", said: str = ""
+    ) -> None:
+        """A call that was assigned has ended, or was refused before it was sent (`error` names why).
+
+        `tool`: the id of the first tool call in its answer; `said`: how the text of it begins."""
+        known = self._open.pop(call_id, None)
+        if known is None:
+            return
+        owner, thread = known
+        thread.open_calls -= 1
+        thread.ended_us = now_us
+        if thread.parent is not None:
+            thread.parent.ended_us = max(thread.parent.ended_us, now_us)  # it may start the next one
+        thread.is_waiting = asked_for_tools
+        if tool:
+            owner.note_tool(thread, tool)
+        thread.said = " ".join(said.split())[:_SAID_CHARACTERS]
+        if not error:
+            thread.was_answered = True
+            thread.error, thread.errors = "", 0
+        elif error == thread.error:
+            thread.errors += 1
+        else:
+            thread.error, thread.errors = error, 1
+
+    # Reading.
+
+    def _read(self, sight: Sight) -> _Reading:
+        chain = sight.chain
+        reading = _Reading()
+        body = chain.body
+        outside: list[Block] = []
+        for block in chain.blocks:
+            if block.kind == "message":
+                if block.role in _OUTSIDE:
+                    outside.append(block)
+                else:
+                    reading.messages.append(block)
+            elif block.kind == "system":
+                outside.append(block)
+            elif block.end - block.start > 4:
+                reading.has_tools = True
+        if outside:
+            self._read_system(reading, body, outside[0])
+        if sight.agent == "aider":
+            _read_aider(reading, body)
+        else:
+            reading.lines = [block.fingerprint for block in reading.messages]
+        self._read_last(reading, body)
+        return reading
+
+    def _read_system(self, reading: _Reading, body: bytes, block: Block) -> None:
+        key = system_key(body, block.start, block.end, block.fingerprint) ^ reading.has_tools
+        reading.system = key
+        clue = self._systems.get(key)
+        if clue is None:
+            clue = read_system(body[block.start : block.end], has_tools=reading.has_tools)
+            self._systems[key] = clue
+            if len(self._systems) > _KEPT_CLUES:
+                self._systems.popitem(last=False)
+        reading.clue = clue
+
+    def _read_last(self, reading: _Reading, body: bytes) -> None:
+        asked = 0
+        last: Block | None = None
+        for place, block in enumerate(reading.messages):
+            if block.role == "assistant":
+                if reading.answers_at < 0:
+                    reading.answers_at = place
+            else:
+                asked += 1
+                last = block
+        if last is not None:
+            reading.last = self._message_clue(body, last)
+            reading.asked = (asked, last.fingerprint)
+
+    def _message_clue(self, body: bytes, block: Block) -> MessageClue:
+        clue = self._messages.get(block.fingerprint)
+        if clue is None:
+            clue = read_message(body[block.start : block.end], block.role)
+            self._messages[block.fingerprint] = clue
+            if len(self._messages) > _KEPT_CLUES:
+                self._messages.popitem(last=False)
+        return clue
+
+    def _first_words(self, reading: _Reading, body: bytes) -> int:
+        """What the person wrote first, in the messages before the first answer."""
+        if not reading.words:
+            end = reading.answers_at if reading.answers_at >= 0 else len(reading.messages)
+            for block in reading.messages[: min(end, 6)]:
+                words = self._message_clue(body, block).words
+                if words:
+                    reading.words = words
+        return reading.words
+
+    # Threads.
+
+    def _owner(self, name: str) -> Owner:
+        owner = self._owners.get(name)
+        if owner is None:
+            owner = self._owners[name] = Owner()
+            if len(self._owners) > MOST_OWNERS:
+                self._owners.popitem(last=False)
+        else:
+            self._owners.move_to_end(name)
+        return owner
+
+    def _named(self, owner: Owner, sight: Sight, reading: _Reading) -> Thread:
+        """The thread that the client names."""
+        claims = sight.claims
+        is_aside = reading.clue.kind in ("title", "compaction", "side")
+        name = f"{claims.session}\0{claims.agent}"
+        thread = owner.sessions.get(name)
+        if thread is not None and not (is_aside and not thread.is_side):
+            return thread
+        if is_aside:
+            return self._aside(owner, sight, reading, owner.sessions.get(name))
+        task = self._named_task(owner, claims, sight.owner)
+        thread = self._new(owner, sight, reading, task)
+        thread.is_sub_agent = claims.kind == "sub_agent" or bool(claims.parent)
+        owner.sessions[name] = thread
+        if claims.root_turn and not thread.is_sub_agent:
+            owner.sessions[f"\0turn\0{claims.root_turn}"] = thread
+        return thread
+
+    @staticmethod
+    def _named_task(owner: Owner, claims: Claims, owner_name: str) -> KnownTask:
+        """The task of a session: that of the one which started it, as far as it is known."""
+        known = None
+        if claims.parent:
+            known = owner.sessions.get(f"{claims.parent}\0")
+        if known is None and claims.root_turn and claims.kind == "sub_agent":
+            known = owner.sessions.get(f"\0turn\0{claims.root_turn}")
+        if known is None and claims.agent:
+            known = owner.sessions.get(f"{claims.session}\0")
+        if known is None:
+            known = next((one for name, one in owner.sessions.items() if name.startswith(f"{claims.session}\0")), None)
+        return known.task if known is not None else KnownTask(_session_id(owner_name, claims.parent or claims.session))
+
+    def _aside(self, owner: Owner, sight: Sight, reading: _Reading, main: Thread | None) -> Thread:
+        """A thread of its own for a call beside a conversation, in that one's task."""
+        task = main.task if main else self._named_task(owner, sight.claims, sight.owner)
+        thread = self._new(owner, sight, reading, task)
+        thread.is_side = True
+        return thread
+
+    def _found(self, owner: Owner, sight: Sight, reading: _Reading) -> Thread:
+        """The thread that this history goes on from, or a new one."""
+        reading.prefix = _prefixes(reading.lines)
+        if reading.clue.kind in ("title", "compaction", "side"):
+            return self._beside(owner, sight, reading)
+        return (
+            self._with_tool(owner, sight, reading)
+            or self._gone_on(owner, sight, reading)
+            or self._with_same_pieces(owner, sight, reading)
+            or self._summarised(owner, sight, reading)
+            or self._begun_beside(owner, sight, reading)
+            or self._started(owner, sight, reading)
+        )
+
+    @staticmethod
+    def _with_tool(owner: Owner, sight: Sight, reading: _Reading) -> Thread | None:
+        """The thread of which an answer asked for a tool whose result is here; the last answers are looked at first."""
+        body, looked_at = sight.chain.body, 0
+        for block in reversed(reading.messages):
+            if block.role != "assistant" or block.end - block.start > _FAILED_BYTES:
+                continue
+            for found in TOOL_ID.finditer(body, block.start, block.end):
+                thread = owner.with_tool(found[1])
+                if thread is not None:
+                    return thread
+            looked_at += 1
+            if looked_at == _ANSWERS_FROM_END:
+                break
+        return None
+
+    def _gone_on(self, owner: Owner, sight: Sight, reading: _Reading) -> Thread | None:
+        """The thread with the longest history that this one begins with."""
+        prefix, size = reading.prefix, len(reading.prefix)
+        for length in range(size, 0, -1):
+            threads = owner.at_leaf(prefix[length - 1])
+            if not threads:
+                continue
+            if reading.answers_at < 0:
+                return self._first_again(threads, sight, reading, length)
+            if length <= reading.answers_at:  # they share only what was asked first
+                return self._first_answered(threads, sight, reading)
+            tips = [thread for thread in threads if len(thread.prefix) == length]
+            return (tips or threads)[-1]
+        return None
+
+    @staticmethod
+    def _first_again(threads: list[Thread], sight: Sight, reading: _Reading, length: int) -> Thread | None:
+        """The same first request: sent again, or that of another task."""
+        same = [one for one in threads if len(one.prefix) == length == len(reading.prefix) and not one.first_answer]
+        if not same:
+            return None
+        if sight.claims.is_retry:
+            return same[-1]
+        unanswered = [
+            one
+            for one in same
+            if not one.open_calls and not one.was_answered and sight.now_us - one.ended_us <= _RETRY_REACH_US
+        ]
+        return unanswered[-1] if unanswered else None
+
+    @staticmethod
+    def _first_answered(threads: list[Thread], sight: Sight, reading: _Reading) -> Thread | None:
+        """Of those that began with the same words, the one with the same first answer, else one that may have it."""
+        first_answer = reading.prefix[reading.answers_at]
+        for thread in threads:
+            if thread.first_answer == first_answer:
+                return thread
+        first = reading.messages[reading.answers_at]
+        text = sight.chain.body[first.start : first.end]
+        has_tools = TOOL_ID.search(text) is not None
+        said = " ".join(" ".join(message_texts(text)).split())
+        likely = [
+            thread
+            for thread in threads
+            if not thread.first_answer and (thread.was_answered or thread.error) and not thread.open_calls
+            if thread.is_waiting == has_tools and not (has_tools and thread.tools)  # found by its tools otherwise
+            if len(thread.said) < _LEAST_SAID or said.startswith(thread.said)
+        ]
+        return max(likely, key=lambda thread: len(thread.said)) if likely else None
+
+    @staticmethod
+    def _with_same_pieces(owner: Owner, sight: Sight, reading: _Reading) -> Thread | None:
+        """The thread of which whole messages are left in this history: it was cut, summarised or edited."""
+        if reading.answers_at < 0:
+            return None
+        for line in reversed(reading.lines[-_PIECES_FROM_END:]):
+            thread = owner.with_piece(line)
+            if thread is not None and thread.client == sight.client:
+                return thread
+        return None
+
+    def _summarised(self, owner: Owner, sight: Sight, reading: _Reading) -> Thread | None:
+        """The thread that was asked for a summary, if this history begins with one."""
+        body = sight.chain.body
+        begins = [self._message_clue(body, block).kind for block in reading.messages[:3] if block.role != "assistant"]
+        asked = [
+            thread
+            for thread in owner.newest_first()
+            if thread.client == sight.client and thread.is_compacting and not thread.is_side and not thread.open_calls
+        ]
+        if "summary" not in begins:
+            asked = [one for one in asked if one.system == reading.system]
+            if len(reading.lines) > 3 or not reading.has_tools or reading.last.kind == "human":
+                return None
+        text = _squeezed(reading.messages[:3], body)
+        same = [one for one in asked if len(one.said) >= _LEAST_SAID and one.said[:_SAID_CHARACTERS] in text]
+        if not same:  # the agent may have changed its words, but not so that others would be there instead
+            answers = sum(block.role == "assistant" for block in reading.messages)
+            same = asked if len(asked) == 1 and answers <= 2 else []
+        if not same:
+            return None
+        thread = max(same, key=lambda one: (one.system == reading.system, one.ended_us))
+        thread.is_weak = thread.said not in text or not thread.said
+        thread.first_answer = 0
+        return thread
+
+    @staticmethod
+    def _begun_beside(owner: Owner, sight: Sight, reading: _Reading) -> Thread | None:
+        """A new thread in the task of an agent that waits for its tools, for one that it has started."""
+        if reading.clue.kind == "main" and not reading.clue.is_sub_agent:
+            return None
+        waiting = [
+            parent
+            for parent in owner.newest_first()
+            if parent.is_waiting and parent.client == sight.client and parent.system != reading.system
+            if sight.now_us - parent.ended_us <= _START_REACH_US
+        ]
+        if not waiting:
+            return None
+        parent = max(waiting, key=lambda one: one.ended_us)
+        thread = Thread(parent.task, sight.client, reading.system, sight.now_us)
+        thread.is_sub_agent = thread.is_weak = True
+        thread.parent = parent
+        owner.add(thread)
+        return thread
+
+    def _beside(self, owner: Owner, sight: Sight, reading: _Reading) -> Thread:
+        """A thread for a title or the like, in the task of the conversation that it speaks of."""
+        main = self._spoken_of(owner, sight, reading)
+        if main is not None and main.is_side:
+            return main
+        task = main.task if main else KnownTask(_call_id(sight))
+        thread = self._new(owner, sight, reading, task)
+        thread.is_side = True
+        thread.is_compacting = reading.clue.kind == "compaction"
+        if thread.is_compacting and main is not None:
+            main.is_compacting = True
+        return thread
+
+    @staticmethod
+    def _spoken_of(owner: Owner, sight: Sight, reading: _Reading) -> Thread | None:
+        body = sight.chain.body
+        for block in reading.messages[-3:]:
+            for text in message_texts(body[block.start : block.end]):
+                for part in (text, text.rpartition("\n\n")[0], text.partition("\n\n")[2]):
+                    words = human_words(part)
+                    known = owner.with_words(text_hash(words)) if words else None
+                    if known is not None:
+                        return known
+        near = [
+            thread
+            for thread in owner.newest_first()
+            if thread.client == sight.client and not thread.is_side and not thread.is_sub_agent
+            if sight.now_us - max(thread.seen_us, thread.ended_us) <= _SIDE_REACH_US
+        ]
+        return max(near, key=lambda one: (not one.open_calls, one.ended_us), default=None)
+
+    def _started(self, owner: Owner, sight: Sight, reading: _Reading) -> Thread:
+        """A new thread; in the task of its title, if that came first."""
+        if _is_probe(sight, reading):
+            task = KnownTask(_session_id(sight.owner, "\0probe"))
+            return self._new(owner, sight, reading, task)
+        if reading.answers_at >= 0:
+            return self._new(owner, sight, reading, KnownTask(_chain_id(sight.owner, reading)))
+        words = self._first_words(reading, sight.chain.body)
+        titled = owner.with_words(words) if words else None
+        if titled is not None and titled.is_side and not titled.first_answer and titled.client == sight.client:
+            near = sight.now_us - titled.seen_us <= _SIDE_REACH_US
+            if near and not any(one.task is titled.task and not one.is_side for one in owner.newest_first()):
+                return self._new(owner, sight, reading, titled.task)
+        return self._new(owner, sight, reading, KnownTask(_call_id(sight)))
+
+    @staticmethod
+    def _new(owner: Owner, sight: Sight, reading: _Reading, task: KnownTask) -> Thread:
+        thread = Thread(task, sight.client, reading.system, sight.now_us)
+        owner.add(thread)
+        return thread
+
+    # What is said of the call.
+
+    def _turn(self, thread: Thread, sight: Sight, reading: _Reading) -> Turn:
+        kind, said = reading.clue.kind, sight.claims.kind
+        if kind == "title" or kind == "side":
+            return kind
+        if kind == "compaction" or said == "compaction" or reading.last.kind == "compaction":
+            return "compaction"
+        if _is_probe(sight, reading):
+            return "probe"
+        if reading.asked == thread.asked and thread.calls:
+            return "repeat"
+        if thread.is_sub_agent or said == "sub_agent" or reading.clue.is_sub_agent:
+            return "sub_agent"
+        return "human" if reading.last.kind == "human" else "agent"
+
+    @staticmethod
+    def _other_id(thread: Thread, sight: Sight, reading: _Reading) -> bytes:
+        """The id under which other processes have this call, if that is another; each is said once."""
+        task = thread.task
+        if sight.claims.session:
+            natural = _session_id(sight.owner, sight.claims.session) if sight.claims.parent else task.id
+        elif reading.answers_at < 0 or thread.is_side:
+            return b""
+        elif thread.first_answer and thread.first_answer == reading.prefix[reading.answers_at]:
+            return b""
+        else:
+            if thread.is_weak:
+                return b""
+            natural = _chain_id(sight.owner, reading)
+            if not thread.first_answer and not task.is_found:
+                task.id, natural = natural, task.id
+                task.is_found = True
+        if natural in (task.id, task.said):
+            return b""
+        task.said = natural
+        return natural
+
+    def _mode(self, thread: Thread, reading: _Reading, body: bytes) -> Mode:
+        """What the person's last message says, else the system text; an agent that says nothing acts."""
+        clue = reading.clue
+        if thread.calls == 1 and not thread.mode and reading.last.kind != "human":  # seen here first in its middle
+            thread.mode = self._last_said_mode(reading, body)
+        return thread.mode or clue.mode or ("act" if clue.kind == "main" or reading.has_tools else "")
+
+    def _last_said_mode(self, reading: _Reading, body: bytes) -> Mode:
+        for block in reversed(reading.messages[-_LOOK_BACK:]):
+            if block.role != "assistant":
+                clue = self._message_clue(body, block)
+                if clue.mode or clue.kind == "human":
+                    return clue.mode
+        return ""
+
+    @staticmethod
+    def _repetition(thread: Thread, sight: Sight, reading: _Reading, turn: Turn) -> Repetition | None:
+        """What the thread does again with this call, most urgent first. What a person writes begins anew."""
+        if turn in ("human", "title", "side", "compaction", "probe"):
+            thread.repeats = thread.failures = thread.failure = thread.errors = 0
+            return None
+        if turn == "repeat":
+            thread.repeats += 1
+            if thread.errors > 1:
+                return Repetition("error", thread.errors, thread.error)
+            return Repetition("request", thread.repeats)
+        thread.repeats = 0
+        calls, results = _last_tools(reading, sight.chain.body)
+        failure = failure_of(calls, results) if calls and results else 0
+        thread.failures = thread.failures + 1 if failure and failure == thread.failure else int(bool(failure))
+        thread.failure = failure
+        return Repetition("tool", thread.failures) if thread.failures > 1 else None
+
+    def _note(self, owner: Owner, thread: Thread, sight: Sight, reading: _Reading, turn: Turn) -> None:
+        """Remember the call."""
+        owner.touch(thread)
+        thread.seen_us = sight.now_us
+        thread.calls += 1
+        thread.open_calls += 1
+        self._open[sight.call_id] = owner, thread
+        thread.is_waiting = False
+        thread.asked = reading.asked
+        last, clue, claims = reading.last, reading.clue, sight.claims
+        thread.repository = claims.repository or clue.repository or last.repository or thread.repository
+        thread.branch = claims.branch or clue.branch or last.branch or thread.branch
+        thread.mode = last.mode if turn == "human" else last.mode or thread.mode
+        if turn == "compaction":
+            thread.is_compacting = True
+        elif turn != "repeat":
+            thread.is_compacting = thread.is_compacting and thread.is_side
+        if reading.words or not claims.session:
+            self._note_history(owner, thread, sight, reading)
+
+    def _note_history(self, owner: Owner, thread: Thread, sight: Sight, reading: _Reading) -> None:
+        words = reading.last.words or (self._first_words(reading, sight.chain.body) if thread.calls == 1 else 0)
+        if words:
+            owner.note_words(thread, words)
+        if thread.is_side or sight.claims.session or not reading.prefix:
+            return
+        thread.system = reading.system
+        thread.prefix = reading.prefix
+        if reading.answers_at >= 0:
+            thread.first_answer = reading.prefix[reading.answers_at]
+            owner.note_leaf(thread, thread.first_answer)
+        owner.note_leaf(thread, reading.prefix[-1])
+        if reading.answers_at < 0:
+            return
+        since = max(len(reading.lines) - 3, reading.answers_at)
+        for block, line in zip(reading.messages[since:], reading.lines[since:], strict=True):
+            if block.end - block.start >= _PIECE_BYTES:
+                owner.note_piece(thread, line)
+
+
+def _read_aider(reading: _Reading, body: bytes) -> None:
+    """Leave the messages that are the conversation's own, each by its words: aider writes the others anew, and adds its
+    rules to the last."""
+    kept: list[tuple[Block, int]] = []
+    for block in reading.messages:
+        text = "\n".join(message_texts(body[block.start : block.end])).strip()
+        if ends_aider_examples(text):
+            kept.clear()
+        if not is_aider_scaffold(text):
+            kept.append((block, text_hash(block.role + human_words(text))))
+    reading.messages = [block for block, _ in kept]
+    reading.lines = [line for _, line in kept]
+
+
+def _squeezed(messages: Sequence[Block], body: bytes) -> str:
+    """The texts of messages, with single spaces."""
+    texts = [text for block in messages for text in message_texts(body[block.start : block.end])]
+    return " ".join(" ".join(texts).split())
+
+
+def _prefixes(lines: Sequence[int]) -> list[int]:
+    prefixes = []
+    known = 0
+    for line in lines:
+        known = (known * _MIX + line + 1) & _MASK
+        prefixes.append(known)
+    return prefixes
+
+
+def _is_probe(sight: Sight, reading: _Reading) -> bool:
+    return sight.max_output_tokens == 1 and len(reading.messages) == 1
+
+
+def _last_tools(reading: _Reading, body: bytes) -> tuple[bytes, bytes]:
+    """The last message or messages of the model, and what came after: calls of tools and their results."""
+    messages = reading.messages
+    at = len(messages)
+    while at and messages[at - 1].role != "assistant":
+        at -= 1
+    first = at
+    while first and messages[first - 1].role == "assistant":
+        first -= 1
+    if first == at or at == len(messages):
+        return b"", b""
+    calls, results = messages[first:at], messages[at:]
+    if calls[-1].end - calls[0].start > _FAILED_BYTES:
+        return b"", b""
+    return body[calls[0].start : calls[-1].end], body[results[0].start : results[-1].end]
+
+
+def _session_id(owner: str, session: str) -> bytes:
+    return blake2b(f"s\0{owner}\0{session}".encode(), digest_size=16).digest()
+
+
+def _call_id(sight: Sight) -> bytes:
+    return blake2b(b"c\0" + sight.owner.encode() + b"\0" + sight.call_id, digest_size=16).digest()
+
+
+def _chain_id(owner: str, reading: _Reading) -> bytes:
+    """The id of a conversation by what all its calls begin with: what was asked first, and the first answer."""
+    until = reading.prefix[reading.answers_at]
+    return blake2b(b"h\0" + owner.encode() + b"\0" + until.to_bytes(8, "big"), digest_size=16).digest()
