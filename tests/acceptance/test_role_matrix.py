@@ -86,6 +86,12 @@ ROUTES: dict[str, tuple[str, str]] = {
     "GET /admin/v1/calls/{call_id}/explain": ("spend:read", SOMEWHERE),
     "GET /admin/v1/calls": ("spend:read", SOMEWHERE),
     "GET /admin/v1/calls/{call_id}": ("spend:read", SOMEWHERE),
+    "GET /admin/v1/content": ("settings:read", EVERYWHERE),
+    "DELETE /admin/v1/content": ("content:write", EVERYWHERE),
+    "GET /admin/v1/calls/{call_id}/content": ("content:read", SOMEWHERE),
+    "GET /admin/v1/calls/{call_id}/content/request": ("content:read", SOMEWHERE),
+    "GET /admin/v1/calls/{call_id}/content/answer": ("content:read", SOMEWHERE),
+    "DELETE /admin/v1/calls/{call_id}/content": ("content:write", EVERYWHERE),
     "GET /admin/v1/spend": ("spend:read", SOMEWHERE),
     "GET /admin/v1/audit": ("audit:read", EVERYWHERE),
     "GET /admin/v1/audit/head": ("audit:read", EVERYWHERE),
@@ -150,8 +156,8 @@ MAY: dict[str, set[str]] = {  # written again, so that the table in the code can
     "platform_admin": {permission for permission, _ in ROUTES.values()} | READ | MONEY,
     "cost_manager": {"organisation:read", "rules:read", "spend:read"} | MONEY,
     "team_lead": READ | MONEY | {"organisation:write", "keys:write"},
-    "developer": READ,
-    "auditor": READ | {"rules:read", "audit:read", "settings:read"},
+    "developer": READ | {"content:read"},
+    "auditor": READ | {"content:read", "rules:read", "audit:read", "settings:read"},
 }
 LIMITED = ("team_lead", "developer")
 

@@ -10,6 +10,7 @@ from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.bodies import StrictBodies
 from sekisho.web.admin.budgets import budgets_router
 from sekisho.web.admin.calls import calls_router
+from sekisho.web.admin.content import content_deletion_router, content_router
 from sekisho.web.admin.declarations import declarations_router
 from sekisho.web.admin.errors import handle_errors
 from sekisho.web.admin.events import events_router
@@ -71,6 +72,8 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         audit_router,
         declarations_router,
         calls_router,
+        content_router,
+        content_deletion_router,
         spend_router,
         events_router,
         status_router,
