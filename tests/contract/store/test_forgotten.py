@@ -19,8 +19,9 @@ def booked(number: int, team: str, cost: int) -> tuple[Record, ...]:
     attempts = tuple(
         Attempt("deployment", NOW, 1_000, 200, "", usage, cost // 2, cost // 2, "v", "us") for _ in range(2)
     )
+    caller = Caller("default", f"key-{team}", "alice", team, ("x",))
     return (
-        Opened(call_id, NOW, Caller("default", f"key-{team}", "alice", team, ("x",)), "openai_chat", "m", True, 9, cost),
+        Opened(call_id, NOW, caller, "openai_chat", "m", True, 9, cost),
         Settled(call_id, NOW + 9, "ok", None, "", "a word", True, False, usage, cost, cost, attempts, 1, 1, ()),
     )
 
