@@ -10,7 +10,7 @@ from sekisho.access.declaration.reading import read_declaration
 from sekisho.app.demo.organisation import DEVELOPERS, TEAM_IDS, document
 from sekisho.app.demo.play import Play
 from sekisho.clock import SystemClock
-from sekisho.ledger.journal import Opened, Refused, Settled
+from sekisho.ledger.journal import Opened, Record, Refused, Settled
 from sekisho.ledger.journal_files import JournalReader
 from sekisho.settings import Settings
 from sekisho.values import Snapshot, VirtualKey
@@ -34,7 +34,7 @@ async def test_every_call_is_booked_in_working_hours_of_the_last_month(tmp_path)
     )
     calls = await Play(Settings(home=tmp_path), Snapshot(1, "default", keys, ()), "ja", seed=7, scale=0.03).run()
     reader = JournalReader(tmp_path / "journal")
-    records = []
+    records: list[Record] = []
     for segment in reader.segments():
         offset = 0
         while batch := reader.read(segment, offset):
