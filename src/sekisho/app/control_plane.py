@@ -35,6 +35,7 @@ from sekisho.app.exclusive import bind_control_socket, sole_process
 from sekisho.app.loops import Complaint, repeat
 from sekisho.app.prompt_app import PromptApp
 from sekisho.app.replica import Membership, load_or_create_replica_id
+from sekisho.app.sign_in_settings import DEFAULT, SignInSettings
 from sekisho.app.signals import orderly_stop
 from sekisho.clock import Clock, SystemClock
 from sekisho.errors import SekishoError, StoreUnavailable
@@ -48,7 +49,6 @@ from sekisho.values import Budget, Credential, Delivery, Model, Snapshot, Virtua
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
 
-    from sekisho.app.sign_in import SignInSettings
     from sekisho.calls.explaining import Explainer
     from sekisho.store.sql.engine import Database
     from sekisho.store.sql.ledger import SqlLedger
@@ -102,7 +102,7 @@ class ControlPlaneSettings:
     confirm_timeout_s: float = 5.0
     lost_after_s: float = 30.0
     content: ContentSettings = NO_CONTENT
-    sign_in: "SignInSettings | None" = None
+    sign_in: SignInSettings = DEFAULT
 
     def __repr__(self) -> str:
         return f"ControlPlaneSettings(simulated={self.simulated}, master_key=***, database_url=***)"
@@ -302,10 +302,11 @@ class ControlPlane:
     def services(self) -> "Services":
         """What the routes work with."""
         from sekisho.access.required import RequiredRegister  # noqa: PLC0415  it imports Pydantic
-        from sekisho.app.sign_in import SignInSettings, open_sign_in  # noqa: PLC0415  it imports cryptography
+        from sekisho.app.sign_in import open_sign_in  # noqa: PLC0415  it imports cryptography
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
+        from sekisho.store.sql.forgotten import SqlForgotten  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.hand_over import SqlHandOvers  # noqa: PLC0415
         from sekisho.store.sql.reporting import SqlReporting  # noqa: PLC0415
@@ -317,7 +318,7 @@ class ControlPlane:
         keys = KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self)
         tokens = TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock)
         hand_overs = SqlHandOvers(self._database)
-        how = self._settings.sign_in or SignInSettings()
+        how = self._settings.sign_in
         sign_in = open_sign_in(self._database, self._sessions, self._pepper, ORG_ID, self._clock, how)
         return Services(
             org_id=ORG_ID,
@@ -352,6 +353,7 @@ class ControlPlane:
             reporting=ReportingRegister(SqlReporting(self._database), ORG_ID, self._clock),
             required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
+            forgotten=SqlForgotten(self._database, self._names),
             distribution=self.distribution,
             explainer=self._explainer(),
             content=self.content,

@@ -36,6 +36,7 @@ from sekisho.web.admin.policies import policies_router
 from sekisho.web.admin.reporting import reporting_router
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.settings import settings_router
+from sekisho.web.admin.sign_in import accounts_router, sign_in_router
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
 
@@ -64,6 +65,8 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         hand_overs_router,
         settings_router,
         reporting_router,
+        sign_in_router,
+        accounts_router,
         budgets_router,
         limits_router,
         policies_router,

@@ -194,7 +194,6 @@ TEXTS = {
     "sign_in.title": "Sign in",
     "sign_in.lede": "A link into the console is made where the gateway runs.",
     "sign_in.next": "Run this there and open the link it prints. It works once, for a short time.",
-    "signed_out": "You are signed out.",
     "error.title.404": "There is no such page",
     "error.body.404": "The address is wrong, or the thing is gone.",
     "error.title.403": "That was not accepted",
