@@ -1,7 +1,10 @@
 """A conversation reads the same through every door, and nothing that is sent can break the reading."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,7 +52,7 @@ TURNS = (
     Turn("tool", (ToolOutput("call_1", "the plan", False),)),
 )
 ARGUMENTS = {"path": "計画.md"}
-BODIES = {
+BODIES: dict[Any, dict[str, Any]] = {
     "openai_chat": {
         "model": "m",
         "messages": [
@@ -134,7 +137,7 @@ BODIES = {
 BODIES["bedrock_invoke"] = {name: value for name, value in BODIES["anthropic_messages"].items() if name != "model"} | {
     "anthropic_version": "bedrock-2023-05-31"
 }
-RENDERERS = {
+RENDERERS: dict[Any, Callable[[], Any]] = {
     "openai_chat": lambda: openai_chat.ReplyRenderer(call_id="c", model="m", created=1, wants_usage=True),
     "openai_responses": lambda: openai_responses.ReplyRenderer(call_id="c", model="m", created=1, origins={}),
     "anthropic_messages": lambda: anthropic_messages.ReplyRenderer("c", "m"),
@@ -172,7 +175,7 @@ def joined(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
 
 def plain(turns: tuple[Turn, ...]) -> object:
     """Arguments of tools as values: doors write the same JSON with other spaces."""
-    shown = json.loads(__import__("msgspec").json.encode(joined(turns)))
+    shown = json.loads(msgspec.json.encode(joined(turns)))
     for turn in shown:
         for part in turn["parts"]:
             if part["type"] == "tool_call":

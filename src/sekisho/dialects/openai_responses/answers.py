@@ -23,7 +23,7 @@ class _StreamEvent(msgspec.Struct):
     delta: Any = None
 
 
-_DELTAS = {
+_DELTAS: dict[str, type[TextDelta | ThinkingDelta | ToolDelta]] = {
     "response.output_text.delta": TextDelta,
     "response.refusal.delta": TextDelta,
     "response.reasoning_summary_text.delta": ThinkingDelta,
