@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sekisho.access.answers import AnswerStore
-from sekisho.access.audit import AuditQueries
+from sekisho.access.audit import AuditNotes, AuditQueries
 from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution
 from sekisho.access.grants import GrantRegister
@@ -25,6 +25,7 @@ from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
 from sekisho.record.bounds import BoundQueries
 from sekisho.record.calls import CallQueries
+from sekisho.record.content_store import ContentService
 from sekisho.record.events import EventStore
 from sekisho.record.spend import SpendQueries
 from sekisho.values import Model
@@ -79,6 +80,7 @@ class Services:
     declarations: DeclarationRegister
     answers: AnswerStore
     audit: AuditQueries
+    notes: AuditNotes
     spent: SpentQueries
     booked: BookedQuery
     calls: CallQueries
@@ -96,6 +98,7 @@ class Services:
     models: Callable[[], tuple[Model, ...]]
     health: Callable[[], Health]
     clock: Clock
+    content: ContentService
     time_zone: str = "UTC"
     master_digest: bytes | None = None
     simulated: bool = False
