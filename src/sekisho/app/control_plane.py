@@ -305,6 +305,7 @@ class ControlPlane:
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
+        from sekisho.store.sql.forgotten import SqlForgotten  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.hand_over import SqlHandOvers  # noqa: PLC0415
         from sekisho.store.sql.required import SqlRequired  # noqa: PLC0415
@@ -349,6 +350,7 @@ class ControlPlane:
             tokens=tokens,
             required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
+            forgotten=SqlForgotten(self._database, self._names),
             distribution=self.distribution,
             explainer=self._explainer(),
             content=self.content,
