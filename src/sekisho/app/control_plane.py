@@ -305,6 +305,7 @@ class ControlPlane:
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
+        from sekisho.store.sql.forgotten import SqlForgotten  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.hand_over import SqlHandOvers  # noqa: PLC0415
         from sekisho.store.sql.required import SqlRequired  # noqa: PLC0415
@@ -349,6 +350,7 @@ class ControlPlane:
             tokens=tokens,
             required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
+            forgotten=SqlForgotten(self._database, self._names),
             distribution=self.distribution,
             explainer=self._explainer(),
             content=self.content,
@@ -420,7 +422,8 @@ class ControlPlane:
         await self._database.close()
 
     async def offer(self) -> int:
-        """Build the snapshot from the database, write it, hand it out; its epoch."""
+        """Build the snapshot from the database, hand it out, write it; its epoch. Raises StoreUnavailable, also when
+        it is handed out and cannot be written."""
         async with self._publishing:
             effective = await self._effective.current(ORG_ID)
             self._budgets = effective.budgets
@@ -441,8 +444,9 @@ class ControlPlane:
             )
             self.content.days = {team.id: team.content_days for team in effective.teams}
             self._snapshot = snapshot
-            write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
+            # a disk that is slow delays neither what is revoked nor, as it would in this thread, the calls' booking
+            await asyncio.to_thread(write_snapshot, self._snapshot_path, snapshot)
             return effective.epoch
 
 

@@ -1,6 +1,6 @@
 """What the pages and the admin API work with: one bundle, made by the app, passed to every router."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,6 +66,12 @@ class BookedQuery(Protocol):
     async def __call__(self, at_us: int, *, is_whole: bool = False) -> Booked: ...
 
 
+class Forgetting(Protocol):
+    """Takes the calls of teams out of the ledger; how many there were."""
+
+    async def forget(self, org_id: str, teams: Sequence[str]) -> int: ...
+
+
 @dataclass(frozen=True)
 class Services:
     """The parts behind the routes. `master_digest` is None when no master key is configured."""
@@ -93,6 +99,7 @@ class Services:
     tokens: TokenRegister
     hand_overs: HandOverRegister
     required: RequiredRegister
+    forgotten: Forgetting
     distribution: Distribution
     explainer: Explainer
     models: Callable[[], tuple[Model, ...]]
