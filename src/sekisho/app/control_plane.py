@@ -425,7 +425,8 @@ class ControlPlane:
         await self._database.close()
 
     async def offer(self) -> int:
-        """Build the snapshot from the database, write it, hand it out; its epoch."""
+        """Build the snapshot from the database, hand it out, write it; its epoch. Raises StoreUnavailable, also when
+        it is handed out and cannot be written."""
         async with self._publishing:
             effective = await self._effective.current(ORG_ID)
             self._budgets = effective.budgets
@@ -446,8 +447,9 @@ class ControlPlane:
             )
             self.content.days = {team.id: team.content_days for team in effective.teams}
             self._snapshot = snapshot
-            write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
+            # a disk that is slow delays neither what is revoked nor, as it would in this thread, the calls' booking
+            await asyncio.to_thread(write_snapshot, self._snapshot_path, snapshot)
             return effective.epoch
 
 

@@ -11,6 +11,7 @@ from sekisho.web.admin.bodies import StrictBodies
 from sekisho.web.admin.budgets import budgets_router
 from sekisho.web.admin.calls import calls_router
 from sekisho.web.admin.content import content_deletion_router, content_router
+from sekisho.web.admin.conversations import conversations_router
 from sekisho.web.admin.declarations import declarations_router
 from sekisho.web.admin.errors import handle_errors
 from sekisho.web.admin.events import events_router
@@ -76,6 +77,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         calls_router,
         content_router,
         content_deletion_router,
+        conversations_router,
         spend_router,
         events_router,
         status_router,
