@@ -40,9 +40,13 @@ _WHY = Place("why", "why", "why")
 _BUDGETS = Place("budgets", "budgets", "tree")
 _BREAKDOWN = Place("breakdown", "breakdown", "bars")
 
+_KEYS = Place("keys", "keys", "key")
+_SETUP = Place("setup", "setup", "setup")
+
 NAV: Mapping[RoleName, tuple[Group, ...]] = {
     "platform_admin": (
         Group("now", (_LIVE,)),
+        Group("way", (_KEYS,)),
         Group("record", (_WHY,)),
     ),
     "cost_manager": (
@@ -51,10 +55,14 @@ NAV: Mapping[RoleName, tuple[Group, ...]] = {
     ),
     "auditor": (),
     "team_lead": (
-        Group("team", (Place("team", "team", "home"), _BUDGETS, _BREAKDOWN)),
-        Group("record", (_WHY,)),
+        Group("team", (Place("team", "team", "home"), Place("members", "members", "people"), _KEYS, _BUDGETS)),
+        Group("record", (_BREAKDOWN, _WHY)),
+        Group("help", (_SETUP,)),
     ),
-    "developer": (Group("help", (_WHY,)),),
+    "developer": (
+        Group("own", (Place("me", "me", "person"), _KEYS)),
+        Group("help", (_SETUP, _WHY)),
+    ),
 }
 
 

@@ -20,7 +20,10 @@ from sekisho.web.console.calls_list import call_list_pages
 from sekisho.web.console.drawing import Drawing
 from sekisho.web.console.edge import Edge, Visit
 from sekisho.web.console.entry import entry_pages, serve_asset
+from sekisho.web.console.keys import key_pages
 from sekisho.web.console.live import live_pages
+from sekisho.web.console.me import me_pages
+from sekisho.web.console.members import member_pages
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.overview import overview_pages
 from sekisho.web.console.page import Page
@@ -35,6 +38,9 @@ FILES: tuple[Callable[[Parts], tuple[Page, ...]], ...] = (
     breakdown_pages,
     call_list_pages,
     why_pages,
+    key_pages,
+    member_pages,
+    me_pages,
 )
 
 

@@ -3,6 +3,10 @@
 JA = {
     "nav.bottom": "主な案内",
     "nav.more": "ほか",
+    "nav.short.team": "概要",
+    "nav.short.me": "自分",
+    "nav.short.setup": "設定",
+    "nav.short.why": "なぜ？",
     "nav.group.now": "いま",
     "nav.group.way": "通り道",
     "nav.group.record": "記録",
@@ -30,6 +34,10 @@ JA = {
 EN = {
     "nav.bottom": "Main places",
     "nav.more": "More",
+    "nav.short.team": "Team",
+    "nav.short.me": "You",
+    "nav.short.setup": "Set-up",
+    "nav.short.why": "Why?",
     "nav.group.now": "Now",
     "nav.group.way": "The way",
     "nav.group.record": "Record",
