@@ -13,7 +13,7 @@ from xxhash import xxh3_64_intdigest
 
 from sekisho.conversation.layout import HISTORY, Fields, Span, find_members, list_elements
 from sekisho.dialects.alignment import Alignment
-from sekisho.dialects.cache_marks import without_marks
+from sekisho.dialects.cache_marks import MARK, MARK_WORDS
 from sekisho.dialects.text import Text
 from sekisho.values import Door
 
@@ -174,7 +174,7 @@ def _taken(
         if later.fields.get(name) is earlier.fields.get(name)
     }
     made = [
-        _moved(same[name], members[name]) if name in same else _single(later.body, name, members[name])
+        _moved(same[name], members[name]) if name in same else _single(later, name)
         for name in _single_names(later.members)
     ]
     made += blocks[singles : singles + first]
@@ -182,7 +182,7 @@ def _taken(
         if olds[at] >= 0:
             made.append(_moved(blocks[singles + olds[at]], elements[at]))
         else:
-            made.append(_message(later.body, elements[at]))
+            made.append(_message(later, elements[at]))
     return tuple(made)
 
 
@@ -191,10 +191,10 @@ NO_CHAIN = Chain("openai_chat", b"", {})
 
 def _find_blocks(chain: Chain) -> tuple[Block, ...]:
     body, members, history = chain.body, chain.members, chain.history
-    blocks = [_single(body, name, members[name]) for name in _single_names(members)]
+    blocks = [_single(chain, name) for name in _single_names(members)]
     if history is not None and body[history.start : history.start + 1] == b'"':  # Responses: one text of the user
-        blocks.append(_block("message", body, history, "user"))
-    blocks += [_message(body, element) for element in chain.elements]
+        blocks.append(_block("message", chain, history, "user"))
+    blocks += [_message(chain, element) for element in chain.elements]
     return tuple(blocks)
 
 
@@ -202,18 +202,20 @@ def _single_names(members: dict[str, Span]) -> list[str]:
     return [name for name in _SINGLE if name in members]
 
 
-def _single(body: bytes, name: str, span: Span) -> Block:
+def _single(chain: Chain, name: str) -> Block:
     kind = _SINGLE[name]
-    return _block(kind, body, span, "system" if kind == "system" else "")
+    return _block(kind, chain, chain.members[name], "system" if kind == "system" else "")
 
 
-def _message(body: bytes, span: Span) -> Block:
-    return _block("message", body, span, role_of(body, span))
+def _message(chain: Chain, span: Span) -> Block:
+    return _block("message", chain, span, role_of(chain.body, span))
 
 
-def _block(kind: BlockKind, body: bytes, span: Span, role: str) -> Block:
-    fingerprint = xxh3_64_intdigest(without_marks(body[span.start : span.end]))
-    return Block(kind, span.start, span.end, role, fingerprint)
+def _block(kind: BlockKind, chain: Chain, span: Span, role: str) -> Block:
+    text = chain.body[span.start : span.end]
+    if any(chain.text.is_within(word, *span) for word in MARK_WORDS):
+        text = MARK.sub(b"", text)
+    return Block(kind, span.start, span.end, role, xxh3_64_intdigest(text))
 
 
 def _moved(block: Block, span: Span) -> Block:

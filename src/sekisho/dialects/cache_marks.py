@@ -16,13 +16,6 @@ MARK = re.compile(
 _OBJECT = re.compile(rb'"(?:cache_control|cachePoint)"\s*:\s*\{[^{}]*\}')
 
 
-def without_marks(text: bytes) -> bytes:
-    """The same JSON without its cache marks; the very same object where there is none."""
-    if not any(word in text for word in MARK_WORDS):
-        return text
-    return MARK.sub(b"", text)
-
-
 def asks_for_1h(text: Text) -> bool:
     """Whether a mark asks for the longest caching. Where a mark is not as they are written, any word of it counts."""
     for word in MARK_WORDS:

@@ -3,6 +3,7 @@
 An agent's turn is searched for some words that are hardly ever there, and each search reads all of it.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -69,6 +70,14 @@ class Text:
         """Whether the word stands in it."""
         return self.positions(word) != ()
 
+    def is_within(self, word: bytes, start: int, end: int) -> bool:
+        """Whether the word stands between these offsets of the body."""
+        found = self.positions(word)
+        if found is None:
+            return self.body.find(word, start, end) >= 0
+        at = bisect_left(found, start)
+        return at < len(found) and found[at] < end
+
     def count(self, word: bytes) -> int:
         """How often the word stands in it."""
         found = self.positions(word)
@@ -80,7 +89,7 @@ class Text:
     def _find(self, word: bytes) -> Positions | None:
         whole = self._whole.positions(word) if self._whole is not None else None
         if whole is not None:
-            return tuple([at for at in whole if self.start <= at < self.end])
+            return whole[bisect_left(whole, self.start) : bisect_left(whole, self.end)]
         known = self._earlier.get(word)
         if known is None:
             return _listed(_search(self.body, word, self.start, self.end))
