@@ -162,12 +162,19 @@ class _Fitting:
         self._out["anthropic_version"] = _VERSION_MEMBER
         if kept_betas:
             self._out["anthropic_beta"] = _encode(kept_betas)
-        names = list(self._out)
-        split = names.index("messages")
-        head = b"".join([b'%b"%b":%b' % (b",", name.encode(), self._bytes(name)) for name in names[:split]])
-        tail = b"".join([b',"%b":%b' % (name.encode(), self._out[name]) for name in names[split + 1 :]])
-        head = b'{%b,"messages":' % head[1:] if head else b'{"messages":'
-        return InvokeBody(head, self._texts["messages"], tail + b"}", tuple(dict.fromkeys(self._unused)))
+        head: list[bytes] = []
+        tail: list[bytes] = []
+        pieces, joint = head, b"{"
+        for name, member in self._out.items():
+            pieces += (joint, b'"', name.encode(), b'":')
+            joint = b","
+            if name == "messages":
+                pieces = tail
+            else:
+                pieces.append(member if name not in self._texts else bytes(self._texts[name]))
+        tail.append(b"}")
+        unused = tuple(dict.fromkeys(self._unused))
+        return InvokeBody(b"".join(head), self._texts["messages"], b"".join(tail), unused)
 
     def _bytes(self, name: str) -> bytes:
         text = self._texts.get(name)
