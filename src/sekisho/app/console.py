@@ -10,7 +10,8 @@ from sekisho import __version__
 from sekisho.access.grants import GrantRegister
 from sekisho.access.register import KeyLabel
 from sekisho.access.roles import Principal, administrator
-from sekisho.access.sessions import Sessions
+from sekisho.access.sessions import Visitor
+from sekisho.access.sign_in import SignIn
 from sekisho.calls.path import STAGES
 from sekisho.clock import id_text, parse_id
 from sekisho.errors import NotAuthenticated
@@ -48,31 +49,45 @@ def create_console(services: Services, *, is_simulated: bool, command: str) -> A
         simulated=is_simulated,
         version=__version__,
         command=command,
+        is_https=services.sign_in.public_url.startswith("https:"),
     )
-    sessions = LinkedSessions(services.sessions, services.grants)
+    sessions = LinkedSessions(services.sign_in, services.grants)
     hand_overs = LinkedHandOvers(services)
     return create_console_router(ConsoleCalls(services), sessions, info=info, hand_overs=hand_overs, services=services)
 
 
 class LinkedSessions:
-    """Sessions opened by one-time links: the operator's, and those of users."""
+    """Open sessions, and who their users are now: roles, leaving and rules hold from the next request on."""
 
-    def __init__(self, sessions: Sessions, grants: GrantRegister) -> None:
-        self._sessions = sessions
+    def __init__(self, sign_in: SignIn, grants: GrantRegister) -> None:
+        self._sign_in = sign_in
         self._grants = grants
 
-    async def redeem(self, code: str) -> str | None:
-        return await self._sessions.redeem(code)
+    async def redeem(self, code: str, visitor: Visitor) -> str | None:
+        return await self._sign_in.sessions.redeem(code, visitor)
 
     async def find(self, token: str) -> ConsoleSession | None:
-        user_id = await self._sessions.user_of(token)
-        if not user_id:
-            return None if user_id is None else ConsoleSession("admin", administrator(OPERATOR, "operator"))
-        principal = await self._grants.principal(user_id)
-        return ConsoleSession(user_id, principal) if principal else None
+        session = await self._sign_in.sessions.find(token)
+        if session is None:
+            return None
+        if not session.user_id:
+            return ConsoleSession("admin", administrator(OPERATOR, "operator"), session.id)
+        principal = await self._grants.principal(session.user_id)
+        if principal is None:
+            return None
+        found = ConsoleSession(session.user_id, principal, session.id, session.method, session.created_at)
+        return found if session.method == "oidc" else await self._local(found)
 
     async def end(self, token: str) -> None:
-        await self._sessions.end(token)
+        await self._sign_in.sessions.end(token)
+
+    async def _local(self, found: ConsoleSession) -> ConsoleSession:
+        """The session of a local account: what its person must do first."""
+        rules = await self._sign_in.rules.get()
+        account = await self._sign_in.accounts.get(found.principal.user_id)
+        is_lacking = rules.requires_totp and bool(account.password) and not account.totp
+        has_password = bool(account.password) if rules.allows_passwords else None
+        return msgspec.structs.replace(found, must="second-factor" if is_lacking else "", has_password=has_password)
 
 
 class LinkedHandOvers:

@@ -18,7 +18,7 @@ from sekisho.dialects.fitting import MIN_THINKING_TOKENS
 from sekisho.dialects.text import Text
 from sekisho.errors import NotAllowed
 from sekisho.ledger.anchor import Anchor, Anchored, Prompt, Turn, bound_by, find_turn, tokens_by
-from sekisho.ledger.bound import OVERHEAD_TOKENS, bound_nanousd, output_tokens_within, prompt_tokens_bound
+from sekisho.ledger.bound import OVERHEAD_TOKENS, output_tokens_within, prompt_tokens_bound
 from sekisho.values import Deployment, Door
 
 LEAST_OUTPUT_TOKENS = 1_024
@@ -92,12 +92,8 @@ def counted(prompt: Prompt, tokens: int) -> Prompt:
 
 def ceiling_nanousd(call: Call, prompt: Prompt, attempts: int, max_output_tokens: int) -> int:
     """The most this call can cost: the sum of its dearest attempts. Raises NotAllowed without a price."""
-    tokens, longest_ttl = prompt.tokens, prompt.longest_ttl
-    bounds = [
-        bound_nanousd(tokens, max_output_tokens, deployment.price, longest_ttl=longest_ttl)
-        for deployment in call.known_model.deployments
-        if deployment.price is not None
-    ]
+    tokens, is_long_ttl = prompt.tokens, prompt.longest_ttl == "1h"
+    bounds = [one.nanousd(tokens, max_output_tokens, is_long_ttl) for one in call.known_passage.bounds]
     if not bounds:
         raise NotAllowed(
             f"The price of the model '{call.known_model.name}' is not known, so calls to it cannot be accounted for. "

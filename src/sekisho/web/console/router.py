@@ -13,12 +13,14 @@ from starlette.responses import RedirectResponse, Response
 from sekisho.clock import Clock, SystemClock
 from sekisho.errors import NotFound
 from sekisho.web.admin.services import Services
+from sekisho.web.console.account import account_pages
 from sekisho.web.console.drawing import Drawing
 from sekisho.web.console.edge import Edge, Visit
 from sekisho.web.console.entry import entry_pages, serve_asset
 from sekisho.web.console.live import live_pages
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
+from sekisho.web.console.sign_in import sign_in_pages
 from sekisho.web.console.views import CallQueries, ConsoleInfo, ConsoleSessions, HandOvers
 
 
@@ -38,6 +40,8 @@ def create_console_router(
     edge = Edge(sessions, info, drawing.failed)
     pages: list[Page] = [
         *entry_pages(sessions, hand_overs, edge, drawing),
+        *sign_in_pages(services, edge, drawing),
+        *(account_pages(services, edge, drawing) if services else ()),
         *live_pages(queries, drawing, clock or SystemClock()),
     ]
     router = APIRouter()
@@ -49,7 +53,7 @@ def create_console_router(
 
 def _add(router: APIRouter, edge: Edge, pages: Sequence[Page]) -> None:
     for page in pages:
-        endpoint = edge.page(page.handler, place=page.place, is_public=page.is_public)
+        endpoint = edge.page(page.handler, place=page.place, is_public=page.is_public, is_own=page.is_own)
         router.add_route(f"{ROOT}/{page.path}".rstrip("/"), endpoint, [page.method])
     router.add_route(f"{ROOT}/{{rest:path}}", edge.page(_nothing), ["GET", "POST"])
 
