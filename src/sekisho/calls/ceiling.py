@@ -57,11 +57,10 @@ def measure(gate: Gate, call: Call) -> Prompt:
 def _anchored(gate: Gate, call: Call, tokenizer: str, turn: Turn) -> Anchored | None:
     """The best that the anchors of this key, door and model say of its prompt; None where they say nothing.
 
-    The one that the body goes on from comes first; if little is new since then, no other is asked."""
+    The newest comes first; if little is new since then, no other is asked."""
     best: Anchored | None = None
     base_id = call.chain.base.call_id if call.chain.base else b""
-    bodies = sorted(gate.conversations.bodies(call.owner), key=lambda kept: kept.call_id == base_id)
-    for kept in reversed(bodies):
+    for kept in reversed(gate.conversations.bodies(call.owner)):
         anchor = kept.anchors.get(tokenizer)
         if not isinstance(anchor, Anchor):
             continue

@@ -92,11 +92,11 @@ class Chain:
         "text",
     )
 
-    def __init__(self, door: Door, body: bytes, fields: Fields) -> None:
+    def __init__(self, door: Door, body: bytes, fields: Fields, base: Base | None = None) -> None:
         self.door = door
         self.body = body
         self.fields = fields
-        self.base: Base | None = None
+        self.base = base
         self.text = Text(body)
         self.notes = Notes()
         self.before: Notes | None = None
