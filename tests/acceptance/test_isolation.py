@@ -23,6 +23,7 @@ LISTS = (
     "/admin/v1/budgets",
     "/admin/v1/limits",
     "/admin/v1/calls",
+    "/admin/v1/tasks",
     "/admin/v1/spend?by=team&by=user&by=key&since=2020-01-01",
     "/admin/v1/spend?since=2020-01-01",
     "/admin/v1/tokens",

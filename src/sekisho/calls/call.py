@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
 from sekisho.conversation.chain import NO_CHAIN, Chain
+from sekisho.conversation.tasks import NO_TASK, Task
 from sekisho.dialects.exchange import Request
 from sekisho.dialects.translation import Translation
 from sekisho.ledger.anchor import Prompt
@@ -38,12 +39,25 @@ class AttemptNote:
     upstream_request_id: str = ""
 
 
+class Listener(Protocol):
+    """Hears the client's bytes of an answer: how it begins, and the id of its first tool call."""
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def tool(self) -> bytes: ...
+
+    def hear(self, piece: bytes) -> None: ...
+
+
 @dataclass(slots=True)
 class Trail:
     """What happened to the call so far; the one part of a call that changes. Times are monotonic microseconds.
 
     `seen` is the call as far as it was understood once its key was known: what a refusal is recorded with. `awaited`
-    will turn the answer of a stream into its client's bytes: it can write signs of life before there is one.
+    will turn the answer of a stream into its client's bytes: it can write signs of life before there is one. `heard`:
+    for a conversation that its client does not name.
     """
 
     started_us: int
@@ -55,6 +69,7 @@ class Trail:
     is_opened: bool = False
     asked_us: int = 0  # when the counters were asked that admitted it
     first_byte_us: int = 0
+    heard: Listener | None = None
 
     def stages_us(self) -> tuple[int, ...]:
         """Time spent in each stage before it passed the call on, in the order of the path."""
@@ -95,6 +110,7 @@ class Call(msgspec.Struct, frozen=True):
     body: bytes = b""
     fields: dict[str, msgspec.Raw] = {}
     chain: Chain = NO_CHAIN
+    task: Task = NO_TASK
     request: Request | None = None
     model_name: str = ""
     stream: bool = False

@@ -12,6 +12,7 @@ from sekisho.access.keys import KeyRing, scopes_of
 from sekisho.access.policies import EVERYTHING, Allowance
 from sekisho.calls.strangers import Strangers
 from sekisho.clock import Clock
+from sekisho.conversation.tasks import Tasks
 from sekisho.dialects.translation import Translation
 from sekisho.errors import StoreUnavailable
 from sekisho.ledger.anchor import Anchors
@@ -198,6 +199,7 @@ class Gate:
     held_back: set[bytes] = field(default_factory=set)  # calls that a budget lets wait
     owed: deque[Settled] = field(default_factory=deque)  # settlements that the journal could not take yet
     strangers: Strangers = field(default_factory=Strangers)
+    tasks: Tasks = field(default_factory=Tasks)
 
     async def settle(self, settled: Settled) -> None:
         """Book the end of a call. Raises StoreUnavailable when it is not durable; it stays owed and is booked later.

@@ -1,4 +1,4 @@
-"""Read the body, and find the model that its name means."""
+"""Read the body: which model it names, which task it belongs to."""
 
 import msgspec
 from msgspec.structs import replace
@@ -7,6 +7,7 @@ from sekisho.calls.agents import identify_by_body
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.calls.reply import Next, Reply
+from sekisho.calls.tasking import task_of
 from sekisho.conversation.chain import Chain
 from sekisho.dialects.body import parse_fields
 from sekisho.errors import BadRequest, ModelNotFound
@@ -29,14 +30,16 @@ async def resolve(gate: Gate, call: Call, next: Next) -> Reply:
     body = await call.read_body()
     fields = parse_fields(body)
     name = call.path_model or _text(fields, "model")
+    chain, agent = Chain(call.door, body, fields), identify_by_body(call.agent, body, fields)
     named = replace(
         call,
         body=body,
         fields=fields,
-        chain=Chain(call.door, body, fields),
+        chain=chain,
+        task=task_of(gate, call, agent, chain, fields),
         model_name=name,
         stream=call.path_stream or _flag(fields, "stream"),
-        agent=identify_by_body(call.agent, body, fields),
+        agent=agent,
     )
     call.trail.seen = named
     model = gate.registry.find_model(name)

@@ -8,6 +8,7 @@ from sekisho.calls.agents import identify
 from sekisho.calls.call import Call, Trail
 from sekisho.calls.gate import Gate
 from sekisho.calls.reply import Next, Reply
+from sekisho.calls.tasking import ended, note_of
 from sekisho.errors import SekishoError, StoreUnavailable
 from sekisho.ledger.journal import Caller, Refused
 
@@ -19,6 +20,8 @@ async def trace(gate: Gate, call: Call, next: Next) -> Reply:
         return await next(replace(call, agent=identify(call.headers)))
     except SekishoError as error:
         trail = call.trail
+        if trail.seen is not None and not trail.is_opened:
+            ended(gate, trail.seen, error.code)
         if trail.seen is not None and not trail.is_opened and call.operation == "generate":
             _record_refusal(gate, trail.seen, trail, error)
         raise
@@ -37,6 +40,7 @@ def _record_refusal(gate: Gate, call: Call, trail: Trail, error: SekishoError) -
         error=error.code,
         message=error.message[:500],
         stages_us=trail.stages_us(),
+        task=note_of(call.task),
     )
     try:
         gate.journal.append(refused)

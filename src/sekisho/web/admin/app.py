@@ -36,6 +36,7 @@ from sekisho.web.admin.services import Services
 from sekisho.web.admin.settings import settings_router
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
+from sekisho.web.admin.tasks import tasks_router
 
 
 def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> FastAPI:
@@ -68,6 +69,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         audit_router,
         declarations_router,
         calls_router,
+        tasks_router,
         spend_router,
         events_router,
         status_router,

@@ -27,6 +27,7 @@ from sekisho.record.bounds import BoundQueries
 from sekisho.record.calls import CallQueries
 from sekisho.record.events import EventStore
 from sekisho.record.spend import SpendQueries
+from sekisho.record.tasks import TaskQueries
 from sekisho.values import Model
 
 
@@ -82,6 +83,7 @@ class Services:
     spent: SpentQueries
     booked: BookedQuery
     calls: CallQueries
+    tasks: TaskQueries
     spend: SpendQueries
     events: EventStore
     bounds: BoundQueries
