@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.acceptance.control_plane import Running, bearer, running_control_plane
+from sekisho.clock import id_text
+from tests.acceptance.control_plane import Running, bearer, running_control_plane, task_of
 from tests.thorough import seeds
 
 LISTS = (
@@ -144,6 +145,7 @@ async def add_key(world: World, team: str, user: str) -> None:
     await world.running.call_of(made, cost_nanousd=cost)
     world.secrets += [(team, user, word) for word in (made["id"], alias, str(cost))]
     world.objects += [(team, user, f"/admin/v1/keys/{made['id']}"), (team, user, f"/key/info?key={made['id']}")]
+    world.objects.append((team, user, f"/admin/v1/tasks/{id_text(task_of(made))}"))
     await add_budget(world, "key", made["id"], team, user)
 
 
