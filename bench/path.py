@@ -7,7 +7,6 @@ machine takes for a fixed piece of Python in the same run, since microseconds of
 """
 
 import asyncio
-import functools
 import json
 import statistics
 import tempfile
@@ -19,7 +18,7 @@ from typing import Any
 import msgspec
 
 from bench.bodies import small_call
-from sekisho.access.keys import digest
+from sekisho.access.keys import digest, digester
 from sekisho.calls.answer import Answer
 from sekisho.calls.call import AttemptNote, Call, Trail
 from sekisho.calls.gate import Gate, Limits, Outcome, Registry
@@ -87,7 +86,7 @@ async def _gate(folder: Path) -> Gate:
     return Gate(
         clock=clock,
         registry=registry,
-        digest=functools.partial(digest, _PEPPER),
+        digest=digester(_PEPPER),
         journal=JournalWriter(folder, "bench"),
         counters=counters,
         upstreams=None,  # type: ignore[arg-type]  # nothing is sent
@@ -144,6 +143,7 @@ async def _calls_us(gate: Gate, stages: tuple[Stage, ...]) -> float:
             headers=headers,
             read_body=read_body,
             trail=Trail(gate.clock.monotonic_us()),
+            body=body,
         )
         reply = await path(call)
         assert isinstance(reply, Answer)

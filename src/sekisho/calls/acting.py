@@ -6,8 +6,6 @@ waits.
 
 from msgspec.structs import replace
 
-from sekisho.access.keys import may_use
-from sekisho.access.policies import Denied
 from sekisho.calls.budgeting import audience_of, step_refusal
 from sekisho.calls.call import Call
 from sekisho.calls.ceiling import ceiling_nanousd, least_nanousd
@@ -89,15 +87,14 @@ def _step_down(gate: Gate, call: Call, name: str) -> Call | None:
     model = gate.registry.find_model(name)
     if model is None or model.name == call.known_model.name:
         return None
-    if not may_use(call.known_key, model.name, model.aliases):
+    passage = gate.registry.passage(call.known_key, model)
+    if not passage.is_listed or passage.denied:
         return None
-    allowed = gate.registry.allowance(call.known_key).model(model)
-    if isinstance(allowed, Denied):
-        return None
-    model = allowed
+    model = passage.model
     stepped = replace(
         call,
         model=model,
+        passage=passage,
         model_name=model.name,
         asked_model=call.known_model.name,
         max_output_tokens=min(call.max_output_tokens, model.max_output_tokens),

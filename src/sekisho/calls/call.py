@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
 from sekisho.conversation.chain import NO_CHAIN, Chain
+from sekisho.conversation.kept import Owner
 from sekisho.conversation.tasks import NO_TASK, Task
 from sekisho.dialects.exchange import Request
 from sekisho.dialects.translation import Translation
 from sekisho.ledger.anchor import Prompt
 from sekisho.values import Deployment, Door, Model, Usage, VirtualKey
+
+if TYPE_CHECKING:
+    from sekisho.calls.passage import Passage
 
 
 async def _wait(seconds: float) -> bool:
@@ -24,8 +27,7 @@ async def _wait(seconds: float) -> bool:
 Operation = Literal["generate", "count_tokens"]
 
 
-@dataclass(slots=True)
-class AttemptNote:
+class AttemptNote(msgspec.Struct, eq=False):
     """One try at one deployment, filled in as it goes."""
 
     deployment: Deployment
@@ -34,7 +36,7 @@ class AttemptNote:
     ended_us: int = 0
     status: int = 0
     error: str = ""
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = Usage()
     is_metered: bool = True
     upstream_request_id: str = ""
 
@@ -51,20 +53,17 @@ class Listener(Protocol):
     def hear(self, piece: bytes) -> None: ...
 
 
-@dataclass(slots=True)
-class Trail:
-    """What happened to the call so far; the one part of a call that changes. Times are monotonic microseconds.
+class Trail(msgspec.Struct, eq=False):
+    """What happened to the call so far. Times are monotonic microseconds.
 
-    `seen` is the call as far as it was understood once its key was known: what a refusal is recorded with. `awaited`
-    will turn the answer of a stream into its client's bytes: it can write signs of life before there is one. `heard`:
-    for a conversation that its client does not name.
+    `awaited` will turn the answer of a stream into its client's bytes: it can write signs of life before there is one.
+    `heard`: for a conversation that its client does not name.
     """
 
     started_us: int
     stage: str = ""
-    entered_us: list[int] = field(default_factory=list)
-    attempts: list[AttemptNote] = field(default_factory=list)
-    seen: "Call | None" = None
+    entered_us: list[int] = []
+    attempts: list[AttemptNote] = []
     awaited: Translation | None = None
     is_opened: bool = False
     asked_us: int = 0  # when the counters were asked that admitted it
@@ -73,8 +72,7 @@ class Trail:
 
     def stages_us(self) -> tuple[int, ...]:
         """Time spent in each stage before it passed the call on, in the order of the path."""
-        marks = self.entered_us
-        return tuple(after - before for before, after in pairwise(marks))
+        return tuple([after - before for before, after in pairwise(self.entered_us)])
 
 
 class Agent(msgspec.Struct, frozen=True):
@@ -85,14 +83,16 @@ class Agent(msgspec.Struct, frozen=True):
     session: str = ""
 
 
-class Call(msgspec.Struct, frozen=True):
-    """One call. Stages pass on changed copies; fields are filled in the order of the path.
+class Call(msgspec.Struct, eq=False):
+    """One call. Fields are filled in the order of the path, in place: a changed copy for every stage costs a
+    microsecond each. Only what makes another call of it, such as a cheaper model, makes a copy.
 
-    `path_model` is the model named by the URL (Bedrock doors). `fields`: the top-level values of the body, undecoded.
-    `chain`: the blocks of the body as the client sent it, whatever was changed in `body` since. `asked_model`: the one
-    that was asked for, where a budget has put a cheaper one in its place. `wait`: lets seconds pass, and says whether
-    the client left meanwhile. `prompt`, `bound_nanousd`, `attempts`: what was admitted. `ending`: what an answer that
-    was made shorter than the client asked says at its end if it gets so long.
+    `path_model` is the model named by the URL (Bedrock doors). `body`: empty while it is to be read by `read_body`.
+    `fields`: its top-level values, undecoded. `chain`: the blocks of the body as the client sent it, whatever was
+    changed in `body` since. `passage`: what is known of the key's calls to the model. `asked_model`: the one that was
+    asked for, where a budget has put a cheaper one in its place. `wait`: lets seconds pass, and says whether the client
+    left meanwhile. `prompt`, `bound_nanousd`, `attempts`: what was admitted. `ending`: what an answer that was made
+    shorter than the client asked says at its end if it gets so long.
     """
 
     id: bytes
@@ -115,6 +115,7 @@ class Call(msgspec.Struct, frozen=True):
     model_name: str = ""
     stream: bool = False
     model: Model | None = None
+    passage: "Passage | None" = None
     max_output_tokens: int = 0
     asked_model: str = ""
     wait: Callable[[float], Awaitable[bool]] = _wait
@@ -131,10 +132,22 @@ class Call(msgspec.Struct, frozen=True):
         return self.key
 
     @property
+    def owner(self) -> Owner:
+        """Whose conversation this is, for stages behind `authenticate`."""
+        key = self.known_key
+        return Owner(key.team_id, key.id, self.door)
+
+    @property
     def known_model(self) -> Model:
         """The model, for stages behind `resolve`."""
         assert self.model is not None
         return self.model
+
+    @property
+    def known_passage(self) -> "Passage":
+        """What is known of the key's calls to the model, for stages behind `authorize`."""
+        assert self.passage is not None
+        return self.passage
 
     @property
     def chosen_deployment(self) -> Deployment:

@@ -10,12 +10,14 @@ from msgspec.structs import replace
 from sekisho.access.policies import GEOGRAPHIES
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
-from sekisho.dialects import search
+from sekisho.conversation.kept import WORTH_BYTES
+from sekisho.conversation.layout import HISTORY
 from sekisho.dialects.clamping import clamp, thinks_by_budget
 from sekisho.dialects.fitting import MIN_THINKING_TOKENS
+from sekisho.dialects.text import Text
 from sekisho.errors import NotAllowed
-from sekisho.ledger.anchor import WORTH_BYTES, Prompt, Turn, find_turn
-from sekisho.ledger.bound import OVERHEAD_TOKENS, bound_nanousd, output_tokens_within, prompt_tokens_bound
+from sekisho.ledger.anchor import Anchor, Anchored, Prompt, Turn, bound_by, find_turn, tokens_by
+from sekisho.ledger.bound import OVERHEAD_TOKENS, output_tokens_within, prompt_tokens_bound
 from sekisho.values import Deployment, Door
 
 LEAST_OUTPUT_TOKENS = 1_024
@@ -34,37 +36,60 @@ _UNPACKED: dict[Door, tuple[bytes, ...]] = {
 
 
 def measure(gate: Gate, call: Call) -> Prompt:
-    """Bound the prompt: by the turn before it, else by its bytes.
+    """Bound the prompt: by a turn before it, else by its bytes.
 
     By byte search, which may find a word where it means nothing. What is as it was in the turn before is not searched
     again."""
-    turn = _turn(call)
-    anchored = gate.anchors.bound(turn) if turn else None
-    if anchored is not None and anchored.anchor.prompt_tokens + len(anchored.new_text) < len(call.body):
-        anchor = anchored.anchor
-        tokens = anchor.prompt_tokens + _bytes_bound(call, anchored.new_text)
-        ttl = "1h" if anchor.longest_ttl == "1h" else _longest_ttl(call, anchored.new_text)
-        return Prompt(tokens, ttl, turn, anchored)
-    return Prompt(_bytes_bound(call, call.body), _longest_ttl(call, call.body), turn)
+    tokenizer = tokenizer_of(call.known_model.deployments) if len(call.body) >= WORTH_BYTES else ""
+    turn = _turn(call) if tokenizer else None
+    found = _anchored(gate, call, tokenizer, turn) if turn else None
+    if found is not None and tokens_by(found) < len(call.body):
+        anchor = found.anchor
+        tokens = anchor.prompt_tokens + _bytes_bound(call, Text(found.new_text))
+        ttl = "1h" if anchor.longest_ttl == "1h" else _longest_ttl(call, Text(found.new_text))
+        return Prompt(tokens, ttl, tokenizer, turn, is_anchored=True)
+    text = call.chain.text if call.chain.body is call.body else Text(call.body)
+    return Prompt(_bytes_bound(call, text), _longest_ttl(call, text), tokenizer, turn)
 
 
-def _longest_ttl(call: Call, text: bytes) -> Literal["5m", "1h"]:
-    return "1h" if call.known_model.quirks.cache_ttl_1h and search.holds(text, b'"1h"') else "5m"
+def _anchored(gate: Gate, call: Call, tokenizer: str, turn: Turn) -> Anchored | None:
+    """The best that the anchors of this key, door and model say of its prompt; None where they say nothing."""
+    best: Anchored | None = None
+    base = call.chain.base
+    for kept in reversed(gate.conversations.bodies(call.owner)):
+        anchor = kept.anchors.get(tokenizer)
+        if not isinstance(anchor, Anchor):
+            continue
+        is_base = base is not None and base.call_id == kept.call_id and turn.body is call.chain.body
+        found = bound_by(anchor, turn, call.chain.alignment if is_base else None)
+        if found is not None and (best is None or tokens_by(found) < tokens_by(best)):
+            best = found
+            if found.goes_on:
+                break
+    return best
+
+
+def keep_anchor(gate: Gate, call: Call, prompt_tokens: int) -> None:
+    """Let later turns of the call's conversation be bounded by what the provider has counted in it."""
+    prompt = call.prompt
+    kept = gate.conversations.settle(call.owner, call.id, call.chain)
+    if kept is not None and prompt.turn is not None and prompt_tokens:
+        kept.anchors[prompt.tokenizer] = Anchor(prompt.turn, prompt_tokens, prompt.longest_ttl)
+
+
+def _longest_ttl(call: Call, text: Text) -> Literal["5m", "1h"]:
+    return "1h" if call.known_model.quirks.cache_ttl_1h and text.holds(b'"1h"') else "5m"
 
 
 def counted(prompt: Prompt, tokens: int) -> Prompt:
     """The prompt with what its provider has counted."""
-    return replace(prompt, tokens=min(prompt.tokens, tokens + OVERHEAD_TOKENS), anchored=None, is_counted=True)
+    return replace(prompt, tokens=min(prompt.tokens, tokens + OVERHEAD_TOKENS), is_anchored=False, is_counted=True)
 
 
 def ceiling_nanousd(call: Call, prompt: Prompt, attempts: int, max_output_tokens: int) -> int:
     """The most this call can cost: the sum of its dearest attempts. Raises NotAllowed without a price."""
-    tokens, longest_ttl = prompt.tokens, prompt.longest_ttl
-    bounds = [
-        bound_nanousd(tokens, max_output_tokens, deployment.price, longest_ttl=longest_ttl)
-        for deployment in call.known_model.deployments
-        if deployment.price is not None
-    ]
+    tokens, is_long_ttl = prompt.tokens, prompt.longest_ttl == "1h"
+    bounds = [one.nanousd(tokens, max_output_tokens, is_long_ttl) for one in call.known_passage.bounds]
     if not bounds:
         raise NotAllowed(
             f"The price of the model '{call.known_model.name}' is not known, so calls to it cannot be accounted for. "
@@ -88,7 +113,7 @@ def least_output_tokens(gate: Gate, call: Call) -> int:
 def may_be_counted(call: Call) -> bool:
     """Whether it can pay to let the provider count the prompt: not for a small one, or where counts do not agree."""
     return (
-        call.prompt.anchored is None
+        not call.prompt.is_anchored
         and not call.prompt.is_counted
         and len(call.body) >= WORTH_BYTES
         and bool(tokenizer_of(call.known_model.deployments))
@@ -127,19 +152,16 @@ def _bare(upstream_model: str) -> str:
 
 
 def _turn(call: Call) -> Turn | None:
-    if len(call.body) < WORTH_BYTES:
+    """The prompt as the client wrote it, but for an answer that was made shorter."""
+    history = call.chain.history
+    if history is None or call.chain.body[history.start : history.start + 1] != b"[":
         return None
-    tokenizer = tokenizer_of(call.known_model.deployments)
-    if not tokenizer:
-        return None
-    chain = (call.known_key.id, tokenizer, call.door)
-    return find_turn(chain, call.fields, call.headers.get(b"anthropic-beta", b""))
+    rest = {name: value for name, value in call.chain.fields.items() if name != HISTORY[call.door]}
+    betas = call.headers.get(b"anthropic-beta", b"")
+    return find_turn(call.chain.body, history.start, history.end, rest, betas)
 
 
-def _bytes_bound(call: Call, text: bytes) -> int:
+def _bytes_bound(call: Call, text: Text) -> int:
     """The most tokens of a text that is a part of the prompt, with what the provider adds to the whole."""
-    documents = 0
-    for word in _UNPACKED[call.door]:
-        documents += search.holds(text, word)
-    images = search.count(text, b'"image')
-    return prompt_tokens_bound(len(text), images, documents, call.known_model.context_tokens)
+    documents = sum(text.holds(word) for word in _UNPACKED[call.door])
+    return prompt_tokens_bound(len(text), text.count(b'"image'), documents, call.known_model.context_tokens)

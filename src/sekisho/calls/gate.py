@@ -6,16 +6,19 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from sekisho.access.keys import KeyRing, scopes_of
 from sekisho.access.policies import EVERYTHING, Allowance
+from sekisho.calls.passage import Passage
 from sekisho.calls.strangers import Strangers
 from sekisho.clock import Clock
+from sekisho.conversation.kept import Conversations
 from sekisho.conversation.tasks import Tasks
 from sekisho.dialects.translation import Translation
 from sekisho.errors import StoreUnavailable
-from sekisho.ledger.anchor import Anchors
 from sekisho.ledger.counters import Counters, JournalPosition
 from sekisho.ledger.journal import Record, Settled
 from sekisho.ledger.learned import Learned
@@ -33,18 +36,22 @@ from sekisho.values import (
     Wire,
 )
 
+if TYPE_CHECKING:
+    from sekisho.calls.recording import Recorder
+
 _TRUST_PAUSE_S = 0.05
+_KEPT_PASSAGES = 20_000
 
 
 class Journal(Protocol):
     """Where records become durable. `append` returns once the record survives this process: where it ends.
 
-    `committed` waits until all that was appended so far survives what the level of durability promises. Both raise
-    StoreUnavailable."""
+    `committed` is to be awaited until all that was appended so far survives what the level of durability promises; None
+    when it does already. Both raise StoreUnavailable."""
 
     def append(self, record: Record) -> JournalPosition: ...
 
-    async def committed(self) -> None: ...
+    def committed(self) -> Awaitable[None] | None: ...
 
 
 class Upstreams(Protocol):
@@ -74,7 +81,8 @@ class Registry:
     def __init__(self) -> None:
         self.keys = KeyRing(())
         self.models: dict[str, Model] = {}
-        self.names: dict[str, str] = {}
+        self.names: dict[str, Model] = {}
+        self._passages: dict[tuple[str, str], Passage] = {}
         self._policies: dict[Scope, list[Policy]] = {}
         self._allowances: dict[str, Allowance] = {}
         self.credentials: Mapping[str, Credential] = {}
@@ -91,16 +99,17 @@ class Registry:
 
     def load(self, snapshot: Snapshot) -> None:
         """Put a snapshot in force."""
-        names: dict[str, str] = {}
+        names: dict[str, Model] = {}
         for model in snapshot.models:
             for alias in model.aliases:
-                names.setdefault(alias, model.name)
-        names.update({model.name: model.name for model in snapshot.models})
+                names.setdefault(alias, model)
+        names.update({model.name: model for model in snapshot.models})
         self.keys = KeyRing(snapshot.keys)
         self.models = {model.name: model for model in snapshot.models}
         self.names = names
         self._policies = {}
         self._allowances = {}
+        self._passages = {}
         for policy in snapshot.policies:
             self._policies.setdefault(policy.scope, []).append(policy)
         self.snapshot = snapshot
@@ -156,8 +165,16 @@ class Registry:
 
     def find_model(self, name: str) -> Model | None:
         """The model of a public name or alias."""
-        public = self.names.get(name)
-        return self.models[public] if public else None
+        return self.names.get(name)
+
+    def passage(self, key: VirtualKey, model: Model) -> Passage:
+        """What is known of the calls of a key to a model."""
+        known = self._passages.get((key.id, model.name))
+        if known is None or known.key is not key or known.asked is not model:
+            if len(self._passages) >= _KEPT_PASSAGES:
+                self._passages.clear()
+            known = self._passages[key.id, model.name] = Passage(key, model, self.allowance(key))
+        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +211,12 @@ class Gate:
     limits: Limits
     language: Language = "en"
     process_id: str = ""
-    anchors: Anchors = field(default_factory=Anchors)
+    conversations: Conversations = field(default_factory=Conversations)
     learned: Learned = field(default_factory=Learned)
     held_back: set[bytes] = field(default_factory=set)  # calls that a budget lets wait
     owed: deque[Settled] = field(default_factory=deque)  # settlements that the journal could not take yet
     strangers: Strangers = field(default_factory=Strangers)
+    recorder: "Recorder | None" = None  # of content; without one nothing is kept
     tasks: Tasks = field(default_factory=Tasks)
 
     async def settle(self, settled: Settled) -> None:
@@ -208,8 +226,8 @@ class Gate:
         """
         self.owed.append(settled)
         await self.pay_owed()
-        if not settled.error:
-            await self.journal.committed()
+        if not settled.error and (committed := self.journal.committed()) is not None:
+            await committed
 
     def record_strangers(self, *, at_once: bool = False) -> None:
         """Journal how often keys that are not known were tried. Raises StoreUnavailable; the count is then lost."""
@@ -226,15 +244,15 @@ class Gate:
             except StoreUnavailable:
                 self.owed.appendleft(settled)
                 raise
-            usage = settled.usage
-            await self.counters.settle(settled.call_id, settled.cost_nanousd, usage.total_tokens, position)
+            call_id, cost, tokens = settled.call_id, settled.cost_nanousd, settled.usage.total_tokens
+            if not self.counters.settle_at_once(call_id, cost, tokens, position):
+                await self.counters.settle(call_id, cost, tokens, position)
 
 
 Settle = Callable[["Outcome"], Awaitable[int]]
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, eq=False):
     """How an answer ended. `error` and `message` are empty if it ended well."""
 
     translation: Translation | None

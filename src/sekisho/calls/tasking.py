@@ -5,13 +5,11 @@ team (of a key that is nobody's: within that key); it is never looked up beyond 
 """
 
 import re
-from collections.abc import Mapping
 
 import msgspec
 
-from sekisho.calls.call import Agent, Call
+from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
-from sekisho.conversation.chain import Chain
 from sekisho.conversation.claims import read_claims
 from sekisho.conversation.tasks import NO_TASK, TOOL_ID, Sight, Task
 from sekisho.ledger.journal import TaskNote
@@ -63,18 +61,19 @@ class Heard:
                     break
 
 
-def task_of(gate: Gate, call: Call, agent: Agent, chain: Chain, fields: Mapping[str, msgspec.Raw]) -> Task:
+def task_of(gate: Gate, call: Call) -> Task:
     """The task of a call whose body has just been read; from now on it is under way in it."""
-    if call.operation != "generate" or call.key is None:
+    if call.operation != "generate":
         return NO_TASK
-    claims = read_claims(agent.session, call.headers, fields)
+    fields = call.fields
+    claims = read_claims(call.agent.session, call.headers, fields)
     task = gate.tasks.assign(
         Sight(
-            owner=owner_of(call.key),
+            owner=owner_of(call.known_key),
             client=call.headers.get(b"user-agent", b""),
-            agent=agent.name,
+            agent=call.agent.name,
             claims=claims,
-            chain=chain,
+            chain=call.chain,
             call_id=call.id,
             now_us=call.trail.started_us,
             max_output_tokens=1 if "max_tokens" in fields and bytes(fields["max_tokens"]) == b"1" else 0,

@@ -5,23 +5,27 @@ settings) is small. A fingerprint finds equal blocks; it is no proof: where it m
 """
 
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from sekisho.conversation.layout import HISTORY, NO_LAYOUT, Fields, Layout, Span, find_layout
+from sekisho.conversation.layout import HISTORY, Fields, Layout, Span, find_layout
+from sekisho.dialects.alignment import Alignment
 from sekisho.dialects.cache_marks import without_marks
+from sekisho.dialects.text import Text
 from sekisho.values import Door
 
 BlockKind = Literal["tools", "system", "message"]
 
-_SINGLE: tuple[tuple[str, BlockKind], ...] = (
-    ("tools", "tools"),
-    ("toolConfig", "tools"),
-    ("system", "system"),
-    ("instructions", "system"),
-)
+_SINGLE: dict[str, BlockKind] = {
+    "tools": "tools",
+    "toolConfig": "tools",
+    "system": "system",
+    "instructions": "system",
+}
+"""The members that are one block each, in the order of a prompt."""
 _ROLE_FIRST = re.compile(rb'\{\s*"role"\s*:\s*"(\w+)"')
 _ITEM_ROLES = {
     "function_call": "assistant",
@@ -58,29 +62,112 @@ class Base(msgspec.Struct, frozen=True):
     kept_blocks: int
 
 
-class Chain:
-    """One body, read. `fields`: the values of its top level, undecoded. `base`: None where nothing earlier is known."""
+class Notes:
+    """What other rooms found out about a body and would find out again about one that goes on from it."""
 
-    __slots__ = ("_blocks", "base", "body", "door", "fields", "layout")
+    __slots__ = ("sent",)
+
+    def __init__(self) -> None:
+        self.sent: dict[object, object] = {}  # by upstream wire and model: how it was written there
+
+
+class Chain:
+    """One body, read. `fields`: the values of its top level, undecoded. `base`: None where nothing earlier is known.
+
+    `text`: the whole body, to be searched. `notes`: its own; `before`: those of the base. `alignment`: with the base.
+    """
+
+    __slots__ = (
+        "_blocks",
+        "_layout",
+        "_texts",
+        "alignment",
+        "base",
+        "before",
+        "body",
+        "door",
+        "fields",
+        "notes",
+        "text",
+    )
 
     def __init__(
-        self, door: Door, body: bytes, fields: Fields, layout: Layout = NO_LAYOUT, base: Base | None = None
+        self, door: Door, body: bytes, fields: Fields, layout: Layout | None = None, base: Base | None = None
     ) -> None:
         self.door = door
         self.body = body
         self.fields = fields
-        self.layout = layout
         self.base = base
+        self.text = Text(body)
+        self.notes = Notes()
+        self.before: Notes | None = None
+        self.alignment: Alignment | None = None
+        self._layout = layout
+        self._texts: dict[str, Text] = {}
         self._blocks: tuple[Block, ...] | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """Where its parts stand; found when it is asked for."""
+        if self._layout is None:
+            self._layout = find_layout(self.door, self.body, self.fields)
+        return self._layout
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """All blocks; found when they are asked for."""
         if self._blocks is None:
-            if self.layout is NO_LAYOUT and self.fields:
-                self.layout = find_layout(self.door, self.body, self.fields)
             self._blocks = find_blocks(self.door, self.body, self.layout)
         return self._blocks
+
+    @property
+    def history(self) -> Span | None:
+        """The list that grows from turn to turn, where it can be told."""
+        return self.layout.members.get(HISTORY[self.door])
+
+    def member(self, name: str) -> Text | None:
+        """A value of the top level, other than the history, to be searched; the same object as long as it is the same
+        from turn to turn."""
+        if name not in self._texts:
+            if name not in self.fields:
+                return None
+            self._texts[name] = Text(bytes(self.fields[name]))
+        return self._texts[name]
+
+    def take_over(self, earlier: "Chain", olds: Sequence[int], first: int) -> None:
+        """What is known of the body this one goes on from, and still holds.
+
+        `olds`: for each element of the history which one it was, -1 for a new one; the `first` ones stand where they
+        stood."""
+        self.before = earlier.notes
+        for name, text in earlier._texts.items():
+            if self.fields.get(name) is earlier.fields.get(name):
+                self._texts[name] = text
+        if earlier._blocks is not None:
+            self._blocks = _taken(earlier, earlier._blocks, self, olds, first)
+
+
+def _taken(
+    earlier: Chain, blocks: tuple[Block, ...], later: Chain, olds: Sequence[int], first: int
+) -> tuple[Block, ...]:
+    members, elements = later.layout.members, later.layout.elements
+    singles = len(blocks) - len(earlier.layout.elements)
+    same = {
+        name: block
+        for name, block in zip(_single_names(earlier.layout), blocks, strict=False)
+        if later.fields.get(name) is earlier.fields.get(name)
+    }
+    made = [
+        _moved(same[name], members[name]) if name in same else _single(later.body, name, members[name])
+        for name in _single_names(later.layout)
+    ]
+    made += blocks[singles : singles + first]
+    for at in range(first, len(elements)):
+        if olds[at] >= 0:
+            made.append(_moved(blocks[singles + olds[at]], elements[at]))
+        else:
+            made.append(_message(later.body, elements[at]))
+    return tuple(made)
 
 
 NO_CHAIN = Chain("openai_chat", b"", {})
@@ -88,27 +175,36 @@ NO_CHAIN = Chain("openai_chat", b"", {})
 
 def find_blocks(door: Door, body: bytes, layout: Layout) -> tuple[Block, ...]:
     """The blocks of a body with this layout."""
-    blocks = [
-        _block(kind, body, layout.members[name], role)
-        for name, kind in _SINGLE
-        for role in [kind if kind == "system" else ""]
-        if name in layout.members
-    ]
+    blocks = [_single(body, name, layout.members[name]) for name in _single_names(layout)]
     history = layout.members.get(HISTORY[door])
     if history is not None and body[history.start : history.start + 1] == b'"':  # Responses: one text of the user
         blocks.append(_block("message", body, history, "user"))
-    blocks += message_blocks(body, layout.elements)
+    blocks += [_message(body, element) for element in layout.elements]
     return tuple(blocks)
 
 
-def message_blocks(body: bytes, elements: tuple[Span, ...]) -> list[Block]:
-    """A block for each of these elements of a history."""
-    return [_block("message", body, element, role_of(body, element)) for element in elements]
+def _single_names(layout: Layout) -> list[str]:
+    return [name for name in _SINGLE if name in layout.members]
+
+
+def _single(body: bytes, name: str, span: Span) -> Block:
+    kind = _SINGLE[name]
+    return _block(kind, body, span, "system" if kind == "system" else "")
+
+
+def _message(body: bytes, span: Span) -> Block:
+    return _block("message", body, span, role_of(body, span))
 
 
 def _block(kind: BlockKind, body: bytes, span: Span, role: str) -> Block:
     fingerprint = xxh3_64_intdigest(without_marks(body[span.start : span.end]))
     return Block(kind, span.start, span.end, role, fingerprint)
+
+
+def _moved(block: Block, span: Span) -> Block:
+    if block.start == span.start:
+        return block
+    return Block(block.kind, span.start, span.end, block.role, block.fingerprint)
 
 
 class _Item(msgspec.Struct):

@@ -42,9 +42,6 @@ class Layout(msgspec.Struct, frozen=True):
     elements: tuple[Span, ...]
 
 
-NO_LAYOUT = Layout({}, ())
-
-
 def find_layout(door: Door, body: bytes, fields: Fields) -> Layout:
     """The layout of a body with these fields, which are all of it and in its order (`parse_fields`)."""
     members = find_members(body, fields)

@@ -39,11 +39,28 @@ def bound_nanousd(
 
     Every prompt token is priced as its dearest class; `longest_ttl` "5m" says that nothing in the body asks for an hour
     of caching. Every price step that the prompt may reach counts. Unit: nano-USD."""
-    dearest = _most(prompt_tokens_max, max_output_tokens, price.base, longest_ttl)
-    for step in price.steps:
-        if prompt_tokens_max > step.above_tokens:
-            dearest = max(dearest, _most(prompt_tokens_max, max_output_tokens, step.prices, longest_ttl))
-    return attempts * -(-dearest // PICO_PER_NANO)
+    return attempts * PriceBound(price).nanousd(prompt_tokens_max, max_output_tokens, longest_ttl == "1h")
+
+
+class PriceBound:
+    """`bound_nanousd` of one price, with what does not depend on the call worked out once."""
+
+    __slots__ = ("_levels",)
+
+    def __init__(self, price: Price) -> None:
+        steps = [(-1, price.base), *((step.above_tokens, step.prices) for step in price.steps)]
+        self._levels = tuple([(above, _dearest(p, "5m"), _dearest(p, "1h"), p.output) for above, p in steps])
+
+    def nanousd(self, prompt_tokens_max: int, max_output_tokens: int, is_long_ttl: bool) -> int:
+        """The most that one try can cost. `is_long_ttl`: something in the body may ask for an hour of caching."""
+        most = 0
+        for above_tokens, dearest_5m, dearest_1h, output in self._levels:
+            if prompt_tokens_max > above_tokens:
+                input_price = dearest_1h if is_long_ttl else dearest_5m
+                cost = prompt_tokens_max * input_price + max_output_tokens * output
+                if cost > most:
+                    most = cost
+        return -(-most // PICO_PER_NANO)
 
 
 def output_tokens_within(
@@ -63,8 +80,7 @@ def output_tokens_within(
     return low
 
 
-def _most(prompt_tokens: int, output_tokens: int, prices: TokenPrices, longest_ttl: Literal["5m", "1h"]) -> int:
+def _dearest(prices: TokenPrices, longest_ttl: Literal["5m", "1h"]) -> int:
+    """The price of the dearest class of prompt tokens."""
     dearest = max(prices.input, prices.cache_read, prices.cache_write_5m)
-    if longest_ttl == "1h" and prices.cache_write_1h > dearest:
-        dearest = prices.cache_write_1h
-    return prompt_tokens * dearest + output_tokens * prices.output
+    return max(dearest, prices.cache_write_1h) if longest_ttl == "1h" else dearest

@@ -183,11 +183,20 @@ class Counters(Protocol):
         TooFast."""
         ...
 
+    def admit_at_once(self, demand: Demand) -> Verdict | None:
+        """As `admit`, for an engine that need not wait: to await what is there costs half a microsecond. None from one
+        that must, and nothing is held."""
+        ...
+
     async def settle(self, call_id: bytes, cost_nanousd: int, tokens: int, position: JournalPosition) -> None:
         """Turn what the call holds into what it spent, in the windows that admitted it. Its slots are free again.
 
         `position`: where its settled record ends in the journal. `tokens`: what it really used. A call whose record
         could not be written is not settled: it goes on holding its bound, at which the ledger will book it."""
+        ...
+
+    def settle_at_once(self, call_id: bytes, cost_nanousd: int, tokens: int, position: JournalPosition) -> bool:
+        """As `settle`, for an engine that need not wait; False from one that must, and nothing has happened."""
         ...
 
     async def release(self, call_id: bytes) -> None:

@@ -33,7 +33,7 @@ BATCH_BYTES = 2 * RECORD_BYTES
 _PROCESS_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SEGMENT_NAME = re.compile(r"(?P<process>[A-Za-z0-9_.-]{1,64})-(?P<number>[0-9]{6,})\.log")
 _DECODER = msgspec.msgpack.Decoder(Record)
-_pack_header = struct.Struct("<II").pack_into
+_pack_header = struct.Struct("<II").pack
 
 
 class Segment(msgspec.Struct, frozen=True, order=True):
@@ -75,8 +75,7 @@ class JournalWriter:
         self._process_id = process_id
         self._segment_bytes = segment_bytes
         self._durability = durability
-        self._encoder = msgspec.msgpack.Encoder()
-        self._buffer = bytearray(4096)
+        self._encode = msgspec.msgpack.Encoder().encode
         self._descriptor = -1
         self._offset = 0
         self._is_torn = False
@@ -100,20 +99,19 @@ class JournalWriter:
         """Write one record with one `write`; where it ends. Raises StoreUnavailable when it is not safely there."""
         if self._descriptor < 0:
             raise StoreUnavailable("The journal is closed.")
-        self._encoder.encode_into(record, self._buffer, HEADER_BYTES)
-        length = len(self._buffer) - HEADER_BYTES
+        payload = self._encode(record)
+        length = len(payload)
         if length > RECORD_BYTES:
             raise StoreUnavailable("The journal does not take a record of this size.")
-        _pack_header(self._buffer, 0, length, zlib.crc32(memoryview(self._buffer)[HEADER_BYTES:]))
         try:
             if self._is_torn or self._offset >= self._segment_bytes:
                 self._start_segment()
-            self._write()
+            self._write(_pack_header(length, zlib.crc32(payload)) + payload)
         except OSError as error:
             raise StoreUnavailable("The journal cannot be written.") from error
         return self._number, self._offset
 
-    async def committed(self) -> None:
+    def committed(self) -> None:
         """What `append` wrote is durable already, at the level this writer has."""
 
     def close(self) -> None:
@@ -122,10 +120,10 @@ class JournalWriter:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _write(self) -> None:
-        frame_bytes = len(self._buffer)
+    def _write(self, frame: bytes) -> None:
+        frame_bytes = len(frame)
         try:
-            written = os.write(self._descriptor, self._buffer)
+            written = os.write(self._descriptor, frame)
         except OSError:
             self._cut_back()
             raise

@@ -8,8 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sekisho.access.keys import KeyRing, check, digest, generate_key, load_or_create_pepper, may_use, pepper_path
+from sekisho.access.keys import (
+    KeyRing,
+    check,
+    digest,
+    digester,
+    generate_key,
+    load_or_create_pepper,
+    may_use,
+    pepper_path,
+)
 from sekisho.errors import NotAuthenticated, StoreUnavailable
 from sekisho.values import VirtualKey
 
@@ -25,6 +36,12 @@ def test_a_generated_key_has_43_url_safe_characters_behind_the_prefix_and_never_
 
 def test_the_digest_is_hmac_sha256_of_the_key_under_the_pepper():
     assert digest(PEPPER, "sk-x") == hmac.new(PEPPER, b"sk-x", hashlib.sha256).digest()
+
+
+@given(st.binary(max_size=100), st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
+def test_the_digester_of_a_pepper_gives_hmac_sha256_too(pepper, key):
+    made = digester(pepper)
+    assert [made(key), made(key)] == [hmac.new(pepper, key.encode(), hashlib.sha256).digest()] * 2
 
 
 def test_a_key_ring_finds_a_key_by_digest_and_nothing_else():

@@ -4,19 +4,20 @@ import json
 import random
 from typing import Any
 
-import msgspec
 import pytest
 
+from sekisho.conversation.chain import Chain
+from sekisho.conversation.following import align_histories
 from sekisho.dialects import anthropic_messages
+from sekisho.dialects.body import parse_fields
 from sekisho.dialects.folding import fold
-from sekisho.ledger.anchor import Anchor, Anchors, Prompt, Turn, bound_by, find_turn
+from sekisho.ledger.anchor import Anchor, Turn, bound_by, find_turn
 from sekisho.ledger.bound import prompt_tokens_bound
 from sekisho.simulator.tokens import count_tokens
 from sekisho.values import Quirks
 from tests.thorough import seeds
 
 QUIRKS = Quirks(thinking=("enabled",), cache_min_tokens=1024, images=True)
-CHAIN = ("key", "claude", "anthropic_messages")
 MARK = {"type": "ephemeral"}
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 WORDS = ("def", "資料", "\\n", '"quoted"', "},{", '","role":"user"', "0123456789", "🦊", '"cache_control":{}', "]")
@@ -98,8 +99,16 @@ def compact(chance: random.Random, body: dict[str, Any]) -> None:
 EDITS = (append, append, edit_last, take_back, insert, edit_anywhere, change_system, change_tools, compact)
 
 
+def find(body: bytes) -> Turn | None:
+    chain = Chain("anthropic_messages", body, parse_fields(body))
+    history = chain.history
+    assert history is not None
+    rest = {name: value for name, value in chain.fields.items() if name != "messages"}
+    return find_turn(body, history.start, history.end, rest, b"")
+
+
 def turn_of(body: bytes) -> Turn:
-    turn = find_turn(CHAIN, msgspec.json.decode(body, type=dict[str, msgspec.Raw]), b"")
+    turn = find(body)
     assert turn is not None
     return turn
 
@@ -111,6 +120,9 @@ def real_tokens(body: bytes) -> int:
 
 def tokens_by(anchor: Anchor, turn: Turn) -> int | None:
     found = bound_by(anchor, turn)
+    earlier = Chain("anthropic_messages", anchor.turn.body, parse_fields(anchor.turn.body))
+    alignment = align_histories(earlier, turn.body)  # as a chain gives it
+    assert alignment is None or bound_by(anchor, turn, alignment) == found
     if found is None:
         return None
     more = prompt_tokens_bound(len(found.new_text), images=found.new_text.count(b'"image'))
@@ -212,36 +224,4 @@ def test_settings_that_change_what_is_counted_part_the_turns(name: str) -> None:
 def test_a_history_that_its_provider_clears_by_size_has_no_turn() -> None:
     management = {"edits": [{"type": "clear_tool_uses_20250919"}]}
     body = {"messages": [{"role": "user", "content": "a"}], "context_management": management}
-    fields = msgspec.json.decode(json.dumps(body).encode(), type=dict[str, msgspec.Raw])
-    assert find_turn(CHAIN, fields, b"") is None
-
-
-def turn(text: str, chain: str = "key") -> Turn:
-    body = json.dumps({"messages": [{"role": "user", "content": text}]}, separators=(",", ":")).encode()
-    found = find_turn((chain, "claude", "door"), msgspec.json.decode(body, type=dict[str, msgspec.Raw]), b"")
-    assert found is not None
-    return found
-
-
-def test_what_is_kept_is_bounded_and_the_chain_used_longest_ago_goes_first() -> None:
-    anchors = Anchors(most_bytes=3_000)
-    for chain in ("a", "b", "c"):
-        anchors.keep(Prompt(1, turn=turn("x" * 900, chain)), 10)
-    anchors.keep(Prompt(1, turn=turn("y" * 900, "a")), 10)
-    assert anchors.held_bytes <= 3_000
-    assert anchors.bound(turn("x" * 900, "b")) is None
-    assert anchors.bound(turn("x" * 900, "c")) is not None
-    anchors.keep(Prompt(1, turn=turn("z" * 4_000, "c")), 10)  # larger than all that may be kept
-    assert anchors.held_bytes <= 3_000
-
-
-def test_a_turn_takes_the_place_of_the_one_it_goes_on_from() -> None:
-    anchors = Anchors()
-    first = turn("x" * 500)
-    body = {"messages": [{"role": "user", "content": "x" * 500}, {"role": "user", "content": "more"}]}
-    fields = msgspec.json.decode(json.dumps(body, separators=(",", ":")).encode(), type=dict[str, msgspec.Raw])
-    second = find_turn(first.chain, fields, b"")
-    assert second is not None
-    anchors.keep(Prompt(1, turn=first), 100)
-    anchors.keep(Prompt(1, turn=second, anchored=anchors.bound(second)), 120)
-    assert anchors.held_bytes == second.size
+    assert find(json.dumps(body).encode()) is None

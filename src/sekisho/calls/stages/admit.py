@@ -10,16 +10,22 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from sekisho.access.keys import scopes_of
 from sekisho.calls.acting import acted_on, hold_back
 from sekisho.calls.answer import Answer
 from sekisho.calls.budgeting import audience_of, ending_words, refusal
 from sekisho.calls.call import AttemptNote, Call, Trail
-from sekisho.calls.ceiling import ceiling_nanousd, counted, least_nanousd, may_be_counted, measure, shortened
+from sekisho.calls.ceiling import (
+    ceiling_nanousd,
+    counted,
+    keep_anchor,
+    least_nanousd,
+    may_be_counted,
+    measure,
+    shortened,
+)
 from sekisho.calls.gate import Gate, Outcome
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.stages.count import count_prompt
-from sekisho.calls.stages.trace import caller_of
 from sekisho.calls.tasking import ended, note_of
 from sekisho.errors import Internal, SekishoError, StoreUnavailable
 from sekisho.ledger.anchor import Prompt
@@ -45,8 +51,10 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
         await gate.counters.release(call.id)
         raise
     call.trail.is_opened = True
+    gate.conversations.keep(call.owner, call.id, call.chain)
     try:
-        await gate.journal.committed()
+        if (committed := gate.journal.committed()) is not None:
+            await committed
         if gate.clock.monotonic_us() - call.trail.asked_us > gate.counters.admission_valid_us:
             raise StoreUnavailable("The call could not be recorded in time. Try again.")
         reply = await next(admitted)
@@ -64,7 +72,11 @@ async def admission(gate: Gate, call: Call) -> tuple[Call, Opened]:
     call = _bounded(call, measure(gate, call), gate.limits.max_attempts)
     heeds_steps, delayed_ms = True, 0
     for _ in range(_MOST_TRIES):
-        verdict = await _verdict(gate, call.trail, _demand(gate, call, heeds_steps=heeds_steps))
+        demand = _demand(gate, call, heeds_steps=heeds_steps)
+        call.trail.asked_us = gate.clock.monotonic_us()
+        verdict = gate.counters.admit_at_once(demand)
+        if verdict is None or isinstance(verdict, NotLoaded):
+            verdict = await _verdict(gate, call.trail, demand)
         if isinstance(verdict, Admitted):
             return call, _opened(call, verdict, delayed_ms)
         if isinstance(verdict, Due):
@@ -78,7 +90,7 @@ async def admission(gate: Gate, call: Call) -> tuple[Call, Opened]:
         if smaller is None:
             break
         call = smaller
-    assert not isinstance(verdict, Admitted | Due)
+    assert verdict is not None and not isinstance(verdict, Admitted | Due)
     raise refusal(verdict, audience_of(gate, call))
 
 
@@ -110,14 +122,16 @@ async def _counted(gate: Gate, call: Call) -> Call:
 
 
 def _bounded(call: Call, prompt: Prompt, attempts: int) -> Call:
-    bound = ceiling_nanousd(call, prompt, attempts, call.max_output_tokens)
-    return replace(call, prompt=prompt, attempts=attempts, bound_nanousd=bound)
+    call.bound_nanousd = ceiling_nanousd(call, prompt, attempts, call.max_output_tokens)
+    call.prompt = prompt
+    call.attempts = attempts
+    return call
 
 
 def _demand(gate: Gate, call: Call, *, heeds_steps: bool) -> Demand:
     return Demand(
         call_id=call.id,
-        scopes=scopes_of(call.known_key),
+        scopes=call.known_passage.scopes,
         model=call.known_model.name,
         bound_nanousd=call.bound_nanousd,
         estimate_nanousd=gate.learned.cost_nanousd(call.agent.name, call.known_model.name, call.bound_nanousd),
@@ -130,7 +144,7 @@ def _opened(call: Call, admitted: Admitted, delayed_ms: int) -> Opened:
     return Opened(
         call_id=call.id,
         started_at=admitted.admitted_at,
-        caller=caller_of(call),
+        caller=call.known_passage.caller(call.agent),
         door=call.door,
         model=call.known_model.name,
         stream=call.stream,
@@ -156,8 +170,13 @@ async def _verdict(gate: Gate, trail: Trail, demand: Demand) -> Verdict:
 
 async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
     """Book the call. Unit: nano-USD, the effective cost. Raises StoreUnavailable: it is booked late."""
-    attempts = tuple([_priced(call, note) for note in call.trail.attempts])
-    usage = _sum([attempt.usage for attempt in attempts])
+    trail = call.trail
+    attempts = tuple([_priced(call, note) for note in trail.attempts])
+    list_cost = cost = upstream_us = 0
+    for attempt in attempts:
+        list_cost += attempt.list_cost_nanousd
+        cost += attempt.cost_nanousd
+        upstream_us += attempt.duration_us
     translation = outcome.translation
     settled = Settled(
         call_id=call.id,
@@ -166,21 +185,21 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
         stop_reason=translation.stop_reason if translation else None,
         error=outcome.error,
         message=outcome.message[:500],
-        is_metered=all([note.is_metered for note in call.trail.attempts]),
+        is_metered=all([note.is_metered for note in trail.attempts]),
         client_left=outcome.client_left,
-        usage=usage,
-        list_cost_nanousd=sum([attempt.list_cost_nanousd for attempt in attempts]),
-        cost_nanousd=sum([attempt.cost_nanousd for attempt in attempts]),
+        usage=attempts[0].usage if len(attempts) == 1 else _sum([attempt.usage for attempt in attempts]),
+        list_cost_nanousd=list_cost,
+        cost_nanousd=cost,
         attempts=attempts,
-        first_byte_us=call.trail.first_byte_us,
-        upstream_us=sum([attempt.duration_us for attempt in attempts]),
-        stages_us=call.trail.stages_us(),
-        classes_nanousd=_classes(call),
+        first_byte_us=trail.first_byte_us,
+        upstream_us=upstream_us,
+        stages_us=trail.stages_us(),
+        classes_nanousd=_classes(trail.attempts),
     )
     ended(gate, call, outcome.error, settled.stop_reason)
     _learn(gate, call, settled)
     await gate.settle(settled)
-    return settled.cost_nanousd
+    return cost
 
 
 def _learn(gate: Gate, call: Call, settled: Settled) -> None:
@@ -198,13 +217,11 @@ def _learn(gate: Gate, call: Call, settled: Settled) -> None:
     if settled.status != "ok" or not settled.is_metered:
         return
     gate.learned.note(call.agent.name, call.known_model.name, settled.cost_nanousd, usage.output_tokens)
-    if prompt.turn is not None and usage.prompt_tokens:
-        gate.anchors.keep(prompt, usage.prompt_tokens)
+    keep_anchor(gate, call, usage.prompt_tokens)
 
 
-def _classes(call: Call) -> tuple[int, ...]:
+def _classes(notes: list[AttemptNote]) -> tuple[int, ...]:
     """What the metered attempts cost, by class of tokens."""
-    notes = call.trail.attempts
     if len(notes) == 1 and notes[0].is_metered:
         price = notes[0].deployment.price
         return class_costs_nanousd(notes[0].usage, price) if price else ()
@@ -247,8 +264,6 @@ def _priced(call: Call, note: AttemptNote) -> Attempt:
 
 
 def _sum(usages: list[Usage]) -> Usage:
-    if len(usages) == 1:
-        return usages[0]
     return Usage(
         input_tokens=sum(usage.input_tokens for usage in usages),
         cache_read_tokens=sum(usage.cache_read_tokens for usage in usages),

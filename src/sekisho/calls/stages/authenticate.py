@@ -1,8 +1,6 @@
 """Find the virtual key behind the call."""
 
-from collections.abc import Mapping
-
-from msgspec.structs import replace
+from collections.abc import Awaitable, Mapping
 
 from sekisho.access.keys import check
 from sekisho.calls.call import Call
@@ -13,18 +11,28 @@ from sekisho.errors import NotAuthenticated
 _MAX_KEY_BYTES = 512
 
 
-async def authenticate(gate: Gate, call: Call, next: Next) -> Reply:
-    if gate.registry.snapshot is None:
-        await gate.registry.wait_ready(gate.limits.start_timeout_s)
+def authenticate(gate: Gate, call: Call, next: Next) -> Awaitable[Reply]:
+    registry = gate.registry
+    if registry.snapshot is None or call.trail.started_us >= registry.trusted_until_us:
+        return _wait_and_recognise(gate, call, next)
+    _recognise(gate, call)
+    return next(call)
+
+
+async def _wait_and_recognise(gate: Gate, call: Call, next: Next) -> Reply:
+    await gate.registry.wait_ready(gate.limits.start_timeout_s)
     if call.trail.started_us >= gate.registry.trusted_until_us:
         await gate.registry.wait_trusted(gate.clock, gate.limits.start_timeout_s)
+    _recognise(gate, call)
+    return await next(call)
+
+
+def _recognise(gate: Gate, call: Call) -> None:
     key = gate.registry.keys.find(gate.digest(presented_key(call.headers)))
     if key is None:
         raise NotAuthenticated("This key is not known here. Check the virtual key in your agent's settings.")
-    known = replace(call, key=key)
-    call.trail.seen = known
+    call.key = key
     check(key, gate.clock.now_us())
-    return await next(known)
 
 
 def presented_key(headers: Mapping[bytes, bytes]) -> str:

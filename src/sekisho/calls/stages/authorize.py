@@ -1,27 +1,21 @@
 """Refuse what the key may not do, and leave of the model only the deployments that it may use."""
 
-from msgspec.structs import replace
+from collections.abc import Awaitable
 
-from sekisho.access.keys import may_use
-from sekisho.access.policies import Denied
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.calls.policing import denial, not_listed
 from sekisho.calls.reply import Next, Reply
 
 
-async def authorize(gate: Gate, call: Call, next: Next) -> Reply:
-    model = call.known_model
-    key = call.known_key
-    if not may_use(key, model.name, model.aliases):
+def authorize(gate: Gate, call: Call, next: Next) -> Awaitable[Reply]:
+    passage = call.passage = gate.registry.passage(call.known_key, call.known_model)
+    if not passage.is_listed:
         raise not_listed(gate, call)
-    allowance = gate.registry.allowance(key)
-    if not allowance.policies:
-        return await next(call)
-    left = allowance.model(model)
-    denied = left if isinstance(left, Denied) else None
-    denied = denied or allowance.agent(call.agent.name) or allowance.time(gate.clock.now_us())
-    if denied:
-        raise denial(gate, call, denied)
-    assert not isinstance(left, Denied)
-    return await next(call if left is model else replace(call, model=left))
+    allowance = passage.allowance
+    if allowance.policies:
+        denied = passage.denied or allowance.agent(call.agent.name) or allowance.time(gate.clock.now_us())
+        if denied:
+            raise denial(gate, call, denied)
+        call.model = passage.model
+    return next(call)

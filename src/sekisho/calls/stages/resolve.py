@@ -1,15 +1,14 @@
 """Read the body: which model it names, which task it belongs to."""
 
+from collections.abc import Awaitable
+
 import msgspec
-from msgspec.structs import replace
 
 from sekisho.calls.agents import identify_by_body
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.tasking import task_of
-from sekisho.conversation.chain import Chain
-from sekisho.dialects.body import parse_fields
 from sekisho.errors import BadRequest, ModelNotFound
 from sekisho.values import Door
 
@@ -26,28 +25,34 @@ _decode_flag = msgspec.json.Decoder(bool | None).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-async def resolve(gate: Gate, call: Call, next: Next) -> Reply:
-    body = await call.read_body()
-    fields = parse_fields(body)
+def resolve(gate: Gate, call: Call, next: Next) -> Awaitable[Reply]:
+    if not call.body:
+        return _read_and_resolve(gate, call, next)
+    _find_model(gate, call)
+    return next(call)
+
+
+async def _read_and_resolve(gate: Gate, call: Call, next: Next) -> Reply:
+    call.body = await call.read_body()
+    _find_model(gate, call)
+    return await next(call)
+
+
+def _find_model(gate: Gate, call: Call) -> None:
+    chain = gate.conversations.read(call.owner, call.body)
+    fields = chain.fields
     name = call.path_model or _text(fields, "model")
-    chain, agent = Chain(call.door, body, fields), identify_by_body(call.agent, body, fields)
-    named = replace(
-        call,
-        body=body,
-        fields=fields,
-        chain=chain,
-        task=task_of(gate, call, agent, chain, fields),
-        model_name=name,
-        stream=call.path_stream or _flag(fields, "stream"),
-        agent=agent,
-    )
-    call.trail.seen = named
-    model = gate.registry.find_model(name)
+    call.chain, call.fields = chain, fields
+    call.stream = call.path_stream or _flag(fields, "stream")
+    call.agent = identify_by_body(call.agent, call.body, fields)
+    call.model_name = name
+    call.task = task_of(gate, call)
+    model = call.model = gate.registry.find_model(name)
     if model is None:
         raise ModelNotFound(f"There is no model '{name[:100]}' here. GET /v1/models lists those you may use.")
     if call.door == "openai_chat" and (_number(fields, "n") or 1) > 1:
         raise BadRequest("n: this gateway gives one answer per call.", param="n")  # each would cost like a call
-    return await next(replace(named, model=model, max_output_tokens=_max_output_tokens(named, model.max_output_tokens)))
+    call.max_output_tokens = _max_output_tokens(call, model.max_output_tokens)
 
 
 def _max_output_tokens(call: Call, most: int) -> int:

@@ -2,38 +2,37 @@
 
 import logging
 
-from msgspec.structs import replace
-
 from sekisho.calls.agents import identify
-from sekisho.calls.call import Call, Trail
+from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
+from sekisho.calls.passage import caller_of
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.tasking import ended, note_of
 from sekisho.errors import SekishoError, StoreUnavailable
-from sekisho.ledger.journal import Caller, Refused
+from sekisho.ledger.journal import Refused
 
 log = logging.getLogger(__name__)
 
 
 async def trace(gate: Gate, call: Call, next: Next) -> Reply:
+    call.agent = identify(call.headers)
     try:
-        return await next(replace(call, agent=identify(call.headers)))
+        return await next(call)
     except SekishoError as error:
-        trail = call.trail
-        if trail.seen is not None and not trail.is_opened:
-            ended(gate, trail.seen, error.code)
-        if trail.seen is not None and not trail.is_opened and call.operation == "generate":
-            _record_refusal(gate, trail.seen, trail, error)
+        if call.key is not None and not call.trail.is_opened and call.operation == "generate":
+            ended(gate, call, error.code)
+            _record_refusal(gate, call, error)
         raise
 
 
-def _record_refusal(gate: Gate, call: Call, trail: Trail, error: SekishoError) -> None:
+def _record_refusal(gate: Gate, call: Call, error: SekishoError) -> None:
     """Observability fails open: a refusal that cannot be recorded is still a refusal."""
+    trail = call.trail
     refused = Refused(
         call_id=call.id,
         started_at=call.started_at,
         ended_at=gate.clock.now_us(),
-        caller=caller_of(call),
+        caller=caller_of(call.key, call.agent),
         door=call.door,
         model=call.model_name[:200],
         stage=trail.stage,
@@ -46,18 +45,3 @@ def _record_refusal(gate: Gate, call: Call, trail: Trail, error: SekishoError) -
         gate.journal.append(refused)
     except StoreUnavailable:
         log.exception("refused call %s could not be recorded", call.id_text)
-
-
-def caller_of(call: Call) -> Caller:
-    """Who called, for the journal."""
-    key = call.key
-    return Caller(
-        org_id=key.org_id if key else "",
-        key_id=key.id if key else "",
-        user_id=key.user_id if key else "",
-        team_id=key.team_id if key else "",
-        tags=key.tags if key else (),
-        agent=call.agent.name,
-        agent_version=call.agent.version,
-        session=call.agent.session,
-    )

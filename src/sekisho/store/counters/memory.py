@@ -154,15 +154,19 @@ class MemoryCounters:
                     cell.spent += call.cost
 
     async def admit(self, demand: Demand) -> Verdict:
+        return self.admit_at_once(demand)
+
+    def admit_at_once(self, demand: Demand) -> Verdict:  # noqa: C901  a function per loop costs more than the loop
         now_us = self._clock.now_us()
         at_us = self._clock.monotonic_us()
-        self._forget_old_calls(at_us)
+        if self._recent and self._recent[0].at_us <= at_us - MINUTE_US:
+            self._forget_old_calls(at_us)
         plan = self._plan_at(demand, now_us)
         if plan.stepping and demand.heeds_steps:
             due = _due(plan.stepping, now_us)
             if due:
                 return due
-        bound = demand.bound_nanousd
+        bound, tokens = demand.bound_nanousd, demand.tokens
         least_room: int | None = None
         for cell in plan.hard:
             room = cell.ceiling - cell.spent - cell.reserved
@@ -173,21 +177,37 @@ class MemoryCounters:
             if least_room is None or room < least_room:
                 least_room = room
         for limit in plan.limits:
-            if not limit.takes(demand.tokens):
-                return _too_fast(plan.limits, demand.tokens, at_us)
+            most = limit.tokens_per_minute
+            if (
+                limit.open >= limit.parallel
+                or len(limit.calls) >= limit.requests_per_minute
+                or limit.tokens + (tokens if tokens < most else most) > most
+                or most <= 0
+            ):  # as LimitCounter.takes says
+                return _too_fast(plan.limits, tokens, at_us)
         call = self._open[demand.call_id] = _Call(demand, now_us, at_us, plan)
-        _hold(call)
+        for cell in plan.hard:
+            cell.reserved += bound
+        for cell in plan.soft:
+            cell.reserved += demand.estimate_nanousd
         for limit in plan.limits:
             limit.open += 1
-        _join(call)
+            limit.tokens += tokens
+            limit.calls.append(call)
         self._recent.append(call)
         return Admitted(now_us, None if least_room is None else least_room - bound)
 
     async def settle(self, call_id: bytes, cost_nanousd: int, tokens: int, position: JournalPosition) -> None:
+        self.settle_at_once(call_id, cost_nanousd, tokens, position)
+
+    def settle_at_once(self, call_id: bytes, cost_nanousd: int, tokens: int, position: JournalPosition) -> bool:
         call = self._open.pop(call_id, None)
         if call is None:
-            return
-        for cell in (*call.hard, *call.soft):
+            return True
+        for cell in call.hard:
+            if position > cell.booked:
+                cell.spent += cost_nanousd
+        for cell in call.soft:
             if position > cell.booked:
                 cell.spent += cost_nanousd
         if position > self._booked:
@@ -195,6 +215,7 @@ class MemoryCounters:
             call.position = position
             self._unbooked.append(call)
         _let_go(call, tokens)
+        return True
 
     async def release(self, call_id: bytes) -> None:
         call = self._open.pop(call_id, None)
@@ -306,15 +327,16 @@ def _join(call: _Call) -> None:
 
 def _let_go(call: _Call, tokens: int) -> None:
     """Give back what an ended call reserved; correct the tokens it is counted with while it is in the last minute."""
+    bound = call.demand.bound_nanousd
     for cell in call.hard:
-        cell.reserved -= call.demand.bound_nanousd
+        cell.reserved -= bound
     for cell in call.soft:
         cell.reserved -= call.demand.estimate_nanousd
     call.hard = call.soft = ()
+    correction = tokens - call.tokens if call.is_recent else 0
     for limit in call.limits:
         limit.open -= 1
-        if call.is_recent:
-            limit.tokens += tokens - call.tokens
+        limit.tokens += correction
     call.tokens = tokens
 
 

@@ -219,6 +219,12 @@ class ValkeyCounters:
 
     # What the path asks.
 
+    def admit_at_once(self, demand: Demand) -> Verdict | None:
+        return None
+
+    def settle_at_once(self, call_id: bytes, cost_nanousd: int, tokens: int, position: JournalPosition) -> bool:
+        return False
+
     async def admit(self, demand: Demand) -> Verdict:
         now_us = self._clock.now_us()
         plan = self._plans.at(demand.scopes, demand.model, now_us)

@@ -69,6 +69,7 @@ class CallDoor:
         now_us = gate.clock.now_us()
         call_id = new_id(now_us)
         headers = headers_of(scope)
+        trail = Trail(gate.clock.monotonic_us())
         call = Call(
             id=call_id,
             id_text=id_text(call_id),
@@ -77,12 +78,12 @@ class CallDoor:
             started_at=now_us,
             headers=headers,
             read_body=lambda: read_body(receive, headers, gate.limits),
-            trail=Trail(gate.clock.monotonic_us()),
+            trail=trail,
             wait=lambda seconds: client.wait(seconds),
             path_model=unquote(model),
             path_stream=is_stream,
         )
-        client = Client(call, receive, send, gate.clock)
+        client = Client(trail, call.id_text, receive, send, gate.clock)
         self._clients.add(client)
         try:
             await self._answer(call, client, scope, send)
@@ -97,7 +98,7 @@ class CallDoor:
         except ClientGone:
             log.debug("call %s: the client left before its request was complete", call.id_text)
         except SekishoError as error:
-            if isinstance(error, NotAuthenticated) and call.trail.seen is None:
+            if isinstance(error, NotAuthenticated) and call.key is None:
                 self._gate.strangers.note(address_of(scope), call.started_at)
             await _refuse(call, client, send, error)
         except asyncio.CancelledError:  # the server, at the end of its grace time; the task ends here in any case
@@ -130,8 +131,7 @@ class CallDoor:
         trail = call.trail
         trail.first_byte_us = self._gate.clock.monotonic_us() - trail.started_us
         client.watch()
-        assert trail.seen is not None
-        stream = self.running.begin(trail.seen.known_key, answer)
+        stream = self.running.begin(call.known_key, answer)
         try:
             await client.begin(answer.media_type)
             while not answer.has_ended:

@@ -5,7 +5,7 @@ Above: the door, which writes the answer; the server's tick, which asks for sign
 
 import asyncio
 
-from sekisho.calls.call import Call
+from sekisho.calls.call import Trail
 from sekisho.clock import Clock
 from sekisho.errors import SekishoError
 from sekisho.web.doors.asgi import HeaderList, Message, Receive, Send
@@ -13,16 +13,19 @@ from sekisho.web.doors.refusals import id_headers
 
 
 class Client:
-    """Writes one answer. `has_begun`: the head is out, so that a failure can only be told inside the stream."""
+    """Writes one answer. `has_begun`: the head is out, so that a failure can only be told inside the stream.
 
-    def __init__(self, call: Call, receive: Receive, send: Send, clock: Clock) -> None:
-        self._call = call
+    Knows the call's trail and not the call, which knows it: a circle would be left to the garbage collector."""
+
+    def __init__(self, trail: Trail, call_id: str, receive: Receive, send: Send, clock: Clock) -> None:
+        self._trail = trail
+        self._call_id = call_id
         self._receive = receive
         self._send = send
         self._clock = clock
         self._is_sending = False
         self._leaving: asyncio.Future[Message] | None = None
-        self._sent_us = call.trail.started_us
+        self._sent_us = trail.started_us
         self.has_begun = False
 
     @property
@@ -64,7 +67,7 @@ class Client:
 
     async def fail(self, error: SekishoError) -> None:
         """End a stream that only signs of life have begun, in the words of its dialect."""
-        awaited = self._call.trail.awaited
+        awaited = self._trail.awaited
         assert awaited is not None  # it gave the signs of life
         await self.write(awaited.failure(error), is_last=True)
 
@@ -74,7 +77,7 @@ class Client:
         Load balancers cut connections that are silent. Before the model's first word this sends the head too: then a
         failure comes inside the stream, but another deployment may still be tried.
         """
-        awaited = self._call.trail.awaited
+        awaited = self._trail.awaited
         if awaited is None or self._is_sending or self.has_left:
             return
         now_us = self._clock.monotonic_us()
@@ -102,6 +105,6 @@ class Client:
             (b"content-type", media_type),
             (b"cache-control", b"no-cache"),
             (b"x-accel-buffering", b"no"),
-            *id_headers(self._call.id_text),
+            *id_headers(self._call_id),
         ]
         return {"type": "http.response.start", "status": 200, "headers": headers}

@@ -1,0 +1,70 @@
+"""What the snapshot says of the calls of one key to one model, worked out once and kept until the next snapshot.
+
+Above: the stages behind `authorize`. Below: access (scopes, policies) and the prices of the model's deployments.
+Nothing here depends on a single call, on what is spent or on the time: `allowance` is asked for agents and hours at
+each call.
+"""
+
+from sekisho.access.keys import may_use, scopes_of
+from sekisho.access.policies import Allowance, Denied
+from sekisho.calls.call import Agent
+from sekisho.ledger.bound import PriceBound
+from sekisho.ledger.journal import Caller
+from sekisho.values import Deployment, Model, Scope, VirtualKey
+
+_KEPT_CALLERS = 64  # clients may call themselves anything
+
+
+class Passage:
+    """`model` has only the deployments that the key may use. `is_listed`: the key's own list of models names it.
+    `denied`: the policy that leaves nothing of the model, which is whole then. `candidates` have a price."""
+
+    __slots__ = (
+        "_callers",
+        "allowance",
+        "asked",
+        "bounds",
+        "candidates",
+        "denied",
+        "is_listed",
+        "key",
+        "model",
+        "scopes",
+    )
+
+    def __init__(self, key: VirtualKey, asked: Model, allowance: Allowance) -> None:
+        self.key = key
+        self.asked = asked
+        self.allowance = allowance
+        self.is_listed = may_use(key, asked.name, asked.aliases)
+        left = allowance.model(asked)
+        self.denied = left if isinstance(left, Denied) else None
+        self.model: Model = asked if isinstance(left, Denied) else left
+        self.scopes: tuple[Scope, ...] = scopes_of(key)
+        priced = [(one, one.price) for one in self.model.deployments if one.price is not None]
+        self.candidates: tuple[Deployment, ...] = tuple([one for one, _ in priced])
+        self.bounds = tuple([PriceBound(price) for _, price in priced])
+        self._callers: dict[Agent, Caller] = {}
+
+    def caller(self, agent: Agent) -> Caller:
+        """Who calls, with this agent, for the journal."""
+        known = self._callers.get(agent)
+        if known is None:
+            if len(self._callers) >= _KEPT_CALLERS:
+                self._callers.clear()
+            known = self._callers[agent] = caller_of(self.key, agent)
+        return known
+
+
+def caller_of(key: VirtualKey | None, agent: Agent) -> Caller:
+    """Who called, for the journal."""
+    return Caller(
+        org_id=key.org_id if key else "",
+        key_id=key.id if key else "",
+        user_id=key.user_id if key else "",
+        team_id=key.team_id if key else "",
+        tags=key.tags if key else (),
+        agent=agent.name,
+        agent_version=agent.version,
+        session=agent.session,
+    )
