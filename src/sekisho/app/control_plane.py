@@ -43,6 +43,7 @@ from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader, Segment
 from sekisho.record.content import NO_CONTENT, ContentSettings
+from sekisho.record.reporting import ReportingRegister
 from sekisho.values import Budget, Credential, Delivery, Model, Snapshot, VirtualKey
 
 if TYPE_CHECKING:
@@ -308,6 +309,7 @@ class ControlPlane:
         from sekisho.store.sql.forgotten import SqlForgotten  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.hand_over import SqlHandOvers  # noqa: PLC0415
+        from sekisho.store.sql.reporting import SqlReporting  # noqa: PLC0415
         from sekisho.store.sql.required import SqlRequired  # noqa: PLC0415
         from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
         from sekisho.web.admin.services import Services, counted_in_memory  # noqa: PLC0415  the web is imported after the snapshot
@@ -348,6 +350,7 @@ class ControlPlane:
             sign_in=sign_in,
             grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
             tokens=tokens,
+            reporting=ReportingRegister(SqlReporting(self._database), ORG_ID, self._clock),
             required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
             forgotten=SqlForgotten(self._database, self._names),

@@ -83,6 +83,17 @@ class SqlContent:
             row = (await connection.execute(query)).mappings().one_or_none()
             return content_row(row) if row else None
 
+    async def of_task(self, task_id: bytes, *, after: bytes = b"", until: bytes = b"", limit: int) -> list[ContentRow]:
+        """The calls of a task in their order, behind `after` and up to `until`."""
+        query = sa.select(content).where(content.c.task_id == task_id, content.c.is_gone.is_(False))
+        if after:
+            query = query.where(content.c.call_id > after)
+        if until:
+            query = query.where(content.c.call_id <= until)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query.order_by(content.c.call_id).limit(limit))).mappings()
+            return [content_row(row) for row in rows]
+
     async def lineage(self, call_id: bytes) -> list[ContentRow]:
         """The call's row and those of its ancestors."""
         line = sa.select(content).where(content.c.call_id == call_id).cte("line", recursive=True)

@@ -27,6 +27,7 @@ from sekisho.record.bounds import BoundQueries
 from sekisho.record.calls import CallQueries
 from sekisho.record.content_store import ContentService
 from sekisho.record.events import EventStore
+from sekisho.record.reporting import ReportingRegister
 from sekisho.record.spend import SpendQueries
 from sekisho.values import Model
 
@@ -99,6 +100,7 @@ class Services:
     tokens: TokenRegister
     hand_overs: HandOverRegister
     required: RequiredRegister
+    reporting: ReportingRegister
     forgotten: Forgetting
     distribution: Distribution
     explainer: Explainer
