@@ -23,12 +23,14 @@ from sekisho.app.demo.organisation import ALLOWANCES, DEVELOPERS, PREFIX, TIME_Z
 from sekisho.app.demo.stories import tell
 from sekisho.app.simulated import CREDENTIAL_NAME, simulated_models
 from sekisho.calls.gate import Gate, Registry
+from sekisho.calls.recording import Recorder
 from sekisho.clock import SystemClock
 from sekisho.dialects import exchange
 from sekisho.ledger.catalog import load_catalog
 from sekisho.ledger.counters import Spent
 from sekisho.ledger.journal_files import JournalWriter
 from sekisho.ledger.windows import span_at
+from sekisho.record.spool import SpoolWriter
 from sekisho.settings import Settings
 from sekisho.simulator.answer import Answer
 from sekisho.simulator.behaviours import Behaviour
@@ -162,7 +164,9 @@ class Play:
         counters = MemoryCounters(clock)
         await counters.configure(snapshot.budgets, ())
         await counters.load(tuple(_unspent(snapshot.budgets, clock.now_us())), (0, 0))
-        journal = JournalWriter(home / "journal", f"{PREFIX}{secrets.token_hex(6)}")
+        process_id = f"{PREFIX}{secrets.token_hex(6)}"
+        journal = JournalWriter(home / "journal", process_id)
+        spool = SpoolWriter(home / "spool", process_id, clock, most_bytes=self._settings.content_spool_bytes)
         http = Http1Client()
         gate = Gate(
             clock=clock,
@@ -173,6 +177,8 @@ class Play:
             upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
             limits=limits,
             language=self._language,
+            process_id=process_id,
+            recorder=Recorder(spool, clock, lambda: snapshot.content_generation),
         )
         app = DoorApp(gate, ForwardDoor(http, home / "run" / "nobody.sock", max_body_bytes=1_000_000))
         listener = socket.create_server(("127.0.0.1", 0))
@@ -182,6 +188,7 @@ class Play:
         finally:
             await http.close()
             journal.close()
+            spool.close()
 
     async def _play(self, origin: Origin) -> int:
         """Let the agents take turns by the time of the story."""

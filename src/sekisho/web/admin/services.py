@@ -27,7 +27,9 @@ from sekisho.record.bounds import BoundQueries
 from sekisho.record.calls import CallQueries
 from sekisho.record.content_store import ContentService
 from sekisho.record.events import EventStore
+from sekisho.record.reporting import ReportingRegister
 from sekisho.record.spend import SpendQueries
+from sekisho.record.tasks import TaskQueries
 from sekisho.values import Model
 
 
@@ -90,6 +92,7 @@ class Services:
     spent: SpentQueries
     booked: BookedQuery
     calls: CallQueries
+    tasks: TaskQueries
     spend: SpendQueries
     events: EventStore
     bounds: BoundQueries
@@ -99,6 +102,7 @@ class Services:
     tokens: TokenRegister
     hand_overs: HandOverRegister
     required: RequiredRegister
+    reporting: ReportingRegister
     forgotten: Forgetting
     distribution: Distribution
     explainer: Explainer
