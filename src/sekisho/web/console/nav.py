@@ -42,18 +42,27 @@ _BREAKDOWN = Place("breakdown", "breakdown", "bars")
 
 _KEYS = Place("keys", "keys", "key")
 _SETUP = Place("setup", "setup", "setup")
+_LIMITS = Place("limits", "limits", "sliders")
+_POLICIES = Place("policies", "policies", "shield")
+_AUDIT = Place("audit", "audit", "log")
+_NOTICES = Place("notices", "notices", "bell")
 
 NAV: Mapping[RoleName, tuple[Group, ...]] = {
     "platform_admin": (
-        Group("now", (_LIVE,)),
-        Group("way", (_KEYS,)),
-        Group("record", (_WHY,)),
+        Group("now", (_LIVE, _NOTICES)),
+        Group("way", (Place("models", "models", "model"), _KEYS, _LIMITS, _POLICIES)),
+        Group("record", (_AUDIT, _WHY)),
+        Group("settings", (Place("settings", "settings", "rates"),)),
     ),
     "cost_manager": (
         Group("cost", (Place("overview", "overview", "home"), _BUDGETS, _BREAKDOWN)),
-        Group("record", (_WHY,)),
+        Group("record", (_NOTICES, _WHY)),
+        Group("settings", (Place("rates", "rates", "rates"),)),
     ),
-    "auditor": (),
+    "auditor": (
+        Group("record", (Place("decisions", "decisions", "shield"), _AUDIT)),
+        Group("way", (_KEYS, _LIMITS, _POLICIES)),
+    ),
     "team_lead": (
         Group("team", (Place("team", "team", "home"), Place("members", "members", "people"), _KEYS, _BUDGETS)),
         Group("record", (_BREAKDOWN, _WHY)),
