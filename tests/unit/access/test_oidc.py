@@ -60,7 +60,7 @@ async def test_somebody_signs_in_with_a_code_a_verifier_and_a_nonce(provider):
     assert "s3cret" not in repr(client(provider).settings)
 
 
-SHAPES = {
+SHAPES: dict[str, Any] = {
     "entra": (
         {},
         {"oid": "8f", "tid": "t1", "ver": "2.0", "preferred_username": "alice@example.com", "groups": ["0a-1b"]},
