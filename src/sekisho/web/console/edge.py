@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -28,6 +29,7 @@ LANGUAGE_COOKIE = "sekisho_language"
 THEME_COOKIE = "sekisho_theme"
 ZONE_COOKIE = "sekisho_zone"
 ROLE_COOKIE = "sekisho_role"
+SAID_COOKIE = "sekisho_said"  # what the toast of the next page says, once
 DEVICE_COOKIE = "sekisho_browser"
 DEVICE_S = 400 * 86_400
 FORWARDED_HEADER = "x-sekisho-forwarded"  # these two are set by the call plane: the client's address,
@@ -51,6 +53,11 @@ _HSTS = "max-age=31536000"
 _FORM_BYTES = 16_384
 _YEAR_S = 31_536_000
 _log = logging.getLogger("sekisho.console")
+
+
+class _Said(msgspec.Struct):
+    text: str
+    values: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +118,24 @@ class Visit:
         return hmac.new(self.secret.encode(), b"console form", hashlib.sha256).hexdigest()
 
     @property
+    def said(self) -> tuple[str, Mapping[str, str]] | None:
+        """What the form before this page did: the name of a text and its values, for a toast."""
+        kept = self.request.cookies.get(SAID_COOKIE, "")[:4000]
+        try:
+            found = msgspec.json.decode(bytes.fromhex(kept), type=_Said)
+        except (ValueError, msgspec.DecodeError):
+            return None
+        return (found.text, found.values) if found.text.startswith("said.") else None
+
+    @property
     def here(self) -> str:
         """This page's address, to come back to after a form."""
         url = self.request.url
         return url.path + (f"?{url.query}" if url.query else "")
+
+
+class StaleForm(Exception):
+    """A form that no page of this visit sent."""
 
 
 Handler = Callable[[Visit], Awaitable[Response]]
@@ -148,6 +169,8 @@ class Edge:
                     response: Response = RedirectResponse(f"{ROOT}/account/{visit.session.must}", 303)
                 else:
                     response = await (handler(visit) if visit.session or is_public else _to_sign_in(visit))
+            except StaleForm:
+                response = self.error_page(visit, 403, "")
             except SekishoError as error:
                 response = self._failure(visit, error, error.status if error.status in (403, 404, 413, 503) else 500)
             except Exception as error:  # noqa: BLE001 - the edge: whatever fails becomes a page and a log line
@@ -169,6 +192,8 @@ class Edge:
         if self.info.is_https:
             response.headers["Strict-Transport-Security"] = _HSTS
         response.headers.setdefault("Cache-Control", "no-store")
+        if SAID_COOKIE in visit.request.cookies and visit.request.method == "GET" and response.status_code == 200:
+            response.delete_cookie(SAID_COOKIE, path=ROOT)
         if visit.request.cookies.get(VISIT_COOKIE) != visit.secret and not visit.token:
             self.set_cookie(response, VISIT_COOKIE, visit.secret)
         return response
@@ -196,6 +221,14 @@ async def read_form(visit: Visit) -> Mapping[str, str] | None:
             raise BodyTooLarge
     fields = {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
     return fields if hmac.compare_digest(fields.get("csrf", "").encode(), visit.csrf.encode()) else None
+
+
+async def accepted_form(visit: Visit) -> Mapping[str, str]:
+    """As `read_form`. Raises StaleForm where that gives None."""
+    form = await read_form(visit)
+    if form is None:
+        raise StaleForm
+    return form
 
 
 def _is_from_here(request: Request) -> bool:

@@ -88,7 +88,7 @@ TEXTS = {
     "stage.authorize": "Authorise",
     "stage.inspect": "Inspect",
     "stage.admit": "Admit",
-    "stage.record": "Record",
+    "stage.record": "Keep",
     "stage.place": "Place",
     "stage.send": "Send",
     "tokens.bar": "Fresh {fresh} · read {read} · write {write} · output {output}",

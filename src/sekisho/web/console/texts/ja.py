@@ -86,7 +86,7 @@ TEXTS = {
     "stage.authorize": "認可",
     "stage.inspect": "検査",
     "stage.admit": "受入",
-    "stage.record": "記録",
+    "stage.record": "保存",
     "stage.place": "配置",
     "stage.send": "送信",
     "tokens.bar": "新規 {fresh}・読み {read}・書き {write}・出力 {output}",
