@@ -37,24 +37,25 @@ class Group:
 _LIVE = Place("live", "live", "calls")
 
 _WHY = Place("why", "why", "why")
+_TASKS = Place("tasks", "tasks", "task")
 _BUDGETS = Place("budgets", "budgets", "tree")
 _BREAKDOWN = Place("breakdown", "breakdown", "bars")
 
 NAV: Mapping[RoleName, tuple[Group, ...]] = {
     "platform_admin": (
-        Group("now", (_LIVE,)),
+        Group("now", (_LIVE, _TASKS)),
         Group("record", (_WHY,)),
     ),
     "cost_manager": (
-        Group("cost", (Place("overview", "overview", "home"), _BUDGETS, _BREAKDOWN)),
+        Group("cost", (Place("overview", "overview", "home"), _BUDGETS, _BREAKDOWN, _TASKS)),
         Group("record", (_WHY,)),
     ),
     "auditor": (),
     "team_lead": (
         Group("team", (Place("team", "team", "home"), _BUDGETS, _BREAKDOWN)),
-        Group("record", (_WHY,)),
+        Group("record", (_TASKS, _WHY)),
     ),
-    "developer": (Group("help", (_WHY,)),),
+    "developer": (Group("own", (_TASKS,)), Group("help", (_WHY,))),
 }
 
 
