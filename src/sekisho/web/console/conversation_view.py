@@ -41,7 +41,7 @@ class Block:
     """One thing that a call said or did. `html` of prose; `text` of thoughts and of what cannot be read."""
 
     kind: Literal["said", "thought", "tool", "output", "unreadable", "attachment"]
-    html: Markup = Markup()
+    html: Markup | str = ""
     text: str = ""
     name: str = ""
     main: str = ""
@@ -198,11 +198,25 @@ def _state(call: Mapping[str, Any] | None) -> str:
 
 
 def _output(part: Mapping[str, Any]) -> Output:
-    text = str(part["text"])[:_MOST_OUTPUT]
-    lines = text.splitlines()
+    said, has_failed = _unwrapped(str(part["text"]))
+    lines = said[:_MOST_OUTPUT].splitlines()
     attachments = tuple(_attachment(one) for one in part.get("attachments", ()))
     head, rest = "\n".join(lines[:_SHOWN_LINES]), "\n".join(lines[_SHOWN_LINES:])
-    return Output(head, rest, len(lines), bool(part["is_error"]), attachments)
+    return Output(head, rest, len(lines), has_failed or bool(part["is_error"]), attachments)
+
+
+def _unwrapped(text: str) -> tuple[str, bool]:
+    """What a tool gave, out of the JSON in which some agents wrap it; and whether that says that it failed."""
+    if not text.startswith(("{", "[")):
+        return text, False
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text, False
+    wrapped = found if isinstance(found, list) else [found]
+    if not all(isinstance(one, dict) and isinstance(one.get("result"), str) for one in wrapped):
+        return text, False
+    return "\n".join(one["result"] for one in wrapped), any(one.get("success") is False for one in wrapped)
 
 
 def _attachment(part: Mapping[str, Any]) -> str:

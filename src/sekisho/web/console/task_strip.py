@@ -84,6 +84,8 @@ def _bands(rows: Sequence[CallRow], step: float) -> list[Band]:
     for mode, some in groupby(rows, key=lambda row: row.mode):
         count = len(list(some))
         if mode:
-            found.append(Band(round(at * step, 1), round(count * step, 1), _MODES.get(mode, "f-2"), mode, at + 1, at + count))
+            found.append(
+                Band(round(at * step, 1), round(count * step, 1), _MODES.get(mode, "f-2"), mode, at + 1, at + count)
+            )
         at += count
     return found

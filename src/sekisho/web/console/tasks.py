@@ -95,7 +95,9 @@ class _Tasks:
             "tasks.html",
             tasks=[one | {"agent_name": agent_name(one["agent"])} for one in found["tasks"]],
             most=max((one["cost_nanousd"] for one in found["tasks"]), default=0),
-            chips=[(name, value, _address({k: v for k, v in own.items() if k != name})) for name, value in plain.items()],
+            chips=[
+                (name, value, _address({k: v for k, v in own.items() if k != name})) for name, value in plain.items()
+            ],
             orders_named=[
                 (visit.words("tasks.order." + name), _address(plain | {"sort": name}), name == sort)
                 for name in ("last", "cost")
@@ -106,7 +108,7 @@ class _Tasks:
             csv=csv_address(visit),
             shows_people=visit.role != "developer",
             at=_microseconds,
-            **await self._names(visit),
+            **await self._names(),
         )
 
     async def task(self, visit: Visit) -> Response:
@@ -156,7 +158,7 @@ class _Tasks:
         prose = Prose(str(visit.words("task.chart")), str(visit.words("task.chart.source")))
         following = first + WINDOW_CALLS
         return {
-            **await self._names(visit),
+            **await self._names(),
             "items": items_of(window, said, prose),
             "left": max(0, len(rows) - following),
             "following": f"{ROOT}/tasks/{task_id}/more?from={following}",
@@ -174,7 +176,7 @@ class _Tasks:
         answer = await ask_admin(visit, visit.who, "GET", f"/admin/v1/tasks/{task_id}/turns?{query}")
         return {call["call_id"]: call for call in answer.body["calls"]} if answer.is_good else {}
 
-    async def _names(self, visit: Visit) -> dict[str, dict[str, str]]:
+    async def _names(self) -> dict[str, Any]:
         """What people and teams are called. Only ids that are shown anyway are looked up in it."""
         services = self.parts.services
         people = {one.id: one.alias for one in await services.users.list(limit=MOST_NAMES)}
