@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sekisho.access.identity_provider import OidcSettings
 from sekisho.app.control_plane import Console, ControlPlaneSettings, run_control_plane
 from sekisho.app.sign_in_settings import SignInSettings
 from sekisho.app.simulated import simulated_models, simulator_credentials
@@ -63,6 +64,7 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
             public_url=settings.public_url,
             session_idle_s=settings.session_idle_s,
             session_life_s=settings.session_life_s,
+            oidc=_oidc(settings),
         ),
     )
     await run_control_plane(Path(settings.home), parts, console=_console(command, is_simulated=bool(simulator_url)))
@@ -76,6 +78,22 @@ def content_settings(settings: Settings, *, is_demo: bool) -> ContentSettings:
         key=resolve_pepper(settings.content_key, os.environ, "content_key") if settings.content_key else b"",
         spool_bytes=settings.content_spool_bytes,
         leads_may_read=settings.leads_read_content,
+    )
+
+
+def _oidc(settings: Settings) -> OidcSettings | None:
+    """The identity provider, if one is configured. Raises SettingsError for a secret that cannot be read."""
+    if not settings.oidc_issuer:
+        return None
+    secret = settings.oidc_client_secret
+    return OidcSettings(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        client_secret=resolve_secret(secret, os.environ) if secret else "",
+        scopes=settings.oidc_scopes,
+        user_claim=settings.oidc_user_claim,
+        groups_claim=settings.oidc_groups_claim,
+        name=settings.oidc_name,
     )
 
 

@@ -56,8 +56,9 @@ def create_console_router(
     edge = Edge(sessions, info, drawing.failed)
     pages: list[Page] = [
         *entry_pages(sessions, hand_overs, edge, drawing),
-        *sign_in_pages(services, edge, drawing),
+        *sign_in_pages(services, sessions, edge, drawing),
         *(account_pages(services, edge, drawing) if services else ()),
+        *(_provider_pages(services, edge, drawing) if services else ()),
         *live_pages(queries, drawing, clock or SystemClock()),
     ]
     if services is not None:
@@ -68,6 +69,14 @@ def create_console_router(
     router.add_route(f"{ROOT}/assets/{{address}}", partial(serve_asset, drawing), ["GET"])
     _add(router, edge, pages)
     return router
+
+
+def _provider_pages(services: Services, edge: Edge, drawing: Drawing) -> tuple[Page, ...]:
+    if services.sign_in.oidc is None:
+        return ()
+    from sekisho.web.console.oidc import oidc_pages  # noqa: PLC0415  Authlib is slow to import, not everybody needs it
+
+    return oidc_pages(services.sign_in, edge, drawing)
 
 
 def _add(router: APIRouter, edge: Edge, pages: Sequence[Page]) -> None:
