@@ -94,7 +94,7 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
         upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
         limits=limits,
         recorder=Recorder(
-            spool, masked, clock, lambda: registry.snapshot.content_generation if registry.snapshot else 0
+            spool, clock, lambda: registry.snapshot.content_generation if registry.snapshot else 0, masked
         ),
     )
     app = DoorApp(gate, ForwardDoor(local, socket_path, max_body_bytes=settings.max_body_bytes))
