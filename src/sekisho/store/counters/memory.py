@@ -22,6 +22,8 @@ from sekisho.ledger.counters import (
     Demand,
     Due,
     JournalPosition,
+    LimitUse,
+    Look,
     NoRoom,
     NotLoaded,
     Passed,
@@ -221,6 +223,20 @@ class MemoryCounters:
         call = self._open.pop(call_id, None)
         if call is not None:
             _let_go(call, 0)
+
+    async def look(self, demand: Demand) -> Look:
+        verdict = self.admit_at_once(demand)
+        if isinstance(verdict, Admitted):  # nothing else has run since, so it is the newest everywhere
+            call = self._open.pop(demand.call_id)
+            _let_go(call, 0)
+            self._recent.pop()
+            for limit in call.limits:
+                limit.calls.pop()
+        uses = (
+            LimitUse(one.limit, len(one.calls), one.tokens, one.open)
+            for one in self._plan_at(demand, self._clock.now_us()).limits
+        )
+        return Look(verdict, tuple(uses))
 
     async def standings(self) -> tuple[Standing, ...]:
         now_us = self._clock.now_us()
