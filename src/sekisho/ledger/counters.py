@@ -106,13 +106,23 @@ Verdict = Admitted | NoRoom | TooFast | NotLoaded | Due
 
 
 class LimitUse(msgspec.Struct, frozen=True):
-    """How much of a limit is in use: calls and tokens of the last minute, and calls under way. What a limit does not
-    limit may be left uncounted: 0."""
+    """How much of a limit is in use: calls and tokens of the last minute, and calls under way; None for what it does
+    not limit."""
 
     limit: RateLimit
-    requests: int
-    tokens: int
-    parallel: int
+    requests: int | None
+    tokens: int | None
+    parallel: int | None
+
+    @classmethod
+    def of(cls, limit: RateLimit, requests: int, tokens: int, parallel: int) -> "LimitUse":
+        """The use of this limit, of what it limits."""
+        return cls(
+            limit,
+            None if limit.requests_per_minute is None else requests,
+            None if limit.tokens_per_minute is None else tokens,
+            None if limit.parallel is None else parallel,
+        )
 
 
 class Look(msgspec.Struct, frozen=True):

@@ -233,7 +233,7 @@ class MemoryCounters:
             for limit in call.limits:
                 limit.calls.pop()
         uses = (
-            LimitUse(one.limit, len(one.calls), one.tokens, one.open)
+            LimitUse.of(one.limit, len(one.calls), one.tokens, one.open)
             for one in self._plan_at(demand, self._clock.now_us()).limits
         )
         return Look(verdict, tuple(uses))
