@@ -323,7 +323,7 @@ class ControlPlane:
         tokens = TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock)
         hand_overs = SqlHandOvers(self._database)
         how = self._settings.sign_in
-        sign_in = open_sign_in(self._database, self._sessions, self._pepper, ORG_ID, self._clock, how)
+        sign_in = open_sign_in(self._database, self._sessions, self._pepper, ORG_ID, self._clock, how, self)
         return Services(
             org_id=ORG_ID,
             keys=keys,
@@ -353,7 +353,7 @@ class ControlPlane:
             bounds=SqlBounds(self._database, self._names),
             sessions=sign_in.sessions,
             sign_in=sign_in,
-            grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
+            grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock, self),
             tokens=tokens,
             reporting=ReportingRegister(SqlReporting(self._database), ORG_ID, self._clock),
             required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
