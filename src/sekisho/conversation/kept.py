@@ -1,7 +1,7 @@
 """The last bodies of every virtual key and door, so that the next one need not be read anew.
 
-Bounded by the bytes of the bodies, and of how they are written upstream; the keys used longest ago are forgotten first. A body is only ever held against
-those of its own team and key. Above: the stages. Below: chains.
+Bounded by the bytes of the bodies, and of how they are written upstream; the keys used longest ago are forgotten first.
+A body is only ever held against those of its own team and key. Above: the stages. Below: chains.
 """
 
 from collections import OrderedDict
@@ -50,6 +50,10 @@ class Conversations:
         self.held_bytes = 0
         self.hits = 0
         self.misses = 0
+
+    def counts(self) -> dict[str, int]:
+        """The counters, and the bytes that are held."""
+        return {"hits": self.hits, "misses": self.misses, "held_bytes": self.held_bytes}
 
     def read(self, owner: Owner, body: bytes) -> Chain:
         """The chain of a body. Raises BadRequest, as `parse_fields`."""
