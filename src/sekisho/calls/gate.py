@@ -53,7 +53,7 @@ class Journal(Protocol):
 class Upstreams(Protocol):
     """Opens a call at a provider. Raises UpstreamRejected, RateLimited, ContextTooLong, UpstreamUnavailable."""
 
-    async def open(
+    def open(
         self,
         deployment: Deployment,
         wire: Wire,
@@ -62,7 +62,7 @@ class Upstreams(Protocol):
         *,
         stream: bool,
         betas: tuple[str, ...],
-    ) -> Http1Response: ...
+    ) -> Awaitable[Http1Response]: ...
 
     async def count_tokens(
         self, deployment: Deployment, wire: Wire, credential: Credential | None, body: bytes
