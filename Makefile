@@ -42,13 +42,12 @@ fmt: $(DEV_STAMP)            ## put the code in shape
 	$(BIN)/ruff check --fix -q .
 	$(BIN)/ruff format -q .
 
-soak: $(DEV_STAMP)           ## long runs: kill -9 under load, cancels, faults; twenty times the random tries of `make test`
+soak: $(DEV_STAMP)           ## long runs: an hour of mixed load (SEKISHO_SOAK_MINUTES), kill -9, cancels, faults; twenty times the random tries of `make test`
 	$(BIN)/pytest -m soak tests/soak
 	SEKISHO_TEST_THOROUGH=1 $(BIN)/pytest -n 2 -m "hypothesis or seeds"
 
-bench: $(DEV_STAMP)          ## CPU per call beside nginx, in one run
-	$(BIN)/python -m bench
-	$(BIN)/python -m bench.path
+bench: $(DEV_STAMP)          ## beside nginx, Envoy, LiteLLM, Portkey, ferrogw, TensorZero in one run; BENCH="--resume" and more
+	$(BIN)/python -m bench $(BENCH)
 
 bench-ledger: $(DEV_STAMP)    ## ten million calls in the ledger, SQLite and PostgreSQL: reports, ingestion, bytes
 	$(BIN)/python -m bench.ledger

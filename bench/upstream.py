@@ -1,67 +1,120 @@
-"""A model provider that streams: `python -m bench.upstream PORT GAP_S EVENTS`.
+"""Model providers in one process: `python -m bench.upstream PORT COUNTED_PORT`. OpenAI's chat and Bedrock's wires.
 
-To every POST it answers with the frames of InvokeModelWithResponseStream, made once: all in one write if GAP_S is 0,
-else one event per write and HTTP chunk, GAP_S apart. If EVENTS is 0 it answers whole.
+A request that streams gets its events in one burst; with the word `#paced` in its body fifty a second, each with the
+time at which it left (`t=<monotonic ns>;`). `GET /said` on the second port tells how many answers of which kind were
+given there in full.
 """
 
 import asyncio
-import base64
 import json
+import re
 import sys
+import time
+from collections import Counter
 from typing import cast
 
 import uvloop
 from httptools import HttpRequestParser
 
-from bench.bodies import whole_answer
-from sekisho.dialects.bedrock.event_stream import encode_frame
+from bench.said import EVENTS, KINDS, Wire, script, text_event, whole_answer
 
-_HEAD = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\n"
-    b"x-amzn-requestid: bench\r\ntransfer-encoding: chunked\r\n\r\n"
-)
-_WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
-    len(whole_answer()),
-    whole_answer(),
-)
-_FRAME_HEADERS = {":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"}
-
-
-def frames(events: int) -> list[bytes]:
-    """The chunks of one answer of so many events."""
-    usage = {"input_tokens": 210, "output_tokens": 1}
-    metrics = {"inputTokenCount": 210, "outputTokenCount": 190, "invocationLatency": 900, "firstByteLatency": 300}
-    message = {"id": "msg_bench", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": usage}
-    deltas = [
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": f"word number {number} "}}
-        for number in range(events - 5)
-    ]
-    said: list[dict[str, object]] = [
-        {"type": "message_start", "message": message},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-        *deltas,
-        {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 190}},
-        {"type": "message_stop", "amazon-bedrock-invocationMetrics": metrics},
-    ]
-    return [_chunk(event, number) for number, event in enumerate(said)]
+GAP_S = 0.02
+_SLOTS = 20  # of a gap: streams that began at other times get their events at other times
+_STREAM = re.compile(rb'"stream"\s*:\s*true')
+_SMALL_BYTES = 8_192
+_HEADS = {
+    "openai_chat": b"content-type: text/event-stream",
+    "invoke": b"content-type: application/vnd.amazon.eventstream\r\nx-amzn-requestid: bench",
+    "converse": b"content-type: application/vnd.amazon.eventstream\r\nx-amzn-requestid: bench",
+}
+_STREAM_HEAD = b"HTTP/1.1 200 OK\r\n%b\r\ntransfer-encoding: chunked\r\n\r\n"
+_WHOLE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 
 
-def _chunk(event: dict[str, object], number: int) -> bytes:
-    text = base64.b64encode(json.dumps(event, separators=(",", ":")).encode()).decode()
-    payload = json.dumps({"bytes": text, "p": "abcdefghijklmnopqrstuvwxyz"[: number % 26 + 1]}, separators=(",", ":"))
-    frame = encode_frame(_FRAME_HEADERS, payload.encode())
-    return b"%x\r\n%b\r\n" % (len(frame), frame)
+class Provider:
+    """What all connections share: the answers, made once, the count of those given, and the clock of paced streams."""
+
+    def __init__(self) -> None:
+        self.given: Counter[tuple[Wire, int]] = Counter()
+        self._turn = 0
+        wires: tuple[Wire, ...] = ("openai_chat", "invoke", "converse")
+        self._whole = {wire: [_whole(whole_answer(kind, wire)) for kind in range(KINDS)] for wire in wires}
+        self.scripts = {(wire, usage): script(wire, with_usage=usage) for wire in wires for usage in (True, False)}
+        self._events = {
+            wire: b"".join(text_event(wire, f"word number {123_456 + n} ") for n in range(EVENTS)) for wire in wires
+        }
+        self._slots: list[set[Stream]] = [set() for _ in range(_SLOTS)]
+
+    def kind(self) -> int:
+        """The kind of the next answer."""
+        self._turn += 1
+        return self._turn % KINDS
+
+    def whole(self, wire: Wire) -> bytes:
+        kind = self.kind()
+        self.given[wire, kind] += 1
+        return self._whole[wire][kind]
+
+    def burst(self, wire: Wire, usage: bool) -> bytes:
+        kind = self.kind()
+        self.given[wire, kind] += 1
+        parts = self.scripts[wire, usage]
+        return b"".join((stream_head(wire), parts.first, self._events[wire], parts.last[kind]))
+
+    def pace(self, stream: "Stream") -> None:
+        """Send the stream's events, one per gap, from now on."""
+        min(self._slots, key=len).add(stream)
+
+    async def run(self) -> None:
+        """Walk over the slots, a whole round per gap."""
+        loop = asyncio.get_running_loop()
+        began_s, tick = loop.time(), 0
+        while True:
+            tick += 1
+            await asyncio.sleep(max(0.0, began_s + tick * GAP_S / _SLOTS - loop.time()))
+            slot = self._slots[tick % _SLOTS]
+            made: dict[Wire, bytes] = {}
+            for stream in tuple(slot):
+                event = made.get(stream.wire)
+                if event is None:
+                    event = made[stream.wire] = text_event(stream.wire, f"t={time.monotonic_ns()}; and a few words ")
+                if stream.send(event):
+                    slot.discard(stream)
 
 
-class Upstream(asyncio.Protocol):
-    """One connection: reads requests, answers each with the stream."""
+class Stream:
+    """A paced stream on its way."""
 
-    def __init__(self, answer: list[bytes], gap_s: float) -> None:
-        self._answer = answer
-        self._gap_s = gap_s
+    def __init__(self, provider: Provider, transport: asyncio.Transport, wire: Wire, usage: bool) -> None:
+        self._provider = provider
+        self._transport = transport
+        self._script = provider.scripts[wire, usage]
+        self._left = EVENTS
+        self.wire = wire
+        transport.write(stream_head(wire) + self._script.first)
+
+    def send(self, event: bytes) -> bool:
+        """Send an event; whether that was the end."""
+        if self._transport.is_closing():
+            return True
+        self._left -= 1
+        if self._left:
+            self._transport.write(event)
+            return False
+        kind = self._provider.kind()
+        self._provider.given[self.wire, kind] += 1
+        self._transport.write(event + self._script.last[kind])
+        return True
+
+
+class Connection(asyncio.Protocol):
+    """One connection: reads requests to their end, answers each."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
         self._parser = HttpRequestParser(self)
-        self._next = 0
+        self._url = b""
+        self._body: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -69,33 +122,65 @@ class Upstream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
 
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._body = []
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"expect":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        self._body.append(data)
+
     def on_message_complete(self) -> None:
-        if not self._answer:
-            self._transport.write(_WHOLE)
+        provider = self._provider
+        if self._url == b"/said":
+            answers = [[wire, kind, count] for (wire, kind), count in provider.given.items()]
+            self._transport.write(_whole(json.dumps(answers).encode()))
             return
-        self._transport.write(_HEAD)
-        if self._gap_s:
-            self._next = 0
-            self._write_one()
+        wire, streams = _wire_of(self._url)
+        body = b"".join(self._body) if sum(map(len, self._body)) < _SMALL_BYTES else b""
+        if not (streams or _STREAM.search(body)):
+            self._transport.write(provider.whole(wire))
+        elif b"#paced" in body:
+            provider.pace(Stream(provider, self._transport, wire, b"include_usage" in body))
         else:
-            self._transport.write(b"".join((*self._answer, b"0\r\n\r\n")))
-
-    def _write_one(self) -> None:
-        if self._transport.is_closing():
-            return
-        self._transport.write(self._answer[self._next])
-        self._next += 1
-        if self._next < len(self._answer):
-            asyncio.get_running_loop().call_later(self._gap_s, self._write_one)
-        else:
-            self._transport.write(b"0\r\n\r\n")
+            self._transport.write(provider.burst(wire, b"include_usage" in body))
 
 
-async def _serve(port: int, gap_s: float, events: int) -> None:
-    answer = frames(events) if events else []
-    server = await asyncio.get_running_loop().create_server(lambda: Upstream(answer, gap_s), "127.0.0.1", port)
-    await server.serve_forever()
+def stream_head(wire: Wire) -> bytes:
+    return _STREAM_HEAD % _HEADS[wire]
+
+
+def _wire_of(url: bytes) -> tuple[Wire, bool]:
+    """The wire of a path, and whether it is one that always streams."""
+    path = url.split(b"?", 1)[0]
+    if path.endswith((b"/invoke", b"/invoke-with-response-stream")):
+        return "invoke", path.endswith(b"stream")
+    if path.endswith((b"/converse", b"/converse-stream")):
+        return "converse", path.endswith(b"stream")
+    return "openai_chat", False
+
+
+def _whole(content: bytes) -> bytes:
+    return _WHOLE_HEAD % (len(content), content)
+
+
+async def _serve(ports: list[int]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for port in ports:
+            group.create_task(_listen(Provider(), port))
+
+
+async def _listen(provider: Provider, port: int) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(provider), "127.0.0.1", port, backlog=2048)
+    await asyncio.gather(server.serve_forever(), provider.run())
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])))
+    uvloop.run(_serve([int(port) for port in sys.argv[1:]]))

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import msgspec.inspect
 
-from sekisho.values import Language
+from sekisho.values import ContentLevel, Language
 
 PREFIX = "SEKISHO_"
 MAX_SECRET_BYTES = 65_536
@@ -23,7 +23,7 @@ PEPPER_BYTES = 32
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
-_SECRETS = ("master_key", "pepper", "database_url", "valkey_url")
+_SECRETS = ("master_key", "pepper", "database_url", "valkey_url", "content_key")
 _DATABASE_URL = re.compile(r"postgres(ql)?://[^\s/]*/[^\s/?#]+(\?\S*)?")
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}")
 # Names that other tools on the same machine already use, tried after our own.
@@ -66,6 +66,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lost_after_s: Annotated[float, msgspec.Meta(ge=5, le=3_600)] = 30.0
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 4000
+    public_url: str = ""
+    session_idle_s: Seconds = 3600.0
+    session_life_s: Annotated[float, msgspec.Meta(gt=0, le=2_592_000)] = 43_200.0
     call_processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     aws_region: str = "us-east-1"
     bedrock_endpoint: str = ""
@@ -85,6 +88,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     valkey_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.5
     limits_fail_mode: Literal["closed", "open"] = "closed"
     journal_durability: Literal["process", "power", "cluster"] = "process"
+    content_level: ContentLevel | None = None
+    content_days: Annotated[int, msgspec.Meta(ge=1, le=3_650)] = 30
+    content_key: SecretRef | None = None
+    content_spool_bytes: Annotated[int, msgspec.Meta(ge=20_000_000, le=1_000_000_000_000)] = 1_000_000_000
+    leads_read_content: bool = False
     language: Language = "en"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -185,9 +193,9 @@ def resolve_secret(ref: SecretRef, env: Mapping[str, str]) -> str:
     return secret
 
 
-def resolve_pepper(ref: SecretRef, env: Mapping[str, str]) -> bytes:
-    """The pepper: a file of exactly 32 bytes as it is, anything else as text. Raises SettingsError, which names the
-    place and never the secret."""
+def resolve_pepper(ref: SecretRef, env: Mapping[str, str], name: str = "pepper") -> bytes:
+    """The pepper, or another key: a file of exactly 32 bytes as it is, anything else as text. Raises SettingsError,
+    which names the place and never the secret."""
     try:
         if ref.kind == "file" and (path := Path(ref.value).expanduser()).stat().st_size == PEPPER_BYTES:
             return path.read_bytes()
@@ -195,7 +203,7 @@ def resolve_pepper(ref: SecretRef, env: Mapping[str, str]) -> bytes:
         raise SettingsError([f"The secret file {ref.value} cannot be read: {error}."]) from error
     pepper = resolve_secret(ref, env).encode()
     if len(pepper) < PEPPER_BYTES:
-        raise SettingsError([f"pepper must have at least {PEPPER_BYTES} characters, chosen at random."])
+        raise SettingsError([f"{name} must have at least {PEPPER_BYTES} characters, chosen at random."])
     return pepper
 
 
@@ -252,7 +260,7 @@ def _parse(name: str, raw: Any, variable: str) -> Any:
         return parse_region(_text(raw))
     if name == "time_zone":
         return parse_time_zone(_text(raw))
-    if name == "bedrock_endpoint":
+    if name in ("bedrock_endpoint", "public_url"):
         return parse_endpoint(_text(raw)) if raw else ""
     kind = FIELDS[name].type
     if Path in (kind, *get_args(kind)):

@@ -22,6 +22,7 @@ StopReason = Literal[
     "model_context_window_exceeded",
 ]
 CallStatus = Literal["ok", "refused", "failed", "interrupted"]
+ContentLevel = Literal["none", "masked", "full"]  # how much of what calls say is kept
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):
@@ -121,7 +122,7 @@ class Model(msgspec.Struct, frozen=True):
 class VirtualKey(msgspec.Struct, frozen=True):
     """What the call plane knows of a key. `digest`: HMAC-SHA-256 of the key under the pepper; empty `models`: all.
 
-    `previous_digest`: that of the raw key before a rotation, good until `previous_until`.
+    `previous_digest`: that of the raw key before a rotation, good until `previous_until`. `content_level`: its team's.
     """
 
     id: str
@@ -137,6 +138,7 @@ class VirtualKey(msgspec.Struct, frozen=True):
     is_master: bool = False
     previous_digest: bytes = b""
     previous_until: int = 0
+    content_level: ContentLevel = "none"
 
 
 Language = Literal["en", "ja"]
@@ -295,7 +297,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     """All that the call plane needs to decide, as of `epoch`. Made by the control plane, replaced whole.
 
     `leads`: by team, the names of those who may be asked for more. `languages`: by user, the one the user is spoken to
-    in."""
+    in. `content_generation`: it grows when content is deleted that calls under way may build on."""
 
     epoch: int
     org_id: str
@@ -307,6 +309,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     leads: dict[str, tuple[str, ...]] = {}
     policies: tuple[Policy, ...] = ()
     languages: dict[str, Language] = {}
+    content_generation: int = 0
 
 
 Credential = AwsCredential | BearerCredential

@@ -11,10 +11,13 @@ from typing import Any
 import httpx
 
 from sekisho.access.keys import digest, pepper_path
+from sekisho.access.passwords import Strength
 from sekisho.app.control_plane import ControlPlane, ControlPlaneSettings, open_control_plane
+from sekisho.app.sign_in_settings import SignInSettings
 from sekisho.clock import FakeClock, new_id
 from sekisho.ledger.journal import Attempt, Caller, Opened, Refused, Settled
 from sekisho.ledger.journal_files import JournalWriter
+from sekisho.record.content import NO_CONTENT, ContentSettings
 from sekisho.values import Credential, Deployment, Model, Quirks, Usage
 from tests.acceptance.shared_app import app_over
 
@@ -27,6 +30,8 @@ CLAUDE = Model(
     Quirks(),
     (Deployment("bedrock-1", "bedrock", "bedrock_converse", "http://127.0.0.1:1", "anthropic.claude"),),
 )
+
+QUICK = SignInSettings(strength=Strength(2, 1, 1))  # guesses that cost nothing
 
 
 class OverUnixSocket(httpx.AsyncBaseTransport):
@@ -101,7 +106,11 @@ class Running:
 
 @asynccontextmanager
 async def running_control_plane(
-    home: Path, master_key: str = MASTER, models: tuple[Model, ...] = (CLAUDE,)
+    home: Path,
+    master_key: str = MASTER,
+    models: tuple[Model, ...] = (CLAUDE,),
+    content: ContentSettings = NO_CONTENT,
+    sign_in: SignInSettings = QUICK,
 ) -> AsyncIterator[Running]:
     """Open a control plane in this home; close it at the end."""
     credentials: dict[str, Credential] = {}
@@ -110,7 +119,9 @@ async def running_control_plane(
         return credentials
 
     clock = FakeClock()
-    settings = ControlPlaneSettings(models=lambda: models, master_key=master_key, credentials=current)
+    settings = ControlPlaneSettings(
+        models=lambda: models, master_key=master_key, credentials=current, content=content, sign_in=sign_in
+    )
     plane = await open_control_plane(home, settings, clock)
     with app_over(plane.services()) as app:
         transport = OverUnixSocket(app)

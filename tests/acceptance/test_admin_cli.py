@@ -18,13 +18,13 @@ from typer.testing import CliRunner, Result
 from sekisho.access.distribution import read_snapshot
 from sekisho.app.control_plane import (
     ControlPlaneSettings,
-    bind_control_socket,
     create_control_app,
     open_control_plane,
     run_control_plane,
     serve_control_plane,
     snapshot_path,
 )
+from sekisho.app.exclusive import bind_control_socket
 from sekisho.cli.keys import app
 from sekisho.cli.operator import ask
 from sekisho.clock import FakeClock

@@ -14,12 +14,12 @@ from typer.testing import CliRunner, Result
 from sekisho.access.distribution import read_snapshot
 from sekisho.app.control_plane import (
     ControlPlaneSettings,
-    bind_control_socket,
     create_control_app,
     open_control_plane,
     serve_control_plane,
     snapshot_path,
 )
+from sekisho.app.exclusive import bind_control_socket
 from sekisho.cli.main import create_app
 from sekisho.clock import FakeClock
 from sekisho.values import BudgetStep, Scope, Snapshot, Window

@@ -15,11 +15,11 @@ from typer.testing import CliRunner, Result
 
 from sekisho.app.control_plane import (
     ControlPlaneSettings,
-    bind_control_socket,
     create_control_app,
     open_control_plane,
     serve_control_plane,
 )
+from sekisho.app.exclusive import bind_control_socket
 from sekisho.cli.main import create_app
 from sekisho.clock import FakeClock
 from tests.acceptance.control_plane import CLAUDE

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from sekisho.app.control_plane import bind_control_socket, create_control_app, serve_control_plane
+from sekisho.app.control_plane import create_control_app, serve_control_plane
+from sekisho.app.exclusive import bind_control_socket
 from sekisho.cli.main import create_app
 from sekisho.ledger.journal import Caller, Opened, Settled
 from sekisho.ledger.journal_files import JournalWriter

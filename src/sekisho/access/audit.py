@@ -90,6 +90,14 @@ class AuditFilter(msgspec.Struct, frozen=True):
 ANY_ENTRY: Final = AuditFilter()
 
 
+class AuditNotes(Protocol):
+    """Where somebody's reading of what is not theirs is noted. Raises StoreUnavailable."""
+
+    async def note(self, org_id: str, event: AuditEvent, now_us: int) -> None:
+        """Append an entry that comes with no other change."""
+        ...
+
+
 class AuditQueries(Protocol):
     """Who reads the log. Raises StoreUnavailable."""
 

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from sekisho.access.rules import NO_RULES, RuleWrite
 from sekisho.errors import BadRequest
-from sekisho.values import Scope
+from sekisho.values import ContentLevel, Scope
 
 Role = Literal["lead", "member"]
 UserKind = Literal["person", "service"]
@@ -19,10 +19,14 @@ NAME_CHARACTERS = 200
 EMAIL_CHARACTERS = 320
 DESCRIPTION_CHARACTERS = 1000
 METADATA_BYTES = 16_384
+MOST_CONTENT_DAYS = 3_650
 
 
 class Team(msgspec.Struct, frozen=True):
-    """A department or a project. `models`: its keys may use no others; empty: all."""
+    """A department or a project. `models`: its keys may use no others; empty: all.
+
+    `content_level`, `content_days`: how much of what its calls say is kept, and how long; None, 0: as the organisation.
+    """
 
     id: str
     org_id: str
@@ -33,6 +37,8 @@ class Team(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}
     blocked: bool = False
+    content_level: ContentLevel | None = None
+    content_days: int = 0
 
 
 class TeamChange(msgspec.Struct, frozen=True):
@@ -42,6 +48,8 @@ class TeamChange(msgspec.Struct, frozen=True):
     models: tuple[str, ...] | UnsetType = UNSET
     metadata: dict[str, Any] | UnsetType = UNSET
     blocked: bool | UnsetType = UNSET
+    content_level: ContentLevel | UnsetType | None = UNSET
+    content_days: int | UnsetType = UNSET
 
 
 class Member(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from sekisho.access.keys import may_use
 from sekisho.access.organisation import Team
-from sekisho.values import Budget, Language, Model, Policy, RateLimit, VirtualKey
+from sekisho.values import Budget, ContentLevel, Language, Model, Policy, RateLimit, VirtualKey
 
 NO_MODELS = ("",)  # an empty list would mean all; no model has this name
 
@@ -27,15 +27,26 @@ class Effective(msgspec.Struct, frozen=True):
     leads: dict[str, tuple[str, ...]] = {}
     languages: dict[str, Language] = {}
     policies: tuple[Policy, ...] = ()
+    content_generation: int = 0
 
 
-def resolve_keys(keys: Iterable[VirtualKey], teams: Iterable[Team], models: Sequence[Model]) -> tuple[VirtualKey, ...]:
-    """The keys as the call plane must judge them."""
+def resolve_keys(
+    keys: Iterable[VirtualKey], teams: Iterable[Team], models: Sequence[Model], content_level: ContentLevel = "none"
+) -> tuple[VirtualKey, ...]:
+    """The keys as the call plane must judge them. `content_level`: where a team says nothing."""
     by_id = {team.id: team for team in teams}
-    return tuple(_resolve(key, by_id, models) if key.team_id else key for key in keys)
+    return tuple(_with_level(_resolve(key, by_id, models), by_id, content_level) for key in keys)
+
+
+def _with_level(key: VirtualKey, teams: Mapping[str, Team], content_level: ContentLevel) -> VirtualKey:
+    team = teams.get(key.team_id)
+    level = content_level if team is None or team.content_level is None else team.content_level
+    return key if level == key.content_level else replace(key, content_level=level)
 
 
 def _resolve(key: VirtualKey, teams: Mapping[str, Team], models: Sequence[Model]) -> VirtualKey:
+    if not key.team_id:
+        return key
     team = teams.get(key.team_id)
     if team is None or team.blocked:
         return replace(key, blocked=True)

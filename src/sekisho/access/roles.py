@@ -21,6 +21,8 @@ Permission = Literal[
     "rules:read",
     "rules:write",
     "spend:read",
+    "content:read",
+    "content:write",
     "audit:read",
     "settings:read",
     "settings:write",
@@ -55,7 +57,9 @@ ROLES: Mapping[RoleName, frozenset[Permission]] = {
             "spend:read",
         }
     ),
-    "developer": frozenset({"organisation:read", "keys:read", "budgets:read", "limits:read", "spend:read"}),
+    "developer": frozenset(
+        {"organisation:read", "keys:read", "budgets:read", "limits:read", "spend:read", "content:read"}
+    ),
     "auditor": frozenset(
         {
             "organisation:read",
@@ -64,6 +68,7 @@ ROLES: Mapping[RoleName, frozenset[Permission]] = {
             "limits:read",
             "rules:read",
             "spend:read",
+            "content:read",
             "audit:read",
             "settings:read",
         }

@@ -20,7 +20,7 @@ from sekisho.access.publishing import Publisher
 from sekisho.access.rules import NO_RULES, RuleWrite
 from sekisho.clock import Clock, id_text, new_id
 from sekisho.errors import NotFound
-from sekisho.values import Scope
+from sekisho.values import ContentLevel, Scope
 
 
 class TeamRegister:
@@ -41,6 +41,8 @@ class TeamRegister:
         models: tuple[str, ...] = (),
         metadata: dict[str, Any] | None = None,
         blocked: bool = False,
+        content_level: ContentLevel | None = None,
+        content_days: int = 0,
         members: Mapping[str, Role] | None = None,
         rules: Callable[[Scope], RuleWrite] = lambda _: NO_RULES,
     ) -> Team:
@@ -57,6 +59,8 @@ class TeamRegister:
             models=models,
             metadata=metadata or {},
             blocked=blocked,
+            content_level=content_level,
+            content_days=content_days,
         )
         check_id(team.id, "team_id", may_have_slash=False)
         _check(TeamChange(alias, models, team.metadata))

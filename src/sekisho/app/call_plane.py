@@ -15,8 +15,10 @@ from sekisho.app.loading import LedgerReads
 from sekisho.app.replica import load_or_create_replica_id
 from sekisho.app.signals import orderly_stop
 from sekisho.calls.gate import Gate, Journal, Limits, Registry
+from sekisho.calls.recording import Recorder
 from sekisho.clock import SystemClock
 from sekisho.ledger.journal_files import JournalWriter
+from sekisho.record.spool import SpoolWriter
 from sekisho.settings import Settings, resolve_pepper
 from sekisho.upstream.http1 import Http1Client
 from sekisho.upstream.providers import Providers
@@ -76,6 +78,7 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     loader = counting.loader
     if registry.snapshot is not None:
         await loader.configure(registry.snapshot)
+    spool = SpoolWriter(home / "spool", process_id, clock, most_bytes=settings.content_spool_bytes)
     gate = Gate(
         clock=clock,
         registry=registry,
@@ -86,6 +89,7 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
         process_id=process_id,
         upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
         limits=limits,
+        recorder=Recorder(spool, clock, lambda: registry.snapshot.content_generation if registry.snapshot else 0),
     )
     app = DoorApp(gate, ForwardDoor(local, socket_path, max_body_bytes=settings.max_body_bytes))
     server = DoorServer(app, shutdown_grace_s=int(settings.shutdown_grace_s))
@@ -109,4 +113,5 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
             await local.close()
             app.close()
             writer.close()
+            spool.close()
     log.debug("call process %s (%d) stopped", process_id, os.getpid())

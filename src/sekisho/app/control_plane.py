@@ -5,14 +5,11 @@ slow is imported. That is why SQLAlchemy and FastAPI are imported inside functio
 """
 
 import asyncio
-import fcntl
 import logging
-import os
 import secrets
 import socket
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,21 +31,24 @@ from sekisho.access.templates import TemplateRegister
 from sekisho.access.tokens import TokenRegister
 from sekisho.access.users import UserRegister
 from sekisho.app.alerts import Alerts
+from sekisho.app.exclusive import bind_control_socket, sole_process
 from sekisho.app.loops import Complaint, repeat
 from sekisho.app.prompt_app import PromptApp
 from sekisho.app.replica import Membership, load_or_create_replica_id
+from sekisho.app.sign_in_settings import DEFAULT, SignInSettings
 from sekisho.app.signals import orderly_stop
 from sekisho.clock import Clock, SystemClock
 from sekisho.errors import SekishoError, StoreUnavailable
 from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader, Segment
+from sekisho.record.content import NO_CONTENT, ContentSettings
+from sekisho.record.reporting import ReportingRegister
 from sekisho.values import Budget, Credential, Delivery, Model, Snapshot, VirtualKey
 
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
 
-    from sekisho.app.sign_in import SignInSettings
     from sekisho.calls.explaining import Explainer
     from sekisho.store.sql.engine import Database
     from sekisho.store.sql.ledger import SqlLedger
@@ -68,7 +68,6 @@ ALERT_S = 2.0
 IDLE_LOOKS = 30
 ANCHOR_S = 10.0
 LOCK_WAIT_S = 10.0
-LOCK_POLL_S = 0.05
 BOOKED_S = 10.0
 
 Credentials = Callable[[], Awaitable[Mapping[str, Credential]]]
@@ -102,7 +101,8 @@ class ControlPlaneSettings:
     replicated: bool = False
     confirm_timeout_s: float = 5.0
     lost_after_s: float = 30.0
-    sign_in: "SignInSettings | None" = None
+    content: ContentSettings = NO_CONTENT
+    sign_in: SignInSettings = DEFAULT
 
     def __repr__(self) -> str:
         return f"ControlPlaneSettings(simulated={self.simulated}, master_key=***, database_url=***)"
@@ -119,9 +119,11 @@ class ControlPlane:
     def __init__(
         self, home: Path, settings: ControlPlaneSettings, clock: Clock, pepper: bytes, database: "Database"
     ) -> None:
+        from sekisho.app.content import ContentKeeper  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.audit import SqlAudit  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.booked import SqlBooked  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.calls import SqlCalls  # noqa: PLC0415
+        from sekisho.store.sql.content import SqlContent  # noqa: PLC0415
         from sekisho.store.sql.effective import SqlEffective  # noqa: PLC0415
         from sekisho.store.sql.events import SqlEvents  # noqa: PLC0415
         from sekisho.store.sql.keys import SqlKeys  # noqa: PLC0415
@@ -166,6 +168,7 @@ class ControlPlane:
         ledger = SqlLedger(database, names)
         owner = "" if database.is_sqlite else f"{load_or_create_replica_id(home)}."
         self._drain = Drain(reader, ledger, clock, on_ended=self.distribution.forget, owner=owner)
+        self.content = ContentKeeper(home, settings.content, SqlContent(database), ORG_ID, clock, self.publish)
         self.membership = None if database.is_sqlite else self._membership(home, ledger)
 
     def _membership(self, home: Path, ledger: "SqlLedger") -> Membership:
@@ -299,12 +302,14 @@ class ControlPlane:
     def services(self) -> "Services":
         """What the routes work with."""
         from sekisho.access.required import RequiredRegister  # noqa: PLC0415  it imports Pydantic
-        from sekisho.app.sign_in import SignInSettings, open_sign_in  # noqa: PLC0415  it imports cryptography
+        from sekisho.app.sign_in import open_sign_in  # noqa: PLC0415  it imports cryptography
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
+        from sekisho.store.sql.forgotten import SqlForgotten  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.hand_over import SqlHandOvers  # noqa: PLC0415
+        from sekisho.store.sql.reporting import SqlReporting  # noqa: PLC0415
         from sekisho.store.sql.required import SqlRequired  # noqa: PLC0415
         from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
         from sekisho.web.admin.services import Services, counted_in_memory  # noqa: PLC0415  the web is imported after the snapshot
@@ -313,7 +318,7 @@ class ControlPlane:
         keys = KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self)
         tokens = TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock)
         hand_overs = SqlHandOvers(self._database)
-        how = self._settings.sign_in or SignInSettings()
+        how = self._settings.sign_in
         sign_in = open_sign_in(self._database, self._sessions, self._pepper, ORG_ID, self._clock, how)
         return Services(
             org_id=ORG_ID,
@@ -333,6 +338,7 @@ class ControlPlane:
             ),
             answers=SqlAnswers(self._database),
             audit=self._audit,
+            notes=self._audit,
             spent=self._booked,
             booked=self.booked,
             time_zone=self._settings.time_zone,
@@ -344,10 +350,13 @@ class ControlPlane:
             sign_in=sign_in,
             grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
             tokens=tokens,
+            reporting=ReportingRegister(SqlReporting(self._database), ORG_ID, self._clock),
             required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
+            forgotten=SqlForgotten(self._database, self._names),
             distribution=self.distribution,
             explainer=self._explainer(),
+            content=self.content,
             models=lambda: self._models,
             health=self.health,
             clock=self._clock,
@@ -416,14 +425,17 @@ class ControlPlane:
         await self._database.close()
 
     async def offer(self) -> int:
-        """Build the snapshot from the database, write it, hand it out; its epoch."""
+        """Build the snapshot from the database, hand it out, write it; its epoch. Raises StoreUnavailable, also when
+        it is handed out and cannot be written."""
         async with self._publishing:
             effective = await self._effective.current(ORG_ID)
             self._budgets = effective.budgets
             snapshot = Snapshot(
                 epoch=effective.epoch,
                 org_id=ORG_ID,
-                keys=self._master + resolve_keys(effective.keys, effective.teams, self._models),
+                keys=resolve_keys(
+                    (*self._master, *effective.keys), effective.teams, self._models, self._settings.content.level
+                ),
                 models=self._models,
                 simulated=self._settings.simulated,
                 budgets=effective.budgets,
@@ -431,10 +443,13 @@ class ControlPlane:
                 leads=effective.leads,
                 languages=effective.languages,
                 policies=effective.policies,
+                content_generation=effective.content_generation,
             )
+            self.content.days = {team.id: team.content_days for team in effective.teams}
             self._snapshot = snapshot
-            write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
+            # a disk that is slow delays neither what is revoked nor, as it would in this thread, the calls' booking
+            await asyncio.to_thread(write_snapshot, self._snapshot_path, snapshot)
             return effective.epoch
 
 
@@ -504,7 +519,7 @@ async def run_control_plane(
     Raises StoreUnavailable when it cannot start, also when another control process has this home.
     """
     path = socket_path or home / "run" / "control.sock"
-    with _sole_process(home, path.with_name("control.lock"), lock_wait_s):
+    with sole_process(home, path.with_name("control.lock"), lock_wait_s):
         plane = await open_control_plane(home, settings, clock or SystemClock())
         try:
             with orderly_stop(), bind_control_socket(path) as listener:
@@ -541,6 +556,7 @@ async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", l
             group.create_task(plane.refresh_credentials_forever()),
             group.create_task(plane.anchor_forever()),
             group.create_task(plane.alert_forever()),
+            group.create_task(plane.content.run()),
         ]
         if plane.membership is not None:
             loops.append(group.create_task(plane.membership.run()))
@@ -553,22 +569,7 @@ async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", l
             for loop in loops:
                 loop.cancel()
     await plane.drain_rest()
-
-
-def bind_control_socket(path: Path) -> socket.socket:
-    """A listening Unix socket that only the owner of its folder reaches. Raises StoreUnavailable."""
-    path.parent.chmod(0o700)  # before the socket exists, so that nobody else ever reaches it
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(str(path.absolute()))  # its name tells a request that it came over this socket
-        path.chmod(0o600)
-        listener.listen(128)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        raise StoreUnavailable(f"The socket {path} cannot be opened: {error.strerror or error}.") from error
-    return listener
+    await plane.content.take_rest()
 
 
 def _database_path(home: Path) -> Path:
@@ -586,26 +587,3 @@ def _master_key(settings: ControlPlaneSettings, pepper: bytes) -> tuple[VirtualK
         return ()
     key = VirtualKey(MASTER_KEY_ID, ORG_ID, digest(pepper, settings.master_key), alias="master key", is_master=True)
     return (key,)
-
-
-@contextmanager
-def _sole_process(home: Path, path: Path, wait_s: float) -> Iterator[None]:
-    """Hold the lock file of this home, making the folders. Raises StoreUnavailable when another process keeps it.
-
-    It waits, because the control process of a killed supervisor may still be on its way out."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)  # `parents` alone would leave it open to all
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    deadline = time.monotonic() + wait_s
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise StoreUnavailable(f"Another control process runs here: {path} is locked.") from error
-            time.sleep(LOCK_POLL_S)
-        yield
-    finally:
-        os.close(descriptor)

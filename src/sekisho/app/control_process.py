@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sekisho.app.control_plane import Console, ControlPlaneSettings, run_control_plane
+from sekisho.app.sign_in_settings import SignInSettings
 from sekisho.app.simulated import simulated_models, simulator_credentials
 from sekisho.clock import Clock, SystemClock
 from sekisho.config.configuration import Configuration, load_config
 from sekisho.errors import SekishoError
 from sekisho.ledger.catalog import load_catalog
+from sekisho.record.content import ContentSettings
 from sekisho.settings import Settings, resolve_database_url, resolve_pepper, resolve_secret
 from sekisho.upstream.bedrock.default_chain import BEARER_VARIABLE
 from sekisho.values import Credential, CredentialSource
@@ -54,10 +56,27 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
         replicated=settings.replicated,
         confirm_timeout_s=settings.confirm_timeout_s,
         lost_after_s=settings.lost_after_s,
+        content=content_settings(settings, is_demo=bool(simulator_url) and not configuration.models),
         credentials=CredentialBook(sources, clock, is_simulated=bool(simulator_url)).current,
         counting=_counting(settings),
+        sign_in=SignInSettings(
+            public_url=settings.public_url,
+            session_idle_s=settings.session_idle_s,
+            session_life_s=settings.session_life_s,
+        ),
     )
     await run_control_plane(Path(settings.home), parts, console=_console(command, is_simulated=bool(simulator_url)))
+
+
+def content_settings(settings: Settings, *, is_demo: bool) -> ContentSettings:
+    """What is kept of calls: nothing unless the operator says so, all of it in the demo. Raises SettingsError."""
+    return ContentSettings(
+        level=settings.content_level or ("full" if is_demo else "none"),
+        days=settings.content_days,
+        key=resolve_pepper(settings.content_key, os.environ, "content_key") if settings.content_key else b"",
+        spool_bytes=settings.content_spool_bytes,
+        leads_may_read=settings.leads_read_content,
+    )
 
 
 class CredentialBook:

@@ -8,6 +8,7 @@ import logging
 
 from sekisho.calls.call import AttemptNote, Trail
 from sekisho.calls.gate import Limits, Outcome, Settle
+from sekisho.calls.recording import Recording
 from sekisho.clock import Clock
 from sekisho.dialects.translation import Translation
 from sekisho.errors import Internal, SekishoError, StoreUnavailable, UpstreamTimeout, UpstreamUnavailable
@@ -42,6 +43,7 @@ class Answer:
         self._limits = limits
         self._first = b""
         self._settle: Settle | None = None
+        self._recording: Recording | None = None
         self._is_cut_short = False
         self.is_stream = is_stream
         self.has_ended = False
@@ -55,6 +57,10 @@ class Answer:
     def settle_with(self, settle: Settle) -> None:
         """Say who books the cost. Called once, by the stage that opened the call."""
         self._settle = settle
+
+    def record_with(self, recording: Recording) -> None:
+        """Say who keeps the answer's bytes."""
+        self._recording = recording
 
     async def begin(self) -> None:
         """Wait until the upstream has said something of its own, so that a failure before it can still be retried.
@@ -78,6 +84,17 @@ class Answer:
     async def next(self) -> bytes:
         """The next bytes for the client. With `has_ended` set they are the last. Raises nothing of the tree: whatever
         fails is booked, and told to the client in the stream."""
+        out = await self._next()
+        return out if self._recording is None else self._recorded(out)
+
+    def _recorded(self, out: bytes) -> bytes:
+        assert self._recording is not None
+        self._recording.add(out)
+        if self.has_ended:
+            self._recording.end()
+        return out
+
+    async def _next(self) -> bytes:
         try:
             out = await self._read_on()
         except SekishoError as error:
@@ -127,7 +144,8 @@ class Answer:
 
     async def cut(self, error: SekishoError) -> bytes:
         """End an answer under way for this reason: the last bytes for the client. Booked as interrupted."""
-        return self._translation.failure(error) if self.has_ended else await self._fail(error, is_abandoned=True)
+        out = self._translation.failure(error) if self.has_ended else await self._fail(error, is_abandoned=True)
+        return out if self._recording is None else self._recorded(out)
 
     async def _fail(self, error: SekishoError, *, is_abandoned: bool = False) -> bytes:
         self._response.close()
@@ -151,11 +169,14 @@ class Answer:
     async def whole(self) -> bytes:
         """The complete body for the client, after settlement. Raises StoreUnavailable when that is not durable."""
         cost = await self._book(Outcome(self._translation, client_left=self.client_left))
-        return self._translation.body(cost)
+        body = self._translation.body(cost)
+        return body if self._recording is None else self._recorded(body)
 
     async def abandon(self, error: str, message: str) -> None:
         """Stop reading, for the reason given, and book what was not booked yet as interrupted."""
         self._response.close()
+        if self._recording is not None:
+            self._recording.end()
         if self.has_ended:
             return
         outcome = Outcome(self._translation, error, message, client_left=self.client_left, is_abandoned=True)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -34,6 +34,9 @@ from sekisho.values import (
     VirtualKey,
     Wire,
 )
+
+if TYPE_CHECKING:
+    from sekisho.calls.recording import Recorder
 
 _TRUST_PAUSE_S = 0.05
 _KEPT_PASSAGES = 20_000
@@ -212,6 +215,7 @@ class Gate:
     held_back: set[bytes] = field(default_factory=set)  # calls that a budget lets wait
     owed: deque[Settled] = field(default_factory=deque)  # settlements that the journal could not take yet
     strangers: Strangers = field(default_factory=Strangers)
+    recorder: "Recorder | None" = None  # of content; without one nothing is kept
 
     async def settle(self, settled: Settled) -> None:
         """Book the end of a call. Raises StoreUnavailable when it is not durable; it stays owed and is booked later.

@@ -10,11 +10,12 @@ from sekisho.calls.stages.authenticate import authenticate
 from sekisho.calls.stages.authorize import authorize
 from sekisho.calls.stages.count import count
 from sekisho.calls.stages.place import place
+from sekisho.calls.stages.record import record
 from sekisho.calls.stages.resolve import resolve
 from sekisho.calls.stages.send import send
 from sekisho.calls.stages.trace import trace
 
-STAGES: tuple[Stage, ...] = (trace, authenticate, resolve, authorize, admit, place, send)
+STAGES: tuple[Stage, ...] = (trace, authenticate, resolve, authorize, admit, record, place, send)
 COUNT_STAGES: tuple[Stage, ...] = (trace, authenticate, resolve, authorize, count)
 
 

@@ -29,6 +29,37 @@ Models = Annotated[
 ]
 
 
+ContentLevelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--content",
+        help=say(
+            "What is kept of calls: none, masked, full, or default.",
+            "コールの内容の保存：none、masked、full、default（組織の設定）。",
+        ),
+    ),
+]
+ContentDays = Annotated[
+    int | None,
+    typer.Option(
+        "--content-days", min=0, help=say("Days it is kept; 0: as the organisation.", "保存日数。0 は組織の設定。")
+    ),
+]
+
+
+def content_words(team: Thing) -> str:
+    """What is kept of a team's calls, in words."""
+    level = team["content_level"] or say("as the organisation", "組織の設定")
+    days = team["content_days"]
+    return level + (say(f", {days} days", f"（{days} 日間）") if days else "")
+
+
+def content_fields(level: str | None, days: int | None) -> Thing:
+    """What the options say, as the API takes it."""
+    fields = given(content_level=level, content_days=days)
+    return fields | {"content_level": None} if level == "default" else fields
+
+
 def _lines(team: Thing) -> Thing:
     members = [one["user_id"] for one in team["members"] if one["role"] == "member"]
     return {
@@ -36,6 +67,7 @@ def _lines(team: Thing) -> Thing:
         say("alias", "名前"): team["alias"] or "-",
         say("state", "状態"): state(team["blocked"]),
         say("models", "モデル"): ", ".join(team["models"]) or say("all", "すべて"),
+        say("content", "内容の保存"): content_words(team),
         say("leads", "リーダー"): ", ".join(team["leads"]) or "-",
         say("members", "メンバー"): ", ".join(members) or "-",
         say("created", "作成"): made(team),
@@ -63,13 +95,15 @@ def create(
         list[str] | None, typer.Option("--member", help=say("A member; may repeat.", "メンバー。複数回指定できます。"))
     ] = None,
     metadata: Metadata = None,
+    content: ContentLevelOption = None,
+    content_days: ContentDays = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a team with its first members."""
     roles = [{"user_id": one, "role": "lead"} for one in lead or ()]
     roles += [{"user_id": one, "role": "member"} for one in member or ()]
     fields = given(alias=alias, models=model or None, members=roles or None, metadata=parse_metadata(metadata))
-    TEAMS.create(home, {"id": team} | fields, as_json)
+    TEAMS.create(home, {"id": team} | fields | content_fields(content, content_days), as_json)
 
 
 @app.command("list", help=say("Show all teams.", "すべてのチームを一覧表示します。"))
@@ -94,11 +128,13 @@ def update(
         bool, typer.Option("--all-models", help=say("Allow every model.", "すべてのモデルを許可します。"))
     ] = False,
     metadata: Metadata = None,
+    content: ContentLevelOption = None,
+    content_days: ContentDays = None,
     as_json: AsJson = False,
 ) -> None:
     """Change what is given; leave the rest."""
     fields = given(alias=alias, models=[] if all_models else model or None, metadata=parse_metadata(metadata))
-    TEAMS.update(home, team, fields, as_json)
+    TEAMS.update(home, team, fields | content_fields(content, content_days), as_json)
 
 
 @app.command("block", help=say("Refuse calls with the team's keys.", "チームのキーの利用を停止します。"))

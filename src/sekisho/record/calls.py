@@ -95,6 +95,8 @@ class CallFilter(msgspec.Struct, frozen=True):
     until: int | None = None
     is_ended: bool = False
     part: Part | None = None
+    agent: str = ""
+    tag: str = ""
 
 
 ANY_CALL = CallFilter()

@@ -45,6 +45,8 @@ def _things(holdings: Holdings, templates: dict[Scope, str], keys: dict[str, str
             metadata=team.metadata,
             budget_template=templates.get(Scope("team", team.id)),
             blocked=team.blocked,
+            content_level=team.content_level,
+            content_days=team.content_days,
         )
         yield Thing(team_address(team.id), fields, team)
     for member in holdings.members:

@@ -1,6 +1,7 @@
 """From the text of a document to a declaration: everything it states, as things under addresses."""
 
 from dataclasses import dataclass, field
+from typing import get_args
 
 from sekisho.access.declaration.fields import Fields, Problems
 from sekisho.access.declaration.rules import RuleReader
@@ -18,7 +19,8 @@ from sekisho.access.declaration.things import (
 from sekisho.access.declaration.tree import parse_tree
 from sekisho.access.declaration.words import render_time
 from sekisho.access.grants import ORG_ROLES, TEAM_ROLES
-from sekisho.access.organisation import DESCRIPTION_CHARACTERS, EMAIL_CHARACTERS
+from sekisho.access.organisation import DESCRIPTION_CHARACTERS, EMAIL_CHARACTERS, MOST_CONTENT_DAYS
+from sekisho.values import ContentLevel
 
 ORGANISATION: Address = ("organisation",)
 FORMAT = "1"
@@ -122,6 +124,8 @@ class _Reader:
             models=list(fields.texts("models")),
             metadata=fields.metadata("metadata"),
             budget_template=fields.text("budget_template"),
+            content_level=_content_level(fields),
+            content_days=_content_days(fields),
         )
         self._state(address, blocked=fields.flag("blocked"))
         self._rules.owned_by(address, fields)
@@ -175,3 +179,20 @@ class _Reader:
     def _state(self, address: Address, **values: object) -> None:
         """Add fields that count as stated also when they say no."""
         self._declaration.things[address].fields.update({name: one for name, one in values.items() if one is not None})
+
+
+def _content_level(fields: Fields) -> str:
+    """How much of what calls say is kept."""
+    level, known = fields.text("content_level"), get_args(ContentLevel)
+    if level and level not in known:
+        fields.bad("content_level", f"one of {', '.join(known)}.", f"{', '.join(known)} のどれかです。")
+        return ""
+    return level
+
+
+def _content_days(fields: Fields) -> int:
+    """How many days it is kept."""
+    days = fields.count("content_days") or 0
+    if days > MOST_CONTENT_DAYS:
+        fields.bad("content_days", f"at most {MOST_CONTENT_DAYS:,} days.", f"{MOST_CONTENT_DAYS:,} 日以内です。")
+    return days

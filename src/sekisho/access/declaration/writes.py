@@ -164,6 +164,8 @@ class WriteBuilder:
                 models=tuple(after.get("models", ())),
                 metadata=after.get("metadata", {}),
                 blocked=after.get("blocked", False),
+                content_level=after.get("content_level"),
+                content_days=after.get("content_days", 0),
                 updated_at=self._maker.now_us,
             )
         )

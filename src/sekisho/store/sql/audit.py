@@ -91,6 +91,11 @@ class SqlAudit:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def note(self, org_id: str, event: AuditEvent, now_us: int) -> None:
+        """Append an entry that comes with no other change."""
+        async with self._database.write() as connection:
+            await record_all(connection, org_id, now_us, [event])
+
     async def list_entries(
         self, org_id: str, where: AuditFilter, *, limit: int, before: int | None = None
     ) -> list[AuditEntry]:

@@ -12,13 +12,14 @@ from sekisho.store.sql.attempts import NAMED_IN_ATTEMPT, row_in_call
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
 from sekisho.store.sql.names import EMPTY, Names
+from sekisho.store.sql.roll_ups import tags_of
 from sekisho.store.sql.spend_edges import first_id
-from sekisho.store.sql.tables import attempt, call, call_action, call_message, counter
+from sekisho.store.sql.tables import attempt, call, call_action, call_message, counter, name
 from sekisho.values import Usage
 
 _ACTIONS = ("asked_model", "clamped_tokens", "delayed_ms")
 _WITH_MESSAGE = (
-    sa.select(call, call_message.c.text.label("message"), *(call_action.c[name] for name in _ACTIONS))
+    sa.select(call, call_message.c.text.label("message"), *(call_action.c[one] for one in _ACTIONS))
     .outerjoin(call_message, call_message.c.call_id == call.c.id)
     .outerjoin(call_action, call_action.c.call_id == call.c.id)
 )
@@ -89,8 +90,11 @@ class SqlCalls:
             "team": where.team_id,
             "model": where.model,
             "status": where.status,
+            "agent": where.agent,
         }
         conditions = await self._conditions(connection, org_id, wanted)
+        if where.tag:
+            conditions.append(call.c.tags.in_(await self._tag_sets(connection, where.tag)))
         if where.part is not None:
             conditions.append(await self._in_part(connection, where.part))
         rows = (await connection.execute(query.where(*conditions))).mappings().all()
@@ -104,6 +108,13 @@ class SqlCalls:
         own = call.c.user == known[part.user_id] if part.user_id and part.user_id in known else sa.false()
         return sa.or_(call.c.team.in_(teams), own)
 
+    async def _tag_sets(self, connection: AsyncConnection, tag: str) -> list[int]:
+        """The numbers of the sets of tags, JSON lists, that have this one. A pattern alone would not heed case."""
+        inside = msgspec.json.encode(tag).decode()
+        likely = name.c.text.contains(inside, autoescape=True)
+        rows = await connection.execute(sa.select(name).where(name.c.text.startswith("["), likely))
+        return [number for number, text in rows if tag in _tags(text)]
+
     async def _conditions(
         self, connection: AsyncConnection, org_id: str, wanted: dict[str, str]
     ) -> list[sa.ColumnElement[bool]]:
@@ -114,6 +125,13 @@ class SqlCalls:
                 number = await self._names.find(connection, text)
                 conditions.append(sa.false() if number is None else call.c[column] == number)
         return conditions
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    try:
+        return tags_of(text)
+    except msgspec.DecodeError:  # a name that only looks like a list
+        return ()
 
 
 def _usage(row: Mapping[str, Any] | sa.RowMapping) -> Usage:

@@ -63,8 +63,9 @@ class SqlDeclarations:
         await self._put(connection, budget_template, templates)
         await self._put(connection, person, _alive(writes.users))
         await self._put(connection, tag, _alive(writes.tags))
-        await self._put(connection, team, [row | {"alias": None} for row in _alive(writes.teams)])  # aliases may swap
-        await self._put(connection, team, [row | {"alias": row["alias"] or None} for row in _alive(writes.teams)])
+        teams = [row | {"content_level": row["content_level"] or ""} for row in _alive(writes.teams)]
+        await self._put(connection, team, [row | {"alias": None} for row in teams])  # aliases may swap
+        await self._put(connection, team, [row | {"alias": row["alias"] or None} for row in teams])
         await self._put_members(connection, writes.members)
         for key in writes.new_keys:
             row = msgspec.structs.asdict(key) | {"models": key.models, "tags": key.tags}

@@ -23,9 +23,11 @@ class SqlEffective:
     async def current(self, org_id: str) -> Effective:
         """The epoch, and all keys, teams, budgets, limits and policies in use as of it."""
         async with self._database.read() as connection:
-            epoch = (await connection.execute(sa.select(counter.c.value).where(counter.c.name == "epoch"))).scalar_one()
+            rows = await connection.execute(sa.select(counter.c.name, counter.c.value))
+            counters: dict[str, int] = {name: value for name, value in rows}
             return Effective(
-                epoch=epoch,
+                epoch=counters["epoch"],
+                content_generation=counters.get("content", 0),
                 keys=await read_keys(connection, org_id),
                 teams=await read_teams(connection, org_id),
                 budgets=await read_budgets(connection, org_id),

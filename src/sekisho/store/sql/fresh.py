@@ -39,7 +39,7 @@ def build(connection: sa.Connection, revision: str) -> None:
     """Make every table, trigger and first row, and note the revision as Alembic does."""
     for statement in _statements():
         connection.exec_driver_sql(statement)
-    connection.execute(counter.insert(), [{"name": "epoch", "value": 0}, {"name": "change", "value": 0}])
+    connection.execute(counter.insert(), [{"name": one, "value": 0} for one in ("epoch", "change", "content")])
     connection.execute(name.insert(), {"id": 0, "text": ""})
     connection.execute(installation.insert(), {"id": 1, "oldest_code": revision})
     connection.execute(

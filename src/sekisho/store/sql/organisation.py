@@ -51,6 +51,8 @@ class SqlOrganisation:
         values = _given(change)
         if "alias" in values:
             values["alias"] = values["alias"] or None
+        if "content_level" in values:
+            values["content_level"] = values["content_level"] or ""
         async with self._database.write() as connection:
             await raise_epoch(connection)
             await _check_team_alias(connection, org_id, team_id, values.get("alias") or "")
@@ -427,11 +429,12 @@ def _given(change: TeamChange | UserChange) -> dict[str, Any]:
 
 
 def _team_row(one: Team) -> dict[str, Any]:
-    return msgspec.structs.asdict(one) | {"alias": one.alias or None}
+    return msgspec.structs.asdict(one) | {"alias": one.alias or None, "content_level": one.content_level or ""}
 
 
 def _team(row: sa.RowMapping) -> Team:
-    return Team(**_alive(row) | {"alias": row["alias"] or "", "models": tuple(row["models"])})
+    kept = {"models": tuple(row["models"]), "content_level": row["content_level"] or None}
+    return Team(**_alive(row) | kept | {"alias": row["alias"] or ""})
 
 
 def _user(row: sa.RowMapping) -> User:

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Depends, Query
 from msgspec import UNSET
 from pydantic import BaseModel, ConfigDict, Field
 
-from sekisho.access.organisation import Member, Role, Tag, Team, TeamChange, User, UserChange
+from sekisho.access.organisation import MOST_CONTENT_DAYS, Member, Role, Tag, Team, TeamChange, User, UserChange
 from sekisho.access.roles import Principal
+from sekisho.values import ContentLevel
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.idempotency import idempotent_router
 from sekisho.web.admin.rights import NO_TEAM, Rights, judge, shown_by
@@ -28,12 +29,17 @@ class _Fields(BaseModel):
 
 
 class TeamUpdate(_Fields):
-    """What to change; what is left out stays. No models: all models."""
+    """What to change; what is left out stays. No models: all models.
+
+    `content_level`, `content_days`: how much of what the team's calls say is kept, and how many days; null and 0: as
+    the organisation."""
 
     alias: Text = ""
     models: Names = ()
     metadata: dict[str, Any] = {}
     blocked: bool = False
+    content_level: ContentLevel | None = None
+    content_days: Annotated[int, Field(ge=0, le=MOST_CONTENT_DAYS)] = 0
 
 
 class MemberFields(_Fields):
@@ -105,6 +111,8 @@ def teams_router(services: Services, authority: Authority) -> APIRouter:
             models=body.models,
             metadata=body.metadata,
             blocked=body.blocked,
+            content_level=body.content_level,
+            content_days=body.content_days,
             members={member.user_id: member.role for member in body.members},
         )
         return await show(team, who)
@@ -129,7 +137,7 @@ def teams_router(services: Services, authority: Authority) -> APIRouter:
     @router.patch("/{team_id}")
     async def update_team(team_id: str, body: TeamUpdate, who: writer) -> dict[str, Any]:
         """Change a team; in force in every call process when this answers."""
-        change = TeamChange(body.given("alias"), body.given("models"), body.given("metadata"), body.given("blocked"))
+        change = TeamChange(**{name: body.given(name) for name in TeamChange.__struct_fields__})
         return await show(await teams.update(team_id, change, who.actor), who)
 
     @router.delete("/{team_id}", status_code=204)
@@ -266,6 +274,8 @@ def _team(team: Team, members: list[Member], who: Principal) -> dict[str, Any]:
         "models": list(team.models),
         "metadata": team.metadata,
         "blocked": team.blocked,
+        "content_level": team.content_level,
+        "content_days": team.content_days,
         "leads": [one.user_id for one in members if one.role == "lead"],
         "owner": render_owner(next((f"user:{one.user_id}" for one in members if one.role == "lead"), ""), team.org_id),
         "members": [{"user_id": one.user_id, "role": one.role} for one in members],

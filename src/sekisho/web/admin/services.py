@@ -1,11 +1,11 @@
 """What the pages and the admin API work with: one bundle, made by the app, passed to every router."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from sekisho.access.answers import AnswerStore
-from sekisho.access.audit import AuditQueries
+from sekisho.access.audit import AuditNotes, AuditQueries
 from sekisho.access.declarations import DeclarationRegister
 from sekisho.access.distribution import Distribution
 from sekisho.access.grants import GrantRegister
@@ -25,7 +25,9 @@ from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
 from sekisho.record.bounds import BoundQueries
 from sekisho.record.calls import CallQueries
+from sekisho.record.content_store import ContentService
 from sekisho.record.events import EventStore
+from sekisho.record.reporting import ReportingRegister
 from sekisho.record.spend import SpendQueries
 from sekisho.values import Model
 
@@ -65,6 +67,12 @@ class BookedQuery(Protocol):
     async def __call__(self, at_us: int, *, is_whole: bool = False) -> Booked: ...
 
 
+class Forgetting(Protocol):
+    """Takes the calls of teams out of the ledger; how many there were."""
+
+    async def forget(self, org_id: str, teams: Sequence[str]) -> int: ...
+
+
 @dataclass(frozen=True)
 class Services:
     """The parts behind the routes. `master_digest` is None when no master key is configured."""
@@ -79,6 +87,7 @@ class Services:
     declarations: DeclarationRegister
     answers: AnswerStore
     audit: AuditQueries
+    notes: AuditNotes
     spent: SpentQueries
     booked: BookedQuery
     calls: CallQueries
@@ -91,11 +100,14 @@ class Services:
     tokens: TokenRegister
     hand_overs: HandOverRegister
     required: RequiredRegister
+    reporting: ReportingRegister
+    forgotten: Forgetting
     distribution: Distribution
     explainer: Explainer
     models: Callable[[], tuple[Model, ...]]
     health: Callable[[], Health]
     clock: Clock
+    content: ContentService
     time_zone: str = "UTC"
     master_digest: bytes | None = None
     simulated: bool = False

@@ -1,0 +1,74 @@
+"""The figures that the design asks for, and how each is found in a run."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bench.figures import OURS, Figures
+
+
+class Goal(NamedTuple):
+    """A figure of the design: how it is found in a run, and what it should be."""
+
+    en: str
+    ja: str
+    goal: str
+    find: Callable[[Figures], str]
+
+
+def _times(session: str, measure: str, peer: str) -> Callable[[Figures], str]:
+    def find(figures: Figures) -> str:
+        whole = figures.ratio(session, measure, peer, OURS)
+        call = figures.ratio(session, measure, peer, OURS, "call_us")
+        return "–" if whole is None or call is None else f"1/{whole:.3g} (1/{call:.3g})"
+
+    return find
+
+
+def _limit(session: str, measure: str) -> Callable[[Figures], str]:
+    def find(figures: Figures) -> str:
+        whole = figures.ratio(session, measure, OURS, "nginx")
+        call = figures.ratio(session, measure, OURS, "nginx", "call_us")
+        return "–" if whole is None or call is None else f"{whole:.3g}x ({call:.3g}x)"
+
+    return find
+
+
+_MORE, _PACED = ("openai", "turn_800k_next"), ("openai", "paced_1000")
+GOALS: tuple[Goal, ...] = (
+    Goal("1 KB call, of LiteLLM", "1 KB のコール、LiteLLM 比", "1/100", _times("openai_small", "small", "LiteLLM")),
+    Goal("1 KB call, of Portkey", "1 KB のコール、Portkey 比", "1/10", _times("openai_small", "small", "Portkey")),
+    Goal("1 KB call, over nginx", "1 KB のコール、nginx 比", "4x", _limit("openai_small", "small")),
+    Goal("the same, Bedrock", "同上、Bedrock", "4x", _limit("bedrock_small", "small")),
+    Goal(
+        "800 KB, a turn more, of LiteLLM",
+        "800 KB、1 ターン追加、LiteLLM 比",
+        "1/75",
+        _times(*_MORE, "LiteLLM"),
+    ),
+    Goal("the same, Bedrock", "同上、Bedrock", "1/75", _times("bedrock", _MORE[1], "LiteLLM")),
+    Goal(
+        "800 KB, a turn more, of Portkey",
+        "800 KB、1 ターン追加、Portkey 比",
+        "1/20",
+        _times(*_MORE, "Portkey"),
+    ),
+    Goal("800 KB, a turn more, over nginx", "800 KB、1 ターン追加、nginx 比", "2x", _limit(*_MORE)),
+    Goal("the same, Bedrock", "同上、Bedrock", "2x", _limit("bedrock", _MORE[1])),
+    Goal("the same, TLS from the client", "同上、クライアントとの間が TLS", "2x", _limit("tls", _MORE[1])),
+    Goal("800 KB, never seen, over nginx", "800 KB、初見、nginx 比", "4x", _limit("openai", "turn_800k_unseen")),
+    Goal("the same, Bedrock", "同上、Bedrock", "4x", _limit("bedrock", "turn_800k_unseen")),
+    Goal("800 KB, a turn more, of ferrogw", "800 KB、1 ターン追加、ferrogw 比", "< 1", _times(*_MORE, "ferrogw")),
+    Goal(
+        "800 KB, a turn more, of TensorZero",
+        "800 KB、1 ターン追加、TensorZero 比",
+        "< 1",
+        _times(*_MORE, "TensorZero"),
+    ),
+    Goal(
+        "paced event, of LiteLLM",
+        "間隔のあるイベント、LiteLLM 比",
+        "1/10",
+        _times(*_PACED, "LiteLLM"),
+    ),
+    Goal("the same, Bedrock", "同上、Bedrock", "1/10", _times("bedrock", "paced_1000", "LiteLLM")),
+)

@@ -1,0 +1,144 @@
+"""Keeps what calls say, where their team wants it kept: what is new of each request, and every answer, to the spool.
+
+Above: the stage `record`, and the answer under way, which hands over its bytes. Below: the spool. A call never waits
+for it and never fails because of it.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Literal, Protocol
+
+import msgspec
+
+from sekisho.calls.call import Call
+from sekisho.clock import Clock
+from sekisho.conversation.chain import Chain
+from sekisho.conversation.layout import Span
+from sekisho.record.spool import Asked, Buffer, Head, Origin, Said
+
+FLUSH_BYTES = 64 * 1024
+_OF_THEIR_OWN = ("tools", "toolConfig", "system", "instructions")  # what many tasks of a team have in common
+_start, _end = attrgetter("start"), attrgetter("end")
+_MOST_BASES = 20_000
+_BASE_US = 3_600_000_000
+
+
+class Spool(Protocol):
+    """Takes frames, or says that it could not. Never raises, never waits."""
+
+    def append(self, head: Head, parts: Sequence[Buffer] = ()) -> bool: ...
+
+    def lose(self, origin: Origin) -> None: ...
+
+
+class _Base(msgspec.Struct, frozen=True):
+    """A request that is in the spool, so that later ones can say only what they add to it."""
+
+    team_id: str
+    generation: int
+    at_us: int
+
+
+class Recording:
+    """The content of one call. Not for calls whose team keeps none."""
+
+    def __init__(self, spool: Spool, origin: Origin) -> None:
+        self._spool = spool
+        self._origin = origin
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._is_open = True
+
+    def add(self, data: bytes) -> None:
+        """Keep the next bytes of the answer as its client gets them."""
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size >= FLUSH_BYTES:
+            self._write("more")
+
+    def end(self, state: Literal["whole", "none"] = "whole") -> None:
+        """The answer is over. Only the first time counts."""
+        if self._is_open:
+            self._is_open = False
+            self._write(state)
+
+    def _write(self, state: Literal["more", "whole", "none"]) -> None:
+        if not self._spool.append(Said(self._origin.call_id, state), self._parts):
+            self._spool.lose(self._origin)
+            self._is_open = False
+        self._parts, self._size = [], 0
+
+
+class Recorder:
+    """Begins recordings. `generation` says which one of deletions is in force: what was written before the newest may
+    be gone, and nothing may build on it."""
+
+    def __init__(self, spool: Spool, clock: Clock, generation: Callable[[], int]) -> None:
+        self._spool = spool
+        self._clock = clock
+        self._generation = generation
+        self._bases: OrderedDict[bytes, _Base] = OrderedDict()
+
+    def begin(self, call: Call) -> Recording | None:
+        """Write what is new of the call's request; None when its team keeps nothing."""
+        key = call.known_key
+        if key.content_level == "none":
+            return None
+        origin = Origin(
+            call.id,
+            call.started_at,
+            key.org_id,
+            key.team_id,
+            key.user_id,
+            key.id,
+            key.content_level,
+            call.door,
+            call.stream,
+        )
+        asked, new = self._new_of(call, origin)
+        if self._spool.append(asked, new):
+            self._remember(call)
+        else:
+            self._spool.lose(origin)
+        return Recording(self._spool, origin)
+
+    def _new_of(self, call: Call, origin: Origin) -> tuple[Asked, Sequence[Buffer]]:
+        """What the call's request adds to the one it goes on from, cut at the borders of its blocks."""
+        body, base, spans = call.chain.body, call.chain.base, spans_of(call.chain)
+        if base is None or not self._may_build_on(base.call_id, origin.team_id):
+            return Asked(origin, cuts=_cuts(spans, 0)), (body,)
+        kept = bisect_right(spans, base.prefix_bytes, key=_end)
+        tail = min(len(spans) - bisect_left(spans, len(body) - base.suffix_bytes, key=_start), len(spans) - kept)
+        start = spans[kept - 1].end if kept else 0
+        end = spans[len(spans) - tail].start if tail else len(body)
+        cuts = _cuts(spans[kept : len(spans) - tail], start)
+        asked = Asked(origin, base.call_id, 2 * kept, 2 * tail, cuts, start, len(body) - end)
+        return asked, (memoryview(body)[start:end],)
+
+    def _remember(self, call: Call) -> None:
+        base = _Base(call.known_key.team_id, self._generation(), self._clock.monotonic_us())
+        self._bases[call.id] = base
+        if len(self._bases) > _MOST_BASES:
+            self._bases.popitem(last=False)
+
+    def _may_build_on(self, call_id: bytes, team_id: str) -> bool:
+        base = self._bases.get(call_id)
+        return (
+            base is not None
+            and base.team_id == team_id
+            and base.generation == self._generation()
+            and self._clock.monotonic_us() - base.at_us < _BASE_US
+        )
+
+
+def spans_of(chain: Chain) -> list[Span]:
+    """What is worth a piece of its own in a body, in its order: each element of the history, the tools, the system."""
+    members = chain.layout.members
+    return sorted((*chain.layout.elements, *(members[name] for name in _OF_THEIR_OWN if name in members)))
+
+
+def _cuts(spans: Sequence[Span], start: int) -> tuple[int, ...]:
+    """Where each of these begins and ends, from `start` on."""
+    return tuple([at - start for span in spans for at in span])

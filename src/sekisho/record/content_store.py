@@ -1,0 +1,378 @@
+"""Takes content from the spool into packs and rows, gives it back to the byte, and deletes it for good.
+
+Above: the loops and the admin API. Below: `ContentRows` (the database), `Blobs` (files or S3), the keys of teams. Work
+on bytes is done in threads; one batch, deletion or repacking at a time.
+"""
+
+import asyncio
+import logging
+import os
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from sekisho.clock import Clock
+from sekisho.errors import NotFound, StoreUnavailable
+from sekisho.record.content import (
+    AnswerForm,
+    AnswerState,
+    ContentFilter,
+    ContentHealth,
+    ContentRow,
+    ContentRows,
+    ContentSettings,
+    Filing,
+    Holding,
+    NewBlock,
+    NewPack,
+    Piece,
+    Pieces,
+    RequestState,
+    Stale,
+    Stored,
+    all_pieces,
+)
+from sekisho.record.intake import Intake, Known
+from sekisho.record.sealing import TeamKey, Wrapping, new_key
+from sekisho.record.spool import Asked, Frame, Lost, Said
+from sekisho.values import ContentLevel, Door
+
+log = logging.getLogger(__name__)
+
+_TRIES = 5
+_CACHED_REQUESTS = 2_000
+_DELETED_AT_ONCE = 200
+_BURIED_AT_ONCE = 100
+
+
+class Blobs(Protocol):
+    """Keeps bytes under names. Its methods block. Raises StoreUnavailable, and NotFound on reading."""
+
+    def put(self, name: str, data: bytes) -> None: ...
+
+    def get(self, name: str) -> bytes: ...
+
+    def delete(self, name: str) -> None: ...
+
+    def names(self) -> list[str]: ...
+
+
+class Content(msgspec.Struct, frozen=True):
+    """What is kept of one call. `request` and `answer` are None where they are not (see the states).
+
+    At level "full" these are the client's and our own exact bytes."""
+
+    level: ContentLevel
+    door: Door
+    stream: bool
+    request: bytes | None
+    answer: bytes | None
+    answer_form: AnswerForm
+    request_state: RequestState
+    answer_state: AnswerState
+
+
+class Own(msgspec.Struct, frozen=True):
+    """What one call brought: its own pieces, and its answer."""
+
+    row: ContentRow
+    pieces: tuple[bytes, ...]
+    answer: bytes | None
+
+
+class ContentStore:
+    """The content of one organisation's calls."""
+
+    def __init__(self, rows: ContentRows, blobs: Blobs, wrapping: Wrapping, org_id: str, clock: Clock) -> None:
+        self._rows = rows
+        self._blobs = blobs
+        self._wrapping = wrapping
+        self._org_id = org_id
+        self._clock = clock
+        self._working = asyncio.Lock()
+        self._vaults: dict[str, int] = {}
+        self._keys: dict[int, TeamKey] = {}
+        self._requests: OrderedDict[bytes, Known] = OrderedDict()
+        self._strays: set[str] = set()
+        self.is_broken = False  # a request was built on one that is not here: call processes must begin anew
+
+    async def take(self, segment: str, frames: Sequence[Frame]) -> None:
+        """Keep what these frames brought, and that they are taken. Raises StoreUnavailable: nothing was taken."""
+        async with self._working:
+            for _ in range(_TRIES):
+                try:
+                    await self._take(segment, frames)
+                    return
+                except Stale:  # it was deleted meanwhile, or another replica deleted what we knew
+                    self._requests.clear()
+                    self._vaults.clear()
+            raise StoreUnavailable("Content changes faster than it can be kept.")
+
+    async def _take(self, segment: str, frames: Sequence[Frame]) -> None:
+        intake = Intake(
+            await self._vaults_for(frames), dict(self._keys), await self._known_calls(frames), self._clock.now_us()
+        )
+        await asyncio.to_thread(intake.read, frames)
+        filings = [await self._file(vault, blocks, intake.named[vault]) for vault, blocks in intake.blocks.items()]
+        offset = (segment, frames[-1].end_offset)
+        await self._rows.keep(filings, intake.rows, intake.answers, offset, self._clock.now_us())
+        self.is_broken = self.is_broken or intake.is_broken
+        for call_id, known in intake.requests.items():
+            self._requests[call_id] = known
+            self._requests.move_to_end(call_id)
+        while len(self._requests) > _CACHED_REQUESTS:
+            self._requests.popitem(last=False)
+
+    async def _vaults_for(self, frames: Sequence[Frame]) -> dict[str, int]:
+        """The vaults of the teams whose content is here."""
+        for frame in frames:
+            if isinstance(frame.head, Asked | Lost) and frame.head.origin.team_id not in self._vaults:
+                await self._open_vault(frame.head.origin.team_id)
+        return dict(self._vaults)
+
+    async def _open_vault(self, team_id: str) -> None:
+        await self._load_vaults()
+        if team_id in self._vaults:
+            return
+        context = self._context(team_id)
+        wrapped = await asyncio.to_thread(self._wrapping.wrap, new_key(), context)
+        vault = await self._rows.add_vault(self._org_id, team_id, wrapped, self._clock.now_us())
+        self._keys[vault.id] = TeamKey(await asyncio.to_thread(self._wrapping.unwrap, vault.wrapped, context))
+        self._vaults[team_id] = vault.id
+
+    async def vaults(self) -> dict[str, int]:
+        """The vaults there are, by team."""
+        return {vault.team_id: vault.id for vault in await self._rows.vaults(self._org_id)}
+
+    async def _load_vaults(self) -> None:
+        vaults = await self._rows.vaults(self._org_id)
+        for vault in vaults:
+            if vault.id not in self._keys:
+                context = self._context(vault.team_id)
+                self._keys[vault.id] = TeamKey(await asyncio.to_thread(self._wrapping.unwrap, vault.wrapped, context))
+        self._vaults = {vault.team_id: vault.id for vault in vaults}
+        self._keys = {vault.id: self._keys[vault.id] for vault in vaults}
+
+    def _context(self, team_id: str) -> bytes:
+        return f"{self._org_id}\0{team_id}".encode()
+
+    async def _known_calls(self, frames: Sequence[Frame]) -> dict[bytes, Known]:
+        """The calls that these frames go on with and that came before them."""
+        new = {frame.head.origin.call_id for frame in frames if isinstance(frame.head, Asked | Lost)}
+        wanted = {frame.head.base for frame in frames if isinstance(frame.head, Asked)}
+        wanted |= {frame.head.call_id for frame in frames if isinstance(frame.head, Said)}
+        known: dict[bytes, Known] = {}
+        for call_id in wanted - new - {b""}:
+            found = self._requests.get(call_id) or await self._find_request(call_id)
+            if found is not None:
+                known[call_id] = found
+        return known
+
+    async def _find_request(self, call_id: bytes) -> Known | None:
+        lineage = await self._rows.lineage(call_id)
+        if not lineage or lineage[0].is_gone:
+            return None
+        return Known(lineage[0].vault, all_pieces(lineage), lineage[0].depth, lineage[0].request_state == "whole")
+
+    async def _file(self, vault: int, blocks: Mapping[bytes, bytes], named: Counter[bytes]) -> Filing:
+        """Put the blocks that are not stored yet into a pack."""
+        there = await self._rows.known(vault, named)
+        new = {address: data for address, data in blocks.items() if address in named and address not in there}
+        if not new:
+            return Filing(vault, references=dict(named))
+        pack, places = await asyncio.to_thread(self._put_pack, vault, new)
+        return Filing(vault, (pack,), places, dict(named))
+
+    def _put_pack(self, vault: int, blocks: Mapping[bytes, bytes]) -> tuple[NewPack, tuple[NewBlock, ...]]:
+        name = os.urandom(16).hex()
+        places, start = [], 0
+        for address, data in blocks.items():
+            places.append(NewBlock(address, name, start, len(data)))
+            start += len(data)
+        sealed = self._keys[vault].seal(b"".join(blocks.values()), name.encode())
+        self._blobs.put(name, sealed)
+        return NewPack(name, len(sealed)), tuple(places)
+
+    async def of_task(self, task_id: bytes, *, after: bytes = b"", until: bytes = b"", limit: int) -> list[ContentRow]:
+        """What is kept of a task's calls, in their order, behind `after` and up to `until`; without the content."""
+        return await self._rows.of_task(task_id, after=after, until=until, limit=limit)
+
+    async def find(self, call_id: bytes) -> ContentRow | None:
+        """What is known of a call's content, without the content."""
+        return await self._rows.find(call_id)
+
+    async def read(self, call_id: bytes) -> Content | None:
+        """What is kept of a call; None if nothing is. Raises StoreUnavailable."""
+        for attempt in range(_TRIES):
+            lineage = await self._rows.lineage(call_id)
+            if not lineage or lineage[0].is_gone:
+                return None
+            row = lineage[0]
+            try:
+                return await self._assemble(row, all_pieces(lineage))
+            except NotFound as error:  # it was repacked between the two looks
+                if attempt == _TRIES - 1:
+                    raise StoreUnavailable("Stored content is missing.") from error
+        return None
+
+    async def _assemble(self, row: ContentRow, request: Pieces) -> Content:
+        has_answer = row.answer_state != "none" and bool(row.answer or row.answer_state == "whole")
+        blocks = await self._blocks(row.vault, (*request, *row.answer))
+        return Content(
+            level=row.level,
+            door=row.door,
+            stream=row.stream,
+            request=b"".join(_bytes_of(request, blocks)) if row.request_state == "whole" else None,
+            answer=b"".join(_bytes_of(row.answer, blocks)) if has_answer else None,
+            answer_form=row.answer_form,
+            request_state=row.request_state,
+            answer_state=row.answer_state,
+        )
+
+    async def read_own(self, rows: Sequence[ContentRow]) -> list[Own]:
+        """What each of these calls brought that its parent did not have. Raises StoreUnavailable."""
+        for attempt in range(_TRIES):
+            try:
+                return await self._read_own(rows)
+            except NotFound as error:  # it was repacked or deleted between the two looks
+                if attempt == _TRIES - 1:
+                    raise StoreUnavailable("Stored content is missing.") from error
+        return []
+
+    async def _read_own(self, rows: Sequence[ContentRow]) -> list[Own]:
+        by_vault: dict[int, list[Piece]] = {}
+        for row in rows:
+            by_vault.setdefault(row.vault, []).extend((*row.pieces, *row.answer))
+        blocks = {vault: await self._blocks(vault, pieces) for vault, pieces in by_vault.items()}
+        return [
+            Own(
+                row,
+                tuple(_bytes_of(row.pieces, blocks[row.vault])),
+                b"".join(_bytes_of(row.answer, blocks[row.vault])) if row.answer else None,
+            )
+            for row in rows
+        ]
+
+    async def _blocks(self, vault: int, pieces: Iterable[Piece]) -> dict[bytes, bytes]:
+        """The blocks that these pieces name. Raises NotFound, StoreUnavailable."""
+        if vault not in self._keys:
+            await self._load_vaults()
+        addresses = {piece[0] for piece in pieces if isinstance(piece, tuple)}
+        places = await self._rows.locate(vault, addresses)
+        by_pack: dict[str, list[bytes]] = {}
+        for address in addresses:
+            if address not in places:
+                raise NotFound("This content is no longer there.")
+            by_pack.setdefault(places[address].pack, []).append(address)
+        return await asyncio.to_thread(self._cut_out, vault, by_pack, places)
+
+    def _cut_out(
+        self, vault: int, by_pack: Mapping[str, Sequence[bytes]], places: Mapping[bytes, Stored]
+    ) -> dict[bytes, bytes]:
+        blocks: dict[bytes, bytes] = {}
+        for pack, addresses in by_pack.items():
+            data = self._open_pack(vault, pack)
+            for address in addresses:
+                place = places[address]
+                blocks[address] = data[place.start : place.start + place.length]
+        return blocks
+
+    def _open_pack(self, vault: int, pack: str) -> bytes:
+        return self._keys[vault].open(self._blobs.get(pack), pack.encode())
+
+    async def delete(self, where: ContentFilter) -> int:
+        """Delete the content of calls, from the disk too; of how many. Raises StoreUnavailable: some of it may be
+        left, and another try goes on."""
+        deleted = 0
+        while True:
+            async with self._working:
+                count, packs = await self._rows.drop(where, _DELETED_AT_ONCE, self._clock.now_us())
+                self._requests.clear()
+                for pack in packs:
+                    await self._repack(pack)
+            deleted += count
+            if count < _DELETED_AT_ONCE:
+                break
+        await self.bury()
+        return deleted
+
+    async def delete_team(self, team_id: str) -> int:
+        """Delete all content of a team and the key to it; of how many calls."""
+        async with self._working:
+            await self._load_vaults()
+            vault = self._vaults.pop(team_id, None)
+            if vault is None:
+                return 0
+            count = await self._rows.drop_vault(vault, self._clock.now_us())
+            self._keys.pop(vault, None)
+            self._requests.clear()
+        await self.bury()
+        return count
+
+    async def _repack(self, pack: str) -> None:
+        """Write a pack again without the blocks that are gone."""
+        for _ in range(_TRIES):
+            try:
+                vault, left = await self._rows.blocks_in(pack)
+                if not left:
+                    await self._rows.repack(vault, pack, None, (), self._clock.now_us())
+                    return
+                if vault not in self._keys:
+                    await self._load_vaults()
+                data = await asyncio.to_thread(self._open_pack, vault, pack)
+                blocks = {address: data[one.start : one.start + one.length] for address, one in left.items()}
+                new, places = await asyncio.to_thread(self._put_pack, vault, blocks)
+                await self._rows.repack(vault, pack, new, places, self._clock.now_us())
+                return
+            except Stale:  # others deleted from it too; if it is gone there is nothing to do
+                continue
+
+    async def bury(self) -> None:
+        """Delete the bytes of packs that are no longer needed. Raises StoreUnavailable; the next time goes on."""
+        while doomed := await self._rows.doomed(_BURIED_AT_ONCE):
+            await asyncio.to_thread(self._delete_blobs, doomed)
+            await self._rows.buried(doomed)
+
+    def _delete_blobs(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._blobs.delete(name)
+
+    async def sweep_strays(self) -> int:
+        """Delete blobs that no row knows, now and the last time this was asked: their batch was never finished."""
+        names = set(await asyncio.to_thread(self._blobs.names)) - await self._rows.packs()
+        lost = names & self._strays
+        await asyncio.to_thread(self._delete_blobs, lost)
+        self._strays = names - lost
+        return len(lost)
+
+    async def holding(self) -> dict[str, Holding]:
+        """By team, how much is stored."""
+        return await self._rows.holding(self._org_id)
+
+
+def _bytes_of(pieces: Pieces, blocks: Mapping[bytes, bytes]) -> Iterator[bytes]:
+    """The bytes of each piece. Raises NotFound for a released one."""
+    for piece in pieces:
+        if isinstance(piece, int):
+            raise NotFound("This content is no longer there.")
+        yield blocks[piece[0]] if isinstance(piece, tuple) else piece
+
+
+class ContentService(Protocol):
+    """The content store as the pages and the admin API see it. `days`: by team, where it says something else."""
+
+    store: ContentStore
+    settings: ContentSettings
+    days: Mapping[str, int]
+
+    def health(self) -> ContentHealth: ...
+
+    async def forget(self, where: ContentFilter) -> int:
+        """Delete the content of calls, wherever it is by now; of how many. Raises StoreUnavailable: try again."""
+        ...
+
+    async def forget_team(self, team_id: str) -> int:
+        """As `forget`, for all of a team; its key goes too."""
+        ...

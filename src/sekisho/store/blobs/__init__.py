@@ -1,0 +1,1 @@
+"""Where packs of content lie: files, or an S3 bucket."""
