@@ -27,7 +27,7 @@ from sekisho.dialects.bedrock.event_stream import FrameDecoder
 from sekisho.dialects.bedrock.faults import raise_if_fault
 from sekisho.dialects.failing import Failing
 from sekisho.dialects.faults import unreadable
-from sekisho.dialects.sse import SseParser, render_event
+from sekisho.dialects.sse import CR, LF, SseParser, render_event
 from sekisho.errors import SekishoError, UpstreamUnavailable
 from sekisho.values import StopReason, Usage
 
@@ -349,7 +349,7 @@ def _kind(event: bytes) -> bytes:
 
 
 def _sse(kind: bytes, event: bytes) -> bytes:
-    if b"\n" in event or b"\r" in event:  # white space between members; inside strings JSON has none
+    if LF in event or CR in event:  # white space between members; inside strings JSON has none
         try:
             event = msgspec.json.format(event, indent=-1)
         except msgspec.DecodeError as error:

@@ -331,6 +331,11 @@ class _Connection(asyncio.Protocol):
             if status < 100 or status == 101:
                 self._fault = "switches to a protocol that was not asked for"
             return
+        if self._overhead_bytes > _OVERHEAD_LIMIT_BYTES and sum([len(a) + len(b) for a, b in self._lines]) > (
+            _OVERHEAD_LIMIT_BYTES
+        ):
+            self._fault = "has too many headers"
+            return
         headers = answer.headers = {name.lower(): value for name, value in self._lines}
         if len(headers) < len(self._lines):
             headers = answer.headers = _joined(self._lines)

@@ -52,6 +52,7 @@ _FIELDS = (
     "top_k",
     "top_p",
 )
+_BILLING_HEADER = BILLING_HEADER.encode()
 _FIRST = ("tools", "system", "messages")  # the order of prompt caching
 _ALLOWED = frozenset({*_FIRST, *_FIELDS})
 _SAID_OTHERWISE = ("model", "stream", "anthropic_version", "anthropic_beta")  # in the path, or replaced
@@ -113,11 +114,12 @@ def to_invoke(
     `betas`: from the anthropic-beta header, already split. Raises BadRequest for what cannot be read.
     """
     present: dict[str, bytes] = {}
-    for name in (*_FIRST, *given):
-        if name in given and name not in present:
-            member = bytes(given[name])
-            if member != b"null":
-                present[name] = member
+    for name in _FIRST:
+        if name in given and (member := bytes(given[name])) != b"null":
+            present[name] = member
+    for name, value in given.items():
+        if name not in _FIRST and (member := bytes(value)) != b"null":
+            present[name] = member
     if not present.get("messages", b"").startswith(b"["):
         raise BadRequest("messages: a list is required", param="messages")
     return _Fitting(present, quirks, max_output_tokens).run(betas, known_betas)
@@ -133,21 +135,29 @@ class _Fitting:
         self._out = out
 
     def run(self, betas: Sequence[str], known_betas: frozenset[str]) -> InvokeBody:
-        kept_betas = self._betas(betas, known_betas)
+        given = self._out
+        kept_betas = self._betas(betas, known_betas) if betas or "anthropic_beta" in given else []
         self._fields(kept_betas)
-        self._billing_header()
+        if "system" in given:
+            self._billing_header()
         self._system_turns()
-        self._tools(kept_betas)
+        if "tools" in given:
+            self._tools(kept_betas)
         self._tools_of_history()
         self._cache_points()
-        self._thinking(self._max_tokens())
-        self._output_config()
-        self._sampling_and_choice()
+        max_tokens = self._max_tokens()
+        if "thinking" in given:
+            self._thinking(max_tokens)
+        if "output_config" in given:
+            self._output_config()
+        if "tool_choice" in given or not self._quirks.sampling:
+            self._sampling_and_choice()
         self._out["anthropic_version"] = _VERSION_MEMBER
         if kept_betas:
             self._out["anthropic_beta"] = _encode(kept_betas)
-        members = {name: msgspec.Raw(member) for name, member in self._out.items()}
-        return InvokeBody(msgspec.json.encode(members), tuple(dict.fromkeys(self._unused)))
+        raw = msgspec.Raw
+        body = _encode({name: raw(member) for name, member in self._out.items()})
+        return InvokeBody(body, tuple(dict.fromkeys(self._unused)) if self._unused else ())
 
     def _betas(self, header: Sequence[str], known: frozenset[str]) -> list[str]:
         raw = self._out.get("anthropic_beta")
@@ -175,7 +185,7 @@ class _Fitting:
 
     def _billing_header(self) -> None:
         system = self._out.get("system", b"")
-        if BILLING_HEADER.encode() not in system or not system.startswith(b"["):
+        if system.find(_BILLING_HEADER) < 0 or not system.startswith(b"["):
             return
         blocks = decode(system, list[msgspec.Raw], "system")
         kept = [
