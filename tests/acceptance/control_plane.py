@@ -1,6 +1,7 @@
 """A real control plane for acceptance tests: its own home, its own database, a clock that stands still."""
 
 import functools
+import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 
 from sekisho.access.keys import digest, pepper_path
 from sekisho.access.passwords import Strength
 from sekisho.app.control_plane import ControlPlane, ControlPlaneSettings, open_control_plane
 from sekisho.app.sign_in_settings import SignInSettings
 from sekisho.clock import FakeClock, new_id
-from sekisho.ledger.journal import Attempt, Caller, Opened, Refused, Settled
+from sekisho.ledger.journal import Attempt, Caller, Opened, Refused, Settled, TaskNote
 from sekisho.ledger.journal_files import JournalWriter
 from sekisho.record.content import NO_CONTENT, ContentSettings
 from sekisho.values import Credential, Deployment, Model, Quirks, Usage
@@ -84,7 +86,8 @@ class Running:
             "stages_us": (1, 2, 3),
         }
         with JournalWriter(self.home / "journal", f"call-{call_id.hex()}") as writer:
-            writer.append(Opened(call_id, at, caller, "openai_chat", "claude", True, 900, 9_000_000))
+            opened = Opened(call_id, at, caller, "openai_chat", "claude", True, 900, 9_000_000)
+            writer.append(msgspec.structs.replace(opened, task=TaskNote(task_of(key), b"", "act", "human")))
             writer.append(Settled(**values | changes))
         await self.plane.drain_once()
         return call_id
@@ -102,6 +105,11 @@ class Running:
             writer.append(refused)
         await self.plane.drain_once()
         return call_id
+
+
+def task_of(key: Mapping[str, Any]) -> bytes:
+    """The one task of all calls of a key here."""
+    return hashlib.blake2b(key["id"].encode(), digest_size=16).digest()
 
 
 @asynccontextmanager

@@ -133,6 +133,7 @@ class ControlPlane:
         from sekisho.store.sql.rules import SqlRules  # noqa: PLC0415
         from sekisho.store.sql.sessions import SqlSessions  # noqa: PLC0415
         from sekisho.store.sql.spend import SqlSpend  # noqa: PLC0415
+        from sekisho.store.sql.tasks import SqlTasks  # noqa: PLC0415
 
         names = Names(database)
         self._database = database
@@ -145,6 +146,7 @@ class ControlPlane:
         self._booked = SqlBooked(database, names)
         self._sessions = SqlSessions(database)
         self._calls = SqlCalls(database, names)
+        self._tasks = SqlTasks(database, names)
         self._spend = SqlSpend(database, names)
         self._names = names
         self._events = SqlEvents(database)
@@ -319,7 +321,7 @@ class ControlPlane:
         tokens = TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock)
         hand_overs = SqlHandOvers(self._database)
         how = self._settings.sign_in
-        sign_in = open_sign_in(self._database, self._sessions, self._pepper, ORG_ID, self._clock, how)
+        sign_in = open_sign_in(self._database, self._sessions, self._pepper, ORG_ID, self._clock, how, self)
         return Services(
             org_id=ORG_ID,
             keys=keys,
@@ -343,6 +345,7 @@ class ControlPlane:
             booked=self.booked,
             time_zone=self._settings.time_zone,
             calls=self._calls,
+            tasks=self._tasks,
             spend=self._spend,
             events=self._events,
             bounds=SqlBounds(self._database, self._names),

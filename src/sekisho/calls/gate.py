@@ -16,12 +16,14 @@ from sekisho.calls.passage import Passage
 from sekisho.calls.strangers import Strangers
 from sekisho.clock import Clock
 from sekisho.conversation.kept import Conversations
+from sekisho.conversation.tasks import Tasks
 from sekisho.dialects.translation import Translation
 from sekisho.errors import StoreUnavailable
 from sekisho.ledger.counters import Counters, JournalPosition
 from sekisho.ledger.journal import Record, Settled
 from sekisho.ledger.learned import Learned
 from sekisho.upstream.http1 import Http1Response
+from sekisho.upstream.payload import Payload
 from sekisho.values import (
     Credential,
     Delivery,
@@ -61,14 +63,14 @@ class Upstreams(Protocol):
         deployment: Deployment,
         wire: Wire,
         credential: Credential | None,
-        body: bytes,
+        body: bytes | Payload,
         *,
         stream: bool,
         betas: tuple[str, ...],
     ) -> Awaitable[Http1Response]: ...
 
     async def count_tokens(
-        self, deployment: Deployment, wire: Wire, credential: Credential | None, body: bytes
+        self, deployment: Deployment, wire: Wire, credential: Credential | None, body: bytes | Payload
     ) -> int | None:
         """The upstream's own count of the prompt, or None where it offers none."""
         ...
@@ -216,6 +218,7 @@ class Gate:
     owed: deque[Settled] = field(default_factory=deque)  # settlements that the journal could not take yet
     strangers: Strangers = field(default_factory=Strangers)
     recorder: "Recorder | None" = None  # of content; without one nothing is kept
+    tasks: Tasks = field(default_factory=Tasks)
 
     async def settle(self, settled: Settled) -> None:
         """Book the end of a call. Raises StoreUnavailable when it is not durable; it stays owed and is booked later.

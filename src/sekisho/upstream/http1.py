@@ -29,6 +29,7 @@ _KEEP_ALIVE_RACE_S = 2.0  # the closing of an idle connection crosses our reques
 _TCP_KEEP_ALIVE_S = 60  # NAT gateways forget flows that are silent for 350 s; a model may think for longer
 _CLOSING_TURNS = 100  # the loop closes an aborted socket in one of its next turns
 _NEVER = float("inf")
+Body = bytes | Sequence[bytes | memoryview]
 
 
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
@@ -206,9 +207,7 @@ class _Connection(asyncio.Protocol):
         self._is_reusable = False
         self._lines: list[tuple[bytes, bytes]] = []
 
-    def ask(
-        self, head: bytes, body: bytes | Sequence[bytes], size_bytes: int, now_s: float, is_head_request: bool
-    ) -> None:
+    def ask(self, head: bytes, body: Body, size_bytes: int, now_s: float, is_head_request: bool) -> None:
         """Write one request and expect its answer.
 
         All of it goes to the transport at once: the body is in memory anyway, the transport sends it as the provider
@@ -396,7 +395,7 @@ class Http1Client:
         method: bytes,
         target: bytes,
         headers: Sequence[tuple[bytes, bytes]],
-        body: bytes | Sequence[bytes] = b"",
+        body: bytes | Sequence[bytes | memoryview] = b"",
         *,
         first_byte_timeout_s: float,
     ) -> Http1Response:
@@ -417,10 +416,10 @@ class Http1Client:
         return Prepared(pool, head.removesuffix(b"Content-Length: 0\r\n\r\n"))
 
     def send_prepared(
-        self, prepared: "Prepared", lines: bytes, line_count: int, body: bytes, *, first_byte_timeout_s: float
+        self, prepared: "Prepared", lines: bytes, line_count: int, body: Body, *, first_byte_timeout_s: float
     ) -> Awaitable[Http1Response]:
         """As `send`. `lines`: so many whole header lines that are others for each request."""
-        size_bytes = len(body)
+        size_bytes = len(body) if isinstance(body, bytes) else sum(map(len, body))
         head = b"%b%bContent-Length: %d\r\n\r\n" % (prepared.start, lines, size_bytes)
         if lines.count(b"\n") != line_count or lines.count(b"\r") != line_count or b"\0" in lines:
             raise ValueError("a request head has one line per header")
@@ -430,7 +429,7 @@ class Http1Client:
         self,
         pool: _Pool,
         head: bytes,
-        body: bytes | Sequence[bytes],
+        body: Body,
         size_bytes: int,
         first_byte_timeout_s: float,
         is_head_request: bool = False,

@@ -14,14 +14,21 @@ from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
 from sekisho.store.sql.names import EMPTY, Names
 from sekisho.store.sql.roll_ups import tags_of
 from sekisho.store.sql.spend_edges import first_id
-from sekisho.store.sql.tables import attempt, call, call_action, call_message, counter, name
+from sekisho.store.sql.tables import attempt, call, call_action, call_message, counter, name, task
+from sekisho.store.sql.task_sums import mode_and_turn
 from sekisho.values import Usage
 
 _ACTIONS = ("asked_model", "clamped_tokens", "delayed_ms")
 _WITH_MESSAGE = (
-    sa.select(call, call_message.c.text.label("message"), *(call_action.c[one] for one in _ACTIONS))
+    sa.select(
+        call,
+        call_message.c.text.label("message"),
+        *(call_action.c[one] for one in _ACTIONS),
+        task.c.id.label("task_id"),
+    )
     .outerjoin(call_message, call_message.c.call_id == call.c.id)
     .outerjoin(call_action, call_action.c.call_id == call.c.id)
+    .outerjoin(task, task.c.number == call.c.task)
 )
 
 
@@ -63,6 +70,9 @@ class SqlCalls:
             query = query.where(call.c.started_at >= where.since, call.c.id >= first_id(where.since))
         if where.until is not None:
             query = query.where(call.c.started_at < where.until)
+        if where.task_id:
+            found = sa.select(sa.func.coalesce(task.c.same_as, task.c.number)).where(task.c.id == where.task_id)
+            query = query.where(call.c.task == found.scalar_subquery())
         if where.is_ended:
             query = query.where(call.c.duration_us.is_not(None))
         async with self._database.read() as connection:
@@ -155,6 +165,7 @@ def _attempt_row(row: Mapping[str, Any], texts: dict[int, str]) -> AttemptRow:
 
 
 def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
+    mode, turn = mode_and_turn(row["kind"])
     named = {column: texts[row[column]] for column in NAMED}
     duration_us = row["duration_us"]
     return CallRow(
@@ -193,4 +204,7 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
         asked_model=row["asked_model"] or "",
         clamped_tokens=row["clamped_tokens"] or 0,
         delayed_ms=row["delayed_ms"] or 0,
+        task_id=row["task_id"] or b"",
+        mode=mode,
+        turn=turn,
     )

@@ -96,6 +96,7 @@ call = sa.Table(
     sa.Column("error", sa.Integer, nullable=False),
     sa.Column("price_version", sa.Integer, nullable=False),
     sa.Column("price_scope", sa.Integer, nullable=False),
+    sa.Column("task", sa.Integer, nullable=False, server_default="0"),  # its number, 0: none
     sa.Column("deployment", sa.Integer, nullable=False),  # of the only attempt, where this row says all of it
     sa.Column("sent_us", sa.Integer, nullable=False),  # from the start of the call to that of the only attempt
     sa.Column("first_byte_us", sa.Integer, nullable=False),
@@ -106,6 +107,7 @@ call = sa.Table(
     sa.Column("cache_write_1h_tokens", sa.Integer, nullable=False),
     sa.Column("output_tokens", sa.Integer, nullable=False),
     sa.Column("reasoning_tokens", sa.Integer, nullable=False),
+    sa.Column("kind", sa.SmallInteger, nullable=False, server_default="0"),  # mode and turn, see `task_sums.kind_of`
     sa.Column("stream", sa.Boolean, nullable=False),
     sa.Column("has_caller", sa.Boolean, nullable=False),  # False until its opening is known
     sa.Column("is_metered", sa.Boolean, nullable=False),
@@ -116,6 +118,7 @@ call = sa.Table(
     sa.Index("call_org_change_ix", "org", "change"),
     sa.Index("call_key_id_ix", "key", "id"),
     sa.Index("call_user_id_ix", "user", "id"),
+    sa.Index("call_task_id_ix", "task", "id"),
     sqlite_with_rowid=False,
 )
 
@@ -134,6 +137,47 @@ call_action = sa.Table(
     sa.Column("asked_model", sa.String(1000), nullable=False),
     sa.Column("clamped_tokens", sa.BigInteger, nullable=False),
     sa.Column("delayed_ms", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+task = sa.Table(
+    "task",  # see `task_sums`
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("id", sa.LargeBinary(16), nullable=False, unique=True),
+    sa.Column("same_as", sa.Integer, index=True),  # the number of the task that it turned out to be
+    sa.Column("org", sa.Integer, nullable=False),
+    sa.Column("team", sa.Integer, nullable=False),
+    sa.Column("user", sa.Integer, nullable=False),
+    sa.Column("key", sa.Integer, nullable=False),  # of its first call; a person may have several
+    sa.Column("agent", sa.Integer, nullable=False),
+    sa.Column("repository", sa.Integer, nullable=False),
+    sa.Column("branch", sa.Integer, nullable=False),
+    sa.Column("first_at", sa.BigInteger, nullable=False),
+    sa.Column("last_at", sa.BigInteger, nullable=False),
+    *(
+        sa.Column(name, sa.BigInteger, nullable=False)
+        for name in ("calls", "turns", "failed", "refused", "running", "cost_nanousd")
+    ),
+    sa.Index("task_org_last_at_ix", "org", "last_at", "number"),
+    sa.Index("task_org_cost_nanousd_ix", "org", "cost_nanousd", "number"),
+    sa.Index("task_user_last_at_ix", "user", "last_at"),
+)
+
+task_mode = sa.Table(
+    "task_mode",
+    metadata,
+    sa.Column("task", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("mode", sa.Integer, primary_key=True, autoincrement=False),
+    *(
+        sa.Column(name, sa.BigInteger, nullable=False)
+        for name in (
+            *("calls", "turns", "failed", "refused", "running"),
+            *("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"),
+            *("output_tokens", "reasoning_tokens", "list_cost_nanousd", "cost_nanousd"),
+            *("input_nanousd", "cache_read_nanousd", "cache_write_nanousd", "output_nanousd"),
+        )
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -343,6 +387,74 @@ recovery_code = sa.Table(
     sa.Column("digest", sa.LargeBinary(32), primary_key=True),
 )
 
+directory_link = sa.Table(
+    "directory_link",  # which account of the identity provider is which user
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("issuer", sa.String(400), primary_key=True),
+    sa.Column("subject", sa.String(255), primary_key=True),
+    sa.Column("user_id", sa.String(200), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Index("directory_link_user_ix", "org_id", "user_id"),
+)
+
+directory_group = sa.Table(
+    "directory_group",  # the groups that a user was in when the identity provider said so last
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("user_id", sa.String(200), primary_key=True),
+    sa.Column("name", sa.String(400), primary_key=True),
+)
+
+leaver_key = sa.Table(
+    "leaver_key",  # the keys that were blocked because their user left
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("user_id", sa.String(200), primary_key=True),
+    sa.Column("key_id", sa.String(26), primary_key=True),
+)
+
+scim_user = sa.Table(
+    "scim_user",  # what the directory provisioned; what it says of groups is in scim_member
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("user_id", sa.String(200), nullable=False),
+    sa.Column("user_name", sa.String(320), nullable=False),
+    sa.Column("user_name_key", sa.String(320), nullable=False),  # without differences of case
+    sa.Column("external_id", sa.String(400), nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),  # the attributes, as they are given back
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("org_id", "user_name_key"),
+    sa.Index("scim_user_external_ix", "org_id", "external_id"),
+    sa.Index("scim_user_user_ix", "org_id", "user_id"),
+)
+
+scim_group = sa.Table(
+    "scim_group",
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("display_name", sa.String(400), nullable=False),
+    sa.Column("external_id", sa.String(400), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("org_id", "display_name"),
+)
+
+scim_member = sa.Table(
+    "scim_member",
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("group_id", sa.String(26), primary_key=True),
+    sa.Column("member_id", sa.String(26), primary_key=True),  # a scim_user
+    sa.Index("scim_member_member_ix", "org_id", "member_id"),
+)
+
 sign_in_failure = sa.Table(
     "sign_in_failure",
     metadata,
@@ -392,6 +504,7 @@ person = sa.Table(
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("deleted_at", sa.BigInteger),
     sa.Column("owner", sa.String(210), nullable=False, server_default=""),  # "user:ID", "team:ID"
+    sa.Column("left_at", sa.BigInteger),  # the directory says that this person is no longer active
 )
 
 team_member = sa.Table(

@@ -16,6 +16,7 @@ from sekisho.upstream.bedrock.signing import Canonical, Signer, canonical_reques
 from sekisho.upstream.faults import answered, read_fault, retry_after_s
 from sekisho.upstream.http1 import Http1Client, Http1Response, Prepared
 from sekisho.upstream.origin import Origin, parse_origin
+from sekisho.upstream.payload import Payload
 from sekisho.values import AwsCredential, Credential, Deployment
 
 Operation = Literal["converse", "converse-stream", "invoke", "invoke-with-response-stream", "count-tokens"]
@@ -41,7 +42,7 @@ class BedrockClient:
         deployment: Deployment,
         credential: Credential,
         operation: Operation,
-        body: bytes,
+        body: bytes | Payload,
         *,
         first_byte_timeout_s: float,
         headers: Sequence[tuple[bytes, bytes]] = (),
@@ -53,11 +54,13 @@ class BedrockClient:
         name: _Name = (deployment.endpoint, deployment.upstream_model, deployment.region, operation, *headers)
         target = self._targets.get(name) or self._new_target(name, deployment, operation, headers)
         if isinstance(credential, AwsCredential):
-            lines, count = target.sign(credential, body, self._clock.now_us()), 3 if credential.session_token else 2
+            digest = body.sha256_hex() if isinstance(body, Payload) else sha256(body).hexdigest().encode("ascii")
+            lines, count = target.sign(credential, digest, self._clock.now_us()), 3 if credential.session_token else 2
         else:
             lines, count = b"authorization: Bearer %b\r\n" % credential.token.encode("latin-1"), 1
+        parts = body.parts if isinstance(body, Payload) else body
         response = await self._http.send_prepared(
-            target.prepared, lines, count, body, first_byte_timeout_s=first_byte_timeout_s
+            target.prepared, lines, count, parts, first_byte_timeout_s=first_byte_timeout_s
         )
         if response.status == 200:
             return response
@@ -90,13 +93,13 @@ class _Target:
         self._sent = sent
         self._canonicals: tuple[str, Canonical] | None = None  # of the session token that came last
 
-    def sign(self, credential: AwsCredential, body: bytes, now_us: int) -> bytes:
+    def sign(self, credential: AwsCredential, body_sha256: bytes, now_us: int) -> bytes:
         """The header lines that sign a request with this body."""
         token = credential.session_token
         if self._canonicals is None or self._canonicals[0] != token:
             canonical = canonical_request(b"POST", self._host, self._path, "", token, self._sent)
             self._canonicals = token, canonical
-        timestamp, authorization = self._signer.sign(credential, self._canonicals[1], sha256(body).hexdigest(), now_us)
+        timestamp, authorization = self._signer.sign(credential, self._canonicals[1], body_sha256, now_us)
         token_line = b"X-Amz-Security-Token: %b\r\n" % token.encode("ascii") if token else b""
         return b"X-Amz-Date: %b\r\n%bAuthorization: %b\r\n" % (timestamp, token_line, authorization)
 

@@ -6,7 +6,7 @@ The credential is the caller's, of any account; what repeats from call to call (
 
 import hmac
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
@@ -74,19 +74,17 @@ class Signer:
         path: str,
         query: str,
         headers: Sequence[tuple[bytes, bytes]],
-        body_parts: Iterable[bytes],
+        body_sha256: bytes,
         now_us: int,
     ) -> list[tuple[bytes, bytes]]:
         """The headers to add: Authorization, X-Amz-Date, and X-Amz-Security-Token for a session.
 
-        `host` as in the Host header; `path` and `query` encoded as they go on the wire; `headers`: all others that are
-        sent, ASCII. The canonical path encodes `path` once more, as AWS asks of every service but S3."""
-        payload = sha256()
-        for part in body_parts:
-            payload.update(part)
+        `body_sha256`: in hexadecimal. `host` as in the Host header; `path` and `query` encoded as they go on the wire;
+        `headers`: all others that are sent, ASCII. The canonical path encodes `path` once more, as AWS asks of every
+        service but S3."""
         token = credential.session_token
         canonical = canonical_request(method, host, path, query, token, tuple(headers))
-        timestamp, authorization = self.sign(credential, canonical, payload.hexdigest(), now_us)
+        timestamp, authorization = self.sign(credential, canonical, body_sha256, now_us)
         added = [(b"X-Amz-Date", timestamp)]
         if token:
             added.append((b"X-Amz-Security-Token", token.encode("ascii")))
@@ -94,13 +92,13 @@ class Signer:
         return added
 
     def sign(
-        self, credential: AwsCredential, canonical: Canonical, payload_hash: str, now_us: int
+        self, credential: AwsCredential, canonical: Canonical, body_sha256: bytes, now_us: int
     ) -> tuple[bytes, bytes]:
-        """X-Amz-Date and Authorization. `payload_hash`: SHA-256 of the body, in hexadecimal digits."""
+        """X-Amz-Date and Authorization. `body_sha256`: in hexadecimal."""
         timestamp = self._timestamp_at(now_us // 1_000_000)
         day_key = self._day_key(credential, timestamp[:8])
         before_date, after_date, names = canonical
-        request = b"%b%b%b%b" % (before_date, timestamp, after_date, payload_hash.encode("ascii"))
+        request = b"%b%b%b%b" % (before_date, timestamp, after_date, body_sha256)
         digest = sha256(request).hexdigest().encode("ascii")
         signature = day_key.sign(b"AWS4-HMAC-SHA256\n%b\n%b\n%b" % (timestamp, day_key.scope, digest))
         return timestamp, b"%b, SignedHeaders=%b, Signature=%b" % (day_key.claim, names, signature)

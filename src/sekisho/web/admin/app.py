@@ -40,6 +40,7 @@ from sekisho.web.admin.settings import settings_router
 from sekisho.web.admin.sign_in import accounts_router, sign_in_router
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
+from sekisho.web.admin.tasks import tasks_router
 
 
 def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> FastAPI:
@@ -75,6 +76,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         audit_router,
         declarations_router,
         calls_router,
+        tasks_router,
         content_router,
         content_deletion_router,
         conversations_router,

@@ -29,6 +29,7 @@ from sekisho.record.content_store import ContentService
 from sekisho.record.events import EventStore
 from sekisho.record.reporting import ReportingRegister
 from sekisho.record.spend import SpendQueries
+from sekisho.record.tasks import TaskQueries
 from sekisho.values import Model
 
 
@@ -91,6 +92,7 @@ class Services:
     spent: SpentQueries
     booked: BookedQuery
     calls: CallQueries
+    tasks: TaskQueries
     spend: SpendQueries
     events: EventStore
     bounds: BoundQueries
