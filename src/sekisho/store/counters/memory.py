@@ -281,9 +281,8 @@ class MemoryCounters:
     async def look(self, demand: Demand) -> Look:
         verdict = self.admit_at_once(demand)
         if isinstance(verdict, Admitted):  # nothing else has run since, so it is the newest everywhere
-            call = self._open.pop(demand.call_id)
-            _let_go(call, 0)
-            self._recent.pop()
+            call = self._recent.pop()
+            await self.release(demand.call_id)
             for limit in call.limits:
                 limit.calls.pop()
         uses = (
