@@ -67,7 +67,9 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
             oidc=_oidc(settings),
         ),
     )
-    await run_control_plane(Path(settings.home), parts, console=_console(command, is_simulated=bool(simulator_url)))
+    await run_control_plane(
+        Path(settings.home), parts, console=_console(command, settings, is_simulated=bool(simulator_url))
+    )
 
 
 def content_settings(settings: Settings, *, is_demo: bool) -> ContentSettings:
@@ -147,10 +149,20 @@ def master_key(settings: Settings, configuration: Configuration, env: Mapping[st
     return resolve_secret(reference, env) if reference else ""
 
 
-def _console(command: str, *, is_simulated: bool) -> Console:
+def _console(command: str, settings: Settings, *, is_simulated: bool) -> Console:
     def make(services: "Services") -> "APIRouter":
         from sekisho.app.console import create_console  # noqa: PLC0415  the web is imported after the snapshot
 
-        return create_console(services, is_simulated=is_simulated, command=command)
+        return create_console(services, is_simulated=is_simulated, command=command, settings=shown_settings(settings))
 
     return make
+
+
+def shown_settings(settings: Settings) -> tuple[tuple[str, str, bool], ...]:
+    """Every setting by name, as text without what is secret, and whether it is the usual value."""
+    usual = Settings()
+    return tuple(
+        (name, "" if value is None else str(value), value == getattr(usual, name))
+        for name in Settings.__struct_fields__
+        for value in (getattr(settings, name),)
+    )

@@ -20,12 +20,19 @@ from sekisho.web.console.calls_list import call_list_pages
 from sekisho.web.console.drawing import Drawing
 from sekisho.web.console.edge import Edge, Visit
 from sekisho.web.console.entry import entry_pages, serve_asset
+from sekisho.web.console.keys import key_pages
 from sekisho.web.console.live import live_pages
+from sekisho.web.console.me import me_pages
+from sekisho.web.console.members import member_pages
+from sekisho.web.console.models_page import model_pages
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.overview import overview_pages
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
+from sekisho.web.console.records import record_pages
+from sekisho.web.console.rules_pages import rule_pages
 from sekisho.web.console.sign_in import sign_in_pages
+from sekisho.web.console.tasks import task_pages
 from sekisho.web.console.views import CallQueries, ConsoleInfo, ConsoleSessions, HandOvers
 from sekisho.web.console.why import why_pages
 
@@ -34,7 +41,14 @@ FILES: tuple[Callable[[Parts], tuple[Page, ...]], ...] = (
     budget_pages,
     breakdown_pages,
     call_list_pages,
+    task_pages,
     why_pages,
+    key_pages,
+    member_pages,
+    me_pages,
+    model_pages,
+    rule_pages,
+    record_pages,
 )
 
 
