@@ -63,7 +63,7 @@ def test_other_filters_are_refused_by_type(text):
     assert refused.value.scim_type == "invalidFilter"
 
 
-PATCHES = {
+PATCHES: dict[str, Any] = {
     "Entra ID turns somebody off": ({"op": "Replace", "path": "active", "value": "False"}, {"active": False}),
     "Okta turns somebody off": ({"op": "replace", "value": {"active": False}}, {"active": False}),
     "Entra ID changes a part of the name": (
@@ -108,7 +108,7 @@ def test_an_attribute_is_removed_and_ours_stay_ours():
     assert changed == {name: value for name, value in ALICE.items() if name != "emails"}
 
 
-GROUP_PATCHES = {
+GROUP_PATCHES: dict[str, Any] = {
     "RFC 7644 adds a member": (
         {"op": "add", "path": "members", "value": [{"display": "Charlie", "value": "u3"}]},
         ["u1", "u2", "u3"],
