@@ -11,7 +11,8 @@ import msgspec
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.conversation.claims import read_claims
-from sekisho.conversation.tasks import NO_TASK, TOOL_ID, Sight, Task
+from sekisho.conversation.reading import tool_ids
+from sekisho.conversation.tasks import NO_TASK, Sight, Task
 from sekisho.ledger.journal import TaskNote
 from sekisho.values import StopReason, VirtualKey
 
@@ -47,8 +48,7 @@ class Heard:
         self._pieces += 1
         piece = piece[:_MOST_BYTES]
         if not self.tool:
-            tool = TOOL_ID.search(piece)
-            self.tool = tool[1] if tool else b""
+            self.tool = next(iter(tool_ids(piece)), b"")
         if self._size < _ENOUGH_CHARACTERS:
             for found in _TEXT.finditer(piece):
                 try:
