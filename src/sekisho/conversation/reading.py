@@ -7,6 +7,7 @@ are looked at.
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import overload
 
 from sekisho.conversation.chain import Block, Chain
 from sekisho.conversation.clues import (
@@ -36,6 +37,31 @@ _TOOL_WORDS = (b'"call_', b'"toolu', b'"chatcmpl-tool', b'"functions.')
 _BEFORE_ID = 24  # bytes of a key and what stands between it and its value
 _NO_CLUE = MessageClue()
 _NO_SYSTEM = SystemClue()
+
+
+class Messages(Sequence[Block]):
+    """The blocks from one on, without a copy of the list: to touch each costs more than all else of a long history."""
+
+    __slots__ = ("_blocks", "_start")
+
+    def __init__(self, blocks: Sequence[Block], start: int) -> None:
+        self._blocks = blocks
+        self._start = start
+
+    def __len__(self) -> int:
+        return len(self._blocks) - self._start
+
+    @overload
+    def __getitem__(self, place: int) -> Block: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Block]: ...
+
+    def __getitem__(self, place: int | slice) -> Block | Sequence[Block]:
+        if isinstance(place, slice):
+            first, last, _ = place.indices(len(self))
+            return self._blocks[self._start + first : self._start + last]
+        return self._blocks[place + self._start if place >= 0 else place]
 
 
 class Reading:
@@ -111,7 +137,7 @@ class Reader:
             system = system or blocks[start]
             start += 1
         reading.head = start - first
-        reading.messages = blocks[start:]
+        reading.messages = Messages(blocks, start)
         if system is not None:
             self._read_system(reading, body, system)
         if is_aider:
@@ -151,14 +177,15 @@ class Reader:
         base = self._counted.pop(chain.base.call_id, None) if chain.base is not None else None
         if base is not None and chain.base is not None and reading.lines is None and base.head == reading.head:
             kept = max(min(chain.base.kept_blocks - reading.head, len(base.prefix), len(reading.messages)), 0)
-            reading.prefix, reading.others = base.prefix[:kept], base.others[:kept]
+            reading.prefix, reading.others = base.prefix, base.others  # nobody else has them any more
+            del reading.prefix[kept:], reading.others[kept:]
             if kept:
                 known, count = reading.prefix[-1], reading.others[-1]
             if base.answers_at < kept:
                 reading.answers_at = base.answers_at
         prefix, others = reading.prefix, reading.others
         lines = reading.last_lines(kept)
-        for place, block in enumerate(reading.messages[kept:] if kept else reading.messages, start=kept):
+        for place, block in enumerate(reading.messages[kept:], start=kept):
             if block.role == "assistant":
                 if reading.answers_at < 0:
                     reading.answers_at = place
