@@ -54,6 +54,7 @@ class Repetition(msgspec.Struct, frozen=True):
 class Task(msgspec.Struct, frozen=True):
     """The task of a call. `was`: another id that turned out to be the same task, or empty.
 
+    `account`: an id that stays the same in this process, for what is counted here. `is_new`: its first call.
     `turn`: whose turn it is (a person wrote something new, or the agent goes on), or what else the call is for: a
     title, a summary of the history, another side call, a sub-agent's turn, the same request sent again, a probe whether
     a model is there."""
@@ -65,6 +66,8 @@ class Task(msgspec.Struct, frozen=True):
     repository: str = ""
     branch: str = ""
     repetition: Repetition | None = None
+    account: bytes = b""
+    is_new: bool = False
 
 
 NO_TASK = Task()
@@ -104,6 +107,7 @@ class Tasks:
         owner = self._owner(sight.owner)
         reading = self._reader.read(sight.chain, sight.call_id, is_aider=sight.agent == "aider")
         thread = self._named(owner, sight, reading) if sight.claims.session else self._found(owner, sight, reading)
+        is_new = not thread.calls and thread.task.id == _call_id(sight)
         turn = self._turn(thread, sight, reading)
         was = self._other_id(thread, sight, reading)
         repetition = self._repetition(thread, sight, reading, turn)
@@ -116,7 +120,15 @@ class Tasks:
             repository=thread.repository,
             branch=thread.branch,
             repetition=repetition,
+            account=thread.task.account,
+            is_new=is_new,
         )
+
+    def stopped(self, call_id: bytes) -> None:
+        """A call was refused because its task goes in a loop: nothing of the loop is forgotten."""
+        known = self._open.pop(call_id, None)
+        if known is not None:
+            known[1].open_calls -= 1
 
     def ended(
         self, call_id: bytes, now_us: int, *, error: str, asked_for_tools: bool, tool: bytes = b"", said: str = ""
@@ -456,6 +468,8 @@ class Tasks:
             return None
         if turn == "repeat":
             thread.repeats += 1
+            if thread.failures > 1:
+                return Repetition("tool", thread.failures)
             if thread.errors > 1:
                 return Repetition("error", thread.errors, thread.error)
             return Repetition("request", thread.repeats)

@@ -21,10 +21,11 @@ _KEPT_TOOLS = 16
 class KnownTask:
     """A task. `id` may change once, from one made for its first call to one that every process finds (`is_found`)."""
 
-    __slots__ = ("id", "is_found", "said")
+    __slots__ = ("account", "id", "is_found", "said")
 
     def __init__(self, task_id: bytes) -> None:
         self.id = task_id
+        self.account = task_id  # stays
         self.is_found = False
         self.said: bytes = b""  # the other id that was last said to be the same task
 

@@ -32,6 +32,7 @@ from sekisho.ledger.counters import (
 )
 from sekisho.store.counters.budget_counter import BudgetCell, BudgetCounter
 from sekisho.store.counters.limit_counter import MINUTE_US, LimitCounter
+from sekisho.store.counters.task_cells import TaskCell, TaskCells
 from sekisho.values import END_OF_TIME, Budget, RateLimit, Scope
 
 _KEPT_PLANS = 10_000
@@ -68,6 +69,7 @@ class _Call:
         "limits",
         "position",
         "soft",
+        "task",
         "tokens",
     )
 
@@ -81,6 +83,7 @@ class _Call:
         self.limits = plan.limits
         self.is_recent = True
         self.cost = 0
+        self.task: TaskCell | None = None
         self.position: JournalPosition = (0, 0)
 
 
@@ -88,6 +91,7 @@ class MemoryCounters:
     """Counters of one life of one call process; implements `ledger.counters.Counters`. For one event loop."""
 
     admission_valid_us = END_OF_TIME  # they are lost only together with the calls they admitted
+    are_shared = False
     failure = ""
 
     def __init__(self, clock: Clock) -> None:
@@ -101,6 +105,7 @@ class MemoryCounters:
         self._unbooked: list[_Call] = []  # settled, and not yet in a ledger read
         self._booked: JournalPosition = (0, 0)
         self._now_us = 0
+        self._tasks = TaskCells()
 
     @property
     def open_calls(self) -> int:
@@ -126,6 +131,8 @@ class MemoryCounters:
             self._budgets[budget.id] = counter
             self._budgets_of.setdefault(budget.scope, []).append(counter)
         for limit in limits:
+            if limit.requests_per_minute is limit.tokens_per_minute is limit.parallel is None:
+                continue  # it caps tasks only: what the caller states with each call
             self._limits_of.setdefault(limit.scope, []).append(LimitCounter(limit))
         self._forget_old_calls(self._clock.monotonic_us())
         for call in self._recent:
@@ -176,6 +183,12 @@ class MemoryCounters:
                 return _refusal(plan.hard, bound, now_us)
             if least_room is None or room < least_room:
                 least_room = room
+        task: TaskCell | None = None
+        if demand.task is not None:
+            checked = self._tasks.check(demand.task, bound)
+            if not isinstance(checked, TaskCell):
+                return checked
+            task = checked
         for limit in plan.limits:
             most = limit.tokens_per_minute
             if (
@@ -186,6 +199,10 @@ class MemoryCounters:
             ):  # as LimitCounter.takes says
                 return _too_fast(plan.limits, tokens, at_us)
         call = self._open[demand.call_id] = _Call(demand, now_us, at_us, plan)
+        if task is not None:
+            call.task = task
+            task.reserved += bound
+            task.calls += 1
         for cell in plan.hard:
             cell.reserved += bound
         for cell in plan.soft:
@@ -210,6 +227,8 @@ class MemoryCounters:
         for cell in call.soft:
             if position > cell.booked:
                 cell.spent += cost_nanousd
+        if call.task is not None:
+            call.task.spent += cost_nanousd
         if position > self._booked:
             call.cost = cost_nanousd
             call.position = position
@@ -221,6 +240,9 @@ class MemoryCounters:
         call = self._open.pop(call_id, None)
         if call is not None:
             _let_go(call, 0)
+
+    async def load_task(self, task_id: bytes, spent_nanousd: int, calls: int) -> None:
+        self._tasks.load(task_id, spent_nanousd, calls)
 
     async def standings(self) -> tuple[Standing, ...]:
         now_us = self._clock.now_us()
@@ -332,6 +354,9 @@ def _let_go(call: _Call, tokens: int) -> None:
         cell.reserved -= bound
     for cell in call.soft:
         cell.reserved -= call.demand.estimate_nanousd
+    if call.task is not None:
+        call.task.reserved -= bound
+        call.task = None
     call.hard = call.soft = ()
     correction = tokens - call.tokens if call.is_recent else 0
     for limit in call.limits:

@@ -206,6 +206,8 @@ def _limit(limit: RateLimit, is_seen: bool) -> dict[str, Any]:
         "requests_per_minute": limit.requests_per_minute,
         "tokens_per_minute": limit.tokens_per_minute,
         "parallel": limit.parallel,
+        "nanousd_per_task": limit.nanousd_per_task,
+        "calls_per_task": limit.calls_per_task,
     }
 
 

@@ -91,6 +91,7 @@ class Services:
     notes: AuditNotes
     spent: SpentQueries
     booked: BookedQuery
+    task_spent: Callable[[bytes], Awaitable[tuple[int, int]]]
     calls: CallQueries
     tasks: TaskQueries
     spend: SpendQueries
