@@ -17,6 +17,16 @@ class TaskCell:
         self.reserved = 0
         self.calls = calls
 
+    def begin(self, bound: int) -> None:
+        """Hold the most that a call can cost."""
+        self.reserved += bound
+        self.calls += 1
+
+    def end(self, bound: int, cost: int) -> None:
+        """Turn what was held into what it cost."""
+        self.reserved -= bound
+        self.spent += cost
+
 
 class TaskCells:
     """The tasks that capped calls belong to; those used longest ago are forgotten, and asked for again."""

@@ -50,12 +50,7 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
         booked = await services.booked(at or services.clock.now_us(), is_whole=whole)
         return Response(msgspec.msgpack.encode(booked), media_type="application/msgpack")
 
-    @router.get("/tasks/{task_id}/spent")
-    async def task_spent(task_id: str) -> Response:
-        """The msgpack pair of what a task has cost (nano-USD, open calls at their bound) and how many calls it made,
-        with all that was in the journals when this was asked; 503 when that takes longer than 10 s."""
-        found = await services.task_spent(bytes.fromhex(task_id))
-        return Response(msgspec.msgpack.encode(found), media_type="application/msgpack")
+    _add_tasks(router, services)
 
     @router.get("/health")
     async def health() -> dict[str, Any]:
@@ -82,6 +77,15 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
         return {"models": [model.name for model in services.models()]}
 
     return router
+
+
+def _add_tasks(router: APIRouter, services: Services) -> None:
+    @router.get("/tasks/{task_id}/spent")
+    async def task_spent(task_id: str) -> Response:
+        """The msgpack pair of what a task has cost (nano-USD, open calls at their bound) and how many calls it made,
+        with all that was in the journals when this was asked; 503 when that takes longer than 10 s."""
+        found = await services.task_spent(bytes.fromhex(task_id))
+        return Response(msgspec.msgpack.encode(found), media_type="application/msgpack")
 
 
 async def _gone(request: Request) -> None:
