@@ -136,10 +136,10 @@ class Load:
         output = _run([*command, "-s", str(script), running.url])
         if "Non-2xx" in output or "Socket errors" in output:
             raise BenchError(f"calls failed: {output[-300:]}")
-        found = dict(re.findall(r"^\s+(\d\d)%\s+([\d.]+\w+)$", output, re.MULTILINE))
+        found = dict(re.findall(r"^\s+(\d\d)%\s+([\d.]+\w+)\s*$", output, re.MULTILINE))
         answers = re.search(r"(\d+) requests in", output)
-        if answers is None or not found:
-            raise BenchError("no call was answered in the time of the load")
+        if answers is None or not {"50", "99"} <= found.keys():
+            raise BenchError(f"too few calls were answered in the time of the load: {output[-500:]}")
         return float(answers[1]), {"p50_ms": _ms(found["50"]), "p99_ms": _ms(found["99"])}
 
 
