@@ -161,6 +161,8 @@ def _cost(running: Running, load: Callable[[], float]) -> Figures:
     before = {name: cpu_s(pids) for name, pids in parts.items()}
     units = load()
     running.at_rest()
+    if not units:
+        raise BenchError("no call was answered in the time of the load")
     used = {name: (cpu_s(pids) - before[name]) / units * 1e6 for name, pids in parts.items()}
     return {"us": used.pop("all"), **{f"{name}_us": us for name, us in used.items()}, "units": units}
 

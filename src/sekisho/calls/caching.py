@@ -135,7 +135,9 @@ def _content_blocks(call: Call, first: int, last: int) -> int:
 
 def _tools(gate: Gate, call: Call, before: Prefix, after: Prefix, _: int) -> tuple[BreakCause, str, str]:
     old, new = (gate.prefix_texts.find(call.known_key.team_id, one.tools) for one in (before, after))
-    new = new or next((_text(call, block.start, block.end) for block in call.chain.blocks if block.kind == "tools"), b"")
+    new = new or next(
+        (_text(call, block.start, block.end) for block in call.chain.blocks if block.kind == "tools"), b""
+    )
     change = tools_change(old, new) if old and new else None
     if change is None:
         return "tools_changed", "tools", ""

@@ -218,11 +218,11 @@ def is_volatile(before: bytes, after: bytes) -> bool:
     return before != after and _VOLATILE.sub(b"#", before) == _VOLATILE.sub(b"#", after)
 
 
-class _Function(msgspec.Struct):
+class _Function(msgspec.Struct, frozen=True):
     name: str = ""
 
 
-class _Tool(msgspec.Struct):
+class _Tool(msgspec.Struct, frozen=True):
     name: str = ""
     function: _Function = _Function()
     toolSpec: _Function = _Function()  # as Converse writes it
