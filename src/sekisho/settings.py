@@ -66,6 +66,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lost_after_s: Annotated[float, msgspec.Meta(ge=5, le=3_600)] = 30.0
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 4000
+    public_url: str = ""
+    session_idle_s: Seconds = 3600.0
+    session_life_s: Annotated[float, msgspec.Meta(gt=0, le=2_592_000)] = 43_200.0
     call_processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     aws_region: str = "us-east-1"
     bedrock_endpoint: str = ""
@@ -257,7 +260,7 @@ def _parse(name: str, raw: Any, variable: str) -> Any:
         return parse_region(_text(raw))
     if name == "time_zone":
         return parse_time_zone(_text(raw))
-    if name == "bedrock_endpoint":
+    if name in ("bedrock_endpoint", "public_url"):
         return parse_endpoint(_text(raw)) if raw else ""
     kind = FIELDS[name].type
     if Path in (kind, *get_args(kind)):

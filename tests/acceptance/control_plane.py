@@ -1,6 +1,7 @@
 """A real control plane for acceptance tests: its own home, its own database, a clock that stands still."""
 
 import functools
+import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 
 from sekisho.access.keys import digest, pepper_path
+from sekisho.access.passwords import Strength
 from sekisho.app.control_plane import ControlPlane, ControlPlaneSettings, open_control_plane
+from sekisho.app.sign_in_settings import SignInSettings
 from sekisho.clock import FakeClock, new_id
-from sekisho.ledger.journal import Attempt, Caller, Opened, Refused, Settled
+from sekisho.ledger.journal import Attempt, Caller, Opened, Refused, Settled, TaskNote
 from sekisho.ledger.journal_files import JournalWriter
 from sekisho.record.content import NO_CONTENT, ContentSettings
 from sekisho.values import Credential, Deployment, Model, Quirks, Usage
@@ -28,6 +32,8 @@ CLAUDE = Model(
     Quirks(),
     (Deployment("bedrock-1", "bedrock", "bedrock_converse", "http://127.0.0.1:1", "anthropic.claude"),),
 )
+
+QUICK = SignInSettings(strength=Strength(2, 1, 1))  # guesses that cost nothing
 
 
 class OverUnixSocket(httpx.AsyncBaseTransport):
@@ -80,7 +86,8 @@ class Running:
             "stages_us": (1, 2, 3),
         }
         with JournalWriter(self.home / "journal", f"call-{call_id.hex()}") as writer:
-            writer.append(Opened(call_id, at, caller, "openai_chat", "claude", True, 900, 9_000_000))
+            opened = Opened(call_id, at, caller, "openai_chat", "claude", True, 900, 9_000_000)
+            writer.append(msgspec.structs.replace(opened, task=TaskNote(task_of(key), b"", "act", "human")))
             writer.append(Settled(**values | changes))
         await self.plane.drain_once()
         return call_id
@@ -100,12 +107,18 @@ class Running:
         return call_id
 
 
+def task_of(key: Mapping[str, Any]) -> bytes:
+    """The one task of all calls of a key here."""
+    return hashlib.blake2b(key["id"].encode(), digest_size=16).digest()
+
+
 @asynccontextmanager
 async def running_control_plane(
     home: Path,
     master_key: str = MASTER,
     models: tuple[Model, ...] = (CLAUDE,),
     content: ContentSettings = NO_CONTENT,
+    sign_in: SignInSettings = QUICK,
 ) -> AsyncIterator[Running]:
     """Open a control plane in this home; close it at the end."""
     credentials: dict[str, Credential] = {}
@@ -114,7 +127,9 @@ async def running_control_plane(
         return credentials
 
     clock = FakeClock()
-    settings = ControlPlaneSettings(models=lambda: models, master_key=master_key, credentials=current, content=content)
+    settings = ControlPlaneSettings(
+        models=lambda: models, master_key=master_key, credentials=current, content=content, sign_in=sign_in
+    )
     plane = await open_control_plane(home, settings, clock)
     with app_over(plane.services()) as app:
         transport = OverUnixSocket(app)

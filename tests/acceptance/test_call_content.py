@@ -13,6 +13,7 @@ from sekisho.record.spool import Asked, Origin, Said, SpoolWriter
 from tests.acceptance.control_plane import Running, bearer, files_with, running_control_plane
 
 REQUEST = b'{"model":"claude","messages":[{"role":"user","content":"the plan of Bob"}]}'
+TASK = b"a task of Bob   "
 ANSWER = 'data: {"choices":[{"index":0,"delta":{"content":"よい計画"}}]}\n\ndata: [DONE]\n\n'.encode()
 
 
@@ -45,7 +46,9 @@ async def bobs_call(running: Running) -> str:
     key = (await running.operator.post("/admin/v1/keys", json={"team_id": "red", "user_id": "bob"})).json()
     call_id = await running.call_of(key)
     writer = SpoolWriter(running.home / "spool", f"call-{call_id.hex()}", running.clock)
-    origin = Origin(call_id, running.clock.now_us(), "default", "red", "bob", key["id"], "full", "openai_chat", True)
+    origin = Origin(
+        call_id, running.clock.now_us(), "default", "red", "bob", key["id"], "full", "openai_chat", True, TASK
+    )
     assert writer.append(Asked(origin), (REQUEST,))
     assert writer.append(Said(call_id, "whole"), (ANSWER,))
     writer.close()
@@ -91,6 +94,23 @@ async def test_both_parts_are_given_back_to_the_byte(running):
     path = await bobs_call(running)
     parts = [(await running.operator.get(f"{path}/{part}")).content for part in ("request", "answer")]
     assert parts == [REQUEST, ANSWER]
+
+
+async def test_a_call_and_its_task_read_as_a_conversation(running):
+    path = await bobs_call(running)
+    said = {"type": "text", "text": "the plan of Bob"}
+    expected = {
+        "turns": [{"speaker": "human", "parts": [said]}],
+        "answer": [{"speaker": "agent", "parts": [{"type": "text", "text": "よい計画"}]}],
+    }
+    shown = (await running.operator.get(path.replace("/content", "/conversation"))).json()
+    assert {name: shown[name] for name in expected} == expected
+    task = f"/admin/v1/tasks/{id_text(TASK)}/turns"
+    told = (await running.gate.get(task, headers=await headers_of(running, "bob"))).json()
+    assert [{name: call[name] for name in expected} for call in told["calls"]] == [expected]
+    for user, status in (("alice", 404), ("charlie", 404), ("audrey", 200)):
+        assert (await running.gate.get(task, headers=await headers_of(running, user))).status_code == status
+    assert await readings(running) == [("user:audrey", "bob"), ("operator", "bob")]
 
 
 @pytest.mark.parametrize("what", ["", "?user_id=bob", "?team_id=red"])

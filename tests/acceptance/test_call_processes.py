@@ -14,7 +14,7 @@ from tests.acceptance.processes import Served, served, wait_for
 from tests.acceptance.test_budgets_restart import MASTER, call, new_key, spend_of
 from tests.servers import own_valkey, valkey_url
 
-pytestmark = pytest.mark.xdist_group("processes")
+pytestmark = pytest.mark.xdist_group("processes and stores")
 THREE = {"SEKISHO_MASTER_KEY": MASTER, "SEKISHO_CALL_PROCESSES": "3"}
 
 

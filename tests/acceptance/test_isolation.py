@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.acceptance.control_plane import Running, bearer, running_control_plane
+from sekisho.clock import id_text
+from tests.acceptance.control_plane import Running, bearer, running_control_plane, task_of
 from tests.thorough import seeds
 
 LISTS = (
@@ -23,6 +24,7 @@ LISTS = (
     "/admin/v1/budgets",
     "/admin/v1/limits",
     "/admin/v1/calls",
+    "/admin/v1/tasks",
     "/admin/v1/spend?by=team&by=user&by=key&since=2020-01-01",
     "/admin/v1/spend?since=2020-01-01",
     "/admin/v1/tokens",
@@ -143,6 +145,7 @@ async def add_key(world: World, team: str, user: str) -> None:
     await world.running.call_of(made, cost_nanousd=cost)
     world.secrets += [(team, user, word) for word in (made["id"], alias, str(cost))]
     world.objects += [(team, user, f"/admin/v1/keys/{made['id']}"), (team, user, f"/key/info?key={made['id']}")]
+    world.objects.append((team, user, f"/admin/v1/tasks/{id_text(task_of(made))}"))
     await add_budget(world, "key", made["id"], team, user)
 
 

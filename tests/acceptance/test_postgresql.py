@@ -18,7 +18,7 @@ from tests.acceptance.processes import Served, served, wait_for
 from tests.acceptance.test_processes import HELLO, make_calls
 from tests.servers import own_database, postgres_server
 
-pytestmark = pytest.mark.xdist_group("processes")
+pytestmark = pytest.mark.xdist_group("processes and stores")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.acceptance.test_postgresql import ledger, rows
 from tests.acceptance.test_processes import HELLO
 from tests.servers import own_database, own_valkey
 
-pytestmark = pytest.mark.xdist_group("processes")
+pytestmark = pytest.mark.xdist_group("processes and stores")
 MASTER = "sk-master-of-this-test"
 
 

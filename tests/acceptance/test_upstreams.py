@@ -22,7 +22,7 @@ from sekisho.simulator.credentials import SIMULATOR_CREDENTIAL
 from sekisho.simulator.server import Simulator
 from tests.acceptance.processes import Served, served, wait_for
 
-pytestmark = pytest.mark.xdist_group("processes")
+pytestmark = pytest.mark.xdist_group("processes and stores")
 
 MASTER = "sk-master-0000000000000000000000000000"
 SONNET = "bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0"

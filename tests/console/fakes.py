@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sekisho.access.roles import administrator
+from sekisho.access.sessions import Visitor
 from sekisho.clock import FakeClock, id_text
 from sekisho.values import Usage
 from sekisho.web.console.views import (
@@ -189,7 +190,7 @@ class FakeSessions:
         self.open: dict[str, ConsoleSession] = {}
         self.error: Exception | None = None
 
-    async def redeem(self, code: str) -> str | None:
+    async def redeem(self, code: str, _visitor: Visitor) -> str | None:
         if code not in self.codes:
             return None
         self.codes.remove(code)

@@ -15,6 +15,7 @@ from sekisho import errors
 from sekisho.values import Usage
 from sekisho.web.console.language import CATALOGUES, Language, Words
 from sekisho.web.console.rows import make_row
+from sekisho.web.console.texts import PAGES, en, ja
 from tests.console.fakes import FAILED, LEFT, NOW_US, REFUSED, RUNNING, STAGES, UNKNOWN_KEY, make_call
 
 EN = Words("en", ZoneInfo("Asia/Tokyo"))
@@ -31,6 +32,12 @@ def every_error() -> list[type[errors.SekishoError]]:
 
 
 class TestTexts:
+    def test_no_name_stands_in_two_files(self) -> None:
+        for language in ("JA", "EN"):
+            names = [name for page in PAGES for name in getattr(page, language)]
+            names += ja.TEXTS if language == "JA" else en.TEXTS
+            assert sorted(names) == sorted(set(names))
+
     def test_both_languages_say_the_same_things_with_the_same_values(self) -> None:
         fields = {
             language: {
@@ -44,9 +51,9 @@ class TestTexts:
     def test_every_text_that_a_template_names_exists(self) -> None:
         folder = Path(__file__).parents[2] / "src/sekisho/web/console/templates"
         named = {
-            name
+            f"{name}.one" if counted else name
             for file in folder.iterdir()
-            for name in re.findall(r'\bt(?:\.counted)?\("([a-z0-9_.]+)"[,)]', file.read_text(encoding="utf-8"))
+            for counted, name in re.findall(r'\bt(\.counted)?\("([a-z0-9_.]+)"[,)]', file.read_text(encoding="utf-8"))
         }
         assert named <= set(CATALOGUES["en"])
         assert len(named) > 50

@@ -296,12 +296,6 @@ class TestOneCall:
         assert "そのページはありません" in answer.text
         assert "alice" in answer.text
 
-    def test_a_pasted_error_message_finds_its_call(self, alice: TestClient, queries: FakeQueries) -> None:
-        call_id = next(iter(queries.calls))
-        answer = alice.get("/console/find", params={"id": f"400 over budget (request {call_id.upper()})"})
-        assert answer.headers["location"] == f"/console/calls/{call_id}"
-        assert alice.get("/console/find", params={"id": "no id here"}).status_code == 404
-
 
 class TestFailures:
     def test_a_store_that_cannot_be_read_is_503_with_a_reference(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.processes import wait_for
+from tests.acceptance.processes import Served, wait_for
 from tests.acceptance.test_postgresql import ledger, rows
+from tests.acceptance.test_processes import HELLO
 from tests.acceptance.test_replicas import machines
 
 pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("processes")]
@@ -22,19 +23,26 @@ STALLED = {
 }
 
 
+def seconds_until_refused(server: Served, key: str) -> float:
+    """Ask this machine again and again, each time for something small, until it knows no such key."""
+    began_s = time.monotonic()
+    while server.ask("POST", "/v1/messages/count_tokens", HELLO, key=key)[0] != 401:
+        assert time.monotonic() < began_s + 10
+    return time.monotonic() - began_s
+
+
 def test_a_revocation_is_in_force_on_three_machines_within_a_second(tmp_path: Path) -> None:
-    with machines(tmp_path, 3) as three:
+    with machines(tmp_path, 3) as three, ThreadPoolExecutor(3) as asking:
         took_s = []
         for turn in range(ROUNDS):
             made = three.admin("POST", "/admin/v1/keys", {"alias": f"key {turn}"})
             wait_for(lambda: three.statuses(made["key"]) == [200] * 3, "a new key works everywhere", 10)  # noqa: B023
-            began_s = time.monotonic()
+            refused = [asking.submit(seconds_until_refused, server, made["key"]) for server in three.servers]
             three.admin("POST", f"/admin/v1/keys/{made['id']}/block", at=turn % 3)
-            while three.statuses(made["key"]) != [401] * 3:
-                assert time.monotonic() < began_s + 10
-            took_s.append(time.monotonic() - began_s)
+            took_s.append(max(one.result() for one in refused))
+            assert three.statuses(made["key"]) == [401] * 3
     print("revoked on three machines, ms:", sorted(round(one * 1000) for one in took_s))
-    assert sorted(took_s)[ROUNDS // 2] < 1
+    assert max(took_s) < 1
 
 
 def test_a_machine_that_cannot_confirm_closes_its_calls_are_settled_and_it_comes_back(tmp_path: Path) -> None:

@@ -1,26 +1,27 @@
 """The console over the store's calls and the sessions: what the pages ask, in the words of `record`."""
 
 import bisect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from fastapi import APIRouter
 
 from sekisho import __version__
 from sekisho.access.grants import GrantRegister
-from sekisho.access.register import KeyLabel
 from sekisho.access.roles import Principal, administrator
-from sekisho.access.sessions import Sessions
+from sekisho.access.sessions import Visitor
+from sekisho.access.sign_in import SignIn
 from sekisho.calls.path import STAGES
-from sekisho.clock import id_text, parse_id
+from sekisho.clock import parse_id
 from sekisho.errors import NotAuthenticated
 from sekisho.ledger.windows import span_at
-from sekisho.record.calls import AttemptRow, CallRow
 from sekisho.record.calls import CallFilter as RowFilter
+from sekisho.record.calls import CallRow
 from sekisho.record.spend import SpendQuery
-from sekisho.values import StopReason, Window
+from sekisho.values import Window
 from sekisho.web.admin.authority import OPERATOR
 from sekisho.web.admin.services import Services
+from sekisho.web.console.calls_view import ViewedCalls, key_label
 from sekisho.web.console.router import create_console_router
 from sekisho.web.console.views import (
     CallChoices,
@@ -46,33 +47,48 @@ def create_console(services: Services, *, is_simulated: bool, command: str) -> A
     info = ConsoleInfo(
         stages=tuple(stage.__name__ for stage in STAGES),
         simulated=is_simulated,
+        time_zone=services.time_zone,
         version=__version__,
         command=command,
+        is_https=services.sign_in.public_url.startswith("https:"),
     )
-    sessions = LinkedSessions(services.sessions, services.grants)
+    sessions = LinkedSessions(services.sign_in, services.grants)
     hand_overs = LinkedHandOvers(services)
     return create_console_router(ConsoleCalls(services), sessions, info=info, hand_overs=hand_overs, services=services)
 
 
 class LinkedSessions:
-    """Sessions opened by one-time links: the operator's, and those of users."""
+    """Open sessions, and who their users are now: roles, leaving and rules hold from the next request on."""
 
-    def __init__(self, sessions: Sessions, grants: GrantRegister) -> None:
-        self._sessions = sessions
+    def __init__(self, sign_in: SignIn, grants: GrantRegister) -> None:
+        self._sign_in = sign_in
         self._grants = grants
 
-    async def redeem(self, code: str) -> str | None:
-        return await self._sessions.redeem(code)
+    async def redeem(self, code: str, visitor: Visitor) -> str | None:
+        return await self._sign_in.sessions.redeem(code, visitor)
 
     async def find(self, token: str) -> ConsoleSession | None:
-        user_id = await self._sessions.user_of(token)
-        if not user_id:
-            return None if user_id is None else ConsoleSession("admin", administrator(OPERATOR, "operator"))
-        principal = await self._grants.principal(user_id)
-        return ConsoleSession(user_id, principal) if principal else None
+        session = await self._sign_in.sessions.find(token)
+        if session is None:
+            return None
+        if not session.user_id:
+            return ConsoleSession("admin", administrator(OPERATOR, "operator"), session.id)
+        principal = await self._grants.principal(session.user_id)
+        if principal is None:
+            return None
+        found = ConsoleSession(session.user_id, principal, session.id, session.method, session.created_at)
+        return found if session.method == "oidc" else await self._local(found)
 
     async def end(self, token: str) -> None:
-        await self._sessions.end(token)
+        await self._sign_in.sessions.end(token)
+
+    async def _local(self, found: ConsoleSession) -> ConsoleSession:
+        """The session of a local account: what its person must do first."""
+        rules = await self._sign_in.rules.get()
+        account = await self._sign_in.accounts.get(found.principal.user_id)
+        is_lacking = rules.requires_totp and bool(account.password) and not account.totp
+        has_password = bool(account.password) if rules.allows_passwords else None
+        return msgspec.structs.replace(found, must="second-factor" if is_lacking else "", has_password=has_password)
 
 
 class LinkedHandOvers:
@@ -104,6 +120,7 @@ class ConsoleCalls:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._calls = services.calls
+        self._viewed = ViewedCalls(services)
         self._org_id = services.org_id
 
     async def last_change(self) -> int:
@@ -116,18 +133,18 @@ class ConsoleCalls:
             rows = await self._calls.recent(
                 self._org_id, limit=_SCAN_PAGE if wanted != CallFilter() else limit, before=last
             )
-            found += [view for view in await self._views(rows) if wanted.matches(view)]
+            found += [view for view in await self._viewed.views(rows) if wanted.matches(view)]
             if len(found) >= limit or len(rows) < _SCAN_PAGE:
                 break
             last = rows[-1].id
         return found[:limit]
 
     async def changed_after(self, change_seq: int, *, limit: int) -> Sequence[CallView]:
-        return await self._views(await self._calls.changed(self._org_id, after=change_seq, limit=limit))
+        return await self._viewed.views(await self._calls.changed(self._org_id, after=change_seq, limit=limit))
 
     async def find(self, call_id: str) -> CallView | None:
         row = await self._calls.find(self._org_id, parse_id(call_id))
-        return (await self._views([row]))[0] if row else None
+        return (await self._viewed.views([row]))[0] if row else None
 
     async def choices(self) -> CallChoices:
         rows = await self._calls.recent(self._org_id, limit=_SCAN_PAGE)
@@ -136,7 +153,7 @@ class ConsoleCalls:
             agents=_choices(row.agent for row in rows),
             models=_choices(row.model for row in rows),
             keys=tuple(
-                Choice(key_id, _label(labels, key_id)) for key_id in sorted({row.key_id for row in rows if row.key_id})
+                Choice(key_id, key_label(labels, key_id)) for key_id in sorted({row.key_id for row in rows} - {""})
             ),
         )
 
@@ -174,48 +191,6 @@ class ConsoleCalls:
                 break
             last = rows[-1].id
         return found
-
-    async def _views(self, rows: Sequence[CallRow]) -> list[CallView]:
-        attempts = await self._calls.attempts([row.id for row in rows])
-        labels = await self._services.keys.labels({row.key_id for row in rows})
-        return [_view(row, attempts.get(row.id, []), _label(labels, row.key_id)) for row in rows]
-
-
-def _label(labels: Mapping[str, KeyLabel], key_id: str) -> str:
-    label = labels.get(key_id)
-    return label.alias if label and label.alias else key_id
-
-
-def _view(row: CallRow, attempts: list[AttemptRow], alias: str) -> CallView:
-    return CallView(
-        call_id=id_text(row.id),
-        started_at=row.started_at,
-        status=row.status,
-        change_seq=row.change,
-        stage=row.stage,
-        key_id=row.key_id,
-        key_alias=alias,
-        user_id=row.user_id,
-        team_id=row.team_id,
-        agent=row.agent,
-        agent_version=row.agent_version,
-        model=row.model,
-        deployment=attempts[-1].deployment if attempts else "",
-        usage=row.usage,
-        cost_nanousd=row.cost_nanousd,
-        reserved_nanousd=row.reserved_nanousd,
-        is_metered=row.is_metered,
-        price_version=row.price_version,
-        price_scope=row.price_scope,
-        duration_us=row.ended_at - row.started_at if row.ended_at else 0,
-        first_byte_us=row.first_byte_us,
-        upstream_us=row.upstream_us,
-        stages_us=row.stages_us,
-        error=row.error,
-        message=row.message,
-        client_left=row.client_left,
-        stop_reason=msgspec.convert(row.stop_reason or None, StopReason | None),
-    )
 
 
 def _choices(values: Iterable[str]) -> tuple[Choice, ...]:

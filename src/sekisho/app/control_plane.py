@@ -35,6 +35,7 @@ from sekisho.app.exclusive import bind_control_socket, sole_process
 from sekisho.app.loops import Complaint, repeat
 from sekisho.app.prompt_app import PromptApp
 from sekisho.app.replica import Membership, load_or_create_replica_id
+from sekisho.app.sign_in_settings import DEFAULT, SignInSettings
 from sekisho.app.signals import orderly_stop
 from sekisho.clock import Clock, SystemClock
 from sekisho.errors import SekishoError, StoreUnavailable
@@ -42,12 +43,12 @@ from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader, Segment
 from sekisho.record.content import NO_CONTENT, ContentSettings
+from sekisho.record.reporting import ReportingRegister
 from sekisho.values import Budget, Credential, Delivery, Model, Snapshot, VirtualKey
 
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
 
-    from sekisho.app.sign_in import SignInSettings
     from sekisho.calls.explaining import Explainer
     from sekisho.store.sql.engine import Database
     from sekisho.store.sql.ledger import SqlLedger
@@ -101,7 +102,7 @@ class ControlPlaneSettings:
     confirm_timeout_s: float = 5.0
     lost_after_s: float = 30.0
     content: ContentSettings = NO_CONTENT
-    sign_in: "SignInSettings | None" = None
+    sign_in: SignInSettings = DEFAULT
 
     def __repr__(self) -> str:
         return f"ControlPlaneSettings(simulated={self.simulated}, master_key=***, database_url=***)"
@@ -132,6 +133,7 @@ class ControlPlane:
         from sekisho.store.sql.rules import SqlRules  # noqa: PLC0415
         from sekisho.store.sql.sessions import SqlSessions  # noqa: PLC0415
         from sekisho.store.sql.spend import SqlSpend  # noqa: PLC0415
+        from sekisho.store.sql.tasks import SqlTasks  # noqa: PLC0415
 
         names = Names(database)
         self._database = database
@@ -144,6 +146,7 @@ class ControlPlane:
         self._booked = SqlBooked(database, names)
         self._sessions = SqlSessions(database)
         self._calls = SqlCalls(database, names)
+        self._tasks = SqlTasks(database, names)
         self._spend = SqlSpend(database, names)
         self._names = names
         self._events = SqlEvents(database)
@@ -301,12 +304,14 @@ class ControlPlane:
     def services(self) -> "Services":
         """What the routes work with."""
         from sekisho.access.required import RequiredRegister  # noqa: PLC0415  it imports Pydantic
-        from sekisho.app.sign_in import SignInSettings, open_sign_in  # noqa: PLC0415  it imports cryptography
+        from sekisho.app.sign_in import open_sign_in  # noqa: PLC0415  it imports cryptography
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
         from sekisho.store.sql.declarations import SqlDeclarations  # noqa: PLC0415
+        from sekisho.store.sql.forgotten import SqlForgotten  # noqa: PLC0415
         from sekisho.store.sql.grants import SqlGrants  # noqa: PLC0415
         from sekisho.store.sql.hand_over import SqlHandOvers  # noqa: PLC0415
+        from sekisho.store.sql.reporting import SqlReporting  # noqa: PLC0415
         from sekisho.store.sql.required import SqlRequired  # noqa: PLC0415
         from sekisho.store.sql.tokens import SqlTokens  # noqa: PLC0415
         from sekisho.web.admin.services import Services, counted_in_memory  # noqa: PLC0415  the web is imported after the snapshot
@@ -315,7 +320,7 @@ class ControlPlane:
         keys = KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self)
         tokens = TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock)
         hand_overs = SqlHandOvers(self._database)
-        how = self._settings.sign_in or SignInSettings()
+        how = self._settings.sign_in
         sign_in = open_sign_in(self._database, self._sessions, self._pepper, ORG_ID, self._clock, how)
         return Services(
             org_id=ORG_ID,
@@ -340,6 +345,7 @@ class ControlPlane:
             booked=self.booked,
             time_zone=self._settings.time_zone,
             calls=self._calls,
+            tasks=self._tasks,
             spend=self._spend,
             events=self._events,
             bounds=SqlBounds(self._database, self._names),
@@ -347,8 +353,10 @@ class ControlPlane:
             sign_in=sign_in,
             grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
             tokens=tokens,
+            reporting=ReportingRegister(SqlReporting(self._database), ORG_ID, self._clock),
             required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
+            forgotten=SqlForgotten(self._database, self._names),
             distribution=self.distribution,
             explainer=self._explainer(),
             content=self.content,
@@ -420,7 +428,8 @@ class ControlPlane:
         await self._database.close()
 
     async def offer(self) -> int:
-        """Build the snapshot from the database, write it, hand it out; its epoch."""
+        """Build the snapshot from the database, hand it out, write it; its epoch. Raises StoreUnavailable, also when
+        it is handed out and cannot be written."""
         async with self._publishing:
             effective = await self._effective.current(ORG_ID)
             self._budgets = effective.budgets
@@ -441,8 +450,9 @@ class ControlPlane:
             )
             self.content.days = {team.id: team.content_days for team in effective.teams}
             self._snapshot = snapshot
-            write_snapshot(self._snapshot_path, snapshot)
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
+            # a disk that is slow delays neither what is revoked nor, as it would in this thread, the calls' booking
+            await asyncio.to_thread(write_snapshot, self._snapshot_path, snapshot)
             return effective.epoch
 
 

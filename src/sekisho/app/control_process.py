@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sekisho.app.control_plane import Console, ControlPlaneSettings, run_control_plane
+from sekisho.app.sign_in_settings import SignInSettings
 from sekisho.app.simulated import simulated_models, simulator_credentials
 from sekisho.clock import Clock, SystemClock
 from sekisho.config.configuration import Configuration, load_config
@@ -58,6 +59,11 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
         content=content_settings(settings, is_demo=bool(simulator_url) and not configuration.models),
         credentials=CredentialBook(sources, clock, is_simulated=bool(simulator_url)).current,
         counting=_counting(settings),
+        sign_in=SignInSettings(
+            public_url=settings.public_url,
+            session_idle_s=settings.session_idle_s,
+            session_life_s=settings.session_life_s,
+        ),
     )
     await run_control_plane(Path(settings.home), parts, console=_console(command, is_simulated=bool(simulator_url)))
 

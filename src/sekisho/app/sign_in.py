@@ -1,28 +1,17 @@
 """Puts the parts together that let people in."""
 
-from dataclasses import dataclass
-
 from sekisho.access.accounts import Accounts
 from sekisho.access.lockout import Lockout
-from sekisho.access.passwords import STRONG, Hasher, Strength
+from sekisho.access.passwords import Hasher
 from sekisho.access.sealing import Sealer
 from sekisho.access.sessions import Sessions, SessionStore
 from sekisho.access.sign_in import SignIn
 from sekisho.access.sign_in_rules import SignInRuleRegister
+from sekisho.app.sign_in_settings import SignInSettings
 from sekisho.clock import Clock
 from sekisho.store.sql.accounts import SqlAccounts, SqlLockout
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.sign_in_rules import SqlSignInRules
-
-
-@dataclass(frozen=True)
-class SignInSettings:
-    """What the operator says of signing in. `strength`: what one guess of a password costs."""
-
-    public_url: str = ""
-    session_idle_s: float = 3600.0
-    session_life_s: float = 43_200.0
-    strength: Strength = STRONG
 
 
 def open_sign_in(

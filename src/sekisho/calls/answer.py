@@ -102,6 +102,8 @@ class Answer:
         except Exception:  # the edge of a stream under way: a fault of ours must not leave the call open
             log.exception("an answer could not be translated")
             return await self._fail(Internal())
+        if self._trail.heard is not None:
+            self._trail.heard.hear(out)
         if not self._is_whole:
             return out
         try:
@@ -164,6 +166,8 @@ class Answer:
         limits = self._limits
         body = await self._response.read(limits.max_reply_bytes, self._time_left_s(limits.first_byte_timeout_s))
         self._translation.read(body, self._response.headers)
+        if self._trail.heard is not None:
+            self._trail.heard.hear(body)
         self._response.close()
 
     async def whole(self) -> bytes:

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
 from sekisho.conversation.chain import NO_CHAIN, Chain
 from sekisho.conversation.kept import Owner
+from sekisho.conversation.tasks import NO_TASK, Task
 from sekisho.dialects.exchange import Request
 from sekisho.dialects.translation import Translation
 from sekisho.ledger.anchor import Prompt
@@ -40,10 +41,23 @@ class AttemptNote(msgspec.Struct, eq=False):
     upstream_request_id: str = ""
 
 
+class Listener(Protocol):
+    """Hears the client's bytes of an answer: how it begins, and the id of its first tool call."""
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def tool(self) -> bytes: ...
+
+    def hear(self, piece: bytes) -> None: ...
+
+
 class Trail(msgspec.Struct, eq=False):
     """What happened to the call so far. Times are monotonic microseconds.
 
     `awaited` will turn the answer of a stream into its client's bytes: it can write signs of life before there is one.
+    `heard`: for a conversation that its client does not name.
     """
 
     started_us: int
@@ -54,6 +68,7 @@ class Trail(msgspec.Struct, eq=False):
     is_opened: bool = False
     asked_us: int = 0  # when the counters were asked that admitted it
     first_byte_us: int = 0
+    heard: Listener | None = None
 
     def stages_us(self) -> tuple[int, ...]:
         """Time spent in each stage before it passed the call on, in the order of the path."""
@@ -95,6 +110,7 @@ class Call(msgspec.Struct, eq=False):
     body: bytes = b""
     fields: dict[str, msgspec.Raw] = {}
     chain: Chain = NO_CHAIN
+    task: Task = NO_TASK
     request: Request | None = None
     model_name: str = ""
     stream: bool = False

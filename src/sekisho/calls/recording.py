@@ -96,6 +96,7 @@ class Recorder:
             key.content_level,
             call.door,
             call.stream,
+            call.task.id,
         )
         asked, new = self._new_of(call, origin)
         if self._spool.append(asked, new):

@@ -43,6 +43,13 @@ def greet(url: str, settings: Settings, ready: Mapping[str, Any], *, is_simulate
         _say_how_to_use(url, home, key, model)
     else:
         typer.echo(say("\nNo model is on offer.", "\n使えるモデルがありません。"))
+    if is_simulated:
+        typer.echo(
+            say(
+                f"\nTo see every page with content, make a month of an organisation at work: {_command('demo', home)}",
+                f"\n画面に中身がある状態を見るには、ある組織の 1 か月分の利用を作ります：{_command('demo', home)}",
+            )
+        )
     typer.echo(say("\nCtrl-C stops.", "\nCtrl-C で終了します。"))
 
 

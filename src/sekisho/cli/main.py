@@ -34,6 +34,14 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         "status",
         say("Show what your key may do, and what it has cost.", "手元のキーで使えるモデルと、使用額を表示します。"),
     ),
+    "demo": (
+        "sekisho.cli.demo",
+        "demo",
+        say(
+            "Fill the simulator's Sekisho with a month of an organisation at work, or take it out again.",
+            "シミュレーターの関所に、ある組織の 1 か月分の利用を作ります。取り除くこともできます。",
+        ),
+    ),
     "key": ("sekisho.cli.keys", "app", ""),
     "team": ("sekisho.cli.teams", "app", ""),
     "user": ("sekisho.cli.users", "app", ""),
@@ -57,6 +65,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
             "使用額をチーム、ユーザー、キー、タグ、モデル、エージェントごとに表示します。",
         ),
     ),
+    "task": ("sekisho.cli.tasks", "app", ""),
     "bounds": (
         "sekisho.cli.events",
         "bounds",
@@ -131,9 +140,9 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
 
 # the order of the help page; what is named nowhere comes last
 _PANELS = (
-    (say("Run and use", "起動と利用"), ("serve", "setup", "status", "explain", "console")),
+    (say("Run and use", "起動と利用"), ("serve", "demo", "setup", "status", "explain", "console")),
     (say("Organisation", "組織"), ("team", "user", "key", "tag", "role", "token", "policy", "metadata")),
-    (say("Money and limits", "予算と上限"), ("budget", "limit", "spend", "events", "bounds")),
+    (say("Money and limits", "予算と上限"), ("budget", "limit", "spend", "task", "events", "bounds")),
     (say("Organisation as one file", "組織をファイルで管理"), ("plan", "apply", "export")),
     (say("Operate", "運用"), ("health", "audit", "backup", "restore", "completion")),
 )

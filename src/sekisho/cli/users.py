@@ -1,11 +1,16 @@
 """`sekisho user ...`: people and service accounts, through the running control process."""
 
+import os
+from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
 from sekisho.cli.messages import say
-from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, Metadata, Yes, given, parse_metadata
+from sekisho.cli.operator import ask
+from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, Metadata, Yes, given, parse_metadata, print_json
+from sekisho.cli.place import local_url
 from sekisho.cli.resources import Resource, Thing, made
 
 app = typer.Typer(no_args_is_help=True, help=say("People and service accounts.", "利用者を管理します。"))
@@ -104,3 +109,59 @@ def delete(
     """Delete a user after asking; its calls stay in the record."""
     question = say(f"Delete the user {user} and all its keys?", f"利用者 {user} とそのすべてのキーを削除しますか？")
     USERS.delete(home, user, question, yes, as_json, transfer_to=transfer_to)
+
+
+@app.command(
+    "invite", help=say("A one-time link to set a password.", "パスワードを設定する一回限りのリンクを作ります。")
+)
+def invite(user: UserId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """Print a link with which a person enters once and sets a password."""
+    _print_link(home, ask(home, "POST", f"/admin/v1/accounts/{quote(user)}/invite"), as_json)
+
+
+@app.command(
+    "reset",
+    help=say(
+        "Take password, second factor and sessions away; print a new link.",
+        "パスワード、二段階認証、セッションを取り消し、新しいリンクを作ります。",
+    ),
+)
+def reset(user: UserId, home: Home = DEFAULT_HOME, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Reset how a person signs in, after asking."""
+    question = say(f"Reset how {user} signs in?", f"{user} のサインイン方法をリセットしますか？")
+    if not yes:
+        typer.confirm(question, abort=True)
+    _print_link(home, ask(home, "POST", f"/admin/v1/accounts/{quote(user)}/reset"), as_json)
+
+
+@app.command(
+    "sessions", help=say("Show or end the console sessions of a user.", "コンソールのセッションを表示・終了します。")
+)
+def sessions(
+    user: UserId,
+    home: Home = DEFAULT_HOME,
+    end: Annotated[bool, typer.Option("--end", help=say("End all of them.", "すべて終了します。"))] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the open sessions, or end them."""
+    path = f"/admin/v1/accounts/{quote(user)}"
+    if end:
+        ask(home, "DELETE", f"{path}/sessions")
+        return
+    found = ask(home, "GET", path)
+    if as_json:
+        print_json(found)
+        return
+    for one in found["sessions"]:
+        typer.echo("  ".join((one["seen_at"], one["method"], one["address"] or "-", one["agent"] or "-")))
+
+
+def _print_link(home: Path, answer: Thing, as_json: bool) -> None:
+    """Only the link goes to standard output."""
+    if as_json:
+        print_json(answer)
+        return
+    until = answer["expires_at"]
+    typer.echo(say(f"This link works once, until {until}:", f"このリンクは {until} まで 1 回だけ使えます："), err=True)
+    root = os.environ.get("SEKISHO_URL") or local_url(home)
+    typer.echo(root.rstrip("/") + answer["path"])

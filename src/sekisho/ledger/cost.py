@@ -25,3 +25,18 @@ def list_cost_nanousd(usage: Usage, price: Price) -> int:
         + usage.output_tokens * prices.output
     )
     return -(-pico_usd // PICO_PER_NANO)
+
+
+def class_costs_nanousd(usage: Usage, price: Price) -> tuple[int, int, int, int]:
+    """The list price of one answer by class: fresh input, cache reads, cache writes, output. Unit: nano-USD.
+
+    Rounded so that the sum is `list_cost_nanousd`: each class takes the whole nano-dollars that the sum grows by with
+    it."""
+    prices = prices_at(price, usage.prompt_tokens)
+    fresh = usage.input_tokens * prices.input
+    read = fresh + usage.cache_read_tokens * prices.cache_read
+    written = read + usage.cache_write_5m_tokens * prices.cache_write_5m
+    written += usage.cache_write_1h_tokens * prices.cache_write_1h
+    whole = -(-(written + usage.output_tokens * prices.output) // PICO_PER_NANO)
+    fresh, read, written = -(-fresh // PICO_PER_NANO), -(-read // PICO_PER_NANO), -(-written // PICO_PER_NANO)
+    return (fresh, read - fresh, written - read, whole - written)

@@ -23,6 +23,19 @@ class Caller(msgspec.Struct, frozen=True, array_like=True):
     session: str = ""
 
 
+class TaskNote(msgspec.Struct, frozen=True, array_like=True):
+    """The task of a call, as far as the client's claims and its history tell: for grouping only.
+
+    `was`: another id that turned out to be the same task, or empty. `turn`: whose turn it was, or what else it was."""
+
+    id: bytes
+    was: bytes = b""
+    mode: str = ""
+    turn: str = ""
+    repository: str = ""
+    branch: str = ""
+
+
 class Opened(msgspec.Struct, frozen=True, array_like=True, tag="o"):
     """A call passed the gate and is about to be sent. `reserved_nanousd` bounds what it can cost.
 
@@ -40,6 +53,7 @@ class Opened(msgspec.Struct, frozen=True, array_like=True, tag="o"):
     asked_model: str = ""
     clamped_tokens: int = 0
     delayed_ms: int = 0
+    task: TaskNote | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True):
@@ -63,7 +77,8 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="s"):
 
     `is_metered` False: the upstream gave no usage, so the cost is the reserved bound, to be corrected later.
     `first_byte_us` from the start of the call to the first byte for the client, 0 if none. `upstream_us`: time inside
-    attempts. `stages_us`: time in our own stages before send, in the order of STAGES.
+    attempts. `stages_us`: time in our own stages before send, in the order of STAGES. `classes_nanousd`: what of the
+    cost is for fresh input, cache reads, cache writes, output; their sum is the cost where it is metered.
     """
 
     call_id: bytes
@@ -81,6 +96,7 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     first_byte_us: int
     upstream_us: int
     stages_us: tuple[int, ...]
+    classes_nanousd: tuple[int, ...] = ()
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
@@ -96,6 +112,7 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     error: str
     message: str
     stages_us: tuple[int, ...]
+    task: TaskNote | None = None
 
 
 class Unrecognised(msgspec.Struct, frozen=True, array_like=True, tag="u"):

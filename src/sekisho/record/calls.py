@@ -17,7 +17,8 @@ class CallRow(msgspec.Struct, frozen=True):
     A running call has no `ended_at`, no usage and no cost yet. Caller, `door` and `model` are empty where they are not
     known: a settlement whose opening was lost. `agent`, `agent_version` and `session` are the client's own claims.
     What a budget did to the call: `asked_model` was asked for, and `model` served in its place; the answer had at most
-    `clamped_tokens`, fewer than asked; it was held back for `delayed_ms`.
+    `clamped_tokens`, fewer than asked; it was held back for `delayed_ms`. For `task_id`, `mode` and
+    `turn` see `record.tasks`.
     """
 
     id: bytes
@@ -55,6 +56,9 @@ class CallRow(msgspec.Struct, frozen=True):
     asked_model: str = ""
     clamped_tokens: int = 0
     delayed_ms: int = 0
+    task_id: bytes = b""
+    mode: str = ""
+    turn: str = ""
 
 
 class AttemptRow(msgspec.Struct, frozen=True):
@@ -95,6 +99,9 @@ class CallFilter(msgspec.Struct, frozen=True):
     until: int | None = None
     is_ended: bool = False
     part: Part | None = None
+    agent: str = ""
+    tag: str = ""
+    task_id: bytes = b""
 
 
 ANY_CALL = CallFilter()

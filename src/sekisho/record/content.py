@@ -171,6 +171,10 @@ class ContentRows(Protocol):
 
     async def find(self, call_id: bytes) -> ContentRow | None: ...
 
+    async def of_task(self, task_id: bytes, *, after: bytes = b"", until: bytes = b"", limit: int) -> list[ContentRow]:
+        """The calls of a task in their order, behind `after` and up to `until`."""
+        ...
+
     async def lineage(self, call_id: bytes) -> list[ContentRow]:
         """The call's row, its parent's, its grandparent's ... as far as they are there."""
         ...

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -27,9 +27,11 @@ from sekisho.record.content import (
     Holding,
     NewBlock,
     NewPack,
+    Piece,
     Pieces,
     RequestState,
     Stale,
+    Stored,
     all_pieces,
 )
 from sekisho.record.intake import Intake, Known
@@ -70,6 +72,14 @@ class Content(msgspec.Struct, frozen=True):
     answer_form: AnswerForm
     request_state: RequestState
     answer_state: AnswerState
+
+
+class Own(msgspec.Struct, frozen=True):
+    """What one call brought: its own pieces, and its answer."""
+
+    row: ContentRow
+    pieces: tuple[bytes, ...]
+    answer: bytes | None
 
 
 class ContentStore:
@@ -132,6 +142,10 @@ class ContentStore:
         self._keys[vault.id] = TeamKey(await asyncio.to_thread(self._wrapping.unwrap, vault.wrapped, context))
         self._vaults[team_id] = vault.id
 
+    async def vaults(self) -> dict[str, int]:
+        """The vaults there are, by team."""
+        return {vault.team_id: vault.id for vault in await self._rows.vaults(self._org_id)}
+
     async def _load_vaults(self) -> None:
         vaults = await self._rows.vaults(self._org_id)
         for vault in vaults:
@@ -181,6 +195,10 @@ class ContentStore:
         self._blobs.put(name, sealed)
         return NewPack(name, len(sealed)), tuple(places)
 
+    async def of_task(self, task_id: bytes, *, after: bytes = b"", until: bytes = b"", limit: int) -> list[ContentRow]:
+        """What is kept of a task's calls, in their order, behind `after` and up to `until`; without the content."""
+        return await self._rows.of_task(task_id, after=after, until=until, limit=limit)
+
     async def find(self, call_id: bytes) -> ContentRow | None:
         """What is known of a call's content, without the content."""
         return await self._rows.find(call_id)
@@ -200,36 +218,66 @@ class ContentStore:
         return None
 
     async def _assemble(self, row: ContentRow, request: Pieces) -> Content:
-        if row.vault not in self._keys:
-            await self._load_vaults()
         has_answer = row.answer_state != "none" and bool(row.answer or row.answer_state == "whole")
-        pieces = (*request, *row.answer)
+        blocks = await self._blocks(row.vault, (*request, *row.answer))
+        return Content(
+            level=row.level,
+            door=row.door,
+            stream=row.stream,
+            request=b"".join(_bytes_of(request, blocks)) if row.request_state == "whole" else None,
+            answer=b"".join(_bytes_of(row.answer, blocks)) if has_answer else None,
+            answer_form=row.answer_form,
+            request_state=row.request_state,
+            answer_state=row.answer_state,
+        )
+
+    async def read_own(self, rows: Sequence[ContentRow]) -> list[Own]:
+        """What each of these calls brought that its parent did not have. Raises StoreUnavailable."""
+        for attempt in range(_TRIES):
+            try:
+                return await self._read_own(rows)
+            except NotFound as error:  # it was repacked or deleted between the two looks
+                if attempt == _TRIES - 1:
+                    raise StoreUnavailable("Stored content is missing.") from error
+        return []
+
+    async def _read_own(self, rows: Sequence[ContentRow]) -> list[Own]:
+        by_vault: dict[int, list[Piece]] = {}
+        for row in rows:
+            by_vault.setdefault(row.vault, []).extend((*row.pieces, *row.answer))
+        blocks = {vault: await self._blocks(vault, pieces) for vault, pieces in by_vault.items()}
+        return [
+            Own(
+                row,
+                tuple(_bytes_of(row.pieces, blocks[row.vault])),
+                b"".join(_bytes_of(row.answer, blocks[row.vault])) if row.answer else None,
+            )
+            for row in rows
+        ]
+
+    async def _blocks(self, vault: int, pieces: Iterable[Piece]) -> dict[bytes, bytes]:
+        """The blocks that these pieces name. Raises NotFound, StoreUnavailable."""
+        if vault not in self._keys:
+            await self._load_vaults()
         addresses = {piece[0] for piece in pieces if isinstance(piece, tuple)}
-        places = await self._rows.locate(row.vault, addresses)
+        places = await self._rows.locate(vault, addresses)
         by_pack: dict[str, list[bytes]] = {}
         for address in addresses:
             if address not in places:
                 raise NotFound("This content is no longer there.")
             by_pack.setdefault(places[address].pack, []).append(address)
+        return await asyncio.to_thread(self._cut_out, vault, by_pack, places)
+
+    def _cut_out(
+        self, vault: int, by_pack: Mapping[str, Sequence[bytes]], places: Mapping[bytes, Stored]
+    ) -> dict[bytes, bytes]:
         blocks: dict[bytes, bytes] = {}
-        for pack, inside in by_pack.items():
-            data = await asyncio.to_thread(self._open_pack, row.vault, pack)
-            for address in inside:
-                blocks[address] = data[places[address].start : places[address].start + places[address].length]
-
-        def joined(some: Pieces) -> bytes:
-            return b"".join([blocks[one[0]] if isinstance(one, tuple) else _literal(one) for one in some])
-
-        return Content(
-            level=row.level,
-            door=row.door,
-            stream=row.stream,
-            request=joined(request) if row.request_state == "whole" else None,
-            answer=joined(row.answer) if has_answer else None,
-            answer_form=row.answer_form,
-            request_state=row.request_state,
-            answer_state=row.answer_state,
-        )
+        for pack, addresses in by_pack.items():
+            data = self._open_pack(vault, pack)
+            for address in addresses:
+                place = places[address]
+                blocks[address] = data[place.start : place.start + place.length]
+        return blocks
 
     def _open_pack(self, vault: int, pack: str) -> bytes:
         return self._keys[vault].open(self._blobs.get(pack), pack.encode())
@@ -304,10 +352,12 @@ class ContentStore:
         return await self._rows.holding(self._org_id)
 
 
-def _literal(piece: bytes | int) -> bytes:
-    if isinstance(piece, int):
-        raise NotFound("This content is no longer there.")
-    return piece
+def _bytes_of(pieces: Pieces, blocks: Mapping[bytes, bytes]) -> Iterator[bytes]:
+    """The bytes of each piece. Raises NotFound for a released one."""
+    for piece in pieces:
+        if isinstance(piece, int):
+            raise NotFound("This content is no longer there.")
+        yield blocks[piece[0]] if isinstance(piece, tuple) else piece
 
 
 class ContentService(Protocol):

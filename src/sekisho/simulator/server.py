@@ -13,7 +13,8 @@ from sekisho.simulator.authentication import HttpRequest
 from sekisho.simulator.behaviours import behaviour
 from sekisho.simulator.credentials import SIMULATOR_BEARER_TOKEN, SIMULATOR_CREDENTIAL
 from sekisho.simulator.playback import Cut, Pause
-from sekisho.simulator.service import BODY_BYTES_MAX, BedrockRuntime, ReceivedCall, Response
+from sekisho.simulator.script.decide import answer
+from sekisho.simulator.service import BODY_BYTES_MAX, BedrockRuntime, ReceivedCall, Response, Script
 from sekisho.values import AwsCredential, Model
 
 Scope = MutableMapping[str, Any]
@@ -45,7 +46,7 @@ class Simulator:
     """Bedrock for the models of a catalog; an ASGI application, and with `start` its own server.
 
     `accounts` are further accounts beside that of `credential`; each has its own prompt cache. API keys belong to the
-    first. `pace_s`: seconds between the events of a stream."""
+    first. `pace_s`: seconds between the events of a stream, which `sleep` lets pass. `script`: what the model says."""
 
     def __init__(
         self,
@@ -57,9 +58,14 @@ class Simulator:
         regions: frozenset[str] = SIMULATOR_REGIONS,
         clock: Clock | None = None,
         pace_s: float = 0.0,
+        script: Script = answer,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         credentials = [credential, *accounts]
-        self._runtime = BedrockRuntime(models, credentials, bearer_tokens, regions, clock or SystemClock(), pace_s)
+        self._runtime = BedrockRuntime(
+            models, credentials, bearer_tokens, regions, clock or SystemClock(), pace_s, script
+        )
+        self._sleep = sleep
         self._stopping = asyncio.Event()
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -133,7 +139,7 @@ class Simulator:
     async def _pause(self, seconds: float, receive: Receive) -> bool:
         """Wait; False when the client left or the simulator stops."""
         if seconds < 1:
-            await asyncio.sleep(seconds)
+            await self._sleep(seconds)
             return True
         waiting = [asyncio.ensure_future(receive()), asyncio.ensure_future(self._stopping.wait())]
         done, pending = await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

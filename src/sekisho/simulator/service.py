@@ -9,12 +9,15 @@ import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
+from typing import Protocol
 from urllib.parse import parse_qs, unquote
 
 import msgspec
 
 from sekisho.clock import Clock
+from sekisho.dialects.exchange import Request
 from sekisho.simulator import converse, messages, shapes
+from sekisho.simulator.answer import Answer
 from sekisho.simulator.authentication import Authenticator, HttpRequest, Identity
 from sekisho.simulator.behaviours import Behaviour, find, find_directives, refusal
 from sekisho.simulator.converse_reply import ConverseRenderer
@@ -43,6 +46,21 @@ _OPERATIONS = {
     "invoke": "InvokeModel",
     "invoke-with-response-stream": "InvokeModelWithResponseStream",
 }
+
+
+class Script(Protocol):
+    """What the model says to a request; `decide.answer` is the one that ships."""
+
+    def __call__(
+        self,
+        request: Request,
+        model: Model,
+        behaviours: Sequence[Behaviour],
+        *,
+        room: int,
+        id_prefix: str,
+        random: Random,
+    ) -> Answer: ...
 
 
 class ReceivedCall(msgspec.Struct):
@@ -93,11 +111,13 @@ class BedrockRuntime:
         regions: frozenset[str],
         clock: Clock,
         pace_s: float,
+        script: Script = answer,
     ) -> None:
         self._authenticator = Authenticator(credentials, bearer_tokens, regions, clock)
         self._models = ModelIds(models)
         self._clock = clock
         self._pace_s = pace_s
+        self._script = script
         self._cache = PromptCache(clock)
         self._random = Random(0)  # ids and padding only
         self._to_come = deque[Behaviour]()
@@ -214,7 +234,7 @@ class BedrockRuntime:
         if failure is not None and not is_stream:
             raise whole_answer_exception(failure)
         is_converse = call.operation.startswith("Converse")
-        given = answer(
+        given = self._script(
             subject.request,
             subject.model,
             behaviours,

@@ -1,7 +1,10 @@
 """Calls as the call plane records them, without a call plane: for tests of what is kept of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from sekisho.app.content import ContentKeeper
 from sekisho.calls.call import Call, Trail
@@ -10,7 +13,7 @@ from sekisho.clock import FakeClock, new_id
 from sekisho.conversation.chain import Base, Chain
 from sekisho.dialects.body import parse_fields
 from sekisho.record.content import ContentSettings
-from sekisho.record.spool import SpoolWriter
+from sekisho.record.spool import Asked, Buffer, Head, Origin, SpoolWriter
 from sekisho.store.sql.content import SqlContent
 from sekisho.store.sql.engine import Database
 from sekisho.values import ContentLevel, Door, VirtualKey
@@ -31,13 +34,23 @@ class Desk:
     settings: ContentSettings = SETTINGS
     clock: FakeClock = field(default_factory=FakeClock)
     generation: int = 0
+    task_id: bytes = b""
     bodies: dict[bytes, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rows = SqlContent(self.database)
         self.keeper = ContentKeeper(self.home, self.settings, self.rows, "default", self.clock, self._publish)
         self.spool = SpoolWriter(self.home / "spool", "call.1", self.clock, most_bytes=self.settings.spool_bytes)
-        self.recorder = Recorder(self.spool, self.clock, lambda: self.generation)
+        self.recorder = Recorder(self, self.clock, lambda: self.generation)
+
+    def append(self, head: Head, parts: Sequence[Buffer] = ()) -> bool:
+        """Write to the spool, as of the task `task_id`."""
+        if isinstance(head, Asked):
+            head = replace(head, origin=replace(head.origin, task_id=self.task_id))
+        return self.spool.append(head, parts)
+
+    def lose(self, origin: Origin) -> None:
+        self.spool.lose(origin)
 
     async def _publish(self) -> None:
         self.generation += 1

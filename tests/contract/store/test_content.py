@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from sekisho.errors import StoreUnavailable
 from sekisho.record.content import ContentFilter
+from sekisho.record.conversation import read_request
+from sekisho.record.task_turns import read_task
 from sekisho.store.sql.tables import content, content_block, content_pack
 from tests.contract.store.recordings import Desk
 
@@ -21,9 +24,9 @@ DOORS = {
 }
 
 
-def recorded_tasks() -> dict[str, tuple[str, list[dict]]]:
+def recorded_tasks() -> dict[str, tuple[Any, list[dict]]]:
     """Every recorded agent's requests in their order, with their door."""
-    found: dict[str, tuple[str, list[dict]]] = {}
+    found: dict[str, tuple[Any, list[dict]]] = {}
     for path in sorted(SAMPLES.glob("*.json")):
         sample = json.loads(path.read_text(encoding="utf-8"))
         for request in sample.get("requests", [sample]):
@@ -184,3 +187,23 @@ async def test_a_store_whose_key_is_gone_says_so_and_makes_no_other(desk):
     with pytest.raises(StoreUnavailable, match="restore"):
         await again.keeper.take_once()
     assert not (desk.home / "content-key").exists()
+
+
+async def test_a_task_reads_as_one_conversation_in_which_nothing_stands_twice(desk):
+    """Its oracle: the last request, which holds all that was said before it, and the last answer."""
+    for name, (door, bodies) in recorded_tasks().items():
+        desk.task_id = name.encode()[:16].ljust(16)
+        before = None
+        for body in bodies:
+            before = desk.call(json.dumps(body).encode(), b'{"choices":[]}', door=door, after=before)
+        await desk.keeper.take_once()
+        told = await read_task(desk.keeper.store, desk.task_id, after=b"", limit=100)
+        assert [one.row.call_id for one in told][-1] == before
+        pages = []
+        for number, one in enumerate(told):
+            cursor = told[number - 1].row.call_id if number else b""
+            pages += await read_task(desk.keeper.store, desk.task_id, after=cursor, limit=1)
+            assert pages[-1] == one
+        if name.startswith(("cline ", "codex", "continue", "anthropic-cline")):
+            said = tuple(turn for one in told for turn in one.turns)
+            assert said == read_request(door, json.dumps(bodies[-1]).encode())

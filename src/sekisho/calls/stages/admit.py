@@ -26,10 +26,11 @@ from sekisho.calls.ceiling import (
 from sekisho.calls.gate import Gate, Outcome
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.stages.count import count_prompt
+from sekisho.calls.tasking import ended, note_of
 from sekisho.errors import Internal, SekishoError, StoreUnavailable
 from sekisho.ledger.anchor import Prompt
 from sekisho.ledger.bound import bound_nanousd
-from sekisho.ledger.cost import list_cost_nanousd
+from sekisho.ledger.cost import class_costs_nanousd, list_cost_nanousd
 from sekisho.ledger.counters import Admitted, Demand, Due, NoRoom, NotLoaded, Verdict
 from sekisho.ledger.journal import Attempt, Opened, Settled
 from sekisho.values import CallStatus, Usage
@@ -152,6 +153,7 @@ def _opened(call: Call, admitted: Admitted, delayed_ms: int) -> Opened:
         asked_model=call.asked_model,
         clamped_tokens=call.max_output_tokens if call.ending else 0,
         delayed_ms=delayed_ms,
+        task=note_of(call.task),
     )
 
 
@@ -192,7 +194,9 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
         first_byte_us=trail.first_byte_us,
         upstream_us=upstream_us,
         stages_us=trail.stages_us(),
+        classes_nanousd=_classes(trail.attempts),
     )
+    ended(gate, call, outcome.error, settled.stop_reason)
     _learn(gate, call, settled)
     await gate.settle(settled)
     return cost
@@ -214,6 +218,19 @@ def _learn(gate: Gate, call: Call, settled: Settled) -> None:
         return
     gate.learned.note(call.agent.name, call.known_model.name, settled.cost_nanousd, usage.output_tokens)
     keep_anchor(gate, call, usage.prompt_tokens)
+
+
+def _classes(notes: list[AttemptNote]) -> tuple[int, ...]:
+    """What the metered attempts cost, by class of tokens."""
+    if len(notes) == 1 and notes[0].is_metered:
+        price = notes[0].deployment.price
+        return class_costs_nanousd(notes[0].usage, price) if price else ()
+    sums = [0, 0, 0, 0]
+    for note in notes:
+        if note.is_metered and note.deployment.price is not None:
+            for place, cost in enumerate(class_costs_nanousd(note.usage, note.deployment.price)):
+                sums[place] += cost
+    return tuple(sums)
 
 
 def _status(outcome: Outcome) -> CallStatus:

@@ -1,4 +1,4 @@
-"""Read the body, and find the model that its name means."""
+"""Read the body: which model it names, which task it belongs to."""
 
 from collections.abc import Awaitable
 
@@ -8,6 +8,7 @@ from sekisho.calls.agents import identify_by_body
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.calls.reply import Next, Reply
+from sekisho.calls.tasking import task_of
 from sekisho.errors import BadRequest, ModelNotFound
 from sekisho.values import Door
 
@@ -45,6 +46,7 @@ def _find_model(gate: Gate, call: Call) -> None:
     call.stream = call.path_stream or _flag(fields, "stream")
     call.agent = identify_by_body(call.agent, call.body, fields)
     call.model_name = name
+    call.task = task_of(gate, call)
     model = call.model = gate.registry.find_model(name)
     if model is None:
         raise ModelNotFound(f"There is no model '{name[:100]}' here. GET /v1/models lists those you may use.")

@@ -7,6 +7,7 @@ from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.calls.passage import caller_of
 from sekisho.calls.reply import Next, Reply
+from sekisho.calls.tasking import ended, note_of
 from sekisho.errors import SekishoError, StoreUnavailable
 from sekisho.ledger.journal import Refused
 
@@ -19,6 +20,7 @@ async def trace(gate: Gate, call: Call, next: Next) -> Reply:
         return await next(call)
     except SekishoError as error:
         if call.key is not None and not call.trail.is_opened and call.operation == "generate":
+            ended(gate, call, error.code)
             _record_refusal(gate, call, error)
         raise
 
@@ -37,6 +39,7 @@ def _record_refusal(gate: Gate, call: Call, error: SekishoError) -> None:
         error=error.code,
         message=error.message[:500],
         stages_us=trail.stages_us(),
+        task=note_of(call.task),
     )
     try:
         gate.journal.append(refused)

@@ -12,15 +12,23 @@ from sekisho.store.sql.attempts import NAMED_IN_ATTEMPT, row_in_call
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
 from sekisho.store.sql.names import EMPTY, Names
+from sekisho.store.sql.roll_ups import tags_of
 from sekisho.store.sql.spend_edges import first_id
-from sekisho.store.sql.tables import attempt, call, call_action, call_message, counter
+from sekisho.store.sql.tables import attempt, call, call_action, call_message, counter, name, task
+from sekisho.store.sql.task_sums import mode_and_turn
 from sekisho.values import Usage
 
 _ACTIONS = ("asked_model", "clamped_tokens", "delayed_ms")
 _WITH_MESSAGE = (
-    sa.select(call, call_message.c.text.label("message"), *(call_action.c[name] for name in _ACTIONS))
+    sa.select(
+        call,
+        call_message.c.text.label("message"),
+        *(call_action.c[one] for one in _ACTIONS),
+        task.c.id.label("task_id"),
+    )
     .outerjoin(call_message, call_message.c.call_id == call.c.id)
     .outerjoin(call_action, call_action.c.call_id == call.c.id)
+    .outerjoin(task, task.c.number == call.c.task)
 )
 
 
@@ -62,6 +70,9 @@ class SqlCalls:
             query = query.where(call.c.started_at >= where.since, call.c.id >= first_id(where.since))
         if where.until is not None:
             query = query.where(call.c.started_at < where.until)
+        if where.task_id:
+            found = sa.select(sa.func.coalesce(task.c.same_as, task.c.number)).where(task.c.id == where.task_id)
+            query = query.where(call.c.task == found.scalar_subquery())
         if where.is_ended:
             query = query.where(call.c.duration_us.is_not(None))
         async with self._database.read() as connection:
@@ -89,8 +100,11 @@ class SqlCalls:
             "team": where.team_id,
             "model": where.model,
             "status": where.status,
+            "agent": where.agent,
         }
         conditions = await self._conditions(connection, org_id, wanted)
+        if where.tag:
+            conditions.append(call.c.tags.in_(await self._tag_sets(connection, where.tag)))
         if where.part is not None:
             conditions.append(await self._in_part(connection, where.part))
         rows = (await connection.execute(query.where(*conditions))).mappings().all()
@@ -104,6 +118,13 @@ class SqlCalls:
         own = call.c.user == known[part.user_id] if part.user_id and part.user_id in known else sa.false()
         return sa.or_(call.c.team.in_(teams), own)
 
+    async def _tag_sets(self, connection: AsyncConnection, tag: str) -> list[int]:
+        """The numbers of the sets of tags, JSON lists, that have this one. A pattern alone would not heed case."""
+        inside = msgspec.json.encode(tag).decode()
+        likely = name.c.text.contains(inside, autoescape=True)
+        rows = await connection.execute(sa.select(name).where(name.c.text.startswith("["), likely))
+        return [number for number, text in rows if tag in _tags(text)]
+
     async def _conditions(
         self, connection: AsyncConnection, org_id: str, wanted: dict[str, str]
     ) -> list[sa.ColumnElement[bool]]:
@@ -114,6 +135,13 @@ class SqlCalls:
                 number = await self._names.find(connection, text)
                 conditions.append(sa.false() if number is None else call.c[column] == number)
         return conditions
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    try:
+        return tags_of(text)
+    except msgspec.DecodeError:  # a name that only looks like a list
+        return ()
 
 
 def _usage(row: Mapping[str, Any] | sa.RowMapping) -> Usage:
@@ -137,6 +165,7 @@ def _attempt_row(row: Mapping[str, Any], texts: dict[int, str]) -> AttemptRow:
 
 
 def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
+    mode, turn = mode_and_turn(row["kind"])
     named = {column: texts[row[column]] for column in NAMED}
     duration_us = row["duration_us"]
     return CallRow(
@@ -175,4 +204,7 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
         asked_model=row["asked_model"] or "",
         clamped_tokens=row["clamped_tokens"] or 0,
         delayed_ms=row["delayed_ms"] or 0,
+        task_id=row["task_id"] or b"",
+        mode=mode,
+        turn=turn,
     )

@@ -25,7 +25,7 @@ from sekisho.record.content import (
 from sekisho.store.sql.content_deletion import drop_rows
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
-from sekisho.store.sql.tables import content, content_block, content_pack, content_vault, counter, spool_offset
+from sekisho.store.sql.tables import content, content_block, content_pack, content_vault, counter, spool_offset, task
 
 T = TypeVar("T")
 _QUERY_SIZE = 500
@@ -82,6 +82,22 @@ class SqlContent:
         async with self._database.read() as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
             return content_row(row) if row else None
+
+    async def of_task(self, task_id: bytes, *, after: bytes = b"", until: bytes = b"", limit: int) -> list[ContentRow]:
+        """The calls of a task in their order, behind `after` and up to `until`; by any of its ids."""
+        number = (
+            sa.select(sa.func.coalesce(task.c.same_as, task.c.number)).where(task.c.id == task_id).scalar_subquery()
+        )
+        same = sa.select(task.c.id).where(sa.or_(task.c.number == number, task.c.same_as == number))
+        is_of_it = sa.or_(content.c.task_id == task_id, content.c.task_id.in_(same))
+        query = sa.select(content).where(is_of_it, content.c.is_gone.is_(False))
+        if after:
+            query = query.where(content.c.call_id > after)
+        if until:
+            query = query.where(content.c.call_id <= until)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query.order_by(content.c.call_id).limit(limit))).mappings()
+            return [content_row(row) for row in rows]
 
     async def lineage(self, call_id: bytes) -> list[ContentRow]:
         """The call's row and those of its ancestors."""

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.ledger.journal import Attempt, Caller, Opened, Refused, Settled, Unrecognised
 from sekisho.ledger.journal_files import Batch
-from sekisho.store.sql import roll_ups
+from sekisho.store.sql import roll_ups, task_sums
 from sekisho.store.sql.attempts import INT32_MAX, NAMED_IN_ATTEMPT, fitting, only_attempt, pack, row_of
 from sekisho.store.sql.audit import record_refusals
 from sekisho.store.sql.call_actions import keep_actions
@@ -21,6 +21,7 @@ from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.roll_ups import RUNNING
 from sekisho.store.sql.tables import attempt, call, call_message, counter, ended_process, journal_offset, running_call
+from sekisho.store.sql.task_sums import TaskSums, texts_of
 from sekisho.values import Usage
 
 PROCESS_ENDED: Final = "process_ended"  # the error of a call whose process died before it settled
@@ -33,6 +34,7 @@ NAMED = (
     *("org", "key", "user", "team", "tags", "agent", "agent_version", "session", "door", "model"),
     *("status", "stage", "stop_reason", "error", "price_version", "price_scope", "deployment"),
 )
+_BESIDE = ("message", "note", "classes", "mode", "turn")  # of a row in memory, kept elsewhere
 
 Row = dict[str, Any]  # columns of `call`, names still as strings
 
@@ -43,6 +45,7 @@ class SqlLedger:
     def __init__(self, database: Database, names: Names) -> None:
         self._database = database
         self._names = names
+        self._tasks = TaskSums(database, names)
 
     async def offsets(self) -> dict[str, int]:
         """How far each segment has been booked."""
@@ -66,6 +69,7 @@ class SqlLedger:
                 if isinstance(record, Settled) and changed is not row and not changed["deployment"]:
                     attempts[record.call_id] = record.attempts
             numbers = await self._book(connection, before, after, attempts)
+            await self._tasks.merge(connection, (one.task for one in records if isinstance(one, Opened | Refused)))
             await keep_actions(self._database, connection, batch.records)
             await self._track_running(connection, after, batch.segment.process)
             await self._keep_offset(connection, batch.segment.name, batch.end_offset)
@@ -106,6 +110,7 @@ class SqlLedger:
         texts = await self._names.texts(connection, {row[column] for row in rows.values() for column in NAMED})
         for row in rows.values():
             row.update({column: texts[row[column]] for column in NAMED})
+            row["mode"], row["turn"] = task_sums.mode_and_turn(row.pop("kind"))
         return rows
 
     async def _book(
@@ -119,17 +124,19 @@ class SqlLedger:
         changed = [row for call_id, row in after.items() if row is not before.get(call_id)]
         if not changed:
             return {}
+        await self._tasks.number(connection, changed)
         gain = roll_ups.difference(before, after)
         tries = [row_of(call_id, number, one) for call_id, all_ in attempts.items() for number, one in enumerate(all_)]
         texts = {row[column] for row in changed for column in NAMED}
         texts.update(one[column] for one in tries for column in NAMED_IN_ATTEMPT)
-        texts.update(roll_ups.names_in(gain))
+        texts.update(roll_ups.names_in(gain), texts_of(changed))
         numbers = await self._names.numbers(connection, texts)
         await self._write_rows(connection, before, changed, numbers)
         if tries:
             rows = [one | {column: numbers[one[column]] for column in NAMED_IN_ATTEMPT} for one in tries]
             await connection.execute(self._database.insert(attempt).on_conflict_do_nothing(), rows)
         await roll_ups.add(self._database, connection, gain, numbers)
+        await self._tasks.add(connection, before, after, numbers)
         return numbers
 
     async def _write_rows(
@@ -141,7 +148,10 @@ class SqlLedger:
         messages: list[Row] = []
         for position, row in enumerate(changed, start=1):
             stored = row | {column: numbers[row[column]] for column in NAMED}
-            message = stored.pop("message", "")
+            message = stored.get("message", "")
+            stored["kind"] = task_sums.kind_of(row["mode"], row["turn"])
+            for beside in _BESIDE:
+                stored.pop(beside, None)
             stored["change"] = change + position
             if message:
                 messages.append({"call_id": row["id"], "text": message})
@@ -204,16 +214,20 @@ def _fold(row: Row | None, record: Opened | Settled | Refused) -> Row:
 
 
 def _opening(record: Opened) -> Row:
-    return _caller(record.caller) | {
-        "id": record.call_id,
-        "has_caller": True,
-        "door": record.door,
-        "model": clean(record.model),
-        "stream": record.stream,
-        "request_bytes": record.request_bytes,
-        "reserved_nanousd": record.reserved_nanousd,
-        "started_at": record.started_at,
-    }
+    return (
+        _caller(record.caller)
+        | task_sums.describe(record.task)
+        | {
+            "id": record.call_id,
+            "has_caller": True,
+            "door": record.door,
+            "model": clean(record.model),
+            "stream": record.stream,
+            "request_bytes": record.request_bytes,
+            "reserved_nanousd": record.reserved_nanousd,
+            "started_at": record.started_at,
+        }
+    )
 
 
 def _reopened(row: Row, record: Opened) -> Row:
@@ -248,6 +262,7 @@ def _settlement(record: Settled, started_at: int) -> Row:
         **msgspec.structs.asdict(fitting(record.usage)),
         "list_cost_nanousd": record.list_cost_nanousd,
         "cost_nanousd": record.cost_nanousd,
+        "classes": record.classes_nanousd,
         "price_version": clean(priced.price_version) if priced else "",
         "price_scope": clean(priced.price_scope) if priced else "",
         "deployment": clean(only.deployment) if only else "",
@@ -261,6 +276,7 @@ def _refusal(record: Refused) -> Row:
         _NOT_SETTLED
         | _UNKNOWN_OPENING
         | _caller(record.caller)
+        | task_sums.describe(record.task)
         | {
             "id": record.call_id,
             "has_caller": True,
@@ -315,6 +331,9 @@ def _tags_text(tags: tuple[str, ...]) -> str:
 
 _UNKNOWN_OPENING: Final[Row] = _caller(Caller("", "")) | {
     "has_caller": False,
+    "task": 0,
+    "mode": "",
+    "turn": "",
     "door": "",
     "model": "",
     "stream": False,

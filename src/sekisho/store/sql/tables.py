@@ -96,6 +96,7 @@ call = sa.Table(
     sa.Column("error", sa.Integer, nullable=False),
     sa.Column("price_version", sa.Integer, nullable=False),
     sa.Column("price_scope", sa.Integer, nullable=False),
+    sa.Column("task", sa.Integer, nullable=False, server_default="0"),  # its number, 0: none
     sa.Column("deployment", sa.Integer, nullable=False),  # of the only attempt, where this row says all of it
     sa.Column("sent_us", sa.Integer, nullable=False),  # from the start of the call to that of the only attempt
     sa.Column("first_byte_us", sa.Integer, nullable=False),
@@ -106,6 +107,7 @@ call = sa.Table(
     sa.Column("cache_write_1h_tokens", sa.Integer, nullable=False),
     sa.Column("output_tokens", sa.Integer, nullable=False),
     sa.Column("reasoning_tokens", sa.Integer, nullable=False),
+    sa.Column("kind", sa.SmallInteger, nullable=False, server_default="0"),  # mode and turn, see `task_sums.kind_of`
     sa.Column("stream", sa.Boolean, nullable=False),
     sa.Column("has_caller", sa.Boolean, nullable=False),  # False until its opening is known
     sa.Column("is_metered", sa.Boolean, nullable=False),
@@ -116,6 +118,7 @@ call = sa.Table(
     sa.Index("call_org_change_ix", "org", "change"),
     sa.Index("call_key_id_ix", "key", "id"),
     sa.Index("call_user_id_ix", "user", "id"),
+    sa.Index("call_task_id_ix", "task", "id"),
     sqlite_with_rowid=False,
 )
 
@@ -134,6 +137,47 @@ call_action = sa.Table(
     sa.Column("asked_model", sa.String(1000), nullable=False),
     sa.Column("clamped_tokens", sa.BigInteger, nullable=False),
     sa.Column("delayed_ms", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+task = sa.Table(
+    "task",  # see `task_sums`
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("id", sa.LargeBinary(16), nullable=False, unique=True),
+    sa.Column("same_as", sa.Integer, index=True),  # the number of the task that it turned out to be
+    sa.Column("org", sa.Integer, nullable=False),
+    sa.Column("team", sa.Integer, nullable=False),
+    sa.Column("user", sa.Integer, nullable=False),
+    sa.Column("key", sa.Integer, nullable=False),  # of its first call; a person may have several
+    sa.Column("agent", sa.Integer, nullable=False),
+    sa.Column("repository", sa.Integer, nullable=False),
+    sa.Column("branch", sa.Integer, nullable=False),
+    sa.Column("first_at", sa.BigInteger, nullable=False),
+    sa.Column("last_at", sa.BigInteger, nullable=False),
+    *(
+        sa.Column(name, sa.BigInteger, nullable=False)
+        for name in ("calls", "turns", "failed", "refused", "running", "cost_nanousd")
+    ),
+    sa.Index("task_org_last_at_ix", "org", "last_at", "number"),
+    sa.Index("task_org_cost_nanousd_ix", "org", "cost_nanousd", "number"),
+    sa.Index("task_user_last_at_ix", "user", "last_at"),
+)
+
+task_mode = sa.Table(
+    "task_mode",
+    metadata,
+    sa.Column("task", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("mode", sa.Integer, primary_key=True, autoincrement=False),
+    *(
+        sa.Column(name, sa.BigInteger, nullable=False)
+        for name in (
+            *("calls", "turns", "failed", "refused", "running"),
+            *("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"),
+            *("output_tokens", "reasoning_tokens", "list_cost_nanousd", "cost_nanousd"),
+            *("input_nanousd", "cache_read_nanousd", "cache_write_nanousd", "output_nanousd"),
+        )
+    ),
     sqlite_with_rowid=False,
 )
 

@@ -11,6 +11,7 @@ from sekisho.web.admin.bodies import StrictBodies
 from sekisho.web.admin.budgets import budgets_router
 from sekisho.web.admin.calls import calls_router
 from sekisho.web.admin.content import content_deletion_router, content_router
+from sekisho.web.admin.conversations import conversations_router
 from sekisho.web.admin.declarations import declarations_router
 from sekisho.web.admin.errors import handle_errors
 from sekisho.web.admin.events import events_router
@@ -33,10 +34,13 @@ from sekisho.web.admin.operations import operations_router
 from sekisho.web.admin.organisation import tags_router, teams_router, users_router
 from sekisho.web.admin.people import roles_router, tokens_router
 from sekisho.web.admin.policies import policies_router
+from sekisho.web.admin.reporting import reporting_router
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.settings import settings_router
+from sekisho.web.admin.sign_in import accounts_router, sign_in_router
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
+from sekisho.web.admin.tasks import tasks_router
 
 
 def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> FastAPI:
@@ -62,6 +66,9 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         tokens_router,
         hand_overs_router,
         settings_router,
+        reporting_router,
+        sign_in_router,
+        accounts_router,
         budgets_router,
         limits_router,
         policies_router,
@@ -69,8 +76,10 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         audit_router,
         declarations_router,
         calls_router,
+        tasks_router,
         content_router,
         content_deletion_router,
+        conversations_router,
         spend_router,
         events_router,
         status_router,

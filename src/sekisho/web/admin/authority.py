@@ -20,6 +20,7 @@ from sekisho.web.admin.services import Services
 FORWARDED_HEADER = "x-sekisho-forwarded"
 OPERATOR = "operator"
 MASTER_KEY = "master key"
+PRINCIPAL = "sekisho.principal"  # in the scope of a request that our own console makes in memory; never from a socket
 
 
 def presented_key(request: Request) -> str:
@@ -52,6 +53,9 @@ class Authority:
 
     async def principal(self, request: Request) -> Principal:
         """Who asks. Raises NotAuthenticated, or NotAllowed for a virtual key."""
+        known = request.scope.get(PRINCIPAL)
+        if isinstance(known, Principal):
+            return known
         key = presented_key(request)
         if not key:
             if is_local(request):

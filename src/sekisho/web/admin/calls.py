@@ -47,7 +47,9 @@ class Call(BaseModel):
     """One call. Costs are nano-USD. A running call has no `ended_at` and no cost yet.
 
     What budgets did to it: `asked_model` was asked for, where `model` served in its place; the answer had at most
-    `clamped_tokens` (0: as many as asked); the call was held back for `delayed_ms`."""
+    `clamped_tokens` (0: as many as asked); the call was held back for `delayed_ms`.
+    `task_id`: what it belongs to; `mode`: plan, act or nothing; `turn`: human, agent, title, compaction, side,
+    sub_agent, repeat or probe."""
 
     id: str
     change: int
@@ -83,6 +85,9 @@ class Call(BaseModel):
     asked_model: str
     clamped_tokens: int
     delayed_ms: int
+    task_id: str
+    mode: str
+    turn: str
 
 
 class CallDetail(Call):
@@ -129,7 +134,7 @@ def calls_router(services: Services, authority: Authority) -> APIRouter:
         )
         cursor = parse_call_id(before, "before") if before else None
         rows = await services.calls.recent(services.org_id, limit=limit + 1, before=cursor, where=where)
-        calls = [Call(**_call_fields(row)) for row in rows[:limit]]
+        calls = [render_call(row) for row in rows[:limit]]
         return CallPage(calls=calls, next=calls[-1].id if len(rows) > limit else None)
 
     @router.get("/calls/{call_id}")
@@ -164,6 +169,11 @@ def tokens(usage: Usage) -> TokenCounts:
     return TokenCounts(**msgspec.structs.asdict(usage))
 
 
+def render_call(row: CallRow) -> Call:
+    """A call, as it is shown."""
+    return Call(**_call_fields(row))
+
+
 def _attempt(one: AttemptRow) -> Attempt:
     fields = msgspec.structs.asdict(one)
     return Attempt(**fields | {"started_at": iso(one.started_at), "usage": tokens(one.usage)})
@@ -174,6 +184,7 @@ def _call_fields(row: CallRow) -> dict[str, Any]:
     del fields["org_id"]
     return fields | {
         "id": id_text(row.id),
+        "task_id": id_text(row.task_id) if row.task_id else "",
         "started_at": iso(row.started_at),
         "ended_at": iso(row.ended_at),
         "usage": tokens(row.usage),

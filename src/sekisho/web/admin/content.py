@@ -4,7 +4,7 @@ Content is read by whoever's key made the call; by leads of the team only if the
 administrators. Each reading of somebody else's content is an entry of the audit log. Source: docs/why/content.md
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -16,7 +16,7 @@ from sekisho.access.roles import Principal, Sight
 from sekisho.clock import id_text
 from sekisho.errors import BadRequest, NotAllowed, NotFound
 from sekisho.record.calls import CallRow
-from sekisho.record.content import ContentFilter
+from sekisho.record.content import ContentFilter, ContentRow
 from sekisho.record.content_store import Content
 from sekisho.values import ContentLevel
 from sekisho.web.admin.authority import Authority
@@ -78,8 +78,16 @@ class Deleted(BaseModel):
 class ContentReading:
     """Judges who may read a call's content, and notes who did."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, authority: Authority) -> None:
         self._services = services
+        self._authority = authority
+
+    async def reader(self, request: Request) -> Principal:
+        """Who asks, if there can be content that this one may read. Raises NotAllowed."""
+        who = await self._authority.principal(request)
+        if not self.sight(who):
+            raise NotAllowed("This needs the permission content:read.")
+        return who
 
     def sight(self, who: Principal) -> Sight:
         """Whose content this principal may read."""
@@ -96,6 +104,15 @@ class ContentReading:
         await self.note(who, "call", id_text(raw), {"team_id": call.team_id, "user_id": call.user_id})
         return call
 
+    async def among(self, who: Principal, kind: str, id: str, rows: Sequence[ContentRow]) -> set[bytes]:
+        """Which of these calls' content is this principal's to read; the reading is noted once for each person."""
+        teams = {vault: team for team, vault in (await self._services.content.store.vaults()).items()}
+        sight = self.sight(who)
+        seen = [row for row in rows if sight.covers(team_id=teams.get(row.vault, ""), user_id=row.user_id)]
+        for team_id, user_id in sorted({(teams.get(row.vault, ""), row.user_id) for row in seen}):
+            await self.note(who, kind, id, {"team_id": team_id, "user_id": user_id})
+        return {row.call_id for row in seen}
+
     async def note(self, who: Principal, kind: str, id: str, what: Mapping[str, Any]) -> None:
         """Write into the audit log who read somebody else's content. Raises StoreUnavailable: then nothing is shown."""
         if who.user_id and what.get("user_id") == who.user_id:
@@ -107,15 +124,8 @@ class ContentReading:
 def content_router(services: Services, authority: Authority) -> APIRouter:
     """Routes for whoever may read content, and for administrators."""
     router = APIRouter(prefix="/admin/v1", tags=["content"])
-    reading, content = ContentReading(services), services.content
-
-    async def reader(request: Request) -> Principal:
-        who = await authority.principal(request)
-        if not reading.sight(who):
-            raise NotAllowed("This needs the permission content:read.")
-        return who
-
-    may_read = Annotated[Principal, Depends(reader)]
+    reading, content = ContentReading(services, authority), services.content
+    may_read = Annotated[Principal, Depends(reading.reader)]
 
     @router.get("/content")
     async def content_status(_who: Annotated[Principal, Depends(authority.require("settings:read"))]) -> ContentStatus:

@@ -23,7 +23,7 @@ from sekisho.web.admin.calls import parse_call_id
 from sekisho.web.admin.policies import render_policy
 from sekisho.web.admin.remedies import remedy
 from sekisho.web.admin.rights import NO_KEY, Rights, judge
-from sekisho.web.admin.scopes import render_money, render_scope
+from sekisho.web.admin.scopes import render_money, render_scope, render_window
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
 
@@ -185,6 +185,7 @@ def _budget(standing: Standing, bound_nanousd: int, is_seen: bool, now_us: int) 
         "id": budget.id,
         "scope": render_scope(budget.scope),
         "model": budget.model,
+        "window": render_window(budget.window),
         "is_hard": budget.is_hard,
         "passes": passes,
         **render_money("amount", budget.amount_nanousd),

@@ -9,6 +9,8 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sekisho.access.demonstration import DEMONSTRATION_TEAMS
+from sekisho.errors import NotAllowed
 from sekisho.web.admin.authority import OPERATOR, Authority
 from sekisho.web.admin.services import Services
 
@@ -57,6 +59,13 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
     async def console_code() -> dict[str, str]:
         """The path of a link that opens the console once."""
         return {"path": f"/console/enter?code={await services.sessions.issue_code(OPERATOR)}"}
+
+    @router.delete("/demonstration")
+    async def forget_demonstration() -> dict[str, int]:
+        """Take the calls of the demonstration's teams out of the ledger. Only where nothing was ever billed."""
+        if not services.simulated:
+            raise NotAllowed("Calls are taken out of the ledger only where the simulator answers.")
+        return {"calls": await services.forgotten.forget(services.org_id, DEMONSTRATION_TEAMS)}
 
     @router.get("/models")
     async def models() -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
 """What the pages and the admin API work with: one bundle, made by the app, passed to every router."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,7 +27,9 @@ from sekisho.record.bounds import BoundQueries
 from sekisho.record.calls import CallQueries
 from sekisho.record.content_store import ContentService
 from sekisho.record.events import EventStore
+from sekisho.record.reporting import ReportingRegister
 from sekisho.record.spend import SpendQueries
+from sekisho.record.tasks import TaskQueries
 from sekisho.values import Model
 
 
@@ -66,6 +68,12 @@ class BookedQuery(Protocol):
     async def __call__(self, at_us: int, *, is_whole: bool = False) -> Booked: ...
 
 
+class Forgetting(Protocol):
+    """Takes the calls of teams out of the ledger; how many there were."""
+
+    async def forget(self, org_id: str, teams: Sequence[str]) -> int: ...
+
+
 @dataclass(frozen=True)
 class Services:
     """The parts behind the routes. `master_digest` is None when no master key is configured."""
@@ -84,6 +92,7 @@ class Services:
     spent: SpentQueries
     booked: BookedQuery
     calls: CallQueries
+    tasks: TaskQueries
     spend: SpendQueries
     events: EventStore
     bounds: BoundQueries
@@ -93,6 +102,8 @@ class Services:
     tokens: TokenRegister
     hand_overs: HandOverRegister
     required: RequiredRegister
+    reporting: ReportingRegister
+    forgotten: Forgetting
     distribution: Distribution
     explainer: Explainer
     models: Callable[[], tuple[Model, ...]]

@@ -9,13 +9,15 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sekisho.access.roles import Principal, RoleName
+from sekisho.access.sessions import Visitor
 from sekisho.errors import BodyTooLarge, NotFound, SekishoError
 from sekisho.web.console.language import Words, choose
 from sekisho.web.console.nav import ROOT, acting_as, may_open, places_of, roles_of
@@ -27,6 +29,11 @@ LANGUAGE_COOKIE = "sekisho_language"
 THEME_COOKIE = "sekisho_theme"
 ZONE_COOKIE = "sekisho_zone"
 ROLE_COOKIE = "sekisho_role"
+SAID_COOKIE = "sekisho_said"  # what the toast of the next page says, once
+DEVICE_COOKIE = "sekisho_browser"
+DEVICE_S = 400 * 86_400
+FORWARDED_HEADER = "x-sekisho-forwarded"  # these two are set by the call plane: the client's address,
+HOST_HEADER = "x-sekisho-host"  # and the host that it asked for
 THEMES = ("light", "dark")
 
 _CSP = (
@@ -42,9 +49,15 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
+_HSTS = "max-age=31536000"
 _FORM_BYTES = 16_384
 _YEAR_S = 31_536_000
 _log = logging.getLogger("sekisho.console")
+
+
+class _Said(msgspec.Struct):
+    text: str
+    values: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +73,18 @@ class Visit:
     secret: str
     session: ConsoleSession | None = None
     place: str = ""
+
+    @property
+    def visitor(self) -> Visitor:
+        """Where the request comes from."""
+        request = self.request
+        address = request.headers.get(FORWARDED_HEADER) or (request.client.host if request.client else "")
+        return Visitor(address, request.headers.get("user-agent", ""))
+
+    @property
+    def user_id(self) -> str:
+        """Whose visit this is; empty for the operator's, and without a session."""
+        return self.session.principal.user_id if self.session else ""
 
     @property
     def roles(self) -> tuple[RoleName, ...]:
@@ -93,10 +118,24 @@ class Visit:
         return hmac.new(self.secret.encode(), b"console form", hashlib.sha256).hexdigest()
 
     @property
+    def said(self) -> tuple[str, Mapping[str, str]] | None:
+        """What the form before this page did: the name of a text and its values, for a toast."""
+        kept = self.request.cookies.get(SAID_COOKIE, "")[:4000]
+        try:
+            found = msgspec.json.decode(bytes.fromhex(kept), type=_Said)
+        except (ValueError, msgspec.DecodeError):
+            return None
+        return (found.text, found.values) if found.text.startswith("said.") else None
+
+    @property
     def here(self) -> str:
         """This page's address, to come back to after a form."""
         url = self.request.url
         return url.path + (f"?{url.query}" if url.query else "")
+
+
+class StaleForm(Exception):
+    """A form that no page of this visit sent."""
 
 
 Handler = Callable[[Visit], Awaitable[Response]]
@@ -112,11 +151,12 @@ class Edge:
     error_page: ErrorPage
 
     def page(
-        self, handler: Handler, *, place: str = "", is_public: bool = False
+        self, handler: Handler, *, place: str = "", is_public: bool = False, is_own: bool = False
     ) -> Callable[[Request], Awaitable[Response]]:
         """An endpoint for `handler`. Without a session it leads to the sign-in page, unless it is public.
 
-        `place`: answered as if it were not there to a role that has no such place."""
+        `place`: answered as if it were not there to a role that has no such place. `is_own`: also for somebody who
+        must first do something about the own account; all else leads there."""
 
         async def serve(request: Request) -> Response:
             visit = replace(_visit(request, self.info), place=place)
@@ -125,7 +165,12 @@ class Edge:
                     visit = replace(visit, session=await self.sessions.find(visit.token))
                 if place and visit.session and not may_open(visit.role, place):
                     raise NotFound("There is no such page.")
-                response = await (handler(visit) if visit.session or is_public else _to_sign_in(visit))
+                if visit.session and visit.session.must and not (is_own or is_public):
+                    response: Response = RedirectResponse(f"{ROOT}/account/{visit.session.must}", 303)
+                else:
+                    response = await (handler(visit) if visit.session or is_public else _to_sign_in(visit))
+            except StaleForm:
+                response = self.error_page(visit, 403, "")
             except SekishoError as error:
                 response = self._failure(visit, error, error.status if error.status in (403, 404, 413, 503) else 500)
             except Exception as error:  # noqa: BLE001 - the edge: whatever fails becomes a page and a log line
@@ -144,7 +189,11 @@ class Edge:
     def _finish(self, visit: Visit, response: Response) -> Response:
         for name, value in _HEADERS.items():
             response.headers[name] = value
+        if self.info.is_https:
+            response.headers["Strict-Transport-Security"] = _HSTS
         response.headers.setdefault("Cache-Control", "no-store")
+        if SAID_COOKIE in visit.request.cookies and visit.request.method == "GET" and response.status_code == 200:
+            response.delete_cookie(SAID_COOKIE, path=ROOT)
         if visit.request.cookies.get(VISIT_COOKIE) != visit.secret and not visit.token:
             self.set_cookie(response, VISIT_COOKIE, visit.secret)
         return response
@@ -163,7 +212,7 @@ class Edge:
 async def read_form(visit: Visit) -> Mapping[str, str] | None:
     """The fields of a form that one of our own pages sent in this visit, else None. Raises BodyTooLarge."""
     request = visit.request
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+    if not _is_from_here(request):
         return None
     body = b""
     async for chunk in request.stream():
@@ -172,6 +221,24 @@ async def read_form(visit: Visit) -> Mapping[str, str] | None:
             raise BodyTooLarge
     fields = {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
     return fields if hmac.compare_digest(fields.get("csrf", "").encode(), visit.csrf.encode()) else None
+
+
+async def accepted_form(visit: Visit) -> Mapping[str, str]:
+    """As `read_form`. Raises StaleForm where that gives None."""
+    form = await read_form(visit)
+    if form is None:
+        raise StaleForm
+    return form
+
+
+def _is_from_here(request: Request) -> bool:
+    """Whether a page of this address sent the form: as the browser says, of which old ones name the origin only."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    host = request.headers.get(HOST_HEADER) or request.headers.get("host", "")
+    return origin is None or urlsplit(origin).netloc == host
 
 
 def safe_return(address: str) -> str:
@@ -185,7 +252,9 @@ async def _to_sign_in(visit: Visit) -> Response:
     """Where someone without a session goes; a script is told instead of led."""
     if "application/json" in visit.request.headers.get("accept", ""):
         return Response(status_code=401)
-    return RedirectResponse(f"{ROOT}/sign-in", 303)
+    is_device = visit.request.method == "GET" and visit.request.url.path == f"{ROOT}/device"
+    back = f"?next={quote(visit.here, safe='')}" if is_device else ""
+    return RedirectResponse(f"{ROOT}/sign-in{back}", 303)
 
 
 def _zone(wanted: str, usual: str) -> ZoneInfo:

@@ -39,7 +39,6 @@ def entry_pages(
         Page("enter", pages.redeem, method="POST", is_public=True),
         Page("hand-over/{secret}", pages.hand_over, is_public=True),
         Page("hand-over/{secret}", pages.reveal, method="POST", is_public=True),
-        Page("sign-in", pages.sign_in, is_public=True),
         Page("sign-out", pages.sign_out, method="POST", is_public=True),
         Page("language", pages.language, method="POST", is_public=True),
         Page("theme", pages.theme, method="POST", is_public=True),
@@ -80,10 +79,12 @@ class _Entry:
         form = await read_form(visit)
         if form is None:
             return self.drawing.failed(visit, 403, "")
-        token = await self.sessions.redeem(form.get("code", ""))
+        token = await self.sessions.redeem(form.get("code", ""), visit.visitor)
         if not token:
             return self.drawing.page(visit, "enter_failed.html", status=403)
-        response = RedirectResponse(ROOT, 303)
+        opened = await self.sessions.find(token)
+        wants_password = opened is not None and opened.has_password is False
+        response = RedirectResponse(f"{ROOT}/account" if wants_password else ROOT, 303)
         self.edge.set_cookie(response, SESSION_COOKIE, token)
         response.delete_cookie(VISIT_COOKIE, path=ROOT)
         return response
@@ -131,10 +132,6 @@ class _Entry:
             shown=shown,
             next=f"{self.drawing.info.command} {command}",
         )
-
-    async def sign_in(self, visit: Visit) -> Response:
-        """Says how to get a link."""
-        return self.drawing.page(visit, "sign_in.html", is_signed_out="out" in visit.request.query_params)
 
     async def sign_out(self, visit: Visit) -> Response:
         """End the session."""

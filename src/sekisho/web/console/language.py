@@ -55,6 +55,13 @@ class Words:
         """The text `name`, or the fallback, escaped, where there is no such text."""
         return self(name) if name in CATALOGUES[self.language] else Markup.escape(fallback)
 
+    def said(self, name: str, values: Mapping[str, str]) -> Markup:
+        """As calling it, for a name and values that come from a cookie: nothing where they fit no text."""
+        try:
+            return self(name, **values)
+        except (KeyError, IndexError):
+            return Markup("")
+
     def counted(self, name: str, n: int) -> Markup:
         """The singular or plural form of a text with a number."""
         return self(f"{name}.one" if n == 1 else f"{name}.other", n=self.count(n))
@@ -78,6 +85,17 @@ class Words:
         """A sum of costs: two digits."""
         return "<$0.01" if 0 < nanousd < 5_000_000 else f"${_half_up(Decimal(nanousd).scaleb(-9), '0.01'):,}"
 
+    def dollars(self, nanousd: int) -> str:
+        """Whole dollars, for what is foretold."""
+        return f"${_half_up(Decimal(nanousd).scaleb(-9), '1'):,}"
+
+    def yen(self, whole_yen: int) -> str:
+        return f"¥{whole_yen:,}"
+
+    def percent(self, part: int, whole: int, step: str = "0.1") -> str:
+        """A share; a dash where there is nothing to share."""
+        return f"{_half_up(Decimal(100 * part) / whole, step)} %" if whole else "—"
+
     def duration(self, us: int) -> str:
         """Milliseconds below 100 ms, then seconds, then minutes and seconds."""
         if us < 100_000:
@@ -99,6 +117,29 @@ class Words:
     def date(self, us: int) -> str:
         moment = self.moment(us)
         return f"{moment.month} 月 {moment.day} 日" if self.language == "ja" else f"{moment.day} {moment:%b}"
+
+    def long_date(self, us: int) -> str:
+        """Year, month and day."""
+        moment = self.moment(us)
+        if self.language == "ja":
+            return f"{moment.year} 年 {moment.month} 月 {moment.day} 日"
+        return f"{moment.day} {moment:%b %Y}"
+
+    def month(self, us: int) -> str:
+        """Year and month."""
+        moment = self.moment(us)
+        return f"{moment.year} 年 {moment.month} 月" if self.language == "ja" else f"{moment:%B %Y}"
+
+    def minute(self, us: int) -> str:
+        """Date, hours and minutes."""
+        moment = self.moment(us)
+        if self.language == "ja":
+            return f"{moment.month} 月 {moment.day} 日 {moment:%H:%M}"
+        return f"{moment.day} {moment:%b}, {moment:%H:%M}"
+
+    def in_zone(self, zone: ZoneInfo) -> "Words":
+        """The same language in another time zone: for books that are kept there."""
+        return Words(self.language, zone)
 
     def full_time(self, us: int) -> str:
         """Date and time with milliseconds."""

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from sekisho.clock import Clock
 from sekisho.errors import NotFound
@@ -42,7 +42,6 @@ def live_pages(queries: CallQueries, drawing: Drawing, clock: Clock) -> tuple[Pa
         Page("calls/changes", pages.changes, place="live"),
         Page("calls/{call_id}", pages.call),
         Page("calls/{call_id}/detail", pages.detail),
-        Page("find", pages.find),
     )
 
 
@@ -118,14 +117,6 @@ class _Live:
         return Response(
             self.drawing.text(visit, "_detail_row.html", row=await self._found(visit)), media_type="text/html"
         )
-
-    async def find(self, visit: Visit) -> Response:
-        """Go to the call whose id was pasted, whatever stands around it."""
-        words = re.split(r"[^0-9A-Za-z]+", visit.request.query_params.get("id", "")[:500].lower())
-        call_id = next((word for word in words if _CALL_ID.match(word)), "")
-        if not call_id:
-            raise NotFound
-        return RedirectResponse(f"{ROOT}/calls/{call_id}", 303)
 
     async def _found(self, visit: Visit) -> Any:
         call_id = visit.request.path_params["call_id"]

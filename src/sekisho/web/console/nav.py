@@ -36,12 +36,25 @@ class Group:
 
 _LIVE = Place("live", "live", "calls")
 
+_WHY = Place("why", "why", "why")
+_BUDGETS = Place("budgets", "budgets", "tree")
+_BREAKDOWN = Place("breakdown", "breakdown", "bars")
+
 NAV: Mapping[RoleName, tuple[Group, ...]] = {
-    "platform_admin": (Group("now", (_LIVE,)),),
-    "cost_manager": (),
+    "platform_admin": (
+        Group("now", (_LIVE,)),
+        Group("record", (_WHY,)),
+    ),
+    "cost_manager": (
+        Group("cost", (Place("overview", "overview", "home"), _BUDGETS, _BREAKDOWN)),
+        Group("record", (_WHY,)),
+    ),
     "auditor": (),
-    "team_lead": (),
-    "developer": (),
+    "team_lead": (
+        Group("team", (Place("team", "team", "home"), _BUDGETS, _BREAKDOWN)),
+        Group("record", (_WHY,)),
+    ),
+    "developer": (Group("help", (_WHY,)),),
 }
 
 

@@ -3,7 +3,7 @@
 Above: an ASGI application that mounts the router. Below: the page files, and the protocols that they ask.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from fastapi import APIRouter
@@ -13,13 +13,29 @@ from starlette.responses import RedirectResponse, Response
 from sekisho.clock import Clock, SystemClock
 from sekisho.errors import NotFound
 from sekisho.web.admin.services import Services
+from sekisho.web.console.account import account_pages
+from sekisho.web.console.breakdown import breakdown_pages
+from sekisho.web.console.budgets import budget_pages
+from sekisho.web.console.calls_list import call_list_pages
 from sekisho.web.console.drawing import Drawing
 from sekisho.web.console.edge import Edge, Visit
 from sekisho.web.console.entry import entry_pages, serve_asset
 from sekisho.web.console.live import live_pages
 from sekisho.web.console.nav import ROOT
+from sekisho.web.console.overview import overview_pages
 from sekisho.web.console.page import Page
+from sekisho.web.console.parts import Parts
+from sekisho.web.console.sign_in import sign_in_pages
 from sekisho.web.console.views import CallQueries, ConsoleInfo, ConsoleSessions, HandOvers
+from sekisho.web.console.why import why_pages
+
+FILES: tuple[Callable[[Parts], tuple[Page, ...]], ...] = (
+    overview_pages,
+    budget_pages,
+    breakdown_pages,
+    call_list_pages,
+    why_pages,
+)
 
 
 def create_console_router(
@@ -38,8 +54,13 @@ def create_console_router(
     edge = Edge(sessions, info, drawing.failed)
     pages: list[Page] = [
         *entry_pages(sessions, hand_overs, edge, drawing),
+        *sign_in_pages(services, edge, drawing),
+        *(account_pages(services, edge, drawing) if services else ()),
         *live_pages(queries, drawing, clock or SystemClock()),
     ]
+    if services is not None:
+        parts = Parts(services, drawing, edge)
+        pages = [*pages, *(page for of_file in FILES for page in of_file(parts))]
     router = APIRouter()
     router.add_route("/", _to_console, ["GET"])
     router.add_route(f"{ROOT}/assets/{{address}}", partial(serve_asset, drawing), ["GET"])
@@ -49,7 +70,7 @@ def create_console_router(
 
 def _add(router: APIRouter, edge: Edge, pages: Sequence[Page]) -> None:
     for page in pages:
-        endpoint = edge.page(page.handler, place=page.place, is_public=page.is_public)
+        endpoint = edge.page(page.handler, place=page.place, is_public=page.is_public, is_own=page.is_own)
         router.add_route(f"{ROOT}/{page.path}".rstrip("/"), endpoint, [page.method])
     router.add_route(f"{ROOT}/{{rest:path}}", edge.page(_nothing), ["GET", "POST"])
 

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from sekisho.access.roles import Principal
+from sekisho.access.sessions import Method, Visitor
 from sekisho.values import StopReason, Usage
 
 CallState = Literal["running", "ok", "refused", "failed", "interrupted"]
@@ -143,16 +144,24 @@ class CallQueries(Protocol):
 
 
 class ConsoleSession(msgspec.Struct, frozen=True):
-    """A signed-in person: the name to show, and what may be seen and done."""
+    """A signed-in person: the name to show, and what may be seen and done.
+
+    `must`: what the person has to do first, as the last part of the address where; empty: nothing. `has_password`:
+    None where that does not matter, because the person signs in otherwise."""
 
     person: str
     principal: Principal
+    id: str = ""
+    method: Method = "link"
+    created_at: int = 0
+    must: Literal["", "second-factor"] = ""
+    has_password: bool | None = None
 
 
 class ConsoleSessions(Protocol):
     """Who is signed in. Codes and tokens are secrets: compare their digests, never log them."""
 
-    async def redeem(self, code: str) -> str | None:
+    async def redeem(self, code: str, visitor: Visitor) -> str | None:
         """Spend a one-time code and open a session: its token, or None when the code is unknown, spent or too old."""
         ...
 

@@ -53,6 +53,11 @@ document.addEventListener("click", (event) => {
   if (event.target.closest("[data-close-toast]")) event.target.closest("[data-toast]").remove();
 });
 
+document.addEventListener("sekisho:problem", (event) => {
+  const place = event.target.querySelector("[data-problem]");
+  if (place) place.textContent = event.detail.value;
+});
+
 // --- keyboard ---
 
 const areKeysOn = () => localStorage.getItem("sekisho.keys") !== "off";
@@ -77,3 +82,24 @@ showCopyButtons(document);
 for (const toast of document.querySelectorAll("[data-toast]")) hideLater(toast);
 document.addEventListener("htmx:afterSettle", (event) => showCopyButtons(event.target));
 for (const dialog of document.querySelectorAll("dialog[data-show]")) dialog.showModal();
+
+// --- trees: a row's children are the rows of a deeper level right behind it ---
+
+function fold(button) {
+  const row = button.closest("tr");
+  const level = Number(row.dataset.level);
+  const wasOpen = button.getAttribute("aria-expanded") === "true";
+  button.setAttribute("aria-expanded", String(!wasOpen));
+  let openTo = wasOpen ? level : level + 1; // the deepest level that is shown here
+  for (let next = row.nextElementSibling; next && Number(next.dataset.level) > level; next = next.nextElementSibling) {
+    const at = Number(next.dataset.level);
+    if (at <= openTo) openTo = wasOpen ? level : at;
+    next.hidden = at > openTo;
+    if (!next.hidden && next.querySelector('[data-fold][aria-expanded="true"]')) openTo = at + 1;
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-fold]");
+  if (button) fold(button);
+});

@@ -22,6 +22,8 @@ JA = {
     "role.developer": "開発者",
     "dialog.cancel": "やめる",
     "toast.close": "閉じる",
+    "problem.unknown": "受け付けられませんでした。もう一度お試しください。",
+    "problem.untranslated": "受け付けられませんでした：{said}",
     "list.newest": "最新に戻る",
     "list.older": "前の {n} 件",
 }
@@ -47,6 +49,8 @@ EN = {
     "role.developer": "Developer",
     "dialog.cancel": "Cancel",
     "toast.close": "Close",
+    "problem.unknown": "That was not accepted. Try again.",
+    "problem.untranslated": "That was not accepted: {said}",
     "list.newest": "Back to the newest",
     "list.older": "Previous {n}",
 }

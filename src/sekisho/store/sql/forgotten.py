@@ -1,0 +1,47 @@
+"""Takes the calls of teams out of the ledger, with all that was summed from them: for what was only a demonstration.
+
+Real calls are never taken out: the ledger is what bills are held against."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from sekisho.store.sql.engine import Database
+from sekisho.store.sql.names import Names
+from sekisho.store.sql.tables import (
+    attempt,
+    call,
+    call_action,
+    call_message,
+    running_call,
+    spend_by_agent,
+    spend_by_caller,
+    spend_by_tag,
+    spend_by_tag_model,
+    spend_by_team,
+)
+
+_OF_CALLS = (attempt, call_message, call_action, running_call)
+_SUMS = (spend_by_team, spend_by_agent, spend_by_tag, spend_by_tag_model, spend_by_caller)
+
+
+class SqlForgotten:
+    """Deletes calls by team, all in one transaction."""
+
+    def __init__(self, database: Database, names: Names) -> None:
+        self._database = database
+        self._names = names
+
+    async def forget(self, org_id: str, teams: Sequence[str]) -> int:
+        """Take out the calls of these teams and their sums; how many calls there were."""
+        async with self._database.write() as connection:
+            numbers = await self._names.known(connection, [org_id, *teams])
+            org = numbers.get(org_id)
+            wanted = [numbers[team] for team in teams if team in numbers]
+            ids = sa.select(call.c.id).where(call.c.org == org, call.c.team.in_(wanted))
+            for table in _OF_CALLS:
+                await connection.execute(sa.delete(table).where(table.c.call_id.in_(ids)))
+            for table in _SUMS:
+                await connection.execute(sa.delete(table).where(table.c.org == org, table.c.team.in_(wanted)))
+            gone = await connection.execute(sa.delete(call).where(call.c.org == org, call.c.team.in_(wanted)))
+            return gone.rowcount

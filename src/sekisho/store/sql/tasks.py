@@ -1,0 +1,127 @@
+"""Answers questions about tasks from the sums that the ledger keeps of them."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sekisho.record.calls import Part
+from sekisho.record.tasks import ANY_TASK, Cursor, ModeSum, TaskFilter, TaskOrder, TaskRow
+from sekisho.store.sql.engine import Database
+from sekisho.store.sql.names import Names
+from sekisho.store.sql.tables import task, task_mode
+from sekisho.store.sql.task_sums import CLASSES, MODES
+from sekisho.values import Usage
+
+_NAMED = ("team", "user", "key", "agent", "repository", "branch")
+_PLAIN = ("first_at", "last_at", "calls", "turns", "failed", "refused", "running", "cost_nanousd")
+
+
+class SqlTasks:
+    """`record.tasks.TaskQueries` over SQL."""
+
+    def __init__(self, database: Database, names: Names) -> None:
+        self._database = database
+        self._names = names
+
+    async def list_tasks(
+        self,
+        org_id: str,
+        *,
+        limit: int,
+        order: TaskOrder = "last",
+        after: Cursor | None = None,
+        where: TaskFilter = ANY_TASK,
+    ) -> tuple[list[TaskRow], Cursor | None]:
+        """Tasks, the last used or the dearest first."""
+        by = task.c.cost_nanousd if order == "cost" else task.c.last_at
+        query = (
+            sa.select(task).where(task.c.same_as.is_(None)).order_by(by.desc(), task.c.number.desc()).limit(limit + 1)
+        )
+        if after is not None:
+            query = query.where(sa.tuple_(by, task.c.number) < sa.tuple_(*after))
+        async with self._database.read() as connection:
+            query = query.where(*await self._conditions(connection, org_id, where))
+            rows = (await connection.execute(query)).mappings().all()
+            shown = await self._rows(connection, rows[:limit])
+        is_more = len(rows) > limit
+        return shown, (rows[limit - 1][by.name], rows[limit - 1]["number"]) if is_more else None
+
+    async def find(self, org_id: str, task_id: bytes) -> TaskRow | None:
+        """One task, by any of its ids."""
+        async with self._database.read() as connection:
+            org = await self._names.find(connection, org_id)
+            query = sa.select(task).where(task.c.number == _number_of(task_id), task.c.org == org)
+            rows = (await connection.execute(query)).mappings().all()
+            return (await self._rows(connection, rows))[0] if rows else None
+
+    async def by_mode(self, org_id: str, task_id: bytes) -> list[ModeSum]:
+        """The sums of a task by mode; the caller has seen to it that the task may be seen."""
+        query = sa.select(task_mode).where(task_mode.c.task == _number_of(task_id)).order_by(task_mode.c.mode)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        counts = ("calls", "turns", "failed", "refused", "running", "list_cost_nanousd", "cost_nanousd", *CLASSES)
+        return [
+            ModeSum(
+                mode=MODES[row["mode"]],
+                usage=Usage(*(row[column] for column in Usage.__struct_fields__)),
+                **{column: row[column] for column in counts},
+            )
+            for row in rows
+        ]
+
+    async def _rows(self, connection: AsyncConnection, rows: Any) -> list[TaskRow]:
+        texts = await self._names.texts(connection, {row[column] for row in rows for column in _NAMED})
+        return [
+            TaskRow(
+                id=row["id"],
+                team_id=texts[row["team"]],
+                user_id=texts[row["user"]],
+                key_id=texts[row["key"]],
+                agent=texts[row["agent"]],
+                repository=texts[row["repository"]],
+                branch=texts[row["branch"]],
+                **{column: row[column] for column in _PLAIN},
+            )
+            for row in rows
+        ]
+
+    async def _conditions(
+        self, connection: AsyncConnection, org_id: str, where: TaskFilter
+    ) -> list[sa.ColumnElement[bool]]:
+        wanted = {"team": where.team_id, "user": where.user_id, "key": where.key_id, "agent": where.agent}
+        conditions: list[sa.ColumnElement[bool]] = []
+        for column, text in {"org": org_id, **wanted}.items():
+            if text or column == "org":
+                number = await self._names.find(connection, text)
+                conditions.append(sa.false() if number is None else task.c[column] == number)
+        if where.since is not None:
+            conditions.append(task.c.last_at >= where.since)
+        if where.until is not None:
+            conditions.append(task.c.first_at < where.until)
+        if where.min_cost_nanousd > 0:
+            conditions.append(task.c.cost_nanousd >= where.min_cost_nanousd)
+        if where.mode is not None:
+            conditions.append(_has_mode(where.mode))
+        if where.part is not None:
+            conditions.append(await self._in_part(connection, where.part))
+        return conditions
+
+    async def _in_part(self, connection: AsyncConnection, part: Part) -> sa.ColumnElement[bool]:
+        known = await self._names.known(connection, (*part.team_ids, part.user_id))
+        teams = [known[team_id] for team_id in part.team_ids if team_id and team_id in known]
+        own = task.c.user == known[part.user_id] if part.user_id and part.user_id in known else sa.false()
+        return sa.or_(task.c.team.in_(teams), own)
+
+
+def _number_of(task_id: bytes) -> sa.ScalarSelect[int]:
+    """The number of the task behind any of its ids."""
+    return sa.select(sa.func.coalesce(task.c.same_as, task.c.number)).where(task.c.id == task_id).scalar_subquery()
+
+
+def _has_mode(mode: str) -> sa.ColumnElement[bool]:
+    if mode not in MODES:
+        return sa.false()
+    return sa.exists().where(
+        task_mode.c.task == task.c.number, task_mode.c.mode == MODES.index(mode), task_mode.c.calls > 0
+    )

@@ -1,0 +1,221 @@
+"""Spend by day, week or month, sliced by whatever a manager asks: a chart, its table and its export from one query."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, get_args
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from sekisho.access.money import usd_text
+from sekisho.errors import BadRequest
+from sekisho.record.spend import Dimension, Period, Spend, SpendQuery
+from sekisho.values import Usage
+from sekisho.web.admin.spend import FIELDS, within_sight
+from sekisho.web.admin.times import parse_since, parse_until
+from sekisho.web.console.costs import DAY_US, add_usage
+from sekisho.web.console.edge import Visit
+from sekisho.web.console.exports import csv_address, csv_file, wants_csv
+from sekisho.web.console.language import Words
+from sekisho.web.console.nav import ROOT
+from sekisho.web.console.page import Page
+from sekisho.web.console.parts import Parts
+from sekisho.web.console.rows import agent_name
+
+DIMENSIONS: tuple[Dimension, ...] = ("team", "user", "key", "tag", "model", "agent")
+PERIODS: tuple[Period, ...] = ("day", "week", "month")
+USUAL_DAYS: Mapping[Period, int] = {"day": 30, "week": 84, "month": 365}
+MOST_SERIES = 5  # the sixth is the rest
+_CSV_HEAD = (
+    *("period", "value", "calls", "failed", "refused", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens"),
+    *("cache_write_1h_tokens", "output_tokens", "cost_usd"),
+)
+
+
+def breakdown_pages(parts: Parts) -> tuple[Page, ...]:
+    """The pages of this file."""
+    return (Page("breakdown", _Breakdown(parts).show, place="breakdown"),)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One row of the table: a value with its sums over the whole time, and the address of its calls."""
+
+    value: str
+    label: str
+    calls: int
+    refused: int
+    usage: Usage
+    cost_nanousd: int
+    share: float
+    address: str
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the address asks for; what cannot be in it is taken for the usual."""
+
+    by: Dimension
+    period: Period
+    query: SpendQuery
+    plain: Mapping[str, str]
+
+    def address(self, **changes: str) -> str:
+        fields = {**self.plain, **changes}
+        return f"{ROOT}/breakdown?{urlencode({name: value for name, value in fields.items() if value})}"
+
+
+@dataclass
+class _Breakdown:
+    parts: Parts
+
+    async def show(self, visit: Visit) -> Response:
+        """The slices that the address asks for."""
+        asked = self._asked(visit)
+        services, words = self.parts.services, self.parts.words(visit)
+        rows = await services.spend.spend(services.org_id, asked.query)
+        labels = await self._labels(asked.by, {_value(row, asked.by) for row in rows}, words)
+        if wants_csv(visit):
+            return csv_file(f"spend-by-{asked.by}", _CSV_HEAD, _export(rows, asked, words))
+        total = sum(row.cost_nanousd for row in rows)
+        if asked.by == "tag":  # a call with two tags is in two sums
+            plain = SpendQuery(since=asked.query.since, until=asked.query.until, where=asked.query.where)
+            (sums,) = await services.spend.spend(services.org_id, plain)
+            total = sums.cost_nanousd
+        slices = _slices(rows, asked, labels)
+        return self.parts.drawing.page(
+            visit,
+            "breakdown.html",
+            m=words,
+            asked=asked,
+            slices=slices,
+            chart=_chart(rows, slices, asked, labels, words) if rows else None,
+            total=total,
+            usage=add_usage(row.usage for row in rows) if rows else Usage(),
+            dimensions=[(words(f"by.{one}"), asked.address(by=one), one == asked.by) for one in DIMENSIONS],
+            periods=[(words(f"window.{one}"), asked.address(period=one), one == asked.period) for one in PERIODS],
+            chips=[
+                (name, value, asked.address(**{name: ""}))
+                for name, value in asked.plain.items()
+                if name in DIMENSIONS or name in ("since", "until")
+            ],
+            csv=csv_address(visit),
+        )
+
+    def _asked(self, visit: Visit) -> _Asked:
+        given = visit.request.query_params
+        by: Dimension = given["by"] if given.get("by") in DIMENSIONS else "team"  # type: ignore[assignment]
+        period: Period = given["period"] if given.get("period") in get_args(Period) else "day"  # type: ignore[assignment]
+        zone = self.parts.zone
+        plain = {name: given[name][:401] for name in (*DIMENSIONS, "since", "until", "by", "period") if given.get(name)}
+        try:
+            since, until = (
+                parse_since(plain.get("since"), "since", zone),
+                parse_until(plain.get("until"), "until", zone),
+            )
+        except BadRequest:
+            since = until = None
+        now_us = self.parts.services.clock.now_us()
+        words = self.parts.words(visit)
+        if until is None:
+            today = words.moment(now_us).date()
+            until = parse_until(today.isoformat(), "until", zone) or now_us
+        if since is None or since >= until:
+            first = words.moment(until - 1).date() - timedelta(days=USUAL_DAYS[period] - 1)
+            since = parse_since(first.isoformat(), "since", zone) or 0
+        since = max(since, until - 900 * DAY_US)
+        where: dict[Dimension, tuple[str, ...]] = {one: (plain[one],) for one in DIMENSIONS if one in plain}
+        query = SpendQuery((by,), period, since, until, zone.key, within_sight(where, visit.who))
+        return _Asked(by, period, query, plain)
+
+    async def _labels(self, by: Dimension, values: set[str], words: Words) -> dict[str, str]:
+        """What to show for each value."""
+        services = self.parts.services
+        labels = {value: value for value in values}
+        if by == "key":
+            labels |= {key: one.alias or key for key, one in (await services.keys.labels(values)).items()}
+        elif by == "team":
+            labels |= {one.id: one.alias or one.id for one in await services.teams.list(limit=2000)}
+        elif by == "agent":
+            labels = {value: agent_name(value) for value in values}
+        return labels | {"": str(words("tree.none"))}
+
+
+def _value(row: Spend, by: Dimension) -> str:
+    value: str = getattr(row, FIELDS[by])
+    return value
+
+
+def _slices(rows: Sequence[Spend], asked: _Asked, labels: Mapping[str, str]) -> list[Slice]:
+    groups: dict[str, list[Spend]] = defaultdict(list)
+    for row in rows:
+        groups[_value(row, asked.by)].append(row)
+    costs = {value: sum(row.cost_nanousd for row in group) for value, group in groups.items()}
+    top = max(costs.values(), default=0) or 1
+    kept = {name: value for name, value in asked.plain.items() if name not in ("by", "period")}
+    return [
+        Slice(
+            value=value,
+            label=labels.get(value, value),
+            calls=sum(row.calls for row in group),
+            refused=sum(row.refused for row in group),
+            usage=add_usage(row.usage for row in group),
+            cost_nanousd=costs[value],
+            share=round(100 * costs[value] / top, 1),
+            address=f"{ROOT}/calls?{urlencode(kept | {asked.by: value})}" if value else "",
+        )
+        for value, group in sorted(groups.items(), key=lambda pair: (-costs[pair[0]], pair[0]))
+    ]
+
+
+def _chart(
+    rows: Sequence[Spend], slices: Sequence[Slice], asked: _Asked, labels: Mapping[str, str], words: Words
+) -> dict[str, Any]:
+    """What the script draws: the dearest slices, the rest together, for each period in dollars."""
+    starts = sorted({row.starts_at or 0 for row in rows})
+    shown = [one.value for one in slices[:MOST_SERIES]]
+    series: dict[str, list[int]] = {value: [0] * len(starts) for value in (*shown, "\0rest")}
+    place = {at: number for number, at in enumerate(starts)}
+    for row in rows:
+        value = _value(row, asked.by)
+        series[value if value in shown else "\0rest"][place[row.starts_at or 0]] += row.cost_nanousd
+    rest = str(words("by.rest"))
+    filters: dict[str, str] = {name: value for name, value in asked.plain.items() if name in DIMENSIONS}
+    return {
+        "kind": "stacked",
+        "names": [words.month(at) if asked.period == "month" else words.date(at) for at in starts],
+        "series": [
+            {"name": labels.get(value, rest) if value != "\0rest" else rest, "values": [n / 1e9 for n in values]}
+            for value, values in series.items()
+            if any(values)
+        ],
+        "words": {"sum": str(words("by.sum")), "calls": str(words("chart.calls"))},
+        "dates": [f"{words.moment(at):%Y-%m-%d}" for at in starts],
+        "ends": [f"{words.moment(_end(at, asked.period, words)):%Y-%m-%d}" for at in starts],
+        "open": f"{ROOT}/calls?{urlencode(filters)}&since={{day}}&until={{day}}",
+    }
+
+
+def _end(at: int, period: Period, words: Words) -> int:
+    """A time on the last day of the period that begins at `at`."""
+    if period == "day":
+        return at
+    if period == "week":
+        return at + 6 * DAY_US + DAY_US // 2
+    first = words.moment(at)
+    following = (first.replace(day=28) + timedelta(days=4)).replace(day=1)
+    return at + ((following - first).days - 1) * DAY_US + DAY_US // 2
+
+
+def _export(rows: Sequence[Spend], asked: _Asked, words: Words) -> list[tuple[object, ...]]:
+    return [
+        (
+            *(f"{words.moment(row.starts_at or 0):%Y-%m-%d}", _value(row, asked.by)),
+            *(row.calls, row.failed, row.refused, row.usage.input_tokens, row.usage.cache_read_tokens),
+            *(row.usage.cache_write_5m_tokens, row.usage.cache_write_1h_tokens, row.usage.output_tokens),
+            usd_text(row.cost_nanousd),
+        )
+        for row in rows
+    ]

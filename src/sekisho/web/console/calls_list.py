@@ -1,0 +1,108 @@
+"""The calls behind a figure: a list narrowed by the address, page by page, and the same as CSV to the last digit.
+
+Above: the router. Below: `record.calls.CallQueries`, within what the principal may see.
+"""
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.responses import Response
+
+from sekisho.access.money import usd_text
+from sekisho.clock import id_text, parse_id
+from sekisho.errors import BadRequest
+from sekisho.record.calls import CallFilter, CallRow
+from sekisho.web.admin.calls import part_of
+from sekisho.web.admin.times import iso, parse_since, parse_until
+from sekisho.web.console.calls_view import ViewedCalls
+from sekisho.web.console.edge import Visit
+from sekisho.web.console.exports import csv_address, csv_file, wants_csv
+from sekisho.web.console.nav import ROOT
+from sekisho.web.console.page import Page
+from sekisho.web.console.parts import Parts
+from sekisho.web.console.rows import make_row
+
+PAGE_ROWS = 50
+MOST_CSV_ROWS = 100_000
+FILTERS = {"team": "team_id", "user": "user_id", "key": "key_id", "model": "model", "agent": "agent", "tag": "tag",
+           "status": "status"}  # fmt: skip
+_CSV_HEAD = (
+    *("call_id", "started_at", "status", "team_id", "user_id", "key_id", "agent", "model", "input_tokens"),
+    *("cache_read_tokens", "cache_write_tokens", "output_tokens", "cost_usd", "price_version", "error"),
+)
+
+
+def call_list_pages(parts: Parts) -> tuple[Page, ...]:
+    """The pages of this file."""
+    return (Page("calls", _CallList(parts).show),)
+
+
+@dataclass
+class _CallList:
+    parts: Parts
+
+    async def show(self, visit: Visit) -> Response:
+        """The calls that the address asks for, newest first."""
+        where, plain = self._where(visit)
+        if wants_csv(visit):
+            rows = await self._rows(where, MOST_CSV_ROWS, "")
+            return csv_file("calls", _CSV_HEAD, map(_csv_row, rows))
+        before = visit.request.query_params.get("before", "")
+        found = await self._rows(where, PAGE_ROWS + 1, before)
+        views = await ViewedCalls(self.parts.services).views(found[:PAGE_ROWS])
+        older = self._address(plain | {"before": views[-1].call_id}) if len(found) > PAGE_ROWS else ""
+        return self.parts.drawing.page(
+            visit,
+            "call_list.html",
+            rows=[make_row(call, self.parts.drawing.info.stages, visit.words) for call in views],
+            chips=[(name, value, self._address(_without(plain, name))) for name, value in plain.items()],
+            older=older,
+            newest=self._address(plain) if before else "",
+            page_rows=PAGE_ROWS,
+            csv=csv_address(visit),
+            now_us=self.parts.services.clock.now_us(),
+            zone=self.parts.zone.key,
+        )
+
+    def _where(self, visit: Visit) -> tuple[CallFilter, dict[str, str]]:
+        """The filter, and what the address says in plain words. What cannot be is ignored."""
+        query, zone = visit.request.query_params, self.parts.zone
+        plain = {name: query[name][:401] for name in FILTERS if query.get(name)}
+        times: dict[str, int | None] = {}
+        for name, parse in (("since", parse_since), ("until", parse_until)):
+            text = query.get(name, "")
+            try:
+                times[name] = parse(text or None, name, zone)
+            except BadRequest:
+                continue
+            if text:
+                plain[name] = text[:40]
+        fields = {FILTERS[name]: value for name, value in plain.items() if name in FILTERS}
+        where = msgspec.convert({**fields, **times}, CallFilter)
+        return msgspec.structs.replace(where, part=part_of(visit.who)), plain
+
+    async def _rows(self, where: CallFilter, limit: int, before: str) -> list[CallRow]:
+        services = self.parts.services
+        try:
+            last = parse_id(before) if before else None
+        except ValueError:
+            last = None
+        return await services.calls.recent(services.org_id, limit=limit, before=last, where=where)
+
+    def _address(self, plain: dict[str, str]) -> str:
+        return f"{ROOT}/calls?{urlencode(plain)}"
+
+
+def _without(plain: dict[str, str], name: str) -> dict[str, str]:
+    return {one: value for one, value in plain.items() if one != name}
+
+
+def _csv_row(row: CallRow) -> tuple[object, ...]:
+    usage = row.usage
+    writes = usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
+    return (
+        *(id_text(row.id), iso(row.started_at), row.status, row.team_id, row.user_id, row.key_id, row.agent, row.model),
+        *(usage.input_tokens, usage.cache_read_tokens, writes, usage.output_tokens),
+        *(usd_text(row.cost_nanousd), row.price_version, row.error),
+    )

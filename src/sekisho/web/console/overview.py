@@ -1,0 +1,255 @@
+"""The cost manager's first page: a month's spend, outlook, budgets and where the money went; and its export."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from sekisho.access.money import usd_text
+from sekisho.ledger.windows import Span, span_at
+from sekisho.record.reporting import Reporting, yen
+from sekisho.values import Window
+from sekisho.web.console.bars import BudgetBar, Standing, budget_bar, dots_of, percentile, standing_of
+from sekisho.web.console.costs import Costs, Node, month_of, read_costs
+from sekisho.web.console.edge import Visit
+from sekisho.web.console.exports import csv_address, csv_file, wants_csv
+from sekisho.web.console.language import Words
+from sekisho.web.console.nav import ROOT
+from sekisho.web.console.page import Page
+from sekisho.web.console.parts import Parts
+from sekisho.web.console.rows import agent_name
+
+_MOST_PARTS = 6
+
+
+def overview_pages(parts: Parts) -> tuple[Page, ...]:
+    """The pages of this file."""
+    pages = _Overview(parts)
+    return (
+        Page("overview", pages.overview, place="overview"),
+        Page("team", pages.team, place="team"),
+    )
+
+
+@dataclass(frozen=True)
+class TreeRow:
+    """One row of the budget tree, ready to draw. `is_leaf`: a key. `tone`: the bar's share where it has no budget."""
+
+    node: Node
+    standing: Standing
+    bar: BudgetBar | None
+    share: float
+    over_nanousd: int
+    is_folded: bool
+    children: int
+
+
+@dataclass
+class _Overview:
+    """One method for each page."""
+
+    parts: Parts
+
+    async def overview(self, visit: Visit) -> Response:
+        """All that may be seen, for a month that the address names."""
+        return await self._month(visit, "")
+
+    async def team(self, visit: Visit) -> Response:
+        """A lead's own team; of several the one that the address names."""
+        led = sorted(visit.who.sight("spend:read").team_ids)
+        asked = visit.request.query_params.get("team", "")
+        return await self._month(visit, asked if asked in led else led[0])
+
+    async def _month(self, visit: Visit, team_id: str) -> Response:
+        services = self.parts.services
+        span = month_of(services, visit.request.query_params.get("month", ""))
+        costs = await read_costs(services, visit.who, span, team_id)
+        words = self.parts.words(visit)
+        if wants_csv(visit):
+            return csv_file(f"budgets-{_month_text(span, words)}", TREE_HEAD, tree_export(costs))
+        reporting = await services.reporting.get()
+        rate = reporting.rate_on(words.moment(min(costs.now_us, span.ends_at - 1)).date())
+        return self.parts.drawing.page(
+            visit,
+            "overview.html",
+            m=words,
+            costs=costs,
+            rows=tree_rows(costs, words),
+            rate=rate,
+            yen=lambda nanousd: words.yen(yen(nanousd, rate)) if rate else "",
+            org=costs.root if costs.root and costs.root.amount_nanousd is not None else None,
+            chart=cumulative_chart(costs, words),
+            day_table=_day_table(costs),
+            people=_people(costs, reporting),
+            models=_shares(costs.models[:_MOST_PARTS], "model"),
+            agents=_shares(costs.agents[:_MOST_PARTS], "agent"),
+            warning=_warning(costs),
+            csv=csv_address(visit),
+            months=self._months(visit, span, words),
+            month_name=words.month(span.starts_at),
+            calls_from=calls_address(span, words, team_id),
+            team_id=team_id,
+            led=sorted(visit.who.sight("spend:read").team_ids),
+        )
+
+    def _months(self, visit: Visit, span: Span, words: Words) -> tuple[str, str]:
+        """The addresses of the month before and, if it has begun, of the one behind."""
+        path = visit.request.url.path
+        zone = self.parts.services.time_zone
+        before = span_at(Window("month", zone), span.starts_at - 1)
+        assert before is not None
+        behind = f"{path}?month={words.moment(span.ends_at):%Y-%m}"
+        is_past = span.ends_at <= self.parts.services.clock.now_us()
+        return f"{path}?month={words.moment(before.starts_at):%Y-%m}", behind if is_past else ""
+
+
+def tree_rows(costs: Costs, words: Words) -> list[TreeRow]:
+    """The tree, from the top: keys are folded away under their person."""
+    rows = []
+    for root in costs.roots:
+        for node in root.walk():
+            scale = node.amount_nanousd or max((one.spent_nanousd for one in root.children), default=0) or 1
+            bar = None
+            if node.amount_nanousd:
+                bar = budget_bar(node.amount_nanousd, node.spent_nanousd, node.reserved_nanousd, node.outlook, words)
+            standing = standing_of(node.amount_nanousd, node.spent_nanousd, node.reserved_nanousd, node.outlook)
+            over = (node.outlook.nanousd - node.amount_nanousd) if node.outlook and node.amount_nanousd else 0
+            share = round(min(100.0, 100 * node.spent_nanousd / scale / 1.36), 2)
+            is_key = node.scope.kind == "key"
+            rows.append(TreeRow(node, standing, bar, share, over, is_key, len(node.children)))
+    return rows
+
+
+def cumulative_chart(costs: Costs, words: Words) -> dict[str, Any]:
+    """What the script draws: sums to each day in dollars, the interval to come, the month before, the budget."""
+    total, so_far = 0, []
+    by_day = dict(costs.days)
+    days = _days_of(costs.span, costs)
+    for at in days:
+        if at <= costs.now_us:
+            total += by_day.get(at, 0)
+            so_far.append(_usd(total))
+    before, sums = 0, []
+    for _, cost in costs.before:
+        before += cost
+        sums.append(_usd(before))
+    org = costs.root
+    outlook = costs.outlook
+    return {
+        "kind": "cumulative",
+        "days": [words.moment(at).day for at in days],
+        "names": [words.date(at) for at in days],
+        "spent": so_far,
+        "daily": [_usd(by_day.get(at, 0)) for at in days if at <= costs.now_us],
+        "before": sums[: len(days)],
+        "outlook": [_usd(outlook.low_nanousd), _usd(outlook.nanousd), _usd(outlook.high_nanousd)] if outlook else None,
+        "budget": _usd(org.amount_nanousd) if org and org.amount_nanousd else None,
+        "words": {
+            name: str(words(f"chart.{name}"))
+            for name in ("spent", "before", "outlook", "budget", "today", "day", "calls", "interval")
+        },
+        "open": f"{ROOT}/calls?since={{day}}&until={{day}}",
+        "dates": [f"{words.moment(at):%Y-%m-%d}" for at in days],
+    }
+
+
+def _days_of(span: Span, costs: Costs) -> list[int]:
+    found, at = [], span.starts_at
+    while at < span.ends_at:
+        found.append(at)
+        day = span_at(Window("day", costs.zone.key), at)
+        assert day is not None
+        at = day.ends_at
+    return found
+
+
+def _day_table(costs: Costs) -> list[tuple[int, int, int]]:
+    """For every day with spend: its first moment, its cost, the sum so far."""
+    total, rows = 0, []
+    for at, cost in costs.days:
+        total += cost
+        rows.append((at, cost, total))
+    return rows
+
+
+def _people(costs: Costs, reporting: Reporting) -> dict[str, Any] | None:
+    amounts = list(costs.people.values())
+    if not amounts:
+        return None
+    return {
+        "dots": dots_of(amounts, (reporting.band_low_nanousd, reporting.band_high_nanousd)),
+        "count": len(amounts),
+        "p50": percentile(amounts, 50),
+        "p90": percentile(amounts, 90),
+        "band": (reporting.band_low_nanousd, reporting.band_high_nanousd),
+        "ranking": list(costs.people.items())[:20] if reporting.names_people else [],
+    }
+
+
+def _shares(parts: Sequence[Any], name: str) -> list[dict[str, Any]]:
+    top = max((part.cost_nanousd for part in parts), default=0) or 1
+    return [
+        {
+            "label": agent_name(part.label) if name == "agent" else part.label,
+            "cost": part.cost_nanousd,
+            "share": round(100 * part.cost_nanousd / top, 1),
+            "query": f"{name}={part.value}",
+        }
+        for part in parts
+    ]
+
+
+def _warning(costs: Costs) -> Node | None:
+    """The budget that is used up or expected to be passed by most, below the top."""
+    risky = [
+        node
+        for root in costs.roots
+        for node in root.walk()
+        if standing_of(node.amount_nanousd, node.spent_nanousd, node.reserved_nanousd, node.outlook)
+        in ("over", "spent")
+    ]
+
+    def excess(node: Node) -> int:
+        assert node.amount_nanousd is not None
+        return (node.outlook.nanousd if node.outlook else node.spent_nanousd) - node.amount_nanousd
+
+    return max(risky, key=excess, default=None)
+
+
+TREE_HEAD = ("scope", "id", "name", "budget_usd", "spent_usd", "reserved_usd", "room_usd", "forecast_usd")
+
+
+def tree_export(costs: Costs) -> list[tuple[object, ...]]:
+    return [
+        (
+            node.scope.kind,
+            node.scope.id,
+            node.label,
+            _optional(node.amount_nanousd),
+            usd_text(node.spent_nanousd),
+            usd_text(node.reserved_nanousd),
+            _optional(node.room_nanousd),
+            usd_text(node.outlook.nanousd) if node.outlook else "",
+        )
+        for root in costs.roots
+        for node in root.walk()
+    ]
+
+
+def _optional(nanousd: int | None) -> str:
+    return "" if nanousd is None else usd_text(nanousd)
+
+
+def _usd(nanousd: int) -> float:
+    return nanousd / 1_000_000_000
+
+
+def _month_text(span: Span, words: Words) -> str:
+    return f"{words.moment(span.starts_at):%Y-%m}"
+
+
+def calls_address(span: Span, words: Words, team_id: str) -> str:
+    since, until = words.moment(span.starts_at), words.moment(span.ends_at - 1)
+    team = f"&team={team_id}" if team_id else ""
+    return f"{ROOT}/calls?since={since:%Y-%m-%d}&until={until:%Y-%m-%d}{team}"

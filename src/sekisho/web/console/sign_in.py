@@ -1,0 +1,141 @@
+"""Signing in with a password and a second factor, and out of nothing else: what is wrong is never said.
+
+Above: the router. Below: `access.accounts`. A good sign-in opens a new session under a new cookie and ends the one that
+this browser had.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.responses import RedirectResponse, Response
+
+from sekisho.access.accounts import Attempt
+from sekisho.access.sessions import Method
+from sekisho.access.sign_in import SignIn
+from sekisho.access.sign_in_rules import SignInRules
+from sekisho.web.admin.services import Services
+from sekisho.web.console.drawing import Drawing
+from sekisho.web.console.edge import (
+    DEVICE_COOKIE,
+    DEVICE_S,
+    SESSION_COOKIE,
+    VISIT_COOKIE,
+    Edge,
+    Visit,
+    read_form,
+    safe_return,
+)
+from sekisho.web.console.page import Page
+
+
+def sign_in_pages(services: Services | None, edge: Edge, drawing: Drawing) -> tuple[Page, ...]:
+    """The pages of this file; without services only the one that says how to get a link."""
+    pages = _SignIn(services.sign_in if services else None, edge, drawing)
+    shown = Page("sign-in", pages.show, is_public=True)
+    if services is None:
+        return (shown,)
+    return (
+        shown,
+        Page("sign-in", pages.sign_in, method="POST", is_public=True),
+        Page("sign-in/second", pages.second, method="POST", is_public=True),
+    )
+
+
+async def let_in(
+    parts: SignIn, edge: Edge, visit: Visit, user_id: str, method: Method, response: Response, id_token: bytes = b""
+) -> Response:
+    """Open a session for this user on this answer, in the place of the one that the browser had."""
+    if visit.token:
+        await parts.sessions.end(visit.token)
+    cookie = await parts.sessions.open(user_id, method, visit.visitor, id_token)
+    edge.set_cookie(response, SESSION_COOKIE, cookie)
+    edge.set_cookie(response, DEVICE_COOKIE, parts.accounts.device_cookie(user_id), max_age_s=DEVICE_S)
+    response.delete_cookie(VISIT_COOKIE, path="/console")
+    return response
+
+
+@dataclass
+class _SignIn:
+    """One method for each page."""
+
+    parts: SignIn | None
+    edge: Edge
+    drawing: Drawing
+
+    async def show(self, visit: Visit) -> Response:
+        """The form, the identity provider's button, and how to get a link."""
+        query = visit.request.query_params
+        is_out = "out" in query
+        return await self._form(visit, note="out" if is_out else "", back=query.get("next", ""))
+
+    async def sign_in(self, visit: Visit) -> Response:
+        """Judge name and password."""
+        form = await read_form(visit)
+        if form is None or self.parts is None:
+            return self.drawing.failed(visit, 403, "")
+        if not (await self.parts.rules.get()).allows_passwords:
+            return self.drawing.failed(visit, 403, "")
+        login, password = form.get("login", ""), form.get("password", "")
+        attempt = await self.parts.accounts.sign_in(login, password, visit.visitor, _device(visit))
+        return await self._answer(visit, attempt, form)
+
+    async def second(self, visit: Visit) -> Response:
+        """Judge a code of the second factor."""
+        form = await read_form(visit)
+        if form is None or self.parts is None:
+            return self.drawing.failed(visit, 403, "")
+        ticket, code = form.get("ticket", ""), form.get("code", "")
+        attempt = await self.parts.accounts.second_factor(ticket, code, visit.visitor, _device(visit))
+        if attempt.ticket:  # a wrong code: the same page again
+            problem = "wait" if attempt.wait_s else "code"
+            return self._second(visit, attempt, form, problem)
+        return await self._answer(visit, attempt, form)
+
+    async def _answer(self, visit: Visit, attempt: Attempt, form: Mapping[str, str]) -> Response:
+        assert self.parts is not None
+        back = form.get("next", "")
+        match attempt.outcome:
+            case "in":
+                where = RedirectResponse(safe_return(back), 303)
+                return await let_in(self.parts, self.edge, visit, attempt.user_id, "password", where)
+            case "second":
+                return self._second(visit, attempt, form)
+            case "wait":
+                return await self._form(visit, problem="wait", wait_s=attempt.wait_s, login=form.get("login", ""))
+            case _:
+                return await self._form(visit, problem="wrong", login=form.get("login", ""), back=back)
+
+    def _second(self, visit: Visit, attempt: Attempt, form: Mapping[str, str], problem: str = "") -> Response:
+        return self.drawing.page(
+            visit,
+            "second_factor.html",
+            status=_status(problem),
+            ticket=attempt.ticket,
+            back=form.get("next", "")[:500],
+            problem=problem,
+            wait_s=attempt.wait_s,
+        )
+
+    async def _form(
+        self, visit: Visit, *, note: str = "", problem: str = "", wait_s: int = 0, login: str = "", back: str = ""
+    ) -> Response:
+        rules = await self.parts.rules.get() if self.parts else SignInRules(allows_passwords=False)
+        return self.drawing.page(
+            visit,
+            "sign_in.html",
+            status=_status(problem),
+            note=note,
+            problem=problem,
+            wait_s=wait_s,
+            login=login[:320],
+            back=back[:500],
+            has_passwords=rules.allows_passwords,
+        )
+
+
+def _device(visit: Visit) -> str:
+    return visit.request.cookies.get(DEVICE_COOKIE, "")[:1000]
+
+
+def _status(problem: str) -> int:
+    return {"": 200, "wait": 429}.get(problem, 403)

@@ -1,0 +1,34 @@
+"""Sentences with which the admin API refuses something, in Japanese. A pattern fits the whole English sentence;
+what is in brackets goes into the Japanese one. What is not here is shown as it is, under a Japanese heading."""
+
+import re
+
+PROBLEMS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), text)
+    for pattern, text in (
+        (r"This is more than the team's own budget\.", "部門の予算を超えています。"),
+        (r"The team's own limit is (.+)\.", "部門の上限は {0} です。"),
+        (r"The team may not use the model '(.+)'\.", "この部門ではモデル「{0}」を使えません。"),
+        (r"This user is not a member of this team\.", "この人はこの部門のメンバーではありません。"),
+        (r"Say for which of your teams the key is, in team_id\.", "どの部門のキーかを選んでください。"),
+        (
+            r"There is no such (key|team|user|budget|limit|policy)\.",
+            "対象が見つかりません。すでに削除されたようです。",
+        ),
+        (r"An amount .*", "金額は 10 や 10.50 のようにドルで書いてください。"),
+        (r"A duration is .*", "期間は 30d（30 日）、24h（24 時間）のように書いてください。"),
+        (r"A link lives for at most 30 days\.", "リンクの期限は 30 日までです。"),
+        (r"The grace is at most (\d+) days\.", "猶予は {0} 日までです。"),
+        (r"Nobody can sign in for what belongs to no user\.", "使う人のいないキーには、本人だけのリンクを作れません。"),
+        (r".*alias.*(taken|already|in use).*", "その名前はすでに使われています。"),
+        (r"This needs the permission .*", "この操作の権限がありません。"),
+        (r"A rate is a decimal such as .*", "レートは 156.20 のように書いてください。"),
+        (r"The day of a rate looks like .*", "日付は 2026-01-31 のように書いてください。"),
+        (r"State at most 500 rates, one for a day\.", "レートは 1 日に 1 つ、500 件までです。"),
+        (r"The band begins at or below its end\.", "目安の下限は上限以下にしてください。"),
+        (r"State at least one of .*", "少なくとも 1 つを指定してください。"),
+        (r"There is no model '(.+)'.*", "モデル「{0}」はありません。"),
+        (r"There is no (\w+) '(.+)'.*", "「{1}」は見つかりません。"),
+        (r"'(.+)' is none of (.+)\.", "「{0}」は使えません。次から選んでください：{1}。"),
+    )
+)

@@ -1,0 +1,132 @@
+"""The pages about money: what they say equals the ledger and their own export; who sees which part."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from sekisho.access.audit import AuditFilter
+from tests.console.house import House, furnished_house
+from tests.console.visitors import dollars, to_the_cent, visitor
+
+pytestmark = [pytest.mark.xdist_group("house"), pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with furnished_house(tmp_path_factory.mktemp("house"), per_day=3) as furnished:
+        yield furnished
+
+
+async def test_the_overview_equals_its_export_and_the_ledger(house: House) -> None:
+    manager = await visitor(house, "mallory")
+    page = await manager.page("overview")
+    rows = await manager.rows("overview?format=csv")
+    org = next(row for row in rows if row["scope"] == "org")
+    assert dollars(page.partition("Spent")[2]) == to_the_cent(Decimal(org["spent_usd"]))
+    teams = sum(Decimal(row["spent_usd"]) for row in rows if row["scope"] == "team")
+    people = sum(Decimal(row["spent_usd"]) for row in rows if row["scope"] == "member")
+    keys = sum(Decimal(row["spent_usd"]) for row in rows if row["scope"] == "key")
+    assert teams == people == keys == Decimal(org["spent_usd"])
+    assert Decimal(org["reserved_usd"]) == Decimal("0.41")
+    assert Decimal(org["room_usd"]) == Decimal(1600) - Decimal(org["spent_usd"]) - Decimal("0.41")
+
+
+async def test_every_slice_adds_up_to_the_same_total(house: House) -> None:
+    manager = await visitor(house, "mallory")
+    totals = set()
+    for by in ("team", "user", "key", "model", "agent"):
+        address = f"breakdown?by={by}&period=week&since=2026-10-01&until=2026-11-20"
+        rows = await manager.rows(f"{address}&format=csv")
+        totals.add(sum(Decimal(row["cost_usd"]) for row in rows))
+        shown = (await manager.page(address)).partition("Total ")[2]
+        assert dollars(shown) == to_the_cent(sum((Decimal(row["cost_usd"]) for row in rows), Decimal()))
+    assert totals == {Decimal(house.total_nanousd).scaleb(-9)}
+
+
+async def test_the_calls_behind_a_slice_cost_what_the_slice_says(house: House) -> None:
+    manager = await visitor(house, "mallory")
+    for name, value in (("model", "nova-pro"), ("agent", "claude-code"), ("team", "blue"), ("tag", "pay")):
+        span = "since=2026-11-01&until=2026-11-20"
+        slices = await manager.rows(f"breakdown?by={name}&period=month&{span}&format=csv")
+        calls = await manager.rows(f"calls?{name}={value}&{span}&format=csv")
+        wanted = sum(Decimal(row["cost_usd"]) for row in slices if row["value"] == value)
+        assert sum(Decimal(row["cost_usd"] or 0) for row in calls) == wanted > 0, name
+
+
+async def test_pages_of_calls_meet_without_a_gap_or_a_double(house: House) -> None:
+    manager = await visitor(house, "mallory")
+    every = {row["call_id"] for row in await manager.rows("calls?user=alice&format=csv")}
+    seen: list[str] = []
+    address = "calls?user=alice"
+    while address:
+        text = await manager.html(address)
+        seen += [part.partition('"')[0] for part in text.split('<tr data-id="')[1:]]
+        older = text.partition('rel="next"')[0].rpartition('href="/console/')[2].partition('"')[0]
+        address = older.replace("&amp;", "&") if 'rel="next"' in text else ""
+    assert len(seen) == len(set(seen)) > 50
+    assert set(seen) == every
+
+
+async def test_a_lead_sees_the_own_team_and_nothing_of_another(house: House) -> None:
+    lead = await visitor(house, "alice", "team_lead")
+    for path in ("team", "budgets", "breakdown?by=user", "calls"):
+        page = await lead.page(path)
+        assert "charlie" not in page
+        assert "部門B" not in page
+    for path in ("team?team=blue", "breakdown?team=blue", "calls?team=blue"):
+        assert "charlie" not in await lead.page(path)
+    for path in ("team?format=csv", "calls?format=csv", "breakdown?by=key&format=csv", "calls?user=charlie&format=csv"):
+        assert all("charlie" not in str(row.values()) for row in await lead.rows(path))
+    assert await lead.status(f"calls/{house.calls['of cc-charlie']}") == 404
+    assert await lead.status(f"calls/{house.calls['of cline-bob']}") == 200
+
+
+@pytest.mark.parametrize("path", ["overview", "live", "calls/changes"])
+async def test_a_place_of_another_role_is_not_there(house: House, path: str) -> None:
+    lead = await visitor(house, "alice", "team_lead")
+    assert await lead.status(path) == 404
+    pretender = await visitor(house, "bob", "platform_admin")
+    assert await pretender.status(path) == 404
+
+
+async def test_a_budget_is_changed_through_the_admin_api_and_the_change_is_audited(house: House) -> None:
+    manager = await visitor(house, "mallory")
+    services = house.plane.services()
+    (stored,) = [
+        one
+        for one in await services.rules.list("budget")
+        if one.rule.scope.id == "blue"
+    ]  # fmt: skip
+    sent = await manager.send("budgets", f"budgets/{stored.rule.id}", **{f"amount-{stored.rule.id}": "$525.50"})
+    assert (sent.status_code, sent.headers["hx-redirect"]) == (204, "/console/budgets")
+    assert "The budget went from $500.00 to $525.50." in await manager.page("budgets")
+    assert "went from" not in await manager.page("budgets")
+    (newest, *_) = await services.audit.list_entries(services.org_id, AuditFilter(), limit=1)
+    assert (newest.actor, newest.kind, newest.id) == ("user:mallory", "budget", stored.rule.id)
+
+
+async def test_what_is_not_accepted_comes_back_in_the_readers_language(house: House) -> None:
+    manager = await visitor(house, "mallory", language="ja")
+    sent = await manager.send("budgets", "budgets", scope="team:red", amount="viel", window="month", kind="hard")
+    assert sent.status_code == 422
+    assert "金額は" in sent.headers["hx-trigger"].encode().decode("unicode_escape")
+
+
+async def test_a_lead_gives_no_member_more_than_the_team_has(house: House) -> None:
+    lead = await visitor(house, "alice", "team_lead")
+    sent = await lead.send("budgets", "budgets", scope="member:red/bob", amount="5000", window="month", kind="hard")
+    assert sent.status_code == 422
+    assert "more than the team's own budget" in sent.headers["hx-trigger"]
+    sent = await lead.send("budgets", "budgets", scope="team:blue", amount="1", window="month", kind="hard")
+    assert sent.status_code == 422
+
+
+async def test_an_empty_month_says_what_to_do(tmp_path: Path) -> None:
+    async with furnished_house(tmp_path, is_empty=True) as house:
+        manager = await visitor(house, "mallory")
+        assert "Nothing was spent in this month yet" in await manager.page("overview")
+        assert "Nothing was spent under these conditions" in await manager.page("breakdown")
+        assert "There is no budget yet" in await manager.page("budgets")
