@@ -84,9 +84,7 @@ def _break(gate: Gate, call: Call, note: AttemptNote, before: Seen, after: Seen)
     cause, block, detail = _why(gate, call, before, after, least)
     if cause in ("history_edited", "history_compacted"):  # what is no longer there is not lost
         kept = int(usage.prompt_tokens * share_kept(before.prefix, call.chain))
-        lost = min(wanted, kept) - usage.cache_read_tokens
-        if lost <= 0:
-            return None
+        lost = max(0, min(wanted, kept) - usage.cache_read_tokens)
     assert note.deployment.price is not None
     nanousd = _lost_nanousd(usage, lost, note.deployment.price, writes=cause in ("unmarked", "below_minimum"))
     return CacheBreak(cause, block, detail[:_LONGEST_DETAIL], lost, nanousd, before.call_id)
@@ -130,7 +128,7 @@ def _by_marks(call: Call, before: Seen, after: Seen, least_tokens: int) -> tuple
 def _content_blocks(call: Call, first: int, last: int) -> int:
     """How many content blocks the messages from `first` to before `last` have; a text alone is one."""
     messages = [block for block in call.chain.blocks if block.kind == "message"][first:last]
-    return sum(max(1, call.chain.body.count(b'"type"', one.start, one.end)) for one in messages)
+    return sum(max(1, _text(call, one.start, one.end).count(b'"type"')) for one in messages)
 
 
 def _tools(gate: Gate, call: Call, before: Prefix, after: Prefix, _: int) -> tuple[BreakCause, str, str]:
@@ -162,9 +160,8 @@ def _settings(gate: Gate, call: Call, before: Prefix, after: Prefix, _: int) -> 
 
 
 def _history(gate: Gate, call: Call, before: Prefix, after: Prefix, message: int) -> tuple[BreakCause, str, str]:
-    is_shorter = len(after.messages) * 2 < len(before.messages)
-    block = f"message {message}"
-    return ("history_compacted" if is_shorter or before.thread != after.thread else "history_edited"), block, ""
+    has_grown = len(after.messages) > len(before.messages)  # as it does with every turn
+    return ("history_edited" if has_grown else "history_compacted"), f"message {message}", ""
 
 
 def _text(call: Call, start: int, end: int) -> bytes:

@@ -249,7 +249,7 @@ def tools_change(before: bytes, after: bytes) -> ToolsChange | None:
     """How two tool lists differ; None if they are not what a client writes."""
     try:
         old, new = _tools_of(before), _tools_of(after)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
     if sorted(old) == sorted(new):
         return ToolsChange(is_order=True)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from sekisho.calls.acting import acted_on, hold_back
 from sekisho.calls.answer import Answer
 from sekisho.calls.budgeting import audience_of, ending_words, refusal
+from sekisho.calls.caching import caching_of
 from sekisho.calls.call import AttemptNote, Call, Trail
 from sekisho.calls.ceiling import (
     ceiling_nanousd,
@@ -195,6 +196,7 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
         upstream_us=upstream_us,
         stages_us=trail.stages_us(),
         classes_nanousd=_classes(trail.attempts),
+        caching=caching_of(gate, call),
     )
     ended(gate, call, outcome.error, settled.stop_reason)
     _learn(gate, call, settled)

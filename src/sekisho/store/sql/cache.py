@@ -118,6 +118,7 @@ class SqlCache:
                 **{one: row[one] for one in _MEASURES},
             )
             for row in rows
+            if row["calls"] or not by
         ]
 
     async def _of_calls(

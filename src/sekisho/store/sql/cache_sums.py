@@ -23,14 +23,20 @@ Cell = tuple[str, int, str, str]  # organisation, day, team, cause; "" for all c
 Share = tuple[int, ...]  # the measures of `cache_by_team`, in their order
 
 
-def settled_cache(record: Settled) -> dict[str, Any]:
+NO_CACHE: Final[Row] = {"cache_saved_nanousd": 0, "cache_lost_nanousd": 0, "cache_cause": ""}
+
+
+def settled_cache(record: Settled) -> Row:
     """The columns of a call's row."""
     caching = record.caching
-    broke = caching.broke if caching else None
+    if caching is None:
+        return NO_CACHE
+    if caching.broke is None:
+        return {**NO_CACHE, "cache_saved_nanousd": caching.saved_nanousd}
     return {
-        "cache_saved_nanousd": caching.saved_nanousd if caching else 0,
-        "cache_lost_nanousd": broke.lost_nanousd if broke else 0,
-        "cache_cause": clean(broke.cause) if broke else "",
+        "cache_saved_nanousd": caching.saved_nanousd,
+        "cache_lost_nanousd": caching.broke.lost_nanousd,
+        "cache_cause": clean(caching.broke.cause),
     }
 
 
@@ -48,6 +54,12 @@ def difference(before: Mapping[bytes, Row], after: Mapping[bytes, Row]) -> dict[
     return {cell: share for cell, share in gain.items() if any(share)}
 
 
+def names_in(gain: Mapping[Cell, Share]) -> Iterator[str]:
+    """Every string that the cells are named by."""
+    for org, _, team, cause in gain:
+        yield from (org, team, cause)
+
+
 def _shares(row: Row) -> Iterator[tuple[Cell, Share]]:
     if row["status"] in (RUNNING, REFUSED):
         return
@@ -63,7 +75,7 @@ async def add(
     database: Database, connection: AsyncConnection, gain: Mapping[Cell, Share], numbers: Mapping[str, int]
 ) -> None:
     """Add to the sums, in this transaction. `numbers`: of all names in the cells."""
-    sums = {
+    sums: dict[tuple[int, ...], Share] = {
         (numbers[org], day, numbers[team], numbers[cause]): share for (org, day, team, cause), share in gain.items()
     }
     if sums:

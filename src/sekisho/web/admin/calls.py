@@ -49,7 +49,8 @@ class Call(BaseModel):
     What budgets did to it: `asked_model` was asked for, where `model` served in its place; the answer had at most
     `clamped_tokens` (0: as many as asked); the call was held back for `delayed_ms`.
     `task_id`: what it belongs to; `mode`: plan, act or nothing; `turn`: human, agent, title, compaction, side,
-    sub_agent, repeat or probe."""
+    sub_agent, repeat or probe. `cache_saved_nanousd`: what it would have cost more without a prompt cache;
+    `cache_lost_nanousd`: what it cost more since its cache was broken, by `cache_cause` (empty: it was not)."""
 
     id: str
     change: int
@@ -85,6 +86,9 @@ class Call(BaseModel):
     asked_model: str
     clamped_tokens: int
     delayed_ms: int
+    cache_saved_nanousd: int
+    cache_lost_nanousd: int
+    cache_cause: str
     task_id: str
     mode: str
     turn: str
