@@ -12,6 +12,7 @@ from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.conversation.kept import WORTH_BYTES
 from sekisho.conversation.layout import HISTORY
+from sekisho.dialects.cache_marks import asks_for_1h
 from sekisho.dialects.clamping import clamp, thinks_by_budget
 from sekisho.dialects.fitting import MIN_THINKING_TOKENS
 from sekisho.dialects.text import Text
@@ -24,6 +25,7 @@ LEAST_OUTPUT_TOKENS = 1_024
 """No answer is made shorter than this: an agent's step needs about so much."""
 
 _MOST_BYTES_PER_TOKEN = 8  # no count of a prompt is smaller
+_LITTLE_IS_NEW = 16  # of a body: a sixteenth
 # Words that announce what may have more tokens than bytes. Each door is searched for its own only: a search of a large
 # body costs as much as sending it on.
 _UNPACKED: dict[Door, tuple[bytes, ...]] = {
@@ -53,18 +55,19 @@ def measure(gate: Gate, call: Call) -> Prompt:
 
 
 def _anchored(gate: Gate, call: Call, tokenizer: str, turn: Turn) -> Anchored | None:
-    """The best that the anchors of this key, door and model say of its prompt; None where they say nothing."""
+    """The best that the anchors of this key, door and model say of its prompt; None where they say nothing.
+
+    The newest comes first; if little is new since then, no other is asked."""
     best: Anchored | None = None
-    base = call.chain.base
+    base_id = call.chain.base.call_id if call.chain.base else b""
     for kept in reversed(gate.conversations.bodies(call.owner)):
         anchor = kept.anchors.get(tokenizer)
         if not isinstance(anchor, Anchor):
             continue
-        is_base = base is not None and base.call_id == kept.call_id and turn.body is call.chain.body
-        found = bound_by(anchor, turn, call.chain.alignment if is_base else None)
+        found = bound_by(anchor, turn, call.chain.alignment if kept.call_id == base_id else None)
         if found is not None and (best is None or tokens_by(found) < tokens_by(best)):
             best = found
-            if found.goes_on:
+            if found.goes_on or len(found.new_text) < len(call.chain.body) // _LITTLE_IS_NEW:
                 break
     return best
 
@@ -78,7 +81,7 @@ def keep_anchor(gate: Gate, call: Call, prompt_tokens: int) -> None:
 
 
 def _longest_ttl(call: Call, text: Text) -> Literal["5m", "1h"]:
-    return "1h" if call.known_model.quirks.cache_ttl_1h and text.holds(b'"1h"') else "5m"
+    return "1h" if call.known_model.quirks.cache_ttl_1h and asks_for_1h(text) else "5m"
 
 
 def counted(prompt: Prompt, tokens: int) -> Prompt:
@@ -153,12 +156,11 @@ def _bare(upstream_model: str) -> str:
 
 def _turn(call: Call) -> Turn | None:
     """The prompt as the client wrote it, but for an answer that was made shorter."""
-    history = call.chain.history
-    if history is None or call.chain.body[history.start : history.start + 1] != b"[":
+    chain, history = call.chain, call.chain.history
+    if history is None or not chain.body.startswith(b"[", history.start):
         return None
-    rest = {name: value for name, value in call.chain.fields.items() if name != HISTORY[call.door]}
-    betas = call.headers.get(b"anthropic-beta", b"")
-    return find_turn(call.chain.body, history.start, history.end, rest, betas)
+    rest = {name: value for name, value in chain.fields.items() if name != HISTORY[call.door]}
+    return find_turn(chain.text.part(*history), rest, call.headers.get(b"anthropic-beta", b""))
 
 
 def _bytes_bound(call: Call, text: Text) -> int:

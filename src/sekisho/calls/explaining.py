@@ -26,6 +26,7 @@ from sekisho.ledger.booked import Booked
 from sekisho.ledger.counters import Counters, Demand, JournalPosition, Standing
 from sekisho.ledger.journal import Record
 from sekisho.upstream.http1 import Http1Response
+from sekisho.upstream.payload import Payload
 from sekisho.values import (
     BearerCredential,
     Credential,
@@ -287,7 +288,7 @@ class _Nowhere:
         deployment: Deployment,
         wire: Wire,
         credential: Credential | None,
-        body: bytes,
+        body: bytes | Payload,
         *,
         stream: bool,
         betas: tuple[str, ...],
@@ -295,7 +296,7 @@ class _Nowhere:
         _never()
 
     async def count_tokens(
-        self, deployment: Deployment, wire: Wire, credential: Credential | None, body: bytes
+        self, deployment: Deployment, wire: Wire, credential: Credential | None, body: bytes | Payload
     ) -> int | None:
         return None
 

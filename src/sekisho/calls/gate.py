@@ -24,6 +24,7 @@ from sekisho.ledger.counters import Counters, JournalPosition
 from sekisho.ledger.journal import Record, Settled
 from sekisho.ledger.learned import Learned
 from sekisho.upstream.http1 import Http1Response
+from sekisho.upstream.payload import Payload
 from sekisho.values import (
     Credential,
     Delivery,
@@ -63,14 +64,14 @@ class Upstreams(Protocol):
         deployment: Deployment,
         wire: Wire,
         credential: Credential | None,
-        body: bytes,
+        body: bytes | Payload,
         *,
         stream: bool,
         betas: tuple[str, ...],
     ) -> Http1Response: ...
 
     async def count_tokens(
-        self, deployment: Deployment, wire: Wire, credential: Credential | None, body: bytes
+        self, deployment: Deployment, wire: Wire, credential: Credential | None, body: bytes | Payload
     ) -> int | None:
         """The upstream's own count of the prompt, or None where it offers none."""
         ...

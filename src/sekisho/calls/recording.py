@@ -136,8 +136,8 @@ class Recorder:
 
 def spans_of(chain: Chain) -> list[Span]:
     """What is worth a piece of its own in a body, in its order: each element of the history, the tools, the system."""
-    members = chain.layout.members
-    return sorted((*chain.layout.elements, *(members[name] for name in _OF_THEIR_OWN if name in members)))
+    members = chain.members
+    return sorted((*chain.elements, *(members[name] for name in _OF_THEIR_OWN if name in members)))
 
 
 def _cuts(spans: Sequence[Span], start: int) -> tuple[int, ...]:

@@ -9,13 +9,17 @@ from dataclasses import dataclass
 import msgspec
 
 from sekisho.calls.call import Call
+from sekisho.calls.signed import signed_payload
+from sekisho.conversation.kept import WORTH_BYTES
 from sekisho.dialects import anthropic_messages, openai_chat, openai_responses, passing
 from sekisho.dialects.bedrock import converse, invoke, invoke_reply
 from sekisho.dialects.ending import EndedByClamp
 from sekisho.dialects.exchange import ReplyParser, ReplyRenderer, Request
 from sekisho.dialects.folding import renamed_tools
+from sekisho.dialects.text import Text
 from sekisho.dialects.translation import Translated, Translation
 from sekisho.errors import BadRequest
+from sekisho.upstream.payload import Payload
 from sekisho.values import Deployment, Door, Wire
 
 
@@ -23,7 +27,7 @@ from sekisho.values import Deployment, Door, Wire
 class Shaped:
     """A request ready to be sent. `betas` go to upstreams that take them as a header."""
 
-    body: bytes
+    body: bytes | Payload
     translation: Translation
     betas: tuple[str, ...] = ()
 
@@ -112,11 +116,28 @@ def _betas(call: Call) -> tuple[str, ...]:
     return tuple(beta.strip() for beta in value.split(",") if beta.strip())
 
 
-def _invoke_body(call: Call) -> bytes:
+def _invoke_body(call: Call) -> Payload:
     model = call.known_model
-    return invoke.to_invoke(
-        call.fields, model.quirks, max_output_tokens=model.max_output_tokens, betas=_betas(call)
-    ).body
+    body = invoke.to_invoke(
+        call.fields,
+        model.quirks,
+        max_output_tokens=model.max_output_tokens,
+        betas=_betas(call),
+        texts=_texts(call) if len(call.body) >= WORTH_BYTES and call.fields is call.chain.fields else None,
+    )
+    return signed_payload(call.chain, body.head, body.messages, body.tail)
+
+
+def _texts(call: Call) -> dict[str, Text]:
+    """The members of a body that are searched, with what is known of them from earlier turns."""
+    chain, texts = call.chain, {}
+    for name in ("tools", "system"):
+        text = chain.member(name)
+        if text is not None and not text.starts_with(b"null"):
+            texts[name] = text
+    if chain.history is not None:
+        texts["messages"] = chain.text.part(*chain.history)
+    return texts
 
 
 def _messages_by_invoke(call: Call) -> Shaped:

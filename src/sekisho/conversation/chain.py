@@ -11,9 +11,9 @@ from typing import Literal
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from sekisho.conversation.layout import HISTORY, Fields, Layout, Span, find_layout
+from sekisho.conversation.layout import HISTORY, Fields, Span, find_members, list_elements
 from sekisho.dialects.alignment import Alignment
-from sekisho.dialects.cache_marks import without_marks
+from sekisho.dialects.cache_marks import MARK, MARK_WORDS
 from sekisho.dialects.text import Text
 from sekisho.values import Door
 
@@ -79,7 +79,8 @@ class Chain:
 
     __slots__ = (
         "_blocks",
-        "_layout",
+        "_elements",
+        "_members",
         "_texts",
         "alignment",
         "base",
@@ -91,9 +92,7 @@ class Chain:
         "text",
     )
 
-    def __init__(
-        self, door: Door, body: bytes, fields: Fields, layout: Layout | None = None, base: Base | None = None
-    ) -> None:
+    def __init__(self, door: Door, body: bytes, fields: Fields, base: Base | None = None) -> None:
         self.door = door
         self.body = body
         self.fields = fields
@@ -102,28 +101,36 @@ class Chain:
         self.notes = Notes()
         self.before: Notes | None = None
         self.alignment: Alignment | None = None
-        self._layout = layout
+        self._members: dict[str, Span] | None = None
+        self._elements: tuple[Span, ...] | None = None
         self._texts: dict[str, Text] = {}
         self._blocks: tuple[Block, ...] | None = None
 
     @property
-    def layout(self) -> Layout:
-        """Where its parts stand; found when it is asked for."""
-        if self._layout is None:
-            self._layout = find_layout(self.door, self.body, self.fields)
-        return self._layout
+    def members(self) -> dict[str, Span]:
+        """Where the values of its top level stand, in their order; empty where that cannot be told."""
+        if self._members is None:
+            self._members = find_members(self.body, self.fields)
+        return self._members
+
+    @property
+    def elements(self) -> tuple[Span, ...]:
+        """Where the elements of its history stand; found when they are asked for, which takes a parse of it."""
+        if self._elements is None:
+            self._elements = list_elements(self.body, self.history)
+        return self._elements
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """All blocks; found when they are asked for."""
         if self._blocks is None:
-            self._blocks = find_blocks(self.door, self.body, self.layout)
+            self._blocks = _find_blocks(self)
         return self._blocks
 
     @property
     def history(self) -> Span | None:
         """The list that grows from turn to turn, where it can be told."""
-        return self.layout.members.get(HISTORY[self.door])
+        return self.members.get(HISTORY[self.door])
 
     def member(self, name: str) -> Text | None:
         """A value of the top level, other than the history, to be searched; the same object as long as it is the same
@@ -134,71 +141,81 @@ class Chain:
             self._texts[name] = Text(bytes(self.fields[name]))
         return self._texts[name]
 
-    def take_over(self, earlier: "Chain", olds: Sequence[int], first: int) -> None:
-        """What is known of the body this one goes on from, and still holds.
+    def go_on_from(
+        self,
+        earlier: "Chain",
+        base: Base,
+        members: dict[str, Span],
+        elements: tuple[Span, ...],
+        olds: Sequence[int],
+    ) -> None:
+        """Take over what is known of the body this one goes on from, and still holds.
 
-        `olds`: for each element of the history which one it was, -1 for a new one; the `first` ones stand where they
-        stood."""
+        `olds`: for each element of the history which one it was, -1 for a new one."""
+        self.base = base
+        self._members = members
+        self._elements = elements
         self.before = earlier.notes
         for name, text in earlier._texts.items():
             if self.fields.get(name) is earlier.fields.get(name):
                 self._texts[name] = text
         if earlier._blocks is not None:
-            self._blocks = _taken(earlier, earlier._blocks, self, olds, first)
+            self._blocks = _taken(earlier, earlier._blocks, self, olds, base.kept_blocks)
 
 
 def _taken(
     earlier: Chain, blocks: tuple[Block, ...], later: Chain, olds: Sequence[int], first: int
 ) -> tuple[Block, ...]:
-    members, elements = later.layout.members, later.layout.elements
-    singles = len(blocks) - len(earlier.layout.elements)
+    members, elements = later.members, later.elements
+    singles = len(blocks) - len(earlier.elements)
     same = {
         name: block
-        for name, block in zip(_single_names(earlier.layout), blocks, strict=False)
+        for name, block in zip(_single_names(earlier.members), blocks, strict=False)
         if later.fields.get(name) is earlier.fields.get(name)
     }
     made = [
-        _moved(same[name], members[name]) if name in same else _single(later.body, name, members[name])
-        for name in _single_names(later.layout)
+        _moved(same[name], members[name]) if name in same else _single(later, name)
+        for name in _single_names(later.members)
     ]
     made += blocks[singles : singles + first]
     for at in range(first, len(elements)):
         if olds[at] >= 0:
             made.append(_moved(blocks[singles + olds[at]], elements[at]))
         else:
-            made.append(_message(later.body, elements[at]))
+            made.append(_message(later, elements[at]))
     return tuple(made)
 
 
 NO_CHAIN = Chain("openai_chat", b"", {})
 
 
-def find_blocks(door: Door, body: bytes, layout: Layout) -> tuple[Block, ...]:
-    """The blocks of a body with this layout."""
-    blocks = [_single(body, name, layout.members[name]) for name in _single_names(layout)]
-    history = layout.members.get(HISTORY[door])
+def _find_blocks(chain: Chain) -> tuple[Block, ...]:
+    body, members, history = chain.body, chain.members, chain.history
+    blocks = [_single(chain, name) for name in _single_names(members)]
     if history is not None and body[history.start : history.start + 1] == b'"':  # Responses: one text of the user
-        blocks.append(_block("message", body, history, "user"))
-    blocks += [_message(body, element) for element in layout.elements]
+        blocks.append(_block("message", chain, history, "user"))
+    blocks += [_message(chain, element) for element in chain.elements]
     return tuple(blocks)
 
 
-def _single_names(layout: Layout) -> list[str]:
-    return [name for name in _SINGLE if name in layout.members]
+def _single_names(members: dict[str, Span]) -> list[str]:
+    return [name for name in _SINGLE if name in members]
 
 
-def _single(body: bytes, name: str, span: Span) -> Block:
+def _single(chain: Chain, name: str) -> Block:
     kind = _SINGLE[name]
-    return _block(kind, body, span, "system" if kind == "system" else "")
+    return _block(kind, chain, chain.members[name], "system" if kind == "system" else "")
 
 
-def _message(body: bytes, span: Span) -> Block:
-    return _block("message", body, span, role_of(body, span))
+def _message(chain: Chain, span: Span) -> Block:
+    return _block("message", chain, span, role_of(chain.body, span))
 
 
-def _block(kind: BlockKind, body: bytes, span: Span, role: str) -> Block:
-    fingerprint = xxh3_64_intdigest(without_marks(body[span.start : span.end]))
-    return Block(kind, span.start, span.end, role, fingerprint)
+def _block(kind: BlockKind, chain: Chain, span: Span, role: str) -> Block:
+    text = chain.body[span.start : span.end]
+    if any(chain.text.is_within(word, *span) for word in MARK_WORDS):
+        text = MARK.sub(b"", text)
+    return Block(kind, span.start, span.end, role, xxh3_64_intdigest(text))
 
 
 def _moved(block: Block, span: Span) -> Block:

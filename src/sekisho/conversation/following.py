@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from sekisho.conversation.chain import Base, Chain
-from sekisho.conversation.layout import HISTORY, Fields, Layout, Span, find_elements, find_members
+from sekisho.conversation.layout import HISTORY, Fields, Span, find_elements, find_members
 from sekisho.dialects.alignment import Alignment, Run, align
 from sekisho.dialects.body import parse_fields
 from sekisho.dialects.cache_marks import MARK_WORDS
@@ -36,11 +36,12 @@ class _Elements(NamedTuple):
 
 def align_histories(earlier: Chain, body: bytes) -> Alignment | None:
     """How far the history of this body is the earlier one's; None if its top level begins in another way."""
-    layout = earlier.layout
-    history = layout.members.get(HISTORY[earlier.door])
-    if history is None or not layout.elements or body[: history.start + 1] != earlier.body[: history.start + 1]:
+    history = earlier.history
+    if history is None or body[: history.start + 1] != earlier.body[: history.start + 1]:
         return None
     start = history.start + 1
+    if earlier.body[history.start : start] != b"[":
+        return None
     marks = [at for word in MARK_WORDS for at in earlier.text.positions(word) or ()]
     return align(earlier.body, body, Run(start, start, history.end - 1 - start), marks)
 
@@ -71,21 +72,24 @@ def follow(earlier: Chain, call_id: bytes, body: bytes, alignment: Alignment) ->
     kept.gaps.append((kept.tail_at, tail_start))
     list_end = spans[name].end + shift
     members = {other: Span(at.start + shift, at.end + shift) for other, at in spans.items() if other != name}
-    made = _members(earlier, body, tail_start, {name: Span(earlier.layout.members[name].start, list_end)} | members)
+    made = _members(earlier, body, tail_start, {name: Span(earlier.members[name].start, list_end)} | members)
     if made is None:
         return None
     suffix_bytes = len(body) - tail_start
     base = Base(call_id, kept.moved[0].end, suffix_bytes, kept.first)
-    result = Chain(earlier.door, body, _fields(earlier, body, made, said), Layout(made, tuple(kept.spans)), base)
+    result = Chain(earlier.door, body, _fields(earlier, body, made, said))
     result.alignment = alignment
-    _take_over(earlier, result, kept, tail_start)
+    moved = len(body) - len(earlier.body)
+    pieces = [*kept.moved, Moved(tail_start - moved, len(earlier.body), moved)]
+    result.text.goes_on_from(earlier.text, pieces, kept.gaps)
+    result.go_on_from(earlier, base, made, tuple(kept.spans), kept.olds)
     return result
 
 
 def _kept_elements(earlier: Chain, body: bytes, alignment: Alignment) -> _Elements | None:
     """The elements up to the last one that is known; what lies between two known ones is parsed. None if it is no
     JSON."""
-    olds = earlier.layout.elements
+    olds = earlier.elements
     first_run = alignment.runs[0]
     first = _last_within(olds, first_run.old + first_run.size)
     spans, numbers = list(olds[:first]), list(range(first))
@@ -141,8 +145,8 @@ def _between(body: bytes, at: int, end: int) -> tuple[Span, ...] | None:
 
 def _tail_start(earlier: Chain, body: bytes, least: int) -> int | None:
     """Where the members begin that end both bodies: behind the value of the member before them. None without any."""
-    history_end = earlier.layout.members[HISTORY[earlier.door]].end
-    for span in earlier.layout.members.values():
+    history_end = earlier.members[HISTORY[earlier.door]].end
+    for span in earlier.members.values():
         if span.end >= history_end:
             tail = earlier.body[span.end :]
             if len(body) - len(tail) >= least and body.endswith(tail):
@@ -152,7 +156,7 @@ def _tail_start(earlier: Chain, body: bytes, least: int) -> int | None:
 
 def _members(earlier: Chain, body: bytes, tail_start: int, middle: dict[str, Span]) -> dict[str, Span] | None:
     """The members of the body in its order; None if a name stands twice."""
-    olds = earlier.layout.members
+    olds = earlier.members
     history_start = olds[HISTORY[earlier.door]].start
     shift = len(body) - len(earlier.body)
     head = {name: span for name, span in olds.items() if span.start < history_start}
@@ -177,10 +181,3 @@ def _fields(earlier: Chain, body: bytes, members: dict[str, Span], said: Fields)
         else:  # a copy, made once: a view would keep the whole earlier body
             fields[other] = earlier.fields[other] = earlier.fields[other].copy()
     return fields
-
-
-def _take_over(earlier: Chain, later: Chain, kept: _Elements, tail_start: int) -> None:
-    shift = len(later.body) - len(earlier.body)
-    pieces = [*kept.moved, Moved(tail_start - shift, len(earlier.body), shift)]
-    later.text.goes_on_from(earlier.text, pieces, kept.gaps)
-    later.take_over(earlier, kept.olds, kept.first)

@@ -14,6 +14,7 @@ from sekisho.values import Door
 
 WORTH_BYTES = 8_192  # a smaller body is read about as fast as it is compared
 _MOST_BYTES = 64 * 1024 * 1024
+_LEAST_IN_COMMON = 8  # of a body: with less than an eighth a full parse is as cheap
 _BODIES_PER_OWNER = 8  # sub-agents and conversations of one key take turns
 
 
@@ -70,7 +71,9 @@ class Conversations:
                 best = same, kept, alignment
                 if 2 * same > len(body):
                     break
-        return follow(best[1].chain, best[1].call_id, body, best[2]) if best else None
+        if best is None or best[0] < len(body) // _LEAST_IN_COMMON:
+            return None
+        return follow(best[1].chain, best[1].call_id, body, best[2])
 
     def bodies(self, owner: Owner) -> list[Kept]:
         """What is kept of an owner, the newest last."""

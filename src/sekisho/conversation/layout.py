@@ -34,22 +34,11 @@ class Span(NamedTuple):
     end: int
 
 
-class Layout(msgspec.Struct, frozen=True):
-    """`members`: value spans by name, in the order of the body; empty where they cannot be told. `elements`: of the
-    history, empty when it is no list."""
-
-    members: dict[str, Span]
-    elements: tuple[Span, ...]
-
-
-def find_layout(door: Door, body: bytes, fields: Fields) -> Layout:
-    """The layout of a body with these fields, which are all of it and in its order (`parse_fields`)."""
-    members = find_members(body, fields)
-    history = members.get(HISTORY[door])
+def list_elements(body: bytes, history: Span | None) -> tuple[Span, ...]:
+    """Where the elements of a history stand; none where it is no list."""
     if history is None or body[history.start : history.start + 1] != b"[":
-        return Layout(members, ())
-    elements = _decode_list(fields[HISTORY[door]])
-    return Layout(members, find_elements(body, elements, history.start))
+        return ()
+    return find_elements(body, _decode_list(memoryview(body)[history.start : history.end]), history.start)
 
 
 def find_members(body: bytes, fields: Fields) -> dict[str, Span]:

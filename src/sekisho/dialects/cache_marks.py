@@ -2,6 +2,8 @@
 
 import re
 
+from sekisho.dialects.text import Text
+
 MARK_WORDS = (b'"cache_control"', b'"cachePoint"')
 
 MARK = re.compile(
@@ -11,9 +13,14 @@ MARK = re.compile(
 )
 """A mark with the comma that goes with it."""
 
+_OBJECT = re.compile(rb'"(?:cache_control|cachePoint)"\s*:\s*\{[^{}]*\}')
 
-def without_marks(text: bytes) -> bytes:
-    """The same JSON without its cache marks; the very same object where there is none."""
-    if not any(word in text for word in MARK_WORDS):
-        return text
-    return MARK.sub(b"", text)
+
+def asks_for_1h(text: Text) -> bool:
+    """Whether a mark asks for the longest caching. Where a mark is not as they are written, any word of it counts."""
+    for word in MARK_WORDS:
+        for at in text.positions(word) or ((text.start,) if text.positions(word) is None else ()):
+            mark = _OBJECT.match(text.body, at)
+            if b'"1h"' in mark[0] if mark else text.holds(b'"1h"'):
+                return True
+    return False

@@ -3,6 +3,7 @@
 An agent's turn is searched for some words that are hardly ever there, and each search reads all of it.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ class Moved(NamedTuple):
 class Text:
     """The bytes of `body` from `start` to before `end`."""
 
-    __slots__ = ("_bytes", "_earlier", "_found", "_gaps", "_moved", "body", "end", "start")
+    __slots__ = ("_bytes", "_earlier", "_found", "_gaps", "_moved", "_whole", "body", "end", "start")
 
     def __init__(self, body: bytes, start: int = 0, end: int | None = None) -> None:
         self.body = body
@@ -35,6 +36,13 @@ class Text:
         self._earlier: Mapping[bytes, Positions | None] = {}
         self._moved: Sequence[Moved] = ()
         self._gaps: Sequence[tuple[int, int]] = ()
+        self._whole: Text | None = None
+
+    def part(self, start: int, end: int) -> "Text":
+        """A part of it, searched by searching the whole, once."""
+        part = Text(self.body, start, end)
+        part._whole = self
+        return part
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -62,12 +70,26 @@ class Text:
         """Whether the word stands in it."""
         return self.positions(word) != ()
 
+    def is_within(self, word: bytes, start: int, end: int) -> bool:
+        """Whether the word stands between these offsets of the body."""
+        found = self.positions(word)
+        if found is None:
+            return self.body.find(word, start, end) >= 0
+        at = bisect_left(found, start)
+        return at < len(found) and found[at] < end
+
     def count(self, word: bytes) -> int:
         """How often the word stands in it."""
         found = self.positions(word)
         return self.body.count(word, self.start, self.end) if found is None else len(found)
 
+    def starts_with(self, words: bytes) -> bool:
+        return self.body.startswith(words, self.start, self.end)
+
     def _find(self, word: bytes) -> Positions | None:
+        whole = self._whole.positions(word) if self._whole is not None else None
+        if whole is not None:
+            return whole[bisect_left(whole, self.start) : bisect_left(whole, self.end)]
         known = self._earlier.get(word)
         if known is None:
             return _listed(_search(self.body, word, self.start, self.end))

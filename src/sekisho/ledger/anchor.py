@@ -13,8 +13,8 @@ from typing import Literal
 
 import msgspec
 
-from sekisho.dialects import search
 from sekisho.dialects.alignment import Alignment, Run, align
+from sekisho.dialects.text import Text
 
 _TAIL_BYTES = 32_768  # a history that was changed further back is counted by its bytes
 _MOST_END_BYTES = 256  # white space before the end of a list
@@ -49,12 +49,9 @@ Values = Mapping[str, msgspec.Raw | bytes]
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """A prompt as its client wrote it. Its history is the list from `start` to `end` of the body; `rest`: every other
-    member."""
+    """A prompt as its client wrote it: its history, a list, and every other member of the body."""
 
-    body: bytes
-    start: int
-    end: int
+    history: Text
     rest: dict[str, msgspec.Raw | bytes]
 
 
@@ -90,9 +87,10 @@ class Anchored(msgspec.Struct, frozen=True):
     new_text: bytes
 
 
-def find_turn(body: bytes, start: int, end: int, rest: Values, betas: bytes) -> Turn | None:
-    """The prompt of a body whose history is the list from `start` to `end`, and `rest` its other members; None for one
-    that no turn can be compared with. `betas`: of its header."""
+def find_turn(history: Text, rest: Values, betas: bytes) -> Turn | None:
+    """The prompt with this history, a list, and these other members; None for one that no turn can be compared with.
+
+    `betas`: of its header."""
     if _CLEARED_BY_SIZE in bytes(rest.get("context_management", b"")):
         return None
     kept = dict(rest)
@@ -100,29 +98,27 @@ def find_turn(body: bytes, start: int, end: int, rest: Values, betas: bytes) -> 
         kept["system"] = given[system.end() :]
     if betas:
         kept["anthropic_beta"] = bytes(kept.get("anthropic_beta", b"")) + betas
-    return Turn(body, start, end, kept)
+    return Turn(history, kept)
 
 
 def bound_by(anchor: Anchor, turn: Turn, alignment: Alignment | None = None) -> Anchored | None:
     """What one anchor says of a turn's prompt; None where the two cannot be compared.
 
     `alignment`: of the two histories from behind their opening brackets, where it is known already."""
-    before = anchor.turn
-    changed = _changed(before.rest, turn.rest)
-    if changed is None:
-        return None
+    old, new = anchor.turn.history, turn.history
     if alignment is None:
-        inner = Run(before.start + 1, turn.start + 1, before.end - before.start - 2)
-        alignment = align(before.body, turn.body, inner)
+        alignment = align(old.body, new.body, Run(old.start + 1, new.start + 1, len(old) - 2))
     old_at, new_at = alignment.old_at, alignment.new_at
-    left = before.end - old_at
-    goes_on = left < _MOST_END_BYTES and before.body[old_at : before.end].strip() == b"]"
+    goes_on = old.end - old_at < _MOST_END_BYTES and old.body[old_at : old.end].strip() == b"]"
     if not goes_on:
-        cut = _last_cut(before, turn, old_at, new_at)
-        if cut is None or any(search.find(before.body, word, before.start, before.end) >= 0 for word in _REASONING):
+        cut = _last_cut(old, new, old_at, new_at)
+        if cut is None or any(old.holds(word) for word in _REASONING):
             return None
         new_at = cut
-    return Anchored(anchor, goes_on, b"".join((*changed, *alignment.new_marks, turn.body[new_at : turn.end])))
+    changed = _changed(anchor.turn.rest, turn.rest)
+    if changed is None:
+        return None
+    return Anchored(anchor, goes_on, b"".join((*changed, *alignment.new_marks, new.body[new_at : new.end])))
 
 
 def tokens_by(found: Anchored) -> int:
@@ -142,7 +138,7 @@ def _is_same(old: msgspec.Raw | bytes | None, new: msgspec.Raw | bytes | None) -
     return old is new or (old is not None and new is not None and bytes(old) == bytes(new))
 
 
-def _last_cut(old: Turn, new: Turn, old_at: int, new_at: int) -> int | None:
+def _last_cut(old: Text, new: Text, old_at: int, new_at: int) -> int | None:
     """Where the last message begins, in the new body, before which both are the same."""
     at = new_at
     for _ in range(_MOST_CUTS):
@@ -155,12 +151,12 @@ def _last_cut(old: Turn, new: Turn, old_at: int, new_at: int) -> int | None:
     return None
 
 
-def _are_messages(turn: Turn, at: int) -> bool:
+def _are_messages(history: Text, at: int) -> bool:
     """Whether whole messages stand here, to the end of the list. Inside of one there are brackets too many."""
-    if turn.end - at > _TAIL_BYTES:
+    if history.end - at > _TAIL_BYTES:
         return False
     try:
-        _decode_objects(b"[" + turn.body[at : turn.end])
+        _decode_objects(b"[" + history.body[at : history.end])
     except (msgspec.DecodeError, RecursionError):
         return False
     return True

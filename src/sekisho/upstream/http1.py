@@ -205,7 +205,9 @@ class _Connection(asyncio.Protocol):
         self._is_paused = False
         self._is_reusable = False
 
-    def ask(self, head: bytes, body: Sequence[bytes], size_bytes: int, now_s: float, is_head_request: bool) -> None:
+    def ask(
+        self, head: bytes, body: Sequence[bytes | memoryview], size_bytes: int, now_s: float, is_head_request: bool
+    ) -> None:
         """Write one request and expect its answer.
 
         All of it goes to the transport at once: the body is in memory anyway, the transport sends it as the provider
@@ -389,7 +391,7 @@ class Http1Client:
         method: bytes,
         target: bytes,
         headers: Sequence[tuple[bytes, bytes]],
-        body: bytes | Sequence[bytes] = b"",
+        body: bytes | Sequence[bytes | memoryview] = b"",
         *,
         first_byte_timeout_s: float,
     ) -> Http1Response:

@@ -11,6 +11,7 @@ from sekisho.upstream.anthropic import AnthropicClient
 from sekisho.upstream.bedrock.client import BedrockClient, Operation
 from sekisho.upstream.http1 import Http1Client, Http1Response
 from sekisho.upstream.openai_compatible import OpenAICompatibleClient
+from sekisho.upstream.payload import Payload
 from sekisho.values import BearerCredential, Credential, Deployment, Wire
 
 _COUNT_BYTES = 65_536
@@ -39,7 +40,7 @@ class Providers:
         deployment: Deployment,
         wire: Wire,
         credential: Credential | None,
-        body: bytes,
+        body: bytes | Payload,
         *,
         stream: bool,
         betas: tuple[str, ...],
@@ -55,7 +56,7 @@ class Providers:
                 return await self._anthropic.open(
                     deployment,
                     _bearer(credential),
-                    body,
+                    bytes(body),
                     stream=stream,
                     betas=betas,
                     first_byte_timeout_s=self._timeout_s,
@@ -64,27 +65,27 @@ class Providers:
                 return await self._openai.open(
                     deployment,
                     _bearer(credential) if credential else None,
-                    body,
+                    bytes(body),
                     stream=stream,
                     first_byte_timeout_s=self._timeout_s,
                 )
 
     async def count_tokens(
-        self, deployment: Deployment, wire: Wire, credential: Credential | None, body: bytes
+        self, deployment: Deployment, wire: Wire, credential: Credential | None, body: bytes | Payload
     ) -> int | None:
         """The provider's own count of a prompt, None where it has no such call. Raises as `open`."""
         if wire == "openai_chat":
             return None
         if wire == "anthropic_messages":
             response = await self._anthropic.count_tokens(
-                deployment, _bearer(credential), body, first_byte_timeout_s=self._timeout_s
+                deployment, _bearer(credential), bytes(body), first_byte_timeout_s=self._timeout_s
             )
             return (await _read(response, _AnthropicCount, self._timeout_s)).input_tokens
         response = await self._bedrock.open(
             deployment,
             _given(credential),
             "count-tokens",
-            _count_body(wire, body),
+            _count_body(wire, bytes(body)),
             first_byte_timeout_s=self._timeout_s,
         )
         return (await _read(response, _BedrockCount, self._timeout_s)).input_tokens

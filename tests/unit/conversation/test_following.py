@@ -30,10 +30,11 @@ def all_of(chain: Chain) -> dict[str, Any]:
     return {
         "body": chain.body,
         "fields": [(name, bytes(value)) for name, value in chain.fields.items()],
-        "layout": chain.layout,
+        "members": list(chain.members.items()),
+        "elements": chain.elements,
         "blocks": chain.blocks,
         "positions": [chain.text.positions(word) for word in SEARCHED],
-        "members": [(name, bytes(chain.member(name) or b"")) for name in chain.fields],
+        "texts": [(name, bytes(chain.member(name) or b"")) for name in chain.fields],
     }
 
 

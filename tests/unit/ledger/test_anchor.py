@@ -104,7 +104,7 @@ def find(body: bytes) -> Turn | None:
     history = chain.history
     assert history is not None
     rest = {name: value for name, value in chain.fields.items() if name != "messages"}
-    return find_turn(body, history.start, history.end, rest, b"")
+    return find_turn(chain.text.part(*history), rest, b"")
 
 
 def turn_of(body: bytes) -> Turn:
@@ -120,8 +120,8 @@ def real_tokens(body: bytes) -> int:
 
 def tokens_by(anchor: Anchor, turn: Turn) -> int | None:
     found = bound_by(anchor, turn)
-    earlier = Chain("anthropic_messages", anchor.turn.body, parse_fields(anchor.turn.body))
-    alignment = align_histories(earlier, turn.body)  # as a chain gives it
+    earlier = Chain("anthropic_messages", anchor.turn.history.body, parse_fields(anchor.turn.history.body))
+    alignment = align_histories(earlier, turn.history.body)  # as a chain gives it
     assert alignment is None or bound_by(anchor, turn, alignment) == found
     if found is None:
         return None

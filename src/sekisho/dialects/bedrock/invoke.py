@@ -11,12 +11,12 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from sekisho.dialects import search
 from sekisho.dialects.anthropic_messages.request import BILLING_HEADER
 from sekisho.dialects.exchange import Reasoning
 from sekisho.dialects.fields import decode
 from sekisho.dialects.fitting import fit_max_tokens, fit_reasoning
 from sekisho.dialects.folding import MAX_CACHE_POINTS, system_as_user
+from sekisho.dialects.text import Text
 from sekisho.errors import BadRequest
 from sekisho.values import Quirks
 
@@ -57,7 +57,7 @@ _ALLOWED = frozenset({*_FIRST, *_FIELDS})
 _SAID_OTHERWISE = ("model", "stream", "anthropic_version", "anthropic_beta")  # in the path, or replaced
 
 _SERVER_TOOLS = ("web_search_", "web_fetch_", "code_execution_", "advisor_", "mcp_toolset")
-_SERVER_TOOL = re.compile(rb'"(?:' + b"|".join(name.encode() for name in _SERVER_TOOLS) + rb')\w*"')
+_SERVER_WORDS = tuple(b'"%b' % name.encode() for name in _SERVER_TOOLS)
 # what a tool definition may hold only under a beta, or not at all on Bedrock
 _TOOL_EXTRAS: dict[str, str] = {
     "allowed_callers": "",
@@ -70,6 +70,8 @@ _SYSTEM_ROLE = re.compile(rb'"role"\s*:\s*"system"')
 _CACHE_CONTROL = b'"cache_control"'
 _CACHE_OBJECT = re.compile(rb'"cache_control"\s*:\s*\{[^{}]*\}')
 
+_IS_TEXT = b"[]"  # stands for a member that is in `texts`
+
 Members = dict[str, msgspec.Raw]
 
 _encode = msgspec.json.encode
@@ -77,10 +79,17 @@ _VERSION_MEMBER = _encode(ANTHROPIC_VERSION)
 
 
 class InvokeBody(NamedTuple):
-    """A body for InvokeModel, and the names of what the client sent that is not in it."""
+    """A body for InvokeModel in three pieces, up to the messages, the messages, and the rest; and the names of what the
+    client sent that is not in it."""
 
-    body: bytes
+    head: bytes
+    messages: Text
+    tail: bytes
     unused: tuple[str, ...]
+
+    @property
+    def body(self) -> bytes:
+        return b"".join((self.head, bytes(self.messages), self.tail))
 
 
 class _Typed(msgspec.Struct, frozen=True):
@@ -106,27 +115,34 @@ def to_invoke(
     max_output_tokens: int,
     betas: Sequence[str] = (),
     known_betas: frozenset[str] = KNOWN_BETAS,
+    texts: Mapping[str, Text] | None = None,
 ) -> InvokeBody:
     """The same request for InvokeModel of a Claude model with these quirks.
 
     `given`: the members of a body of Anthropic Messages, with or without `model`, or already of Claude's invoke form.
-    `betas`: from the anthropic-beta header, already split. Raises BadRequest for what cannot be read.
+    `betas`: from the anthropic-beta header, already split. `texts`: of members that are known well, such as those of
+    the turn before. Raises BadRequest for what cannot be read.
     """
+    known = dict(texts or {})
+    if "messages" not in known and "messages" in given:
+        known["messages"] = Text(bytes(given["messages"]))
     present: dict[str, bytes] = {}
     for name in (*_FIRST, *given):
         if name in given and name not in present:
-            member = bytes(given[name])
+            member = _IS_TEXT if name in known else bytes(given[name])
             if member != b"null":
                 present[name] = member
-    if not present.get("messages", b"").startswith(b"["):
+    if "messages" not in known or not known["messages"].starts_with(b"["):
         raise BadRequest("messages: a list is required", param="messages")
-    return _Fitting(present, quirks, max_output_tokens).run(betas, known_betas)
+    return _Fitting(present, known, quirks, max_output_tokens).run(betas, known_betas)
 
 
 class _Fitting:
-    """The steps over one body. `out`: its members as JSON bytes; what is left out of them is named in `_unused`."""
+    """The steps over one body. `out`: its members in their order, as JSON bytes; those that are searched in `texts`.
+    What is left out of them is named in `_unused`."""
 
-    def __init__(self, out: dict[str, bytes], quirks: Quirks, max_output_tokens: int) -> None:
+    def __init__(self, out: dict[str, bytes], texts: dict[str, Text], quirks: Quirks, max_output_tokens: int) -> None:
+        self._texts = texts
         self._quirks = quirks
         self._max_output_tokens = max_output_tokens
         self._unused: list[str] = []
@@ -146,8 +162,35 @@ class _Fitting:
         self._out["anthropic_version"] = _VERSION_MEMBER
         if kept_betas:
             self._out["anthropic_beta"] = _encode(kept_betas)
-        members = {name: msgspec.Raw(member) for name, member in self._out.items()}
-        return InvokeBody(msgspec.json.encode(members), tuple(dict.fromkeys(self._unused)))
+        head: list[bytes] = []
+        tail: list[bytes] = []
+        pieces, joint = head, b"{"
+        for name, member in self._out.items():
+            pieces += (joint, b'"', name.encode(), b'":')
+            joint = b","
+            if name == "messages":
+                pieces = tail
+            else:
+                pieces.append(member if name not in self._texts else bytes(self._texts[name]))
+        tail.append(b"}")
+        unused = tuple(dict.fromkeys(self._unused))
+        return InvokeBody(b"".join(head), self._texts["messages"], b"".join(tail), unused)
+
+    def _bytes(self, name: str) -> bytes:
+        text = self._texts.get(name)
+        return self._out[name] if text is None else bytes(text)
+
+    def _text(self, name: str) -> Text:
+        """The member to be searched: the same one until it is changed."""
+        if name not in self._texts:
+            self._texts[name] = Text(self._out[name])
+        return self._texts[name]
+
+    def _put(self, name: str, member: bytes) -> None:
+        self._texts.pop(name, None)
+        self._out[name] = member
+        if name == "messages":
+            self._texts[name] = Text(member)
 
     def _betas(self, header: Sequence[str], known: frozenset[str]) -> list[str]:
         raw = self._out.get("anthropic_beta")
@@ -174,9 +217,11 @@ class _Fitting:
                     self._unused.append(name)
 
     def _billing_header(self) -> None:
-        system = self._out.get("system", b"")
-        if BILLING_HEADER.encode() not in system or not system.startswith(b"["):
+        if "system" not in self._out or not self._text("system").starts_with(b"["):
             return
+        if not self._text("system").holds(BILLING_HEADER.encode()):
+            return
+        system = self._bytes("system")
         blocks = decode(system, list[msgspec.Raw], "system")
         kept = [
             block for block in blocks if not (decode(block, _Typed, "system").text or "").startswith(BILLING_HEADER)
@@ -185,38 +230,41 @@ class _Fitting:
             return
         self._unused.append("system." + BILLING_HEADER.rstrip(":"))
         if kept:
-            self._out["system"] = _encode(kept)
+            self._put("system", _encode(kept))
         else:
             del self._out["system"]
 
     def _system_turns(self) -> None:
-        raw = self._out["messages"]
         # the second search is slower and hardly ever needed
-        if not search.holds(raw, b'"system"') or not _SYSTEM_ROLE.search(raw):
+        if not self._text("messages").holds(b'"system"'):
+            return
+        raw = self._bytes("messages")
+        if not _SYSTEM_ROLE.search(raw):
             return
         turns = decode(raw, list[_Turn], "messages")
         if all(turn.role != "system" for turn in turns):
             return
         leading, turns = _fold_system_turns(turns)
         if leading:
-            self._out["system"] = _encode([*_blocks(self._out.get("system")), *leading])
+            given = self._bytes("system") if "system" in self._out else None
+            self._put("system", _encode([*_blocks(given), *leading]))
             self._order()
-        self._out["messages"] = _encode([{"role": turn.role, "content": turn.content} for turn in turns])
+        self._put("messages", _encode([{"role": turn.role, "content": turn.content} for turn in turns]))
 
     def _order(self) -> None:
         names = (*_FIRST, *self._out)
         self._out = {name: self._out[name] for name in names if name in self._out}
 
     def _tools(self, betas: list[str]) -> None:
-        raw = self._out.get("tools")
-        if raw is None:
+        if "tools" not in self._out:
             return
         banned = {name for name, beta in _TOOL_EXTRAS.items() if beta not in betas}
         if not self._quirks.json_schema:
             banned.add("strict")
-        if not _SERVER_TOOL.search(raw) and not any(search.holds(raw, f'"{name}"'.encode()) for name in banned):
+        text = self._text("tools")
+        if not any(text.holds(word) for word in (*_SERVER_WORDS, *(b'"%b"' % name.encode() for name in banned))):
             return
-        tools = decode(raw, list[Members], "tools")
+        tools = decode(bytes(text), list[Members], "tools")
         kept: list[Members] = []
         changed = False
         for tool in tools:
@@ -234,15 +282,18 @@ class _Fitting:
 
     def _tools_of_history(self) -> None:
         """A bare definition of each tool the history uses: Bedrock refuses tool blocks in a request without tools."""
-        raw = self._out["messages"]
-        if self._out.get("tools", b"[]") != b"[]" or not any(search.holds(raw, word) for word in _TOOL_BLOCKS):
+        text = self._text("messages")
+        if "tools" in self._out and self._bytes("tools") != b"[]":
             return
+        if not any(text.holds(word) for word in _TOOL_BLOCKS):
+            return
+        raw = bytes(text)
         names: dict[str, None] = {}
         for turn in decode(raw, list[_Turn], "messages"):
             blocks = [decode(block, _Typed, "messages") for block in _blocks(turn.content)]
             names |= dict.fromkeys(block.name for block in blocks if block.type == "tool_use" and block.name)
         if names:
-            self._out["tools"] = _encode([{"name": name, "input_schema": {"type": "object"}} for name in names])
+            self._put("tools", _encode([{"name": name, "input_schema": {"type": "object"}} for name in names]))
             self._order()
 
     def _replace_tools(self, kept: list[Members]) -> None:
@@ -251,14 +302,14 @@ class _Fitting:
         if not kept or ("name" in choice and bytes(choice["name"]) not in names):
             self._out.pop("tool_choice", None)
         if kept:
-            self._out["tools"] = _encode(kept)
+            self._put("tools", _encode(kept))
         else:
             del self._out["tools"]
 
     def _cache_points(self) -> None:
         limit = MAX_CACHE_POINTS if self._quirks.cache_min_tokens else 0
         places = [name for name in _FIRST if name in self._out]
-        marks = [mark for name in places for mark in _marks(self._out[name])]
+        marks = [mark for name in places for mark in _marks(self._text(name))]
         is_odd = any(b'"scope"' in mark or (b'"1h"' in mark and not self._quirks.cache_ttl_1h) for mark in marks)
         if len(marks) <= limit and not is_odd:
             return
@@ -270,7 +321,7 @@ class _Fitting:
             return mark
 
         for name in places:
-            _each_mark(msgspec.Raw(self._out[name]), count)
+            _each_mark(msgspec.Raw(self._bytes(name)), count)
         skip = max(found - limit, 0)
 
         def fit(mark: msgspec.Raw) -> msgspec.Raw | None:
@@ -281,7 +332,7 @@ class _Fitting:
         if skip:
             self._unused.append("cache_control")
         for name in places:
-            self._out[name] = bytes(_each_mark(msgspec.Raw(self._out[name]), fit))
+            self._put(name, bytes(_each_mark(msgspec.Raw(self._bytes(name)), fit)))
 
     def _cache_control(self, given: msgspec.Raw) -> msgspec.Raw:
         ttl = decode(given, Members, "cache_control").get("ttl", msgspec.Raw())
@@ -317,8 +368,8 @@ class _Fitting:
 
     def _loop_without_thinking(self) -> bool:
         """Whether Claude could refuse a thinking budget: calls in the history that were made without thinking."""
-        raw = self._out["messages"]
-        return b'"tool_use"' in raw and b'"signature"' not in raw and b'"redacted_thinking"' not in raw
+        text = self._text("messages")
+        return text.holds(b'"tool_use"') and not text.holds(b'"signature"') and not text.holds(b'"redacted_thinking"')
 
     def _effort(self) -> str:
         raw = self._out.get("output_config")
@@ -360,16 +411,12 @@ def _raw(value: Any) -> msgspec.Raw:
     return msgspec.Raw(_encode(value))
 
 
-def _marks(member: bytes) -> list[bytes]:
+def _marks(member: Text) -> list[bytes]:
     """The text of each cache_control object; found by search, since parsing costs more and they are few."""
-    marks: list[bytes] = []
-    at = search.find(member, _CACHE_CONTROL)
-    while at >= 0:
-        mark = _CACHE_OBJECT.match(member, at)
-        if mark:
-            marks.append(mark[0])
-        at = search.find(member, _CACHE_CONTROL, at + len(_CACHE_CONTROL))
-    return marks
+    places = member.positions(_CACHE_CONTROL)
+    if places is None:
+        return _CACHE_OBJECT.findall(bytes(member))
+    return [mark[0] for at in places if (mark := _CACHE_OBJECT.match(member.body, at))]
 
 
 def _blocks(content: msgspec.Raw | bytes | None) -> list[msgspec.Raw]:

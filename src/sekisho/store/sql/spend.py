@@ -11,7 +11,7 @@ from sekisho.ledger.windows import Span, check_window, span_at
 from sekisho.record.spend import MOST_PERIODS, Dimension, Period, Spend, SpendQuery
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import Names
-from sekisho.store.sql.roll_ups import MEASURES, ROLL_UPS, RollUp
+from sekisho.store.sql.roll_ups import MEASURES, ROLL_UPS, Level, RollUp, bucket_start
 from sekisho.store.sql.spend_edges import Question, Sums, add_calls
 from sekisho.store.sql.spend_plan import FIRST_US, LAST_US, Part, plan
 from sekisho.values import Usage, Window
@@ -63,7 +63,8 @@ class SqlSpend:
 async def read_sums(connection: AsyncConnection, names: Names, question: Question) -> Sums:
     """The sums, by the number of the span and the numbers of the names; where there is nothing, nothing is said."""
     roll_up = _roll_up_for(question)
-    parts, edges = plan(question.spans, roll_up.levels if roll_up else ())
+    spans = await _filled(connection, roll_up, question) if roll_up else question.spans
+    parts, edges = plan(spans, roll_up.levels if roll_up else ())
     sums: Sums = {}
     if roll_up and parts:
         is_sqlite = connection.dialect.name == "sqlite"
@@ -76,6 +77,18 @@ async def read_sums(connection: AsyncConnection, names: Names, question: Questio
     for edge in edges:
         await add_calls(connection, names, sums, edge, question)
     return sums
+
+
+async def _filled(connection: AsyncConnection, roll_up: RollUp, question: Question) -> list[Span]:
+    """The spans without the months before the first call and after the last: a year of a young ledger costs what there
+    is, not an empty look for each of its days."""
+    cells = f"FROM {roll_up.table.name} WHERE org = {question.org} AND level = {int(Level.MONTH)}"
+    query = sa.text(f"SELECT (SELECT min(bucket) {cells}), (SELECT max(bucket) {cells})")
+    first, last = (await connection.execute(query)).one()
+    if first is None:
+        return []
+    begins_at, ends_at = bucket_start(Level.MONTH, first), bucket_start(Level.MONTH, last + 1)
+    return [Span(max(span.starts_at, begins_at), min(span.ends_at, ends_at)) for span in question.spans]
 
 
 def _roll_up_for(question: Question) -> RollUp | None:

@@ -15,6 +15,7 @@ from sekisho.upstream.bedrock.signing import Signer
 from sekisho.upstream.faults import answered, read_fault, retry_after_s
 from sekisho.upstream.http1 import Http1Client, Http1Response
 from sekisho.upstream.origin import Origin, parse_origin
+from sekisho.upstream.payload import Payload
 from sekisho.values import AwsCredential, Credential, Deployment
 
 Operation = Literal["converse", "converse-stream", "invoke", "invoke-with-response-stream", "count-tokens"]
@@ -37,7 +38,7 @@ class BedrockClient:
         deployment: Deployment,
         credential: Credential,
         operation: Operation,
-        body: bytes,
+        body: bytes | Payload,
         *,
         first_byte_timeout_s: float,
         headers: Sequence[tuple[bytes, bytes]] = (),
@@ -49,15 +50,18 @@ class BedrockClient:
         origin, target, path = _route(deployment.endpoint, deployment.upstream_model, operation)
         accept = _ACCEPT_FRAMES if operation.endswith("-stream") else _ACCEPT_JSON
         sent = [_JSON, accept, *headers]
+        payload = body if isinstance(body, Payload) else Payload((body,))
         if isinstance(credential, AwsCredential):
             signer = self._signers.get(deployment.region)
             if signer is None:
                 signer = self._signers[deployment.region] = Signer(deployment.region)
             now_us = self._clock.now_us()
-            sent += signer.headers(credential, b"POST", origin.authority, path, "", sent, (body,), now_us)
+            sent += signer.headers(credential, b"POST", origin.authority, path, "", sent, payload.sha256_hex(), now_us)
         else:
             sent.append((b"authorization", b"Bearer " + credential.token.encode("latin-1")))
-        response = await self._http.send(origin, b"POST", target, sent, body, first_byte_timeout_s=first_byte_timeout_s)
+        response = await self._http.send(
+            origin, b"POST", target, sent, payload.parts, first_byte_timeout_s=first_byte_timeout_s
+        )
         if response.status == 200:
             return response
         raise await _fault(response, deployment.region)

@@ -6,7 +6,7 @@ The credential is the caller's, of any account; what repeats from call to call (
 
 import hmac
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
@@ -50,21 +50,19 @@ class Signer:
         path: str,
         query: str,
         headers: Sequence[tuple[bytes, bytes]],
-        body_parts: Iterable[bytes],
+        body_sha256: bytes,
         now_us: int,
     ) -> list[tuple[bytes, bytes]]:
         """The headers to add: Authorization, X-Amz-Date, and X-Amz-Security-Token for a session.
 
-        `host` as in the Host header; `path` and `query` encoded as they go on the wire; `headers`: all others that are
-        sent, ASCII. The canonical path encodes `path` once more, as AWS asks of every service but S3."""
+        `body_sha256`: in hexadecimal. `host` as in the Host header; `path` and `query` encoded as they go on the wire;
+        `headers`: all others that are sent, ASCII. The canonical path encodes `path` once more, as AWS asks of every
+        service but S3."""
         timestamp = self._timestamp_at(now_us // 1_000_000)
         day_key = self._day_key(credential, timestamp[:8])
-        payload = sha256()
-        for part in body_parts:
-            payload.update(part)
         token = credential.session_token
         before_date, after_date, names = _canonical_request(method, host, path, query, token, tuple(headers))
-        request = b"%b%b%b%b" % (before_date, timestamp, after_date, payload.hexdigest().encode("ascii"))
+        request = b"%b%b%b%b" % (before_date, timestamp, after_date, body_sha256)
         digest = sha256(request).hexdigest().encode("ascii")
         text = b"AWS4-HMAC-SHA256\n%b\n%b\n%b" % (timestamp, day_key.scope, digest)
         signature = hmac.digest(day_key.key, text, "sha256").hex().encode("ascii")

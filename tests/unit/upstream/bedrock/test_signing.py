@@ -1,4 +1,5 @@
 from sekisho.upstream.bedrock.signing import Signer
+from sekisho.upstream.payload import Payload
 from sekisho.values import AwsCredential
 
 NOW_US = 1_763_000_000_000_000
@@ -6,7 +7,7 @@ DAY_US = 86_400_000_000
 
 
 def signed(signer: Signer, credential: AwsCredential, now_us: int) -> list[tuple[bytes, bytes]]:
-    return signer.headers(credential, b"POST", "h", "/model/m/converse", "", [], [b"{}"], now_us)
+    return signer.headers(credential, b"POST", "h", "/model/m/converse", "", [], Payload((b"{}",)).sha256_hex(), now_us)
 
 
 def test_what_a_signer_remembers_never_shows() -> None:
