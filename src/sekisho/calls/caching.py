@@ -10,8 +10,16 @@ from msgspec.structs import replace
 
 from sekisho.calls.call import AttemptNote, Call
 from sekisho.calls.gate import Gate
-from sekisho.conversation.prefix import Prefix, Seen, first_change, is_volatile, prefix_of, share_kept, tools_change
-from sekisho.dialects.cache_marks import without_marks
+from sekisho.conversation.prefix import (
+    Prefix,
+    Seen,
+    first_change,
+    is_volatile,
+    prefix_of,
+    share_kept,
+    tools_change,
+    unmarked,
+)
 from sekisho.ledger.cost import list_cost_nanousd
 from sekisho.ledger.journal import CacheBreak, Caching
 from sekisho.values import BreakCause, Price, Usage
@@ -165,7 +173,7 @@ def _history(gate: Gate, call: Call, before: Prefix, after: Prefix, message: int
 
 
 def _text(call: Call, start: int, end: int) -> bytes:
-    return without_marks(call.chain.body[start:end])
+    return unmarked(call.chain.body[start:end])
 
 
 _Explain = Callable[[Gate, Call, Prefix, Prefix, int], tuple[BreakCause, str, str]]

@@ -1,6 +1,7 @@
 """`sekisho cache report|breaks|task`: what prompt caches saved, what broke them, and what to do about it."""
 
-from typing import Annotated, Any, Literal
+from enum import StrEnum
+from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import typer
@@ -18,7 +19,19 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 Text = str | None
-Dimension = Literal["team", "day", "cause"]
+
+
+class Group(StrEnum):
+    """What a sum can be grouped by."""
+
+    team = "team"
+    day = "day"
+    cause = "cause"
+
+
+By = Annotated[
+    list[Group] | None, typer.Option("--by", help=say("Group by; may repeat.", "集計の軸。複数回指定できます。"))
+]
 
 
 def _option(name: str, english: str, japanese: str) -> Any:
@@ -34,14 +47,14 @@ Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help=say("How ma
 @app.command("report", help=say("Sums by team, day or cause.", "チーム・日・原因別の集計を表示します。"))
 def report(
     home: Home = DEFAULT_HOME,
-    by: Annotated[list[Dimension] | None, _option("--by", "Group by.", "集計の単位。")] = None,
+    by: By = None,
     team: Team = None,
     since: Since = None,
     until: Until = None,
     as_json: AsJson = False,
 ) -> None:
     """Print sums."""
-    groups = by or ["team"]
+    groups = [one.value for one in by or (Group.team,)]
     given = {"team_id": team, "since": since, "until": until}
     query = [*(("by", one) for one in groups), *((name, value) for name, value in given.items() if value)]
     found = ask(home, "GET", f"/admin/v1/cache?{urlencode(query)}")
@@ -107,7 +120,7 @@ def task_cache(
         _print_rows(found["causes"], ["cause"])
 
 
-def _print_rows(rows: list[dict[str, Any]], groups: list[Dimension]) -> None:
+def _print_rows(rows: list[dict[str, Any]], groups: list[str]) -> None:
     if not rows:
         return
     heads = {"team": say("team", "チーム"), "day": say("day", "日"), "cause": say("cause", "原因")}

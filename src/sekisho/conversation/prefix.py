@@ -8,13 +8,14 @@ import re
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 from xxhash import xxh3_64_intdigest
 
 from sekisho.conversation.chain import Block, Chain
-from sekisho.dialects.cache_marks import MARK_WORDS, without_marks
+from sekisho.dialects.cache_marks import MARK, MARK_WORDS
 
 Part = Literal["tools", "system", "settings", "message"]
 
@@ -50,9 +51,16 @@ class Change(msgspec.Struct, frozen=True):
 
 def prefix_of(chain: Chain) -> Prefix:
     """The prompt of a body."""
-    system = [block.fingerprint for block in chain.blocks if _is_system(block)]
-    messages = [block for block in chain.blocks if block.kind == "message" and not _is_system(block)]
-    tools = next((block.fingerprint for block in chain.blocks if block.kind == "tools"), 0)
+    tools, system, at = 0, [], 0
+    for block in chain.blocks:  # tools and system text come first
+        if _is_system(block):
+            system.append(block.fingerprint)
+        elif block.kind == "tools":
+            tools = block.fingerprint
+        else:
+            break
+        at += 1
+    messages = chain.blocks[at:]
     return Prefix(
         thread=messages[0].fingerprint if messages else 0,
         tools=tools,
@@ -90,6 +98,11 @@ def _same_bytes(one: bytes, other: bytes) -> int:
     return low
 
 
+def unmarked(text: bytes) -> bytes:
+    """The same JSON without its cache marks."""
+    return MARK.sub(b"", text)
+
+
 def share_kept(before: Prefix, chain: Chain) -> float:
     """How much of a body's blocks, by bytes, stood in the earlier prompt too."""
     known = {*array("Q", before.messages), *before.system, before.tools}
@@ -106,17 +119,20 @@ def _settings(chain: Chain) -> int:
     return xxh3_64_intdigest(b"\0".join(values)) if values else 0
 
 
-def _marked(chain: Chain, messages: list[Block]) -> int:
+def _marked(chain: Chain, messages: Sequence[Block]) -> int:
     marks = [at for word in MARK_WORDS for at in chain.text.positions(word) or ()]
     if not marks:
         return -1
-    starts = [block.start for block in messages]
     last = 0
     for at in marks:
-        number = bisect_right(starts, at)
+        number = bisect_right(messages, at, key=_start)
         if number and at < messages[number - 1].end:
             last = max(last, number)
     return last
+
+
+def _start(block: Block) -> int:
+    return block.start
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -197,7 +213,7 @@ class Texts:
             if at in self._texts:
                 self._texts.move_to_end(at)
                 continue
-            text = without_marks(chain.body[block.start : block.end])
+            text = unmarked(chain.body[block.start : block.end])
             self._texts[at] = text
             self.held_bytes += len(text)
             while self.held_bytes > self._most_bytes and self._texts:

@@ -108,7 +108,7 @@ class Gateway:
             max_output_tokens=900,
             deployment=CLAUDE.deployments[0],
         )
-        sent = shape(call, self._wire).body
+        sent = bytes(shape(call, self._wire).body)
         self._conversations.keep(self._owner, call_id, chain)
         self._conversations.settle(self._owner, call_id, chain)
         return sent
