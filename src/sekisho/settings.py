@@ -23,7 +23,7 @@ PEPPER_BYTES = 32
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
-_SECRETS = ("master_key", "pepper", "database_url", "valkey_url", "content_key")
+_SECRETS = ("master_key", "pepper", "database_url", "valkey_url", "content_key", "oidc_client_secret")
 _DATABASE_URL = re.compile(r"postgres(ql)?://[^\s/]*/[^\s/?#]+(\?\S*)?")
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}")
 # Names that other tools on the same machine already use, tried after our own.
@@ -69,6 +69,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str = ""
     session_idle_s: Seconds = 3600.0
     session_life_s: Annotated[float, msgspec.Meta(gt=0, le=2_592_000)] = 43_200.0
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: SecretRef | None = None
+    oidc_scopes: Annotated[str, msgspec.Meta(min_length=1)] = "openid profile email"
+    oidc_user_claim: Annotated[str, msgspec.Meta(min_length=1)] = "preferred_username"
+    oidc_groups_claim: Annotated[str, msgspec.Meta(min_length=1)] = "groups"
+    oidc_name: Annotated[str, msgspec.Meta(max_length=60)] = ""
     call_processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     aws_region: str = "us-east-1"
     bedrock_endpoint: str = ""
@@ -159,6 +166,10 @@ def _conflicts(settings: Settings) -> list[str]:
             problems.append(
                 "replicated needs pepper, the same for all replicas: with one of its own a replica knows no key."
             )
+    if settings.oidc_issuer and not (settings.oidc_client_id and settings.public_url):
+        problems.append(
+            "oidc_issuer needs oidc_client_id, and public_url, to which the identity provider sends people back."
+        )
     if settings.lost_after_s < 2 * settings.confirm_timeout_s:
         problems.append(
             "lost_after_s must be at least twice confirm_timeout_s: a replica must have closed before others settle "
@@ -260,7 +271,7 @@ def _parse(name: str, raw: Any, variable: str) -> Any:
         return parse_region(_text(raw))
     if name == "time_zone":
         return parse_time_zone(_text(raw))
-    if name in ("bedrock_endpoint", "public_url"):
+    if name in ("bedrock_endpoint", "public_url", "oidc_issuer"):
         return parse_endpoint(_text(raw)) if raw else ""
     kind = FIELDS[name].type
     if Path in (kind, *get_args(kind)):

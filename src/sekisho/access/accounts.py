@@ -174,6 +174,10 @@ class Accounts:
         await self._lockout.succeeded(guesses)
         return Attempt("in", account.user_id)
 
+    async def note_failure(self, name: str, visitor: Visitor, what: str) -> None:
+        """Write into the audit log that somebody was not let in by another way."""
+        await self._failed(name, visitor, what, Standing())
+
     async def confirm_password(self, user_id: str, password: str, visitor: Visitor, device: str = "") -> bool:
         """Whether a signed-in person knows the password; guesses are slowed down like those of a sign-in. Raises
         BadRequest when a guess must wait."""

@@ -17,7 +17,8 @@ NO_MODELS = ("",)  # an empty list would mean all; no model has this name
 
 
 class Effective(msgspec.Struct, frozen=True):
-    """What the store has in use, as of `epoch`. `leads`: by team, the names of those who lead it."""
+    """What the store has in use, as of `epoch`. `leads`: by team, the names of those who lead it. `left`: users who
+    are no longer there."""
 
     epoch: int
     keys: tuple[VirtualKey, ...]
@@ -27,6 +28,7 @@ class Effective(msgspec.Struct, frozen=True):
     leads: dict[str, tuple[str, ...]] = {}
     languages: dict[str, Language] = {}
     policies: tuple[Policy, ...] = ()
+    left: frozenset[str] = frozenset()
     content_generation: int = 0
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import hmac
 import logging
 import os
 import socket
@@ -15,9 +16,11 @@ from sekisho.app.loading import LedgerReads
 from sekisho.app.replica import load_or_create_replica_id
 from sekisho.app.signals import orderly_stop
 from sekisho.calls.gate import Gate, Journal, Limits, Registry
+from sekisho.calls.masked_spool import MaskedSpool
 from sekisho.calls.recording import Recorder
 from sekisho.clock import SystemClock
 from sekisho.ledger.journal_files import JournalWriter
+from sekisho.record.masking import Masker
 from sekisho.record.spool import SpoolWriter
 from sekisho.settings import Settings, resolve_pepper
 from sekisho.upstream.http1 import Http1Client
@@ -79,6 +82,7 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     if registry.snapshot is not None:
         await loader.configure(registry.snapshot)
     spool = SpoolWriter(home / "spool", process_id, clock, most_bytes=settings.content_spool_bytes)
+    masked = MaskedSpool(spool, Masker(hmac.digest(pepper, b"masking", "sha256")))
     gate = Gate(
         clock=clock,
         registry=registry,
@@ -89,7 +93,9 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
         process_id=process_id,
         upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
         limits=limits,
-        recorder=Recorder(spool, clock, lambda: registry.snapshot.content_generation if registry.snapshot else 0),
+        recorder=Recorder(
+            spool, clock, lambda: registry.snapshot.content_generation if registry.snapshot else 0, masked
+        ),
     )
     app = DoorApp(gate, ForwardDoor(local, socket_path, max_body_bytes=settings.max_body_bytes))
     server = DoorServer(app, shutdown_grace_s=int(settings.shutdown_grace_s))
@@ -99,7 +105,7 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     follower = SnapshotFollower(
         local, socket_path, process_id, registry, loader.configure, confirm_timeout_s=settings.confirm_timeout_s
     )
-    background = [asyncio.create_task(run()) for run in (follower.run, *counting.loops)]
+    background = [asyncio.create_task(run()) for run in (follower.run, masked.run, *counting.loops)]
     if committed is not None:
         background.append(asyncio.create_task(committed.run()))
     with orderly_stop():
@@ -113,5 +119,6 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
             await local.close()
             app.close()
             writer.close()
+            masked.finish()
             spool.close()
     log.debug("call process %s (%d) stopped", process_id, os.getpid())

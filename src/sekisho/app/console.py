@@ -42,14 +42,18 @@ _SCAN_PAGE = 500
 _SCAN_ROWS = 5_000  # how far back a filter looks, and how many calls the last hour is summed over
 
 
-def create_console(services: Services, *, is_simulated: bool, command: str) -> APIRouter:
-    """The routes of the pages. `command`: how this program is called in the operator's shell."""
+def create_console(
+    services: Services, *, is_simulated: bool, command: str, settings: tuple[tuple[str, str, bool], ...] = ()
+) -> APIRouter:
+    """The routes of the pages. `command`: how this program is called in the operator's shell. `settings`: as in
+    ConsoleInfo."""
     info = ConsoleInfo(
         stages=tuple(stage.__name__ for stage in STAGES),
         simulated=is_simulated,
         time_zone=services.time_zone,
         version=__version__,
         command=command,
+        settings=settings,
         is_https=services.sign_in.public_url.startswith("https:"),
     )
     sessions = LinkedSessions(services.sign_in, services.grants)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sekisho.access.identity_provider import OidcSettings
 from sekisho.app.control_plane import Console, ControlPlaneSettings, run_control_plane
 from sekisho.app.sign_in_settings import SignInSettings
 from sekisho.app.simulated import simulated_models, simulator_credentials
@@ -63,9 +64,12 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
             public_url=settings.public_url,
             session_idle_s=settings.session_idle_s,
             session_life_s=settings.session_life_s,
+            oidc=_oidc(settings),
         ),
     )
-    await run_control_plane(Path(settings.home), parts, console=_console(command, is_simulated=bool(simulator_url)))
+    await run_control_plane(
+        Path(settings.home), parts, console=_console(command, settings, is_simulated=bool(simulator_url))
+    )
 
 
 def content_settings(settings: Settings, *, is_demo: bool) -> ContentSettings:
@@ -76,6 +80,22 @@ def content_settings(settings: Settings, *, is_demo: bool) -> ContentSettings:
         key=resolve_pepper(settings.content_key, os.environ, "content_key") if settings.content_key else b"",
         spool_bytes=settings.content_spool_bytes,
         leads_may_read=settings.leads_read_content,
+    )
+
+
+def _oidc(settings: Settings) -> OidcSettings | None:
+    """The identity provider, if one is configured. Raises SettingsError for a secret that cannot be read."""
+    if not settings.oidc_issuer:
+        return None
+    secret = settings.oidc_client_secret
+    return OidcSettings(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        client_secret=resolve_secret(secret, os.environ) if secret else "",
+        scopes=settings.oidc_scopes,
+        user_claim=settings.oidc_user_claim,
+        groups_claim=settings.oidc_groups_claim,
+        name=settings.oidc_name,
     )
 
 
@@ -129,10 +149,20 @@ def master_key(settings: Settings, configuration: Configuration, env: Mapping[st
     return resolve_secret(reference, env) if reference else ""
 
 
-def _console(command: str, *, is_simulated: bool) -> Console:
+def _console(command: str, settings: Settings, *, is_simulated: bool) -> Console:
     def make(services: "Services") -> "APIRouter":
         from sekisho.app.console import create_console  # noqa: PLC0415  the web is imported after the snapshot
 
-        return create_console(services, is_simulated=is_simulated, command=command)
+        return create_console(services, is_simulated=is_simulated, command=command, settings=shown_settings(settings))
 
     return make
+
+
+def shown_settings(settings: Settings) -> tuple[tuple[str, str, bool], ...]:
+    """Every setting by name, as text without what is secret, and whether it is the usual value."""
+    usual = Settings()
+    return tuple(
+        (name, "" if value is None else str(value), value == getattr(usual, name))
+        for name in Settings.__struct_fields__
+        for value in (getattr(settings, name),)
+    )

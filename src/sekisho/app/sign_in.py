@@ -1,8 +1,12 @@
 """Puts the parts together that let people in."""
 
+from typing import TYPE_CHECKING
+
 from sekisho.access.accounts import Accounts
+from sekisho.access.directory import Directory
 from sekisho.access.lockout import Lockout
 from sekisho.access.passwords import Hasher
+from sekisho.access.publishing import Publisher
 from sekisho.access.sealing import Sealer
 from sekisho.access.sessions import Sessions, SessionStore
 from sekisho.access.sign_in import SignIn
@@ -10,12 +14,22 @@ from sekisho.access.sign_in_rules import SignInRuleRegister
 from sekisho.app.sign_in_settings import SignInSettings
 from sekisho.clock import Clock
 from sekisho.store.sql.accounts import SqlAccounts, SqlLockout
+from sekisho.store.sql.directory import SqlDirectory
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.sign_in_rules import SqlSignInRules
 
+if TYPE_CHECKING:
+    from sekisho.access.oidc import Oidc
+
 
 def open_sign_in(
-    database: Database, sessions: SessionStore, pepper: bytes, org_id: str, clock: Clock, settings: SignInSettings
+    database: Database,
+    sessions: SessionStore,
+    pepper: bytes,
+    org_id: str,
+    clock: Clock,
+    settings: SignInSettings,
+    publisher: Publisher,
 ) -> SignIn:
     """The parts of signing in over this database."""
     lockout = Lockout(SqlLockout(database), org_id, clock)
@@ -31,5 +45,17 @@ def open_sign_in(
         ),
         accounts=Accounts(SqlAccounts(database), lockout, sealer, pepper, org_id, clock, hasher),
         rules=SignInRuleRegister(SqlSignInRules(database), org_id, clock),
+        directory=Directory(SqlDirectory(database), org_id, clock, publisher),
+        sealer=sealer,
+        oidc=_oidc(settings, sealer, clock),
         public_url=settings.public_url,
     )
+
+
+def _oidc(settings: SignInSettings, sealer: Sealer, clock: Clock) -> "Oidc | None":
+    if settings.oidc is None:
+        return None
+    from sekisho.access.oidc import Oidc  # noqa: PLC0415  Authlib is slow to import, and not everybody needs it
+    from sekisho.app.oidc_fetch import fetch  # noqa: PLC0415
+
+    return Oidc(settings.oidc, settings.public_url, sealer, fetch, clock)

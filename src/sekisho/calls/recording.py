@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
@@ -16,27 +16,22 @@ from sekisho.calls.call import Call
 from sekisho.clock import Clock
 from sekisho.conversation.chain import Chain
 from sekisho.conversation.layout import Span
-from sekisho.record.spool import Asked, Buffer, Head, Origin, Said
+from sekisho.record.spool import Asked, Buffer, Origin, Said, Spool
+from sekisho.values import ContentLevel
 
 FLUSH_BYTES = 64 * 1024
+MOST_MASKED_BYTES = 8 << 20
 _OF_THEIR_OWN = ("tools", "toolConfig", "system", "instructions")  # what many tasks of a team have in common
 _start, _end = attrgetter("start"), attrgetter("end")
 _MOST_BASES = 20_000
 _BASE_US = 3_600_000_000
 
 
-class Spool(Protocol):
-    """Takes frames, or says that it could not. Never raises, never waits."""
-
-    def append(self, head: Head, parts: Sequence[Buffer] = ()) -> bool: ...
-
-    def lose(self, origin: Origin) -> None: ...
-
-
 class _Base(msgspec.Struct, frozen=True):
     """A request that is in the spool, so that later ones can say only what they add to it."""
 
     team_id: str
+    level: ContentLevel
     generation: int
     at_us: int
 
@@ -55,8 +50,13 @@ class Recording:
         """Keep the next bytes of the answer as its client gets them."""
         self._parts.append(data)
         self._size += len(data)
-        if self._size >= FLUSH_BYTES:
+        if self._size < FLUSH_BYTES or not self._is_open:
+            return
+        if self._origin.level == "full":
             self._write("more")
+        elif self._size > MOST_MASKED_BYTES:  # it can only be masked whole
+            self._spool.lose(self._origin)
+            self._is_open, self._parts = False, []
 
     def end(self, state: Literal["whole", "none"] = "whole") -> None:
         """The answer is over. Only the first time counts."""
@@ -73,10 +73,10 @@ class Recording:
 
 class Recorder:
     """Begins recordings. `generation` says which one of deletions is in force: what was written before the newest may
-    be gone, and nothing may build on it."""
+    be gone, and nothing may build on it. `masked`: for teams whose content is masked; without it theirs is not kept."""
 
-    def __init__(self, spool: Spool, clock: Clock, generation: Callable[[], int]) -> None:
-        self._spool = spool
+    def __init__(self, spool: Spool, clock: Clock, generation: Callable[[], int], masked: Spool | None = None) -> None:
+        self._spools: dict[ContentLevel, Spool | None] = {"full": spool, "masked": masked}
         self._clock = clock
         self._generation = generation
         self._bases: OrderedDict[bytes, _Base] = OrderedDict()
@@ -84,7 +84,8 @@ class Recorder:
     def begin(self, call: Call) -> Recording | None:
         """Write what is new of the call's request; None when its team keeps nothing."""
         key = call.known_key
-        if key.content_level == "none":
+        spool = self._spools.get(key.content_level)
+        if spool is None:
             return None
         origin = Origin(
             call.id,
@@ -99,16 +100,16 @@ class Recorder:
             call.task.id,
         )
         asked, new = self._new_of(call, origin)
-        if self._spool.append(asked, new):
-            self._remember(call)
+        if spool.append(asked, new):
+            self._remember(origin)
         else:
-            self._spool.lose(origin)
-        return Recording(self._spool, origin)
+            spool.lose(origin)
+        return Recording(spool, origin)
 
     def _new_of(self, call: Call, origin: Origin) -> tuple[Asked, Sequence[Buffer]]:
         """What the call's request adds to the one it goes on from, cut at the borders of its blocks."""
         body, base, spans = call.chain.body, call.chain.base, spans_of(call.chain)
-        if base is None or not self._may_build_on(base.call_id, origin.team_id):
+        if base is None or not self._may_build_on(base.call_id, origin):
             return Asked(origin, cuts=_cuts(spans, 0)), (body,)
         kept = bisect_right(spans, base.prefix_bytes, key=_end)
         tail = min(len(spans) - bisect_left(spans, len(body) - base.suffix_bytes, key=_start), len(spans) - kept)
@@ -118,17 +119,17 @@ class Recorder:
         asked = Asked(origin, base.call_id, 2 * kept, 2 * tail, cuts, start, len(body) - end)
         return asked, (memoryview(body)[start:end],)
 
-    def _remember(self, call: Call) -> None:
-        base = _Base(call.known_key.team_id, self._generation(), self._clock.monotonic_us())
-        self._bases[call.id] = base
+    def _remember(self, origin: Origin) -> None:
+        base = _Base(origin.team_id, origin.level, self._generation(), self._clock.monotonic_us())
+        self._bases[origin.call_id] = base
         if len(self._bases) > _MOST_BASES:
             self._bases.popitem(last=False)
 
-    def _may_build_on(self, call_id: bytes, team_id: str) -> bool:
+    def _may_build_on(self, call_id: bytes, origin: Origin) -> bool:
         base = self._bases.get(call_id)
         return (
             base is not None
-            and base.team_id == team_id
+            and (base.team_id, base.level) == (origin.team_id, origin.level)
             and base.generation == self._generation()
             and self._clock.monotonic_us() - base.at_us < _BASE_US
         )

@@ -15,7 +15,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, Protocol
 
 import msgspec
 
@@ -94,6 +94,14 @@ class Segment(msgspec.Struct, frozen=True, order=True):
     @property
     def name(self) -> str:
         return f"{self.process}-{self.number:06d}.spool"
+
+
+class Spool(Protocol):
+    """Takes frames, or says that it could not. Never raises, never waits."""
+
+    def append(self, head: Head, parts: Sequence[Buffer] = ()) -> bool: ...
+
+    def lose(self, origin: Origin) -> None: ...
 
 
 class SpoolWriter:

@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
 from sekisho.app.content import ContentKeeper
 from sekisho.calls.call import Call, Trail
+from sekisho.calls.masked_spool import MaskedSpool
 from sekisho.calls.recording import Recorder, Recording
 from sekisho.clock import FakeClock, new_id
 from sekisho.conversation.chain import Base, Chain
 from sekisho.dialects.body import parse_fields
 from sekisho.record.content import ContentSettings
+from sekisho.record.masking import Masker
 from sekisho.record.spool import Asked, Buffer, Head, Origin, SpoolWriter
 from sekisho.store.sql.content import SqlContent
 from sekisho.store.sql.engine import Database
@@ -41,7 +44,8 @@ class Desk:
         self.rows = SqlContent(self.database)
         self.keeper = ContentKeeper(self.home, self.settings, self.rows, "default", self.clock, self._publish)
         self.spool = SpoolWriter(self.home / "spool", "call.1", self.clock, most_bytes=self.settings.spool_bytes)
-        self.recorder = Recorder(self, self.clock, lambda: self.generation)
+        self.masked = MaskedSpool(self, Masker(b"k" * 32))
+        self.recorder = Recorder(self, self.clock, lambda: self.generation, self.masked)
 
     def append(self, head: Head, parts: Sequence[Buffer] = ()) -> bool:
         """Write to the spool, as of the task `task_id`."""
@@ -64,6 +68,7 @@ class Desk:
         team: str = "red",
         user: str = "alice",
         level: ContentLevel = "full",
+        stream: bool = False,
     ) -> tuple[bytes, Recording | None]:
         """Begin a call that goes on from the call `after`; its id."""
         call_id = new_id(self.clock.now_us())
@@ -81,14 +86,15 @@ class Desk:
             trail=Trail(0),
             key=key,
             body=body,
+            stream=stream,
             chain=Chain(door, body, parse_fields(body), base=base),
         )
         self.bodies[call_id] = body
         return call_id, self.recorder.begin(call)
 
-    def call(self, body: bytes, *answer: bytes, door: Door = "openai_chat", after: bytes | None = None, **who: str):
+    def call(self, body: bytes, *answer: bytes, door: Door = "openai_chat", after: bytes | None = None, **who: Any):
         """A whole call, with its answer in these parts; its id."""
-        call_id, recording = self.ask(body, door=door, after=after, **who)  # type: ignore[arg-type]
+        call_id, recording = self.ask(body, door=door, after=after, **who)
         assert recording is not None
         for part in answer:
             recording.add(part)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sekisho.errors import StoreUnavailable
 from sekisho.record.content import ContentFilter
-from sekisho.record.conversation import read_request
+from sekisho.record.conversation import read_answer, read_request
 from sekisho.record.task_turns import read_task
 from sekisho.store.sql.tables import content, content_block, content_pack
 from tests.contract.store.recordings import Desk
@@ -207,3 +207,43 @@ async def test_a_task_reads_as_one_conversation_in_which_nothing_stands_twice(de
         if name.startswith(("cline ", "codex", "continue", "anthropic-cline")):
             said = tuple(turn for one in told for turn in one.turns)
             assert said == read_request(door, json.dumps(bodies[-1]).encode())
+
+
+async def test_masked_content_is_masked_before_it_is_written_and_reads_the_same_all_along(desk):
+    secrets = (b"AKIAABCDEFGHIJKLMNOP", b"sato@mail.example.com", "０９０－１２３４－５６７８".encode())
+    history: list[dict] = []
+    before = None
+    for number in range(3):
+        history.append({"role": "user", "content": f"{number}: {secrets[0].decode()} {secrets[2].decode()}"})
+        body = json.dumps({"model": "m", "user": secrets[1].decode(), "messages": history}, ensure_ascii=number == 1)
+        word = secrets[0].decode()
+        delta = 'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n'
+        answer = [(delta % part).encode() for part in (word[:7], word[7:], " ok")]  # cut apart, as streams do
+        before = desk.call(body.encode(), *answer, after=before, level="masked", stream=True)
+        desk.masked.finish()
+        history.append({"role": "assistant", "content": "ok"})
+        for part in ("spool", "content"):
+            assert not [one for one in secrets if one in b"".join(files_in(desk.home / part))]
+    await desk.keeper.take_once()
+    found = await desk.keeper.store.read(before)
+    assert (found.level, found.request_state, found.answer_state) == ("masked", "whole", "whole")
+    shown = json.loads(found.request)
+    assert [one["role"] for one in shown["messages"]] == ["user", "assistant"] * 2 + ["user"]
+    assert len({one["content"].split(" ", 1)[1] for one in shown["messages"][::2]}) == 1  # the same placeholders
+    (turn,) = read_answer("openai_chat", found.answer, stream=True, form=found.answer_form)
+    assert turn.parts[0].text == shown["messages"][0]["content"].split(" ")[1] + " ok"
+    assert not [one for one in secrets if one.decode() in found.request.decode() + found.answer.decode()]
+
+
+async def test_what_is_to_be_masked_and_finds_no_room_is_lost_not_written(desk):
+    desk.masked._most_bytes = 100
+    call_id = desk.call(b'{"messages":["%s"]}' % (b"x" * 200), b"answer", level="masked")
+    desk.call(b'{"messages":[]}')
+    desk.masked.finish()
+    await desk.keeper.take_once()
+    found = await desk.keeper.store.read(call_id)
+    assert (found.request, found.answer, found.request_state) == (None, None, "lost")
+
+
+def files_in(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]

@@ -31,7 +31,12 @@ class SqlAccounts:
 
     async def find_login(self, org_id: str, login: str) -> User | None:
         """The person with this id, or with this e-mail address if only one has it."""
-        live = (person.c.org_id == org_id, person.c.deleted_at.is_(None), person.c.kind == "person")
+        live = (
+            person.c.org_id == org_id,
+            person.c.deleted_at.is_(None),
+            person.c.left_at.is_(None),
+            person.c.kind == "person",
+        )
         by_id = sa.select(person).where(*live, person.c.id.in_({login, login.lower()}))
         by_email = sa.select(person).where(*live, sa.func.lower(person.c.email) == login.lower()).limit(2)
         async with self._database.read() as connection:
@@ -151,4 +156,4 @@ def _key(guess: Guess) -> str:
 
 
 def _user(row: sa.RowMapping) -> User:
-    return User(**{name: value for name, value in row.items() if name != "deleted_at"})
+    return User(**{name: value for name, value in row.items() if name not in ("deleted_at", "left_at")})

@@ -18,6 +18,7 @@ from sekisho.access.roles import Grant
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
+from sekisho.store.sql.forget import forget_directory
 from sekisho.store.sql.grants import drop_roles, note_role, read_grants
 from sekisho.store.sql.keys import read_stored_keys
 from sekisho.store.sql.organisation import read_members, read_tags, read_teams, read_users
@@ -80,6 +81,7 @@ class SqlDeclarations:
             if address[0] == "user":
                 await drop_roles(connection, org_id, by, now_us, user_id=address[1])
                 await end_access(connection, org_id, address[1], by, now_us)
+                await forget_directory(connection, org_id, address[1])
             elif address[0] == "team":
                 await drop_roles(connection, org_id, by, now_us, team_id=address[1])
         for kind, *ids in writes.removals:  # once all is gone that goes: what stays has an owner

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.access.resolution import Effective
+from sekisho.store.sql.directory import read_left
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.keys import read_keys
 from sekisho.store.sql.organisation import read_teams
@@ -35,6 +36,7 @@ class SqlEffective:
                 leads=await _read_leads(connection, org_id),
                 languages=await _read_languages(connection, org_id),
                 policies=await read_policies(connection, org_id),
+                left=await read_left(connection, org_id),
             )
 
 

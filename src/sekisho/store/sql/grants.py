@@ -67,7 +67,7 @@ class SqlGrants:
 
     async def grants_of(self, org_id: str, user_id: str) -> tuple[UserKind, tuple[Grant, ...]] | None:
         """What sort of user this is and what it was given."""
-        query = sa.select(person.c.kind).where(*_live_user(org_id, user_id))
+        query = sa.select(person.c.kind).where(*_live_user(org_id, user_id), person.c.left_at.is_(None))
         given = sa.select(role_grant.c.role, role_grant.c.team_id).where(
             role_grant.c.org_id == org_id, role_grant.c.user_id == user_id
         )

@@ -17,6 +17,7 @@ from sekisho.errors import BadRequest, NotFound
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
+from sekisho.store.sql.forget import forget_directory
 from sekisho.store.sql.grants import drop_roles, note_role
 from sekisho.store.sql.owners import need_owner, pass_on
 from sekisho.store.sql.required import need_metadata
@@ -127,16 +128,10 @@ class SqlOrganisation:
 
     async def delete_member(self, org_id: str, team_id: str, user_id: str, by: str, now_us: int) -> None:
         """Take a user out of a team, with the keys bound to both and the rules of the membership."""
-        columns = team_member.c
         async with self._database.write() as connection:
             await raise_epoch(connection)
-            ours = (columns.team_id == team_id, columns.user_id == user_id)
-            if await _delete_members(connection, org_id, by, now_us, *ours) == 0:
+            if not await end_membership(connection, org_id, team_id, user_id, by, now_us):
                 raise NotFound("There is no such member of this team.")
-            bound = (virtual_key.c.team_id == team_id, virtual_key.c.user_id == user_id)
-            gone = {Scope("key", key) for key in await _delete_keys(connection, org_id, by, now_us, *bound)}
-            gone.add(Scope("member", f"{team_id}/{user_id}"))
-            await retire_rules(connection, org_id, gone.__contains__, by, now_us)
 
     async def list_members(self, org_id: str, *, team_id: str = "", user_id: str = "") -> list[Member]:
         """Members of a team, memberships of a user."""
@@ -194,6 +189,7 @@ class SqlOrganisation:
             await _delete_members(connection, org_id, by, now_us, team_member.c.user_id == user_id)
             await drop_roles(connection, org_id, by, now_us, user_id=user_id)
             await end_access(connection, org_id, user_id, by, now_us)
+            await forget_directory(connection, org_id, user_id)
 
             def is_gone(scope: Scope) -> bool:
                 if scope.kind == "member":
@@ -281,6 +277,25 @@ async def bind_key(
         await _ensure_users(database, connection, org_id, [user_id], by, now_us)
 
 
+async def put_member(database: Database, connection: AsyncConnection, member: Member) -> None:
+    """Make a user a member of a team, or give a member another role, in a transaction that has raised the epoch."""
+    await _put_members(database, connection, (member,))
+
+
+async def end_membership(
+    connection: AsyncConnection, org_id: str, team_id: str, user_id: str, by: str, now_us: int
+) -> bool:
+    """Take a user out of a team, with the keys bound to both and the rules of the membership; False if it was none."""
+    ours = (team_member.c.team_id == team_id, team_member.c.user_id == user_id)
+    if await _delete_members(connection, org_id, by, now_us, *ours) == 0:
+        return False
+    bound = (virtual_key.c.team_id == team_id, virtual_key.c.user_id == user_id)
+    gone = {Scope("key", key) for key in await _delete_keys(connection, org_id, by, now_us, *bound)}
+    gone.add(Scope("member", f"{team_id}/{user_id}"))
+    await retire_rules(connection, org_id, gone.__contains__, by, now_us)
+    return True
+
+
 async def read_teams(connection: AsyncConnection, org_id: str) -> tuple[Team, ...]:
     """All teams in use."""
     query = sa.select(team).where(team.c.org_id == org_id, team.c.deleted_at.is_(None)).order_by(team.c.id)
@@ -318,7 +333,7 @@ async def _ensure_users(
         new = User(user_id, org_id, now_us, by, now_us)
         if not await _is_known(connection, org_id, user_id):
             await need_metadata(connection, org_id, "user", {})
-        row = msgspec.structs.asdict(new) | {"deleted_at": None}
+        row = msgspec.structs.asdict(new) | {"deleted_at": None, "left_at": None}
         insert = database.insert(person).values(row)
         revive = insert.on_conflict_do_update(
             index_elements=["org_id", "id"], set_=row, where=person.c.deleted_at.is_not(None)
@@ -438,7 +453,7 @@ def _team(row: sa.RowMapping) -> Team:
 
 
 def _user(row: sa.RowMapping) -> User:
-    return User(**_alive(row))
+    return User(**{name: value for name, value in _alive(row).items() if name != "left_at"})
 
 
 def _tag(row: sa.RowMapping) -> Tag:

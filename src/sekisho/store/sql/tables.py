@@ -417,6 +417,74 @@ recovery_code = sa.Table(
     sa.Column("digest", sa.LargeBinary(32), primary_key=True),
 )
 
+directory_link = sa.Table(
+    "directory_link",  # which account of the identity provider is which user
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("issuer", sa.String(400), primary_key=True),
+    sa.Column("subject", sa.String(255), primary_key=True),
+    sa.Column("user_id", sa.String(200), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Index("directory_link_user_ix", "org_id", "user_id"),
+)
+
+directory_group = sa.Table(
+    "directory_group",  # the groups that a user was in when the identity provider said so last
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("user_id", sa.String(200), primary_key=True),
+    sa.Column("name", sa.String(400), primary_key=True),
+)
+
+leaver_key = sa.Table(
+    "leaver_key",  # the keys that were blocked because their user left
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("user_id", sa.String(200), primary_key=True),
+    sa.Column("key_id", sa.String(26), primary_key=True),
+)
+
+scim_user = sa.Table(
+    "scim_user",  # what the directory provisioned; what it says of groups is in scim_member
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("user_id", sa.String(200), nullable=False),
+    sa.Column("user_name", sa.String(320), nullable=False),
+    sa.Column("user_name_key", sa.String(320), nullable=False),  # without differences of case
+    sa.Column("external_id", sa.String(400), nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),  # the attributes, as they are given back
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("org_id", "user_name_key"),
+    sa.Index("scim_user_external_ix", "org_id", "external_id"),
+    sa.Index("scim_user_user_ix", "org_id", "user_id"),
+)
+
+scim_group = sa.Table(
+    "scim_group",
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("display_name", sa.String(400), nullable=False),
+    sa.Column("external_id", sa.String(400), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("org_id", "display_name"),
+)
+
+scim_member = sa.Table(
+    "scim_member",
+    metadata,
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), primary_key=True),
+    sa.Column("group_id", sa.String(26), primary_key=True),
+    sa.Column("member_id", sa.String(26), primary_key=True),  # a scim_user
+    sa.Index("scim_member_member_ix", "org_id", "member_id"),
+)
+
 sign_in_failure = sa.Table(
     "sign_in_failure",
     metadata,
@@ -466,6 +534,7 @@ person = sa.Table(
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("deleted_at", sa.BigInteger),
     sa.Column("owner", sa.String(210), nullable=False, server_default=""),  # "user:ID", "team:ID"
+    sa.Column("left_at", sa.BigInteger),  # the directory says that this person is no longer active
 )
 
 team_member = sa.Table(

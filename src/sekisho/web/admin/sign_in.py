@@ -54,10 +54,11 @@ def sign_in_router(services: Services, authority: Authority) -> APIRouter:
 
     @router.put("/sign-in")
     async def set_rules(body: SignInFields, who: writer) -> dict[str, Any]:
-        """Follow these rules from now on."""
+        """Follow these rules from now on; roles that groups give change for everybody at once."""
         groups = tuple(GroupRule(one.group, one.role, one.team_id) for one in body.groups)
         wanted = SignInRules(groups, body.unmapped, body.requires_totp, body.allows_passwords, body.returning)
         await parts.rules.set(wanted, who.actor)
+        await parts.directory.follow()
         return _rules(await parts.rules.get())
 
     return router

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import msgspec
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from sekisho.access.money import usd_text
 from sekisho.clock import id_text, parse_id
@@ -35,12 +35,17 @@ _CSV_HEAD = (
 
 def call_list_pages(parts: Parts) -> tuple[Page, ...]:
     """The pages of this file."""
-    return (Page("calls", _CallList(parts).show),)
+    pages = _CallList(parts)
+    return (Page("calls", pages.show), Page("decisions", pages.decisions, place="decisions"))
 
 
 @dataclass
 class _CallList:
     parts: Parts
+
+    async def decisions(self, visit: Visit) -> Response:
+        """What an auditor begins with: the calls that were refused."""
+        return RedirectResponse(f"{ROOT}/calls?status=refused", 303)
 
     async def show(self, visit: Visit) -> Response:
         """The calls that the address asks for, newest first."""

@@ -39,7 +39,6 @@ def entry_pages(
         Page("enter", pages.redeem, method="POST", is_public=True),
         Page("hand-over/{secret}", pages.hand_over, is_public=True),
         Page("hand-over/{secret}", pages.reveal, method="POST", is_public=True),
-        Page("sign-out", pages.sign_out, method="POST", is_public=True),
         Page("language", pages.language, method="POST", is_public=True),
         Page("theme", pages.theme, method="POST", is_public=True),
         Page("role", pages.role, method="POST"),
@@ -132,16 +131,6 @@ class _Entry:
             shown=shown,
             next=f"{self.drawing.info.command} {command}",
         )
-
-    async def sign_out(self, visit: Visit) -> Response:
-        """End the session."""
-        if await read_form(visit) is None:
-            return self.drawing.failed(visit, 403, "")
-        if visit.token:
-            await self.sessions.end(visit.token)
-        response = RedirectResponse(f"{ROOT}/sign-in?out", 303)
-        response.delete_cookie(SESSION_COOKIE, path=ROOT)
-        return response
 
     async def language(self, visit: Visit) -> Response:
         """Keep the chosen language and go back."""

@@ -40,21 +40,38 @@ _WHY = Place("why", "why", "why")
 _BUDGETS = Place("budgets", "budgets", "tree")
 _BREAKDOWN = Place("breakdown", "breakdown", "bars")
 
+_KEYS = Place("keys", "keys", "key")
+_SETUP = Place("setup", "setup", "setup")
+_LIMITS = Place("limits", "limits", "sliders")
+_POLICIES = Place("policies", "policies", "shield")
+_AUDIT = Place("audit", "audit", "log")
+_NOTICES = Place("notices", "notices", "bell")
+
 NAV: Mapping[RoleName, tuple[Group, ...]] = {
     "platform_admin": (
-        Group("now", (_LIVE,)),
-        Group("record", (_WHY,)),
+        Group("now", (_LIVE, _NOTICES)),
+        Group("way", (Place("models", "models", "model"), _KEYS, _LIMITS, _POLICIES)),
+        Group("record", (_AUDIT, _WHY)),
+        Group("settings", (Place("settings", "settings", "rates"),)),
     ),
     "cost_manager": (
         Group("cost", (Place("overview", "overview", "home"), _BUDGETS, _BREAKDOWN)),
-        Group("record", (_WHY,)),
+        Group("record", (_NOTICES, _WHY)),
+        Group("settings", (Place("rates", "rates", "rates"),)),
     ),
-    "auditor": (),
+    "auditor": (
+        Group("record", (Place("decisions", "decisions", "shield"), _AUDIT)),
+        Group("way", (_KEYS, _LIMITS, _POLICIES)),
+    ),
     "team_lead": (
-        Group("team", (Place("team", "team", "home"), _BUDGETS, _BREAKDOWN)),
-        Group("record", (_WHY,)),
+        Group("team", (Place("team", "team", "home"), Place("members", "members", "people"), _KEYS, _BUDGETS)),
+        Group("record", (_BREAKDOWN, _WHY)),
+        Group("help", (_SETUP,)),
     ),
-    "developer": (Group("help", (_WHY,)),),
+    "developer": (
+        Group("own", (Place("me", "me", "person"), _KEYS)),
+        Group("help", (_SETUP, _WHY)),
+    ),
 }
 
 

@@ -20,11 +20,17 @@ from sekisho.web.console.calls_list import call_list_pages
 from sekisho.web.console.drawing import Drawing
 from sekisho.web.console.edge import Edge, Visit
 from sekisho.web.console.entry import entry_pages, serve_asset
+from sekisho.web.console.keys import key_pages
 from sekisho.web.console.live import live_pages
+from sekisho.web.console.me import me_pages
+from sekisho.web.console.members import member_pages
+from sekisho.web.console.models_page import model_pages
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.overview import overview_pages
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
+from sekisho.web.console.records import record_pages
+from sekisho.web.console.rules_pages import rule_pages
 from sekisho.web.console.sign_in import sign_in_pages
 from sekisho.web.console.views import CallQueries, ConsoleInfo, ConsoleSessions, HandOvers
 from sekisho.web.console.why import why_pages
@@ -35,6 +41,12 @@ FILES: tuple[Callable[[Parts], tuple[Page, ...]], ...] = (
     breakdown_pages,
     call_list_pages,
     why_pages,
+    key_pages,
+    member_pages,
+    me_pages,
+    model_pages,
+    rule_pages,
+    record_pages,
 )
 
 
@@ -54,8 +66,9 @@ def create_console_router(
     edge = Edge(sessions, info, drawing.failed)
     pages: list[Page] = [
         *entry_pages(sessions, hand_overs, edge, drawing),
-        *sign_in_pages(services, edge, drawing),
+        *sign_in_pages(services, sessions, edge, drawing),
         *(account_pages(services, edge, drawing) if services else ()),
+        *(_provider_pages(services, edge, drawing) if services else ()),
         *live_pages(queries, drawing, clock or SystemClock()),
     ]
     if services is not None:
@@ -66,6 +79,14 @@ def create_console_router(
     router.add_route(f"{ROOT}/assets/{{address}}", partial(serve_asset, drawing), ["GET"])
     _add(router, edge, pages)
     return router
+
+
+def _provider_pages(services: Services, edge: Edge, drawing: Drawing) -> tuple[Page, ...]:
+    if services.sign_in.oidc is None:
+        return ()
+    from sekisho.web.console.oidc import oidc_pages  # noqa: PLC0415  Authlib is slow to import, not everybody needs it
+
+    return oidc_pages(services.sign_in, edge, drawing)
 
 
 def _add(router: APIRouter, edge: Edge, pages: Sequence[Page]) -> None:

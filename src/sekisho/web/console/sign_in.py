@@ -25,17 +25,26 @@ from sekisho.web.console.edge import (
     read_form,
     safe_return,
 )
+from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
+from sekisho.web.console.views import ConsoleSessions
+
+ID_TOKEN = "id token"
 
 
-def sign_in_pages(services: Services | None, edge: Edge, drawing: Drawing) -> tuple[Page, ...]:
-    """The pages of this file; without services only the one that says how to get a link."""
-    pages = _SignIn(services.sign_in if services else None, edge, drawing)
-    shown = Page("sign-in", pages.show, is_public=True)
+def sign_in_pages(
+    services: Services | None, sessions: ConsoleSessions, edge: Edge, drawing: Drawing
+) -> tuple[Page, ...]:
+    """The pages of this file; without services only those that say how to get a link, and let out."""
+    pages = _SignIn(services.sign_in if services else None, sessions, edge, drawing)
+    always = (
+        Page("sign-in", pages.show, is_public=True),
+        Page("sign-out", pages.sign_out, method="POST", is_public=True),
+    )
     if services is None:
-        return (shown,)
+        return always
     return (
-        shown,
+        *always,
         Page("sign-in", pages.sign_in, method="POST", is_public=True),
         Page("sign-in/second", pages.second, method="POST", is_public=True),
     )
@@ -50,7 +59,7 @@ async def let_in(
     cookie = await parts.sessions.open(user_id, method, visit.visitor, id_token)
     edge.set_cookie(response, SESSION_COOKIE, cookie)
     edge.set_cookie(response, DEVICE_COOKIE, parts.accounts.device_cookie(user_id), max_age_s=DEVICE_S)
-    response.delete_cookie(VISIT_COOKIE, path="/console")
+    response.delete_cookie(VISIT_COOKIE, path=ROOT)
     return response
 
 
@@ -59,6 +68,7 @@ class _SignIn:
     """One method for each page."""
 
     parts: SignIn | None
+    sessions: ConsoleSessions
     edge: Edge
     drawing: Drawing
 
@@ -67,6 +77,28 @@ class _SignIn:
         query = visit.request.query_params
         is_out = "out" in query
         return await self._form(visit, note="out" if is_out else "", back=query.get("next", ""))
+
+    async def sign_out(self, visit: Visit) -> Response:
+        """End the session, and lead to where the identity provider ends its own, if it has such a place."""
+        if await read_form(visit) is None:
+            return self.drawing.failed(visit, 403, "")
+        address = await self._end_address(visit)
+        if visit.token:
+            await self.sessions.end(visit.token)
+        response: Response = RedirectResponse(f"{ROOT}/sign-in?out", 303)
+        if address:  # not by a redirect: a form leads to no other site
+            response = self.drawing.page(visit, "signed_out.html", address=address)
+        response.delete_cookie(SESSION_COOKIE, path=ROOT)
+        return response
+
+    async def _end_address(self, visit: Visit) -> str:
+        if self.parts is None or self.parts.oidc is None or not visit.token:
+            return ""
+        session = await self.parts.sessions.find(visit.token)
+        if session is None or session.method != "oidc":
+            return ""
+        id_token = self.parts.sealer.open(session.id_token, ID_TOKEN) or b""
+        return await self.parts.oidc.end_address(id_token.decode())
 
     async def sign_in(self, visit: Visit) -> Response:
         """Judge name and password."""
@@ -130,6 +162,7 @@ class _SignIn:
             login=login[:320],
             back=back[:500],
             has_passwords=rules.allows_passwords,
+            provider=self.parts.oidc.settings.name or "OpenID Connect" if self.parts and self.parts.oidc else "",
         )
 
 

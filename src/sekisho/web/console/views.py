@@ -201,7 +201,8 @@ class HandOvers(Protocol):
 
 class ConsoleInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What the console says of this installation. `stages`: names in the order a call walks them; `time_zone`: IANA,
-    for a browser that does not say its own. `command`: how this program is called in a shell here."""
+    for a browser that does not say its own. `command`: how this program is called in a shell here.
+    `settings`: name, value without what is secret, and whether it is the usual one."""
 
     stages: tuple[str, ...]
     simulated: bool = False
@@ -209,3 +210,4 @@ class ConsoleInfo(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     command: str = "sekisho"
     is_https: bool = False
+    settings: tuple[tuple[str, str, bool], ...] = ()

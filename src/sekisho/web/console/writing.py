@@ -87,4 +87,4 @@ def done(edge: Edge, form: Mapping[str, str], text: str, **values: str) -> Respo
 def refused(problem: str, status: int = 422) -> Response:
     """The sentence for the dialog that the form is in; a script puts it there (console.js)."""
     headers = {"HX-Reswap": "none", "HX-Trigger": json.dumps({"sekisho:problem": problem}), "Cache-Control": "no-store"}
-    return Response(status_code=status, headers=headers)
+    return Response(status_code=422 if status == 400 else status, headers=headers)

@@ -191,13 +191,18 @@
     };
   }
 
+  function round(most) {
+    const step = 10 ** Math.floor(Math.log10(most)) / 2;
+    return Math.ceil(most / step) * step;
+  }
+
   function days(data) {
     const today = data.values.length - 1;
     return {
       ...base(),
       grid: { left: 44, right: 12, top: 24, bottom: 26 },
       xAxis: xAxis(data.names, { axisLabel: { color: colour("--ink-3"), fontSize: 12, hideOverlap: true } }),
-      yAxis: yAxis({ splitNumber: 3, max: data.limit ? (value) => Math.max(value.max, data.limit * 1.12) : undefined }),
+      yAxis: yAxis({ splitNumber: 3, max: data.limit ? (value) => round(Math.max(value.max, data.limit * 1.12)) : undefined }),
       tooltip: {
         ...base().tooltip,
         formatter: (found) => tip(data.titles[found[0].dataIndex], [[data.words.day, money(data.values[found[0].dataIndex] ?? 0)]], data.words.calls),

@@ -80,7 +80,10 @@ document.addEventListener("keydown", (event) => {
 
 showCopyButtons(document);
 for (const toast of document.querySelectorAll("[data-toast]")) hideLater(toast);
-document.addEventListener("htmx:afterSettle", (event) => showCopyButtons(event.target));
+document.addEventListener("htmx:afterSettle", () => {
+  showCopyButtons(document);
+  for (const link of document.querySelectorAll("[data-path]")) link.textContent = location.origin + link.dataset.path;
+});
 for (const dialog of document.querySelectorAll("dialog[data-show]")) dialog.showModal();
 
 // --- trees: a row's children are the rows of a deeper level right behind it ---

@@ -1,0 +1,183 @@
+"""A developer's own page and the set-up of agents: what is left, what was spent, own keys, exact configurations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from starlette.responses import Response
+
+from sekisho.access.register import KeyFilter
+from sekisho.access.rules import RuleFilter
+from sekisho.kits.agents import KITS
+from sekisho.kits.target import Offer, Target, default_model
+from sekisho.ledger.windows import span_at
+from sekisho.record.calls import CallFilter, Part
+from sekisho.record.reporting import yen
+from sekisho.values import Budget, Model, Window
+from sekisho.web.console.bars import budget_bar
+from sekisho.web.console.calls_view import ViewedCalls
+from sekisho.web.console.costs import MOST_RULES, Costs, Node, month_of, read_costs
+from sekisho.web.console.edge import Visit
+from sekisho.web.console.keys import state_of
+from sekisho.web.console.language import Words
+from sekisho.web.console.nav import ROOT
+from sekisho.web.console.page import Page
+from sekisho.web.console.parts import Parts
+from sekisho.web.console.rows import make_row
+
+OWN_KEYS = 20
+LAST_CALLS = 5
+PLACEHOLDER = "YOUR_KEY"
+
+
+def me_pages(parts: Parts) -> tuple[Page, ...]:
+    """The pages of this file."""
+    pages = _Me(parts)
+    return (Page("me", pages.show, place="me"), Page("setup", pages.setup, place="setup"))
+
+
+@dataclass(frozen=True)
+class Edited:
+    """One file of an agent as the set-up leaves it where there was none. `text`: None where a kit cannot show it."""
+
+    path: str
+    text: str
+
+
+@dataclass
+class _Me:
+    """One method for each page."""
+
+    parts: Parts
+
+    async def show(self, visit: Visit) -> Response:
+        """What the viewer has left and has spent."""
+        services, words = self.parts.services, self.parts.words(visit)
+        costs = await read_costs(services, visit.who, month_of(services, ""))
+        node = _own(costs, visit.who.user_id)
+        keys = await services.keys.list(KeyFilter(sight=visit.who.sight("keys:read")), limit=OWN_KEYS)
+        rate = (await services.reporting.get()).rate_on(words.moment(costs.now_us).date())
+        limit = await self._daily(visit)
+        today = span_at(Window("day", services.time_zone), costs.now_us)
+        assert today is not None
+        return self.parts.drawing.page(
+            visit,
+            "me.html",
+            m=words,
+            costs=costs,
+            node=node,
+            bar=_bar(node, words),
+            yen=words.yen(yen(max(0, node.room_nanousd), rate)) if rate and node and node.room_nanousd else "",
+            today=sum(cost for at, cost in costs.days if today.holds(at)),
+            daily=limit,
+            chart=_days_chart(costs, limit, words),
+            keys=[(key, state_of(key, costs.now_us)) for key in keys],
+            calls=await self._last_calls(visit),
+            teams=[one.team_id for one in await services.teams.memberships(visit.who.user_id)],
+            now_us=costs.now_us,
+            agents=[(kit.name, kit.title) for kit in KITS.values()],
+            command=self._command(visit),
+        )
+
+    async def setup(self, visit: Visit) -> Response:
+        """How an agent is set up: the command, and every file as it leaves it."""
+        asked = visit.request.query_params.get("agent", "")
+        kit = KITS.get(asked, KITS["cline"])
+        models = self.parts.services.models()
+        offers = tuple(_offer(model) for model in models)
+        chosen = visit.request.query_params.get("model", "")
+        model = chosen if chosen in {one.name for one in offers} else default_model(offers) or "MODEL"
+        target = Target(self._origin(visit), PLACEHOLDER, model, Path("/~"), offers)
+        edits = [
+            Edited(f"~/{PurePosixPath(edit.path).relative_to('/~')}", edit.change("")) for edit in kit.plan(target)
+        ]
+        notes = [note.ja if visit.words.language == "ja" else note.en for note in kit.notes(target)]
+        return self.parts.drawing.page(
+            visit,
+            "setup.html",
+            kit=kit,
+            kits=[(one.title, f"{ROOT}/setup?agent={one.name}", one.name == kit.name) for one in KITS.values()],
+            edits=edits,
+            notes=notes,
+            model=model,
+            command=f"{self._command(visit)} setup {kit.name} --url {target.url}",
+            placeholder=PLACEHOLDER,
+        )
+
+    async def _daily(self, visit: Visit) -> Budget | None:
+        """The smallest daily budget of the viewer's own."""
+        where = RuleFilter(sight=visit.who.sight("budgets:read"))
+        stored = await self.parts.services.rules.list("budget", where, limit=MOST_RULES)
+        daily = [
+            one.rule
+            for one in stored
+            if isinstance(one.rule, Budget) and one.rule.window.kind == "day" and not one.rule.model
+            and one.rule.scope.kind in ("member", "user")
+        ]  # fmt: skip
+        return min(daily, key=lambda budget: budget.amount_nanousd, default=None)
+
+    async def _last_calls(self, visit: Visit) -> list[Any]:
+        services = self.parts.services
+        where = CallFilter(part=Part(user_id=visit.who.user_id))
+        found = await services.calls.recent(services.org_id, limit=LAST_CALLS, where=where)
+        views = await ViewedCalls(services).views(found)
+        return [make_row(view, self.parts.drawing.info.stages, visit.words) for view in views]
+
+    def _command(self, visit: Visit) -> str:
+        return "sekisho"
+
+    def _origin(self, visit: Visit) -> str:
+        """The address under which the browser reached this page: where agents reach the gateway too."""
+        headers = visit.request.headers
+        host = headers.get("x-sekisho-host") or headers.get("host", "127.0.0.1:4000")
+        return f"{'https' if self.parts.drawing.info.is_https else 'http'}://{host}"
+
+
+def _own(costs: Costs, user_id: str) -> Node | None:
+    """The viewer's membership with a budget, else with the most spend."""
+    nodes = [
+        node
+        for root in costs.roots
+        for node in root.walk()
+        if node.scope.kind == "member" and node.scope.id.partition("/")[2] == user_id
+    ]
+    return max(nodes, key=lambda node: (node.amount_nanousd is not None, node.spent_nanousd), default=None)
+
+
+def _bar(node: Node | None, words: Words) -> Any:
+    if node is None or not node.amount_nanousd:
+        return None
+    most = max(node.amount_nanousd, node.spent_nanousd, node.outlook.high_nanousd if node.outlook else 0)
+    scale = max(1.06, 1.02 * most / node.amount_nanousd)
+    return budget_bar(node.amount_nanousd, node.spent_nanousd, node.reserved_nanousd, node.outlook, words, scale)
+
+
+def _days_chart(costs: Costs, daily: Budget | None, words: Words) -> dict[str, Any]:
+    by_day = dict(costs.days)
+    first = words.moment(costs.span.starts_at)
+    today = words.moment(costs.now_us).date()
+    days = [first.date() + timedelta(days=number) for number in range((today - first.date()).days + 1)]
+    sums = {words.moment(at).date(): cost for at, cost in by_day.items()}
+    return {
+        "kind": "days",
+        "names": [day.day for day in days],
+        "titles": [f"{day:%Y-%m-%d}" for day in days],
+        "values": [sums.get(day, 0) / 1e9 for day in days],
+        "limit": daily.amount_nanousd / 1e9 if daily else None,
+        "words": {name: str(words(f"chart.{name}")) for name in ("day", "limit", "calls")},
+        "dates": [f"{day:%Y-%m-%d}" for day in days],
+        "open": f"{ROOT}/calls?since={{day}}&until={{day}}",
+    }
+
+
+def _offer(model: Model) -> Offer:
+    price = next((one.price for one in model.deployments if one.price), None)
+    if price is None:
+        return Offer(model.name, model.context_tokens, model.max_output_tokens)
+    base = price.base
+    usd: Sequence[float] = [
+        value / 1_000_000 for value in (base.input, base.output, base.cache_read, base.cache_write_5m)
+    ]
+    return Offer(model.name, model.context_tokens, model.max_output_tokens, *usd)
