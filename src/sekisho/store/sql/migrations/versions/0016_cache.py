@@ -6,8 +6,8 @@ Calls from before have no such figures; the sums begin with the calls that come.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0015"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
 oldest_code = "0014"
 
 
