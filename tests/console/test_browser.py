@@ -1,8 +1,6 @@
 """The live list in a real browser: what appears, when it stands still, keys, narrow screens, the content policy."""
 
 import asyncio
-import os
-import shutil
 import socket
 from collections.abc import AsyncIterator
 
@@ -11,25 +9,16 @@ import pytest
 import pytest_asyncio
 import uvicorn
 from fastapi import FastAPI
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from sekisho.clock import SystemClock
 from sekisho.web.console.router import create_console_router
 from tests.console.fakes import INFO, RUNNING, FakeQueries, FakeSessions, make_call, make_calls
-from tests.servers import program
 
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
 PATIENCE_MS = 30_000  # for a machine that has much else to do; what is waited for comes in well under a second
 expect.set_options(timeout=PATIENCE_MS)
 CLOCK = SystemClock()
-
-
-def chromium() -> str:
-    """A Chromium to drive: SEKISHO_TEST_CHROMIUM, or one on the PATH, or one from the system's packages."""
-    found = os.environ.get("SEKISHO_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if found:
-        return found
-    return program("chromium", "chromium")
 
 
 class Gate:
@@ -67,16 +56,7 @@ class Gate:
         self.queries.put(msgspec.structs.replace(new, call_id=call_id))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """One browser for all tests; each of them gets a context of its own."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield browser
-        await browser.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def gate(browser: Browser) -> AsyncIterator[Gate]:
     queries, sessions = FakeQueries(make_calls(60, CLOCK.now_us())), FakeSessions()
     app = FastAPI()

@@ -140,7 +140,7 @@ def tell(random: Random, language: Language) -> Story:
     rounds = min(24, 2 + int(random.expovariate(0.22)))
     number = random.randint(101, 989)
     plan = _plan(theme, ja=ja) if random.random() < 0.55 else ""
-    ask = theme.ja if ja else theme.en
+    ask = f"{theme.ja}（課題 #{number}）" if ja else f"{theme.en} (issue #{number})"
     return Story(
         theme.name,
         theme.repository,
@@ -176,7 +176,13 @@ def _steps(theme: _Theme, rounds: int, random: Random, *, ja: bool) -> Iterator[
         theme.module.split("/")[-1].split(".")[0],
         size=random.randint(60, 600),
     )
-    yield Step("ここを直します。" if ja else "This is the place to change.", "edit", theme.module, theme.old, theme.new)
+    yield Step(
+        "ここを直します。" if ja else "This is the place to change.",
+        "edit",
+        theme.module,
+        theme.old,
+        _code(theme.new, random),
+    )
     for turn in range(rounds):
         is_red = turn < rounds - 1 and random.random() < 0.75
         yield Step(
@@ -200,7 +206,7 @@ def _steps(theme: _Theme, rounds: int, random: Random, *, ja: bool) -> Iterator[
                 "edit",
                 test,
                 f"assert value == {turn}",
-                f"assert value == {turn + 1}",
+                _code(f"assert value == {turn + 1}", random),
             )
     yield Step(
         f"完了しました。`{theme.module}` を直し、テストが通ることを確かめました。"
@@ -214,11 +220,15 @@ def _red(theme: _Theme) -> str:
     return f"FAILED {test} - AssertionError: assert 1 == 2\n1 failed, 3 passed in 0.42s"
 
 
-def listing(path: str, lines: int, random: Random) -> str:
-    """A file as a tool shows it: believable, of no particular meaning."""
+def _code(first: str, random: Random) -> str:
+    """What the model writes: a line of the theme and some more code under it."""
+    return first + "\n" + "\n".join(_lines(random, random.randint(4, 90)))
+
+
+def _lines(random: Random, count: int) -> list[str]:
     words = ("order", "item", "state", "amount", "customer", "batch", "limit", "cursor", "entry", "session")
-    out = [f'"""{path}"""', ""]
-    while len(out) < lines:
+    out: list[str] = []
+    while len(out) < count:
         one, two, three = random.sample(words, 3)
         out += [
             f'def {one}_{two}({three}: int, *, {two}: str = "") -> int:',
@@ -228,4 +238,10 @@ def listing(path: str, lines: int, random: Random) -> str:
             f"    return {one} + {three}",
             "",
         ]
+    return out[:count]
+
+
+def listing(path: str, lines: int, random: Random) -> str:
+    """A file as a tool shows it: believable, of no particular meaning."""
+    out = [f'"""{path}"""', "", *_lines(random, max(0, lines - 2))]
     return "\n".join(f"{number} | {line}" for number, line in enumerate(out[:lines], 1))

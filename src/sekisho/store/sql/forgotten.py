@@ -19,6 +19,8 @@ from sekisho.store.sql.tables import (
     spend_by_tag,
     spend_by_tag_model,
     spend_by_team,
+    task,
+    task_mode,
 )
 
 _OF_CALLS = (attempt, call_message, call_action, running_call)
@@ -43,5 +45,8 @@ class SqlForgotten:
                 await connection.execute(sa.delete(table).where(table.c.call_id.in_(ids)))
             for table in _SUMS:
                 await connection.execute(sa.delete(table).where(table.c.org == org, table.c.team.in_(wanted)))
+            tasks = sa.select(task.c.number).where(task.c.org == org, task.c.team.in_(wanted))
+            await connection.execute(sa.delete(task_mode).where(task_mode.c.task.in_(tasks)))
+            await connection.execute(sa.delete(task).where(task.c.org == org, task.c.team.in_(wanted)))
             gone = await connection.execute(sa.delete(call).where(call.c.org == org, call.c.team.in_(wanted)))
             return gone.rowcount

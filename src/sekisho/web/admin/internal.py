@@ -65,6 +65,8 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
         """Take the calls of the demonstration's teams out of the ledger. Only where nothing was ever billed."""
         if not services.simulated:
             raise NotAllowed("Calls are taken out of the ledger only where the simulator answers.")
+        for team_id in DEMONSTRATION_TEAMS:
+            await services.content.forget_team(team_id)
         return {"calls": await services.forgotten.forget(services.org_id, DEMONSTRATION_TEAMS)}
 
     @router.get("/models")

@@ -37,6 +37,7 @@ class Group:
 _LIVE = Place("live", "live", "calls")
 
 _WHY = Place("why", "why", "why")
+_TASKS = Place("tasks", "tasks", "task")
 _BUDGETS = Place("budgets", "budgets", "tree")
 _BREAKDOWN = Place("breakdown", "breakdown", "bars")
 
@@ -49,13 +50,13 @@ _NOTICES = Place("notices", "notices", "bell")
 
 NAV: Mapping[RoleName, tuple[Group, ...]] = {
     "platform_admin": (
-        Group("now", (_LIVE, _NOTICES)),
+        Group("now", (_LIVE, _TASKS, _NOTICES)),
         Group("way", (Place("models", "models", "model"), _KEYS, _LIMITS, _POLICIES)),
         Group("record", (_AUDIT, _WHY)),
         Group("settings", (Place("settings", "settings", "rates"),)),
     ),
     "cost_manager": (
-        Group("cost", (Place("overview", "overview", "home"), _BUDGETS, _BREAKDOWN)),
+        Group("cost", (Place("overview", "overview", "home"), _BUDGETS, _BREAKDOWN, _TASKS)),
         Group("record", (_NOTICES, _WHY)),
         Group("settings", (Place("rates", "rates", "rates"),)),
     ),
@@ -65,11 +66,11 @@ NAV: Mapping[RoleName, tuple[Group, ...]] = {
     ),
     "team_lead": (
         Group("team", (Place("team", "team", "home"), Place("members", "members", "people"), _KEYS, _BUDGETS)),
-        Group("record", (_BREAKDOWN, _WHY)),
+        Group("record", (_BREAKDOWN, _TASKS, _WHY)),
         Group("help", (_SETUP,)),
     ),
     "developer": (
-        Group("own", (Place("me", "me", "person"), _KEYS)),
+        Group("own", (Place("me", "me", "person"), _TASKS, _KEYS)),
         Group("help", (_SETUP, _WHY)),
     ),
 }

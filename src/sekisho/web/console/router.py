@@ -32,6 +32,7 @@ from sekisho.web.console.parts import Parts
 from sekisho.web.console.records import record_pages
 from sekisho.web.console.rules_pages import rule_pages
 from sekisho.web.console.sign_in import sign_in_pages
+from sekisho.web.console.tasks import task_pages
 from sekisho.web.console.views import CallQueries, ConsoleInfo, ConsoleSessions, HandOvers
 from sekisho.web.console.why import why_pages
 
@@ -40,6 +41,7 @@ FILES: tuple[Callable[[Parts], tuple[Page, ...]], ...] = (
     budget_pages,
     breakdown_pages,
     call_list_pages,
+    task_pages,
     why_pages,
     key_pages,
     member_pages,

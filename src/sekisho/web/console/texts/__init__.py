@@ -3,6 +3,6 @@
 No name stands in two files.
 """
 
-from sekisho.web.console.texts import cost, keys, me, operate, shell, sign_in, why
+from sekisho.web.console.texts import cost, keys, me, operate, shell, sign_in, tasks, why
 
-PAGES = (shell, sign_in, cost, keys, me, operate, why)
+PAGES = (shell, sign_in, cost, keys, me, operate, tasks, why)

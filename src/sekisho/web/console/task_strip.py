@@ -1,0 +1,91 @@
+"""A task's cost as a strip: one column for each call, or for each run of calls where there are too many. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from sekisho.clock import id_text
+from sekisho.record.calls import CallRow
+
+WIDTH, HEIGHT = 1000, 84
+MOST_COLUMNS = 120
+_LEAST = 1.5
+_MODES = {"plan": "f-5", "act": "f-1"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `first`, `last`: numbers of its calls; `mark`: "stop" if one was refused or failed, else empty."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    css: str
+    mark: str
+    first: int
+    last: int
+    cost_nanousd: int
+    call_id: str
+
+
+@dataclass(frozen=True)
+class Band:
+    """Calls in one mode, under the columns."""
+
+    x: float
+    width: float
+    css: str
+    mode: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Strip:
+    """All of it, and the cost of the highest column."""
+
+    columns: tuple[Column, ...]
+    bands: tuple[Band, ...]
+    most_nanousd: int
+
+
+def strip_of(rows: Sequence[CallRow]) -> Strip:
+    """The strip of a task's calls in their order."""
+    if not rows:
+        return Strip((), (), 0)
+    each = -(-len(rows) // MOST_COLUMNS)
+    bins = [rows[at : at + each] for at in range(0, len(rows), each)]
+    step = WIDTH / max(len(bins), 12)
+    costs = [sum(row.cost_nanousd for row in some) for some in bins]
+    most = max(costs)
+    columns = []
+    for number, (some, cost) in enumerate(zip(bins, costs, strict=True)):
+        height = max(_LEAST, HEIGHT * cost / most) if most else _LEAST
+        columns.append(
+            Column(
+                x=round(number * step + step * 0.16, 1),
+                y=round(HEIGHT - height, 1),
+                width=round(step * 0.68, 1),
+                height=round(height, 1),
+                css=_MODES.get(some[0].mode, "f-2"),
+                mark="stop" if any(row.status in ("refused", "failed", "interrupted") for row in some) else "",
+                first=number * each + 1,
+                last=number * each + len(some),
+                cost_nanousd=cost,
+                call_id=id_text(some[0].id),
+            )
+        )
+    return Strip(tuple(columns), tuple(_bands(rows, step / each)), most)
+
+
+def _bands(rows: Sequence[CallRow], step: float) -> list[Band]:
+    found, at = [], 0
+    for mode, some in groupby(rows, key=lambda row: row.mode):
+        count = len(list(some))
+        if mode:
+            found.append(
+                Band(round(at * step, 1), round(count * step, 1), _MODES.get(mode, "f-2"), mode, at + 1, at + count)
+            )
+        at += count
+    return found

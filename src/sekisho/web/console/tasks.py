@@ -1,0 +1,250 @@
+"""Tasks: a list that the address narrows, and each as one readable conversation with its cost beside it.
+
+Who may see a task, and who may read what was said, is the admin API's to say: this asks it as the person.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from sekisho.clock import id_text, parse_id
+from sekisho.errors import NotFound
+from sekisho.record.calls import CallFilter, CallRow
+from sekisho.web.admin.calls import part_of
+from sekisho.web.console.calls_view import ViewedCalls
+from sekisho.web.console.conversation_view import Window, items_of, title_of
+from sekisho.web.console.edge import Visit
+from sekisho.web.console.exports import csv_address, csv_file, wants_csv
+from sekisho.web.console.nav import ROOT
+from sekisho.web.console.page import Page
+from sekisho.web.console.parts import Parts
+from sekisho.web.console.prose import Prose
+from sekisho.web.console.rows import agent_name, make_row
+from sekisho.web.console.task_strip import strip_of
+from sekisho.web.console.writing import ask_admin
+
+PAGE_TASKS = 50
+MOST_CSV_TASKS = 100_000
+WINDOW_CALLS = 100
+MOST_CALLS = 20_000
+MOST_NAMES = 10_000
+_FILTERS = {"team": "team_id", "user": "user_id", "key": "key_id", "agent": "agent", "mode": "mode", "since": "since",
+            "until": "until"}  # fmt: skip
+_CSV_HEAD = (
+    *("task_id", "first_at", "last_at", "team_id", "user_id", "key_id", "agent", "repository", "branch"),
+    *("calls", "turns", "failed", "refused", "cost_nanousd"),
+)
+
+
+def task_pages(parts: Parts) -> tuple[Page, ...]:
+    """The pages of this file."""
+    pages = _Tasks(parts)
+    return (
+        Page("tasks", pages.show, place="tasks"),
+        Page("tasks/{task_id}", pages.task),
+        Page("tasks/{task_id}/more", pages.more),
+    )
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A task's figures. Times in microseconds; `own_us`: inside Sekisho, `waiting_us`: held back by a budget."""
+
+    calls: int
+    turns: int
+    cost_nanousd: int
+    list_cost_nanousd: int
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    duration_us: int
+    own_us: int
+    waiting_us: int
+    failed: int
+    refused: int
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+
+@dataclass
+class _Tasks:
+    """One method for each page."""
+
+    parts: Parts
+
+    async def show(self, visit: Visit) -> Response:
+        """The tasks that the address asks for: used last, or the dearest, first."""
+        query = visit.request.query_params
+        plain = {name: query[name][:200] for name in _FILTERS if query.get(name)}
+        sort = "cost" if query.get("sort") == "cost" else "last"
+        asked = {_FILTERS[name]: value for name, value in plain.items()} | {"sort": sort}
+        if wants_csv(visit):
+            return csv_file("tasks", _CSV_HEAD, map(_csv_row, await self._every(visit, asked)))
+        after = query.get("after", "")
+        found = await self._ask(visit, "tasks?" + urlencode(asked | {"limit": str(PAGE_TASKS), "after": after}))
+        own = plain | ({"sort": sort} if sort != "last" else {})
+        return self.parts.drawing.page(
+            visit,
+            "tasks.html",
+            tasks=[one | {"agent_name": agent_name(one["agent"])} for one in found["tasks"]],
+            most=max((one["cost_nanousd"] for one in found["tasks"]), default=0),
+            chips=[
+                (name, value, _address({k: v for k, v in own.items() if k != name})) for name, value in plain.items()
+            ],
+            orders_named=[
+                (visit.words("tasks.order." + name), _address(plain | {"sort": name}), name == sort)
+                for name in ("last", "cost")
+            ],
+            older=_address(own | {"after": found["next"]}) if found["next"] else "",
+            newest=_address(own) if after else "",
+            page_rows=PAGE_TASKS,
+            csv=csv_address(visit),
+            shows_people=visit.role != "developer",
+            at=_microseconds,
+            **await self._names(),
+        )
+
+    async def task(self, visit: Visit) -> Response:
+        """One task: its figures, its cost call by call, and the first window of its conversation."""
+        task = await self._ask(visit, "tasks/" + _id_of(visit))
+        rows = await self._calls(visit, task["id"])
+        if _id_of(visit) != task["id"]:  # it turned out to be a part of another
+            return self._moved(task["id"])
+        said = await self._said(visit, task["id"], "")
+        words = visit.words
+        return self.parts.drawing.page(
+            visit,
+            "task.html",
+            task=task | {"agent_name": agent_name(task["agent"])},
+            title=title_of(said.values()) or words.known("task.untitled", ""),
+            level=next((one["level"] for one in said.values()), "none"),
+            sums=_sums(rows, task["turns"]),
+            strip=strip_of(rows),
+            first_at=_microseconds(task["first_at"]),
+            last_at=_microseconds(task["last_at"]),
+            **await self._window(visit, task["id"], rows, 0, said),
+        )
+
+    async def more(self, visit: Visit) -> Response:
+        """The next window, for htmx."""
+        task = await self._ask(visit, "tasks/" + _id_of(visit))
+        rows = await self._calls(visit, task["id"])
+        text = visit.request.query_params.get("from", "")
+        first = int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
+        after = _text_of(rows[first - 1]) if 0 < first <= len(rows) else ""
+        said = await self._said(visit, task["id"], after)
+        about = await self._window(visit, task["id"], rows, first, said)
+        return self.parts.drawing.page(visit, "_turns.html", **about)
+
+    async def _window(
+        self, visit: Visit, task_id: str, rows: Sequence[CallRow], first: int, said: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        shown = rows[first : first + WINDOW_CALLS]
+        views = await ViewedCalls(self.parts.services).views(shown)
+        drawn = [make_row(view, self.parts.drawing.info.stages, visit.words) for view in views]
+        window = Window(
+            rows=[(row, call.mode, call.turn, call.asked_model) for row, call in zip(drawn, shown, strict=True)],
+            first=first + 1,
+            mode=next((call.mode for call in reversed(rows[:first]) if call.mode), ""),
+            dearest_nanousd=max((call.cost_nanousd for call in rows), default=0),
+        )
+        prose = Prose(str(visit.words("task.chart")), str(visit.words("task.chart.source")))
+        following = first + WINDOW_CALLS
+        return {
+            **await self._names(),
+            "items": items_of(window, said, prose),
+            "left": max(0, len(rows) - following),
+            "following": f"{ROOT}/tasks/{task_id}/more?from={following}",
+        }
+
+    async def _calls(self, visit: Visit, task_id: str) -> list[CallRow]:
+        """All calls of a task, in their order, as many as a page can bear."""
+        services, where = self.parts.services, CallFilter(task_id=parse_id(task_id), part=part_of(visit.who))
+        rows = await services.calls.recent(services.org_id, limit=MOST_CALLS, where=where)
+        return rows[::-1]
+
+    async def _said(self, visit: Visit, task_id: str, after: str) -> dict[str, Mapping[str, Any]]:
+        """What was said, by call; nothing where nothing is kept or this person may not read it."""
+        query = urlencode({"limit": str(WINDOW_CALLS), "after": after})
+        answer = await ask_admin(visit, visit.who, "GET", f"/admin/v1/tasks/{task_id}/turns?{query}")
+        return {call["call_id"]: call for call in answer.body["calls"]} if answer.is_good else {}
+
+    async def _names(self) -> dict[str, Any]:
+        """What people and teams are called. Only ids that are shown anyway are looked up in it."""
+        services = self.parts.services
+        people = {one.id: one.alias for one in await services.users.list(limit=MOST_NAMES)}
+        teams = {one.id: one.alias for one in await services.teams.list(limit=MOST_NAMES)}
+        return {"names": people, "teams": teams}
+
+    async def _every(self, visit: Visit, asked: Mapping[str, str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        after = ""
+        while len(found) < MOST_CSV_TASKS:
+            page = await self._ask(visit, "tasks?" + urlencode({**asked, "limit": "1000", "after": after}))
+            found += page["tasks"]
+            if not page["next"]:
+                break
+            after = page["next"]
+        return found
+
+    async def _ask(self, visit: Visit, what: str) -> dict[str, Any]:
+        """What the admin API answers to this person. Raises NotFound for what it does not show."""
+        answer = await ask_admin(visit, visit.who, "GET", f"/admin/v1/{what}")
+        if not answer.is_good:
+            raise NotFound
+        found: dict[str, Any] = answer.body
+        return found
+
+    def _moved(self, task_id: str) -> Response:
+        return Response(status_code=303, headers={"location": f"{ROOT}/tasks/{task_id}"})
+
+
+def _id_of(visit: Visit) -> str:
+    text = str(visit.request.path_params["task_id"])
+    if not (len(text) == 26 and text.isalnum() and text.isascii()):
+        raise NotFound
+    return text
+
+
+def _sums(rows: Sequence[CallRow], turns: int) -> Sums:
+    ended = [row for row in rows if row.ended_at]
+    durations = [(row.ended_at or row.started_at) - row.started_at for row in ended]
+    waiting_us = sum(row.delayed_ms for row in ended) * 1000
+    return Sums(
+        calls=len(rows),
+        turns=turns,
+        cost_nanousd=sum(row.cost_nanousd for row in rows),
+        list_cost_nanousd=sum(row.list_cost_nanousd for row in rows),
+        input_tokens=sum(row.usage.input_tokens for row in rows),
+        cache_read_tokens=sum(row.usage.cache_read_tokens for row in rows),
+        cache_write_tokens=sum(row.usage.cache_write_5m_tokens + row.usage.cache_write_1h_tokens for row in rows),
+        output_tokens=sum(row.usage.output_tokens for row in rows),
+        duration_us=sum(durations),
+        own_us=max(0, sum(durations) - sum(row.upstream_us for row in ended) - waiting_us),
+        waiting_us=waiting_us,
+        failed=sum(row.status in ("failed", "interrupted") for row in rows),
+        refused=sum(row.status == "refused" for row in rows),
+    )
+
+
+def _text_of(row: CallRow) -> str:
+    return id_text(row.id)
+
+
+def _address(plain: Mapping[str, str]) -> str:
+    return f"{ROOT}/tasks?{urlencode(plain)}" if plain else f"{ROOT}/tasks"
+
+
+def _csv_row(task: Mapping[str, Any]) -> tuple[object, ...]:
+    return tuple(task["id" if name == "task_id" else name] for name in _CSV_HEAD)
+
+
+def _microseconds(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp() * 1_000_000)

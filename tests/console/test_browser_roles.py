@@ -1,0 +1,217 @@
+"""Every place of every role in a real browser, and what each role does there, in both languages.
+
+One browser and one furnished house for all of it. Every page is checked for what a browser complains of (the content
+policy too), for requests that leave, for sideways scrolling at 390 px, and by axe for serious findings.
+"""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+import uvicorn
+from playwright.async_api import Browser, Page, expect
+
+from sekisho.access.roles import RoleName
+from sekisho.web.console.nav import NAV, places_of
+from tests.console.house import House, cookie_of, furnished_house
+
+pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
+AXE = (Path(__file__).parent / "vendor/axe.min.js").read_text(encoding="utf-8")
+RUN_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
+  .filter((one) => ["serious", "critical"].includes(one.impact))
+  .map((one) => one.id + ": " + one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | "))"""
+LOCALES = {"en": "en-GB", "ja": "ja-JP"}
+PEOPLE: dict[RoleName, str] = {
+    "platform_admin": "",
+    "cost_manager": "mallory",
+    "auditor": "erin",
+    "team_lead": "alice",
+    "developer": "bob",
+}
+
+
+@dataclass
+class Town:
+    """The house on a real socket, and what the browser said about its pages."""
+
+    house: House
+    address: str
+    browser: Browser
+    complaints: list[str] = field(default_factory=list)
+    strangers: set[str] = field(default_factory=set)
+
+    async def open(self, role: RoleName, path: str, language: str = "en", *, user: str | None = None) -> Page:
+        """A page of this role's person, or of another, in a context of its own."""
+        context = await self.browser.new_context(
+            viewport={"width": 1280, "height": 900}, locale=LOCALES[language], timezone_id="Asia/Tokyo"
+        )
+        token = await self.house.enter(PEOPLE[role] if user is None else user)
+        chosen = cookie_of(role) | {"name": "sekisho_role"}
+        await context.add_cookies([cookie_of(token), chosen])  # type: ignore[list-item]
+        context.set_default_timeout(30_000)
+        page = await context.new_page()
+        page.on("console", lambda message: self._hear(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self._watch(request.url))
+        await page.goto(f"{self.address}/console/{path}")
+        return page
+
+    def _hear(self, text: str) -> None:
+        if "status of 422" not in text:  # a form that was not accepted, as it should be
+            self.complaints.append(text)
+
+    def _watch(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob") and f"{parts.scheme}://{parts.netloc}" != self.address:
+            self.strangers.add(url)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def town(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    async with furnished_house(tmp_path_factory.mktemp("house"), per_day=2) as house:
+        listener = socket.create_server(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(house.app, log_level="warning", lifespan="off"))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        yield Town(house, f"http://127.0.0.1:{listener.getsockname()[1]}", browser)
+        server.should_exit = True
+        await serving
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def quiet(town: Town) -> AsyncIterator[None]:
+    """No test may leave a complaint or a request to elsewhere behind."""
+    yield
+    for context in town.browser.contexts:
+        await context.close()
+    assert (town.complaints, town.strangers) == ([], set())
+
+
+@pytest.mark.parametrize("role", list(NAV))
+async def test_every_place_is_sound_accessible_and_fits_a_phone(town: Town, role: RoleName) -> None:
+    places = places_of(role)
+    page = await town.open(role, places[0].path, "ja")
+    for number, place in enumerate(places):
+        if number:
+            await page.goto(f"{town.address}/console/{place.path}")
+        if role != "auditor" or place.name != "decisions":
+            current = page.locator(f'.post a[aria-current="page"][href="{place.address}"]')
+            await expect(current).to_be_visible()
+        await page.evaluate(AXE)
+        assert await page.evaluate(RUN_AXE) == [], place.name
+        await page.set_viewport_size({"width": 390, "height": 844})
+        wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, place.name
+        await expect(page.locator(".tabbar")).to_be_visible()
+        await page.set_viewport_size({"width": 1280, "height": 900})
+
+
+async def test_dark_pages_have_enough_contrast(town: Town) -> None:
+    page = await town.open("cost_manager", "overview")
+    await page.emulate_media(color_scheme="dark")
+    for path in ("overview", "budgets", f"why/{town.house.calls['refused']}"):
+        await page.goto(f"{town.address}/console/{path}")
+        await page.evaluate(AXE)
+        assert await page.evaluate(RUN_AXE) == [], path
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+async def test_a_manager_reads_a_chart_and_changes_a_budget(town: Town, language: str) -> None:
+    page = await town.open("cost_manager", "overview", language)
+    chart = page.locator("[data-chart] svg").first
+    await expect(chart).to_be_visible()
+    box = await page.locator("[data-chart]").bounding_box()
+    assert box
+    await page.mouse.move(box["x"] + box["width"] / 3, box["y"] + 120)
+    await expect(page.locator(".tip")).to_contain_text("$")
+    await page.mouse.click(box["x"] + box["width"] / 3, box["y"] + 120)
+    await expect(page).to_have_url(re.compile(r"/console/calls\?since=2026-11-\d\d&until=2026-11-\d\d$"))
+    await page.goto(f"{town.address}/console/budgets")
+    fold = page.locator("[data-fold]").first
+    await fold.click()
+    await expect(page.locator('tr[data-level="1"]').first).to_be_hidden()
+    await fold.click()
+    await expect(page.locator('tr[data-level="1"]').first).to_be_visible()
+    await page.locator('[data-open^="b-"]').first.click()
+    dialog = page.locator("dialog[open]")
+    amount = dialog.locator("input[inputmode=decimal]")
+    await amount.fill("lots")
+    await dialog.locator("button.btn-1").click()
+    await expect(dialog.locator("[data-problem]")).not_to_be_empty()
+    await amount.fill("1700" if language == "en" else "1650")
+    await dialog.locator("button.btn-1").click()
+    await expect(page.locator("[data-toast]")).to_contain_text("$1,700.00" if language == "en" else "$1,650.00")
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+async def test_a_lead_issues_and_blocks_a_key_by_keyboard(town: Town, language: str) -> None:
+    page = await town.open("team_lead", "keys", language)
+    await page.locator('[data-open="new-key"]').first.focus()
+    await page.keyboard.press("Enter")
+    dialog = page.locator("dialog[open]")
+    await dialog.locator("input[name=alias]").fill(f"cline-{language}")
+    await page.keyboard.press("Enter")
+    link = dialog.locator("[data-path]")
+    await expect(link).to_contain_text(f"{town.address}/console/hand-over/")
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_have_count(0)
+    row = page.locator("tr", has_text="cline-bob").first
+    await page.goto(f"{town.address}/console/keys")
+    await row.locator("summary").first.click()
+    await row.locator('[data-open^="block-"]').click()
+    dialog = page.locator("dialog[open]")
+    await dialog.locator("input[name=typed]").fill("cline-bob")
+    await dialog.locator("button.btn-stop").click()
+    await expect(page.locator("[data-toast]")).to_contain_text("cline-bob")
+    await row.locator("summary").first.click()
+    await row.locator('[data-open^="unblock-"]').click()
+    await page.locator("dialog[open] button.btn-1").click()
+    await expect(page.locator("[data-toast]")).to_contain_text("cline-bob")
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+async def test_a_developer_goes_from_an_error_to_why(town: Town, language: str) -> None:
+    page = await town.open("developer", "me", language, user="alice")
+    await page.keyboard.press("/")
+    await page.keyboard.type(f"request {town.house.calls['refused']}")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".wayfare .at")).to_have_count(1)
+    await expect(page.locator(".lede")).to_contain_text("$0.19 left")
+    await page.locator(".way a.btn").first.click()
+    await expect(page.locator(".lede")).to_contain_text("$")
+    assert await page.locator(".wayfare .at").count() == 0
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+async def test_one_person_looks_through_one_role_at_a_time(town: Town, language: str) -> None:
+    page = await town.open("team_lead", "team", language)
+    await expect(page.locator('.post a[href="/console/members"]')).to_be_visible()
+    await page.locator(".who > summary").click()
+    await page.locator('.roles button[value="developer"]').click()
+    await expect(page).to_have_url(f"{town.address}/console/me")
+    await expect(page.locator('.post a[href="/console/members"]')).to_have_count(0)
+    answer = await page.request.get(f"{town.address}/console/members")
+    assert answer.status == 404
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+async def test_the_infrastructure_team_makes_a_limit_and_proves_the_audit_log(town: Town, language: str) -> None:
+    page = await town.open("platform_admin", "limits", language)
+    await page.locator('[data-open="new"]').first.click()
+    dialog = page.locator("dialog[open]")
+    await dialog.locator("input[name=name]").fill(f"limit-{language}")
+    await dialog.locator("button.btn-1").click()
+    await expect(dialog.locator("[data-problem]")).not_to_be_empty()
+    await dialog.locator("input[name=parallel]").fill("4")
+    await dialog.locator("button.btn-1").click()
+    await expect(page.locator("[data-toast]")).to_contain_text(f"limit-{language}")
+    await page.goto(f"{town.address}/console/audit")
+    await page.locator("form[hx-post] button").first.click()
+    await expect(page.locator("#proof")).to_contain_text(
+        "as they were written" if language == "en" else "書かれたときのまま"
+    )
