@@ -54,7 +54,7 @@ def edit(change: Callable[[Body], Any]) -> Callable[[Body], Body]:
 
 
 def without_marks(body: Body) -> Body:
-    later = json.loads(json.dumps(body))
+    later: Body = json.loads(json.dumps(body))
     later["system"][0].pop("cache_control", None)
     for turn in later["messages"]:
         for block in turn["content"] if isinstance(turn["content"], list) else ():

@@ -28,7 +28,7 @@ WARM = Usage(input_tokens=10, cache_read_tokens=READ + WRITTEN, cache_write_5m_t
 
 def body(turns: int) -> bytes:
     texts = ["x" * 4_000, *(f"turn {number}" for number in range(turns))]
-    messages = [{"role": "user", "content": [{"type": "text", "text": text}]} for text in texts]
+    messages: list[Any] = [{"role": "user", "content": [{"type": "text", "text": text}]} for text in texts]
     messages[-1]["content"][0]["cache_control"] = {"type": "ephemeral"}
     return json.dumps({"model": "m", "messages": messages}).encode()
 

@@ -64,7 +64,7 @@ def turns(door: Door, chance: random.Random) -> list[bytes]:
 
 
 def with_marks(door: Door, body: dict[str, Any]) -> dict[str, Any]:
-    marked = json.loads(json.dumps(body))
+    marked: dict[str, Any] = json.loads(json.dumps(body))
     if door == "openai_responses":
         return marked  # has no marks
     if isinstance(marked.get("system"), list):
