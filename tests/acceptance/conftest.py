@@ -171,6 +171,10 @@ async def call_plane(
     port = listener.getsockname()[1]
     async with server.running(listener):
         yield CallPlane(port, journal, registry, http, app, counters)
+    for record in journal.settled:  # whatever the test was about: of no call is any time counted twice
+        assert 0 <= record.lead_us <= record.total_us
+        assert record.waited_us >= 0 and record.upstream_us >= 0
+        assert record.waited_us + record.upstream_us <= record.total_us, record
     await http.close()
 
 

@@ -54,11 +54,13 @@ async def hold_back(gate: Gate, call: Call, due: Due) -> int:
         words = {"en": "Many calls are held back by a budget. Try again.", "ja": _JA_MANY}
         raise RateLimited(words[audience_of(gate, call).language], retry_after_s=max(1, min(59, round(longest))))
     gate.held_back.add(call.id)
+    began_us = gate.clock.monotonic_us()
     try:
         if await call.wait(longest):
             raise ClientLeft
     finally:
         gate.held_back.discard(call.id)
+        call.trail.waited_us += gate.clock.monotonic_us() - began_us
     return int(longest * 1000)
 
 

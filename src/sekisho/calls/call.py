@@ -57,7 +57,7 @@ class Trail(msgspec.Struct, eq=False):
     """What happened to the call so far. Times are monotonic microseconds.
 
     `awaited` will turn the answer of a stream into its client's bytes: it can write signs of life before there is one.
-    `heard`: for a conversation that its client does not name.
+    `heard`: for a conversation that its client does not name. `waited_us`: for the body, for room, for others' counts.
     """
 
     started_us: int
@@ -68,6 +68,7 @@ class Trail(msgspec.Struct, eq=False):
     is_opened: bool = False
     asked_us: int = 0  # when the counters were asked that admitted it
     first_byte_us: int = 0
+    waited_us: int = 0
     heard: Listener | None = None
 
     def stages_us(self) -> tuple[int, ...]:

@@ -100,6 +100,8 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     `first_byte_us` from the start of the call to the first byte for the client, 0 if none. `upstream_us`: time inside
     attempts. `stages_us`: time in our own stages before send, in the order of STAGES. `classes_nanousd`: what of the
     cost is for fresh input, cache reads, cache writes, output; their sum is the cost where it is metered.
+    `total_us`: from the first byte of the request until now; of that `lead_us` before it was admitted, `waited_us` for
+    the body, for room in a budget, for counters or counts. What is neither that nor `upstream_us` is our own time.
     """
 
     call_id: bytes
@@ -118,6 +120,9 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     upstream_us: int
     stages_us: tuple[int, ...]
     classes_nanousd: tuple[int, ...] = ()
+    total_us: int = 0
+    lead_us: int = 0
+    waited_us: int = 0
     caching: Caching | None = None
 
 
@@ -135,6 +140,8 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     message: str
     stages_us: tuple[int, ...]
     task: TaskNote | None = None
+    total_us: int = 0
+    waited_us: int = 0
 
 
 class Unrecognised(msgspec.Struct, frozen=True, array_like=True, tag="u"):

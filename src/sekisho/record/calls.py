@@ -17,7 +17,8 @@ class CallRow(msgspec.Struct, frozen=True):
     A running call has no `ended_at`, no usage and no cost yet. Caller, `door` and `model` are empty where they are not
     known: a settlement whose opening was lost. `agent`, `agent_version` and `session` are the client's own claims.
     What a budget did to the call: `asked_model` was asked for, and `model` served in its place; the answer had at most
-    `clamped_tokens`, fewer than asked; it was held back for `delayed_ms`. For `task_id`, `mode` and
+    `clamped_tokens`, fewer than asked; it was held back for `delayed_ms`. `lead_us`: before its admission, when it
+    `started_at`. `waited_us`: for its body, for room in a budget, for counters and counts. For `task_id`, `mode` and
     `turn` see `record.tasks`, for what its prompt cache did `record.cache`.
     """
 
@@ -62,6 +63,18 @@ class CallRow(msgspec.Struct, frozen=True):
     task_id: bytes = b""
     mode: str = ""
     turn: str = ""
+    lead_us: int = 0
+    waited_us: int = 0
+
+    @property
+    def total_us(self) -> int:
+        """From the first byte of the request to the booking of its end; 0 while it runs."""
+        return 0 if self.ended_at is None else self.ended_at - self.started_at + self.lead_us
+
+    @property
+    def gateway_us(self) -> int:
+        """Our own part: what was neither waiting nor the upstream's. The three are the total, exactly."""
+        return self.total_us - self.waited_us - self.upstream_us if self.ended_at is not None else 0
 
 
 class AttemptRow(msgspec.Struct, frozen=True):

@@ -206,12 +206,24 @@ async def test_a_call_answered_at_the_first_try_shows_that_try_whatever_it_was(d
     assert msgspec.structs.astuple(found) == msgspec.structs.astuple(one)
 
 
+async def test_the_parts_of_a_calls_time_are_its_total_however_clocks_step(database, names):
+    ledger, calls = SqlLedger(database, names), SqlCalls(database, names)
+    times = ((2_500_000, 700, 1_500_000, 900_000), (900, 0, 0, 900), (40_000, 30_000, 29_000, 0), (0, 0, 0, 0))
+    for number, (total, lead, waited, upstream) in enumerate(times):
+        split = {"total_us": total, "lead_us": lead, "waited_us": waited, "upstream_us": upstream}
+        await ledger.apply(batch(opened(number), settled(number, at=NOON - 5_000_000, **split), end=number))
+        row = await calls.find("default", call_id(number))
+        assert (row.total_us, row.waited_us, row.upstream_us) == (total, waited, upstream)
+        assert row.gateway_us + row.waited_us + row.upstream_us == row.total_us
+        assert row.stages_us == (1, 20, 300)
+
+
 async def test_a_row_stays_within_250_bytes_and_says_all_about_its_only_attempt(database, names):
     """Without indexes, on both engines."""
     ledger = SqlLedger(database, names)
     records: list[Record] = []
     for number in range(3_000):
-        ended = settled(number, cost=number * 10_000)
+        ended = settled(number, cost=number * 10_000, total_us=1_200_000, lead_us=120)
         one = msgspec.structs.replace(
             ended.attempts[0], list_cost_nanousd=ended.list_cost_nanousd, upstream_request_id=REQUEST
         )

@@ -113,12 +113,15 @@ async def _smaller(gate: Gate, call: Call, verdict: NoRoom) -> Call | None:
 
 async def _counted(gate: Gate, call: Call) -> Call:
     """The call with its prompt counted by its provider, if that answers in time."""
+    asked_us = gate.clock.monotonic_us()
     try:
         async with asyncio.timeout(_COUNT_S):
             tokens, _ = await count_prompt(gate, call)
     except (SekishoError, TimeoutError) as error:  # such as a model that its provider does not count for
         log.info("the prompt of call %s was not counted: %s", call.id_text, error)
         return call
+    finally:
+        call.trail.waited_us += gate.clock.monotonic_us() - asked_us
     return call if tokens is None else replace(call, prompt=counted(call.prompt, tokens))
 
 
@@ -167,6 +170,7 @@ async def _verdict(gate: Gate, trail: Trail, demand: Demand) -> Verdict:
         if not isinstance(verdict, NotLoaded) or gate.clock.monotonic_us() >= ends_by_us:
             return verdict
         await asyncio.sleep(_LOADING_PAUSE_S)
+        trail.waited_us += gate.clock.monotonic_us() - trail.asked_us
 
 
 async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
@@ -196,6 +200,9 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
         upstream_us=upstream_us,
         stages_us=trail.stages_us(),
         classes_nanousd=_classes(trail.attempts),
+        total_us=gate.clock.monotonic_us() - trail.started_us,
+        lead_us=trail.asked_us - trail.started_us,
+        waited_us=trail.waited_us,
         caching=caching_of(gate, call),
     )
     ended(gate, call, outcome.error, settled.stop_reason)

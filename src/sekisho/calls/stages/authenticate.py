@@ -23,6 +23,7 @@ async def _wait_and_recognise(gate: Gate, call: Call, next: Next) -> Reply:
     await gate.registry.wait_ready(gate.limits.start_timeout_s)
     if call.trail.started_us >= gate.registry.trusted_until_us:
         await gate.registry.wait_trusted(gate.clock, gate.limits.start_timeout_s)
+        call.trail.waited_us = gate.clock.monotonic_us() - call.trail.started_us
     _recognise(gate, call)
     return await next(call)
 

@@ -33,7 +33,9 @@ def resolve(gate: Gate, call: Call, next: Next) -> Awaitable[Reply]:
 
 
 async def _read_and_resolve(gate: Gate, call: Call, next: Next) -> Reply:
+    asked_us = gate.clock.monotonic_us()
     call.body = await call.read_body()
+    call.trail.waited_us += gate.clock.monotonic_us() - asked_us
     _find_model(gate, call)
     return await next(call)
 

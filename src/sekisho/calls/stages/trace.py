@@ -40,6 +40,8 @@ def _record_refusal(gate: Gate, call: Call, error: SekishoError) -> None:
         message=error.message[:500],
         stages_us=trail.stages_us(),
         task=note_of(call.task),
+        total_us=gate.clock.monotonic_us() - trail.started_us,
+        waited_us=trail.waited_us,
     )
     try:
         gate.journal.append(refused)

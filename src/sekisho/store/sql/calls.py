@@ -16,6 +16,7 @@ from sekisho.store.sql.roll_ups import tags_of
 from sekisho.store.sql.spend_edges import first_id
 from sekisho.store.sql.tables import attempt, call, call_action, call_message, counter, name, task
 from sekisho.store.sql.task_sums import mode_and_turn
+from sekisho.store.sql.times import unpack_times
 from sekisho.values import Usage
 
 _ACTIONS = ("asked_model", "clamped_tokens", "delayed_ms")
@@ -168,6 +169,7 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
     mode, turn = mode_and_turn(row["kind"])
     named = {column: texts[row[column]] for column in NAMED}
     duration_us = row["duration_us"]
+    stages_us, lead_us, waited_us = unpack_times(row["stages_us"])
     return CallRow(
         id=row["id"],
         change=row["change"],
@@ -200,7 +202,9 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
         price_scope=named["price_scope"],
         first_byte_us=row["first_byte_us"],
         upstream_us=row["upstream_us"],
-        stages_us=tuple(msgspec.msgpack.decode(row["stages_us"], type=list[int])) if row["stages_us"] else (),
+        stages_us=stages_us,
+        lead_us=lead_us,
+        waited_us=waited_us,
         asked_model=row["asked_model"] or "",
         clamped_tokens=row["clamped_tokens"] or 0,
         delayed_ms=row["delayed_ms"] or 0,

@@ -22,6 +22,7 @@ from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.roll_ups import RUNNING
 from sekisho.store.sql.tables import attempt, call, call_message, counter, ended_process, journal_offset, running_call
 from sekisho.store.sql.task_sums import TaskSums, texts_of
+from sekisho.store.sql.times import pack_times
 from sekisho.values import Usage
 
 PROCESS_ENDED: Final = "process_ended"  # the error of a call whose process died before it settled
@@ -206,8 +207,9 @@ def _fold(row: Row | None, record: Opened | Settled | Refused) -> Row:
             return _reopened(row, record)
         case Settled():
             if row is None:
-                unknown = _UNKNOWN_OPENING | {"id": record.call_id, "started_at": record.ended_at}
-                return unknown | _settlement(record, record.ended_at)
+                started_at = record.ended_at - _duration_us(record, record.ended_at)
+                unknown = _UNKNOWN_OPENING | {"id": record.call_id, "started_at": started_at}
+                return unknown | _settlement(record, started_at)
             if row["status"] == RUNNING or row["error"] == PROCESS_ENDED:
                 return row | _settlement(record, row["started_at"])
             return row
@@ -255,10 +257,10 @@ def _settlement(record: Settled, started_at: int) -> Row:
         "stage": "",
         "error": clean(record.error),
         "message": record.message.replace("\0", "\ufffd"),
-        "duration_us": max(0, record.ended_at - started_at),
+        "duration_us": _duration_us(record, started_at),
         "first_byte_us": min(record.first_byte_us, INT32_MAX),
         "upstream_us": record.upstream_us,
-        "stages_us": msgspec.msgpack.encode(record.stages_us),
+        "stages_us": pack_times(record.stages_us, record.lead_us, record.waited_us),
         "is_metered": record.is_metered,
         "client_left": record.client_left,
         **msgspec.structs.asdict(fitting(record.usage)),
@@ -274,6 +276,13 @@ def _settlement(record: Settled, started_at: int) -> Row:
     }
 
 
+def _duration_us(record: Settled, started_at: int) -> int:
+    """From the admission to the end; by the clock that never steps, where the record has it."""
+    if record.total_us:
+        return record.total_us - record.lead_us
+    return max(0, record.ended_at - started_at)
+
+
 def _refusal(record: Refused) -> Row:
     return (
         _NOT_SETTLED
@@ -286,12 +295,12 @@ def _refusal(record: Refused) -> Row:
             "door": record.door,
             "model": clean(record.model),
             "started_at": record.started_at,
-            "duration_us": max(0, record.ended_at - record.started_at),
+            "duration_us": record.total_us or max(0, record.ended_at - record.started_at),
             "status": "refused",
             "stage": clean(record.stage),
             "error": clean(record.error),
             "message": record.message.replace("\0", "\ufffd"),
-            "stages_us": msgspec.msgpack.encode(record.stages_us),
+            "stages_us": pack_times(record.stages_us, 0, record.waited_us),
         }
     )
 

@@ -48,6 +48,8 @@ class Call(BaseModel):
 
     What budgets did to it: `asked_model` was asked for, where `model` served in its place; the answer had at most
     `clamped_tokens` (0: as many as asked); the call was held back for `delayed_ms`.
+    Times in microseconds: `total_us` is `gateway_us` (our own), `waited_us` (for its body, for room in a budget, for
+    counters and counts) and `upstream_us` (in its attempts), exactly; 0 while it runs.
     `task_id`: what it belongs to; `mode`: plan, act or nothing; `turn`: human, agent, title, compaction, side,
     sub_agent, repeat or probe. `cache_saved_nanousd`: what it would have cost more without a prompt cache;
     `cache_lost_nanousd`: what it cost more since its cache was broken, by `cache_cause` (empty: it was not)."""
@@ -81,6 +83,9 @@ class Call(BaseModel):
     price_version: str
     price_scope: str
     first_byte_us: int
+    total_us: int
+    gateway_us: int
+    waited_us: int
     upstream_us: int
     stages_us: list[int]
     asked_model: str
@@ -185,9 +190,11 @@ def _attempt(one: AttemptRow) -> Attempt:
 
 def _call_fields(row: CallRow) -> dict[str, Any]:
     fields = msgspec.structs.asdict(row)
-    del fields["org_id"]
+    del fields["org_id"], fields["lead_us"]
     return fields | {
         "id": id_text(row.id),
+        "total_us": row.total_us,
+        "gateway_us": row.gateway_us,
         "task_id": id_text(row.task_id) if row.task_id else "",
         "started_at": iso(row.started_at),
         "ended_at": iso(row.ended_at),
