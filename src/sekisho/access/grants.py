@@ -16,7 +16,7 @@ from sekisho.clock import Clock
 from sekisho.errors import BadRequest, NotAllowed, NotFound
 
 TEAM_ROLES: tuple[RoleName, ...] = ("team_lead", "cost_manager", "auditor")
-ORG_ROLES: tuple[RoleName, ...] = ("platform_admin", "cost_manager", "auditor")
+ORG_ROLES: tuple[RoleName, ...] = ("platform_admin", "cost_manager", "auditor", "directory")
 
 
 class RoleGrant(msgspec.Struct, frozen=True):

@@ -440,7 +440,11 @@ class ControlPlane:
                 epoch=effective.epoch,
                 org_id=ORG_ID,
                 keys=resolve_keys(
-                    (*self._master, *effective.keys), effective.teams, self._models, self._settings.content.level
+                    (*self._master, *effective.keys),
+                    effective.teams,
+                    self._models,
+                    self._settings.content.level,
+                    effective.left,
                 ),
                 models=self._models,
                 simulated=self._settings.simulated,
