@@ -347,17 +347,17 @@ class Tasks:
     @staticmethod
     def _first_again(threads: list[Thread], sight: Sight, reading: _Reading, length: int) -> Thread | None:
         """The same first request: sent again, or that of another task."""
-        same = [one for one in threads if len(one.prefix) == length == len(reading.prefix) and not one.first_answer]
-        if not same:
+        if length != len(reading.prefix):
             return None
-        if sight.claims.is_retry:
-            return same[-1]
-        unanswered = [
-            one
-            for one in same
-            if not one.open_calls and not one.was_answered and sight.now_us - one.ended_us <= _RETRY_REACH_US
-        ]
-        return unanswered[-1] if unanswered else None
+        is_retry = sight.claims.is_retry
+        for one in reversed(threads):  # many, where a program asks the same again and again: cheapest question first
+            if one.was_answered and not is_retry:
+                continue
+            if one.first_answer or len(one.prefix) != length:
+                continue
+            if is_retry or (not one.open_calls and sight.now_us - one.ended_us <= _RETRY_REACH_US):
+                return one
+        return None
 
     @staticmethod
     def _first_answered(threads: list[Thread], sight: Sight, reading: _Reading) -> Thread | None:
@@ -394,6 +394,9 @@ class Tasks:
         """The thread that was asked for a summary, if this history begins with one."""
         body = sight.chain.body
         begins = [self._message_clue(body, block).kind for block in reading.messages[:3] if block.role != "assistant"]
+        is_plain = len(reading.lines) > 3 or not reading.has_tools or reading.last.kind == "human"
+        if is_plain and "summary" not in begins:
+            return None
         asked = [
             thread
             for thread in owner.newest_first()
@@ -401,8 +404,6 @@ class Tasks:
         ]
         if "summary" not in begins:
             asked = [one for one in asked if one.system == reading.system]
-            if len(reading.lines) > 3 or not reading.has_tools or reading.last.kind == "human":
-                return None
         text = _squeezed(reading.messages[:3], body)
         same = [one for one in asked if len(one.said) >= _LEAST_SAID and one.said[:_SAID_CHARACTERS] in text]
         if not same:  # the agent may have changed its words, but not so that others would be there instead
