@@ -166,7 +166,7 @@ class Tasks:
         thread.ended_us = now_us
         if thread.parent is not None:
             thread.parent.ended_us = max(thread.parent.ended_us, now_us)  # it may start the next one
-        thread.is_waiting = asked_for_tools
+        owner.wait(thread, asked_for_tools)
         if tool:
             owner.note_tool(thread, tool)
         thread.said = " ".join(said.split())[:_SAID_CHARACTERS]
@@ -423,8 +423,8 @@ class Tasks:
             return None
         waiting = [
             parent
-            for parent in owner.newest_first()
-            if parent.is_waiting and parent.client == sight.client and parent.system != reading.system
+            for parent in owner.waiting.values()
+            if parent.client == sight.client and parent.system != reading.system
             if sight.now_us - parent.ended_us <= _START_REACH_US
         ]
         if not waiting:
@@ -566,7 +566,7 @@ class Tasks:
         thread.calls += 1
         thread.open_calls += 1
         self._open[sight.call_id] = owner, thread
-        thread.is_waiting = False
+        owner.wait(thread, False)
         thread.asked = reading.asked
         last, clue, claims = reading.last, reading.clue, sight.claims
         thread.repository = claims.repository or clue.repository or last.repository or thread.repository

@@ -99,10 +99,11 @@ class Thread:
 class Owner:
     """The threads of one owner, and what they are found by."""
 
-    __slots__ = ("_leaves", "_pieces", "_tools", "_words", "sessions", "threads")
+    __slots__ = ("_leaves", "_pieces", "_tools", "_words", "sessions", "threads", "waiting")
 
     def __init__(self) -> None:
         self.threads: OrderedDict[int, Thread] = OrderedDict()
+        self.waiting: dict[int, Thread] = {}  # of them those that wait for their tools
         self.sessions: dict[str, Thread] = {}
         self._leaves: dict[int, list[Thread]] = {}
         self._pieces: dict[int, Thread] = {}
@@ -120,6 +121,14 @@ class Owner:
         """Make it the one that was used last."""
         if id(thread) in self.threads:
             self.threads.move_to_end(id(thread))
+
+    def wait(self, thread: Thread, is_waiting: bool) -> None:
+        """Whether its last answer asked for tools, of which the results have not come."""
+        thread.is_waiting = is_waiting
+        if is_waiting and id(thread) in self.threads:
+            self.waiting[id(thread)] = thread
+        else:
+            self.waiting.pop(id(thread), None)
 
     def newest_first(self) -> Iterable[Thread]:
         """All threads, the one used last first."""
@@ -177,6 +186,7 @@ class Owner:
         self._words[words] = thread
 
     def _forget(self, thread: Thread) -> None:
+        self.waiting.pop(id(thread), None)
         for leaf in thread.leaves:
             self._drop_leaf(thread, leaf)
         for piece in thread.pieces:
