@@ -42,6 +42,7 @@ from sekisho.errors import SekishoError, StoreUnavailable
 from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader, Segment
+from sekisho.ledger.looking import Looks
 from sekisho.record.content import NO_CONTENT, ContentSettings
 from sekisho.record.reporting import ReportingRegister
 from sekisho.values import Budget, Credential, Delivery, Model, Snapshot, VirtualKey
@@ -122,6 +123,7 @@ class ControlPlane:
         from sekisho.app.content import ContentKeeper  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.audit import SqlAudit  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.booked import SqlBooked  # noqa: PLC0415  slow to import: see the module
+        from sekisho.store.sql.cache import SqlCache  # noqa: PLC0415
         from sekisho.store.sql.calls import SqlCalls  # noqa: PLC0415
         from sekisho.store.sql.content import SqlContent  # noqa: PLC0415
         from sekisho.store.sql.effective import SqlEffective  # noqa: PLC0415
@@ -147,6 +149,7 @@ class ControlPlane:
         self._sessions = SqlSessions(database)
         self._calls = SqlCalls(database, names)
         self._tasks = SqlTasks(database, names)
+        self._cache = SqlCache(database, names)
         self._spend = SqlSpend(database, names)
         self._names = names
         self._events = SqlEvents(database)
@@ -165,6 +168,7 @@ class ControlPlane:
         self._journal_error = ""
         self._drained = asyncio.Event()
         self._poked = asyncio.Event()
+        self.looks = Looks(clock)
         self.distribution = Distribution(clock, confirm_every_s(settings) if settings.replicated else POLL_S)
         reader = JournalReader(home / "journal")
         ledger = SqlLedger(database, names)
@@ -346,18 +350,20 @@ class ControlPlane:
             time_zone=self._settings.time_zone,
             calls=self._calls,
             tasks=self._tasks,
+            cache=self._cache,
             spend=self._spend,
             events=self._events,
             bounds=SqlBounds(self._database, self._names),
             sessions=sign_in.sessions,
             sign_in=sign_in,
-            grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
+            grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock, self),
             tokens=tokens,
             reporting=ReportingRegister(SqlReporting(self._database), ORG_ID, self._clock),
             required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
             forgotten=SqlForgotten(self._database, self._names),
             distribution=self.distribution,
+            looks=self.looks,
             explainer=self._explainer(),
             content=self.content,
             models=lambda: self._models,
@@ -376,7 +382,7 @@ class ControlPlane:
         def counters() -> MemoryCounters:
             return MemoryCounters(self._clock)
 
-        return Explainer(lambda: self._snapshot, self.booked, counters, self._clock, Limits())
+        return Explainer(lambda: self._snapshot, self.booked, counters, self._clock, Limits(), self.looks.ask)
 
     async def alert_forever(self) -> None:
         """Look every few seconds whether budgets have reached a threshold; if nothing was booked, once a minute: others
@@ -437,7 +443,11 @@ class ControlPlane:
                 epoch=effective.epoch,
                 org_id=ORG_ID,
                 keys=resolve_keys(
-                    (*self._master, *effective.keys), effective.teams, self._models, self._settings.content.level
+                    (*self._master, *effective.keys),
+                    effective.teams,
+                    self._models,
+                    self._settings.content.level,
+                    effective.left,
                 ),
                 models=self._models,
                 simulated=self._settings.simulated,
@@ -542,6 +552,7 @@ async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", l
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             """As uvicorn does, but first let go of the long polls: each would hold the end up for seconds."""
             plane.distribution.close()
+            plane.looks.close()
             await super().shutdown(sockets)
 
     config = uvicorn.Config(

@@ -22,6 +22,8 @@ from sekisho.ledger.counters import (
     Demand,
     Due,
     JournalPosition,
+    LimitUse,
+    Look,
     NoRoom,
     NotLoaded,
     Passed,
@@ -275,6 +277,19 @@ class MemoryCounters:
             limit.open -= 1
             limit.tokens += correction
         call.tokens = tokens
+
+    async def look(self, demand: Demand) -> Look:
+        verdict = self.admit_at_once(demand)
+        if isinstance(verdict, Admitted):  # nothing else has run since, so it is the newest everywhere
+            call = self._recent.pop()
+            await self.release(demand.call_id)
+            for limit in call.limits:
+                limit.calls.pop()
+        uses = (
+            LimitUse.of(one.limit, len(one.calls), one.tokens, one.open)
+            for one in self._plan_at(demand, self._clock.now_us()).limits
+        )
+        return Look(verdict, tuple(uses))
 
     async def standings(self) -> tuple[Standing, ...]:
         now_us = self._clock.now_us()

@@ -9,6 +9,7 @@ from sekisho.web.admin.audit import audit_router
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.bodies import StrictBodies
 from sekisho.web.admin.budgets import budgets_router
+from sekisho.web.admin.cache import cache_router
 from sekisho.web.admin.calls import calls_router
 from sekisho.web.admin.content import content_deletion_router, content_router
 from sekisho.web.admin.conversations import conversations_router
@@ -41,6 +42,7 @@ from sekisho.web.admin.sign_in import accounts_router, sign_in_router
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
 from sekisho.web.admin.tasks import tasks_router
+from sekisho.web.scim.router import scim_router
 
 
 def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> FastAPI:
@@ -77,6 +79,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         declarations_router,
         calls_router,
         tasks_router,
+        cache_router,
         content_router,
         content_deletion_router,
         conversations_router,
@@ -98,6 +101,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
     ):
         described.append(make(services, authority))
         app.include_router(described[-1])
+    app.include_router(scim_router(services, authority))
     for router in routers:
         app.include_router(router)
     describe_api(app, described)

@@ -155,6 +155,7 @@ class DoorApp:
             "process": self._gate.process_id,
             "counters_failure": self._gate.counters.failure,
             "confirmed": is_trusted,
+            "conversations": self._gate.conversations.counts(),
         }
         await send_whole(send, 200 if is_ready else 503, msgspec.json.encode(body))
 
