@@ -67,16 +67,16 @@ def let_somebody_leave(server: Served) -> None:
     assert calls_at_once(server, key, 30, threads=30) == {401: 30}
 
 
-@pytest.mark.parametrize("victim", ["call-2", "control"])
-def test_calls_pass_again_after_a_process_was_killed_and_nothing_stays_reserved(tmp_path: Path, victim: str) -> None:
+def test_calls_pass_again_after_a_process_was_killed_and_nothing_stays_reserved(tmp_path: Path) -> None:
     with served(tmp_path / "home", **THREE, SEKISHO_VALKEY_URL=valkey_url()) as server:
         key = new_key(server, max_budget=1, budget_duration="30d", max_parallel_requests=1000)
-        with ThreadPoolExecutor(1) as pool:
-            load = pool.submit(lambda: [attempt(server, key) for _ in range(60)])
-            os.kill(server.children()[victim], signal.SIGKILL)
-            seen = Counter(load.result())
-        assert seen[200] > 0
-        wait_for(lambda: call(server, key)[0] == 200, "calls pass again")
+        for victim in ("call-2", "control"):
+            with ThreadPoolExecutor(1) as pool:
+                load = pool.submit(lambda: [attempt(server, key) for _ in range(60)])
+                os.kill(server.children()[victim], signal.SIGKILL)
+                seen = Counter(load.result())
+            assert seen[200] > 0
+            wait_for(lambda: call(server, key)[0] == 200, "calls pass again")
 
 
 def attempt(server: Served, key: str) -> int:

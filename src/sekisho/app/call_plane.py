@@ -12,7 +12,8 @@ from sekisho.access.keys import digester, load_or_create_pepper
 from sekisho.app.commits import CommittedJournal
 from sekisho.app.counting import open_counters
 from sekisho.app.follow import SnapshotFollower, load_snapshot
-from sekisho.app.loading import LedgerReads
+from sekisho.app.loading import LedgerReads, LedgerTasks
+from sekisho.app.looking import LookAnswers
 from sekisho.app.replica import load_or_create_replica_id
 from sekisho.app.signals import orderly_stop
 from sekisho.calls.gate import Gate, Journal, Limits, Registry
@@ -44,6 +45,8 @@ def limits_of(settings: Settings) -> Limits:
         client_send_timeout_s=settings.client_send_timeout_s,
         keepalive_s=settings.keepalive_s,
         cut_revoked_streams=settings.cut_revoked_streams,
+        loop_slow_after=settings.loop_slow_after,
+        loop_stop_after=settings.loop_stop_after,
     )
 
 
@@ -93,6 +96,7 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
         process_id=process_id,
         upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
         limits=limits,
+        task_spend=LedgerTasks(local, socket_path),
         recorder=Recorder(
             spool, clock, lambda: registry.snapshot.content_generation if registry.snapshot else 0, masked
         ),
@@ -105,7 +109,9 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     follower = SnapshotFollower(
         local, socket_path, process_id, registry, loader.configure, confirm_timeout_s=settings.confirm_timeout_s
     )
-    background = [asyncio.create_task(run()) for run in (follower.run, masked.run, *counting.loops)]
+    looks = LookAnswers(local, socket_path, counting.counters)
+    loops = (follower.run, masked.run, looks.run, *counting.loops)
+    background = [asyncio.create_task(run()) for run in loops]
     if committed is not None:
         background.append(asyncio.create_task(committed.run()))
     with orderly_stop():

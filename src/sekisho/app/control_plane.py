@@ -42,6 +42,7 @@ from sekisho.errors import SekishoError, StoreUnavailable
 from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader, Segment
+from sekisho.ledger.looking import Looks
 from sekisho.record.content import NO_CONTENT, ContentSettings
 from sekisho.record.reporting import ReportingRegister
 from sekisho.values import Budget, Credential, Delivery, Model, Snapshot, VirtualKey
@@ -122,6 +123,7 @@ class ControlPlane:
         from sekisho.app.content import ContentKeeper  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.audit import SqlAudit  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.booked import SqlBooked  # noqa: PLC0415  slow to import: see the module
+        from sekisho.store.sql.cache import SqlCache  # noqa: PLC0415
         from sekisho.store.sql.calls import SqlCalls  # noqa: PLC0415
         from sekisho.store.sql.content import SqlContent  # noqa: PLC0415
         from sekisho.store.sql.effective import SqlEffective  # noqa: PLC0415
@@ -147,6 +149,7 @@ class ControlPlane:
         self._sessions = SqlSessions(database)
         self._calls = SqlCalls(database, names)
         self._tasks = SqlTasks(database, names)
+        self._cache = SqlCache(database, names)
         self._spend = SqlSpend(database, names)
         self._names = names
         self._events = SqlEvents(database)
@@ -165,6 +168,7 @@ class ControlPlane:
         self._journal_error = ""
         self._drained = asyncio.Event()
         self._poked = asyncio.Event()
+        self.looks = Looks(clock)
         self.distribution = Distribution(clock, confirm_every_s(settings) if settings.replicated else POLL_S)
         reader = JournalReader(home / "journal")
         ledger = SqlLedger(database, names)
@@ -221,6 +225,16 @@ class ControlPlane:
         """What the ledger says of every budget once it has all that dead processes wrote; if it is to be whole, also
         what the living wrote before this was asked. Raises StoreUnavailable when that takes too long: who loads
         counters must not go on without it."""
+        await self._wait_booked(is_whole=is_whole)
+        return await self._booked.booked(ORG_ID, at_us)
+
+    async def task_spent(self, task_id: bytes) -> tuple[int, int]:
+        """What a task has cost, and how many calls it has made, once all is booked that was written before this was
+        asked. Raises StoreUnavailable when that takes too long."""
+        await self._wait_booked(is_whole=True)
+        return await self._tasks.spent(ORG_ID, task_id)
+
+    async def _wait_booked(self, *, is_whole: bool) -> None:
         ends = self._drain.ends() if is_whole else {}
         try:
             async with asyncio.timeout(BOOKED_S):
@@ -229,7 +243,6 @@ class ControlPlane:
         except TimeoutError as error:
             names = ", ".join(dead) or "living ones"
             raise StoreUnavailable(f"Calls of these processes are not booked yet: {names}. Try again.") from error
-        return await self._booked.booked(ORG_ID, at_us)
 
     async def committed(self, segment: Segment, offset: int) -> int | None:
         """Book at once what the journal holds; how far this segment is booked, once that is as far as `offset`.
@@ -342,22 +355,25 @@ class ControlPlane:
             audit=self._audit,
             notes=self._audit,
             spent=self._booked,
+            task_spent=self.task_spent,
             booked=self.booked,
             time_zone=self._settings.time_zone,
             calls=self._calls,
             tasks=self._tasks,
+            cache=self._cache,
             spend=self._spend,
             events=self._events,
             bounds=SqlBounds(self._database, self._names),
             sessions=sign_in.sessions,
             sign_in=sign_in,
-            grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
+            grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock, self),
             tokens=tokens,
             reporting=ReportingRegister(SqlReporting(self._database), ORG_ID, self._clock),
             required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
             forgotten=SqlForgotten(self._database, self._names),
             distribution=self.distribution,
+            looks=self.looks,
             explainer=self._explainer(),
             content=self.content,
             models=lambda: self._models,
@@ -376,7 +392,7 @@ class ControlPlane:
         def counters() -> MemoryCounters:
             return MemoryCounters(self._clock)
 
-        return Explainer(lambda: self._snapshot, self.booked, counters, self._clock, Limits())
+        return Explainer(lambda: self._snapshot, self.booked, counters, self._clock, Limits(), self.looks.ask)
 
     async def alert_forever(self) -> None:
         """Look every few seconds whether budgets have reached a threshold; if nothing was booked, once a minute: others
@@ -546,6 +562,7 @@ async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", l
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             """As uvicorn does, but first let go of the long polls: each would hold the end up for seconds."""
             plane.distribution.close()
+            plane.looks.close()
             await super().shutdown(sockets)
 
     config = uvicorn.Config(

@@ -29,6 +29,17 @@ JournalPosition = tuple[int, int]
 (0, 0) is before everything."""
 
 
+class TaskDemand(msgspec.Struct, frozen=True):
+    """The task that a call belongs to, and the limits that cap it: what it may cost, and how many calls it may make.
+
+    `id`: what its calls are counted under. `is_new`: no call of it can have been counted."""
+
+    id: bytes
+    cost: RateLimit | None = None
+    calls: RateLimit | None = None
+    is_new: bool = False
+
+
 class Demand(msgspec.Struct, frozen=True):
     """What a call asks for; no two demands have the same `call_id`. `bound_nanousd` is the most it can cost, what hard
     budgets reserve; `estimate_nanousd` what soft ones do; `tokens` what it may use of token limits.
@@ -42,9 +53,10 @@ class Demand(msgspec.Struct, frozen=True):
     estimate_nanousd: int
     tokens: int
     heeds_steps: bool = False
+    task: TaskDemand | None = None
 
 
-class Admitted(msgspec.Struct, frozen=True):
+class Admitted(msgspec.Struct, frozen=True, tag=True):
     """The call holds its reservations. `admitted_at`: the wall-clock time that chose the windows; the journal must keep
     it. `least_room_nanousd`: what the tightest hard budget has left beside them, or None without hard budgets."""
 
@@ -52,7 +64,7 @@ class Admitted(msgspec.Struct, frozen=True):
     least_room_nanousd: int | None = None
 
 
-class NoRoom(msgspec.Struct, frozen=True):
+class NoRoom(msgspec.Struct, frozen=True, tag=True):
     """A hard budget has too little room, `room_nanousd` (not below 0). Nothing is held. `resets_at`: when its window
     ends; None: never.
 
@@ -63,7 +75,7 @@ class NoRoom(msgspec.Struct, frozen=True):
     resets_at: int | None
 
 
-class TooFast(msgspec.Struct, frozen=True):
+class TooFast(msgspec.Struct, frozen=True, tag=True):
     """A limit is reached. Nothing is held. Of several limits the one that takes longest.
 
     `retry_after_s`: the least whole number of seconds after which the same call passes if nothing else happens. Always
@@ -74,10 +86,24 @@ class TooFast(msgspec.Struct, frozen=True):
     retry_after_s: int
 
 
-class NotLoaded(msgspec.Struct, frozen=True):
+class NotLoaded(msgspec.Struct, frozen=True, tag=True):
     """What was spent in a hard budget's window is not known (yet). Nothing is held. Ask the ledger, then `load`."""
 
     budget: Budget
+
+
+class TaskFull(msgspec.Struct, frozen=True):
+    """The call's task has reached its cap: of cost, with `room_nanousd` left, or of calls. Nothing is held."""
+
+    limit: RateLimit
+    kind: Literal["cost", "calls"]
+    room_nanousd: int = 0
+
+
+class TaskNotLoaded(msgspec.Struct, frozen=True):
+    """What a task has cost is not known here. Nothing is held. Ask the ledger, then `load_task`."""
+
+    task_id: bytes
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -95,14 +121,41 @@ class Passed(msgspec.Struct, frozen=True):
         return tuple(step for step in self.budget.steps if spent >= step.at_percent * ceiling)
 
 
-class Due(msgspec.Struct, frozen=True):
+class Due(msgspec.Struct, frozen=True, tag=True):
     """Budgets, hard or soft, that are loaded have steps that are due. Nothing is held: act on them, then ask again
     without `heeds_steps`. Comes before every other verdict. By id of the budget."""
 
     passed: tuple[Passed, ...]
 
 
-Verdict = Admitted | NoRoom | TooFast | NotLoaded | Due
+Verdict = Admitted | NoRoom | TooFast | NotLoaded | Due | TaskFull | TaskNotLoaded
+
+
+class LimitUse(msgspec.Struct, frozen=True):
+    """How much of a limit is in use: calls and tokens of the last minute, and calls under way; None for what it does
+    not limit."""
+
+    limit: RateLimit
+    requests: int | None
+    tokens: int | None
+    parallel: int | None
+
+    @classmethod
+    def of(cls, limit: RateLimit, requests: int, tokens: int, parallel: int) -> "LimitUse":
+        """The use of this limit, of what it limits."""
+        return cls(
+            limit,
+            None if limit.requests_per_minute is None else requests,
+            None if limit.tokens_per_minute is None else tokens,
+            None if limit.parallel is None else parallel,
+        )
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What counters say of a call that nobody makes; `verdict` None: they cannot be asked now."""
+
+    verdict: Verdict | None = None
+    uses: tuple[LimitUse, ...] = ()
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -155,6 +208,8 @@ class Counters(Protocol):
     by then must not be sent: counters that were lost in between may not know of it."""
 
     admission_valid_us: int
+    are_shared: bool
+    """Whether several processes count here: then only what all of them know a task by will do."""
 
     @property
     def failure(self) -> str:
@@ -180,7 +235,12 @@ class Counters(Protocol):
 
     async def admit(self, demand: Demand) -> Verdict:
         """Hold everything the call needs, or nothing. What is certain comes first: Due, NoRoom, NotLoaded,
-        TooFast."""
+        TaskFull, TaskNotLoaded, TooFast."""
+        ...
+
+    async def load_task(self, task_id: bytes, spent_nanousd: int, calls: int) -> None:
+        """Say what the ledger holds of a task: settled calls at their cost, open ones at their bound. Changes nothing
+        for a task that is known. Raises StoreUnavailable."""
         ...
 
     def admit_at_once(self, demand: Demand) -> Verdict | None:
@@ -201,6 +261,11 @@ class Counters(Protocol):
 
     async def release(self, call_id: bytes) -> None:
         """Give back all that a call holds which was admitted but is in no journal. Its request stays counted."""
+        ...
+
+    async def look(self, demand: Demand) -> Look:
+        """What `admit` would say now, and how much is in use of the limits that the call comes under. Nothing is
+        held."""
         ...
 
     async def standings(self) -> tuple[Standing, ...]:

@@ -23,7 +23,9 @@ from sekisho.access.users import UserRegister
 from sekisho.calls.explaining import Explainer
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
+from sekisho.ledger.looking import Looks
 from sekisho.record.bounds import BoundQueries
+from sekisho.record.cache import CacheQueries
 from sekisho.record.calls import CallQueries
 from sekisho.record.content_store import ContentService
 from sekisho.record.events import EventStore
@@ -91,7 +93,9 @@ class Services:
     notes: AuditNotes
     spent: SpentQueries
     booked: BookedQuery
+    task_spent: Callable[[bytes], Awaitable[tuple[int, int]]]
     calls: CallQueries
+    cache: CacheQueries
     tasks: TaskQueries
     spend: SpendQueries
     events: EventStore
@@ -105,6 +109,7 @@ class Services:
     reporting: ReportingRegister
     forgotten: Forgetting
     distribution: Distribution
+    looks: Looks
     explainer: Explainer
     models: Callable[[], tuple[Model, ...]]
     health: Callable[[], Health]
