@@ -92,7 +92,7 @@ class NotLoaded(msgspec.Struct, frozen=True, tag=True):
     budget: Budget
 
 
-class TaskFull(msgspec.Struct, frozen=True):
+class TaskFull(msgspec.Struct, frozen=True, tag=True):
     """The call's task has reached its cap: of cost, with `room_nanousd` left, or of calls. Nothing is held."""
 
     limit: RateLimit
@@ -100,7 +100,7 @@ class TaskFull(msgspec.Struct, frozen=True):
     room_nanousd: int = 0
 
 
-class TaskNotLoaded(msgspec.Struct, frozen=True):
+class TaskNotLoaded(msgspec.Struct, frozen=True, tag=True):
     """What a task has cost is not known here. Nothing is held. Ask the ledger, then `load_task`."""
 
     task_id: bytes
