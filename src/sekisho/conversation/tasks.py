@@ -269,15 +269,14 @@ class Tasks:
     @staticmethod
     def _first_again(owner: Owner, sight: Sight, reading: Reading) -> Thread | None:
         """The same first request: sent again, or (None) that of another task."""
-        size = len(reading.prefix)
-        for thread in reversed(owner.at_leaf(reading.prefix[-1]) if size else ()):
-            if thread.size != size or thread.first_answer:
+        size, is_retry = len(reading.prefix), sight.claims.is_retry
+        for one in reversed(owner.at_leaf(reading.prefix[-1]) if size else ()):
+            if one.was_answered and not is_retry:  # many, where a program asks the same again and again
                 continue
-            if sight.claims.is_retry:
-                return thread
-            is_failed = not thread.open_calls and not thread.was_answered
-            if is_failed and sight.now_us - thread.ended_us <= _RETRY_REACH_US:
-                return thread
+            if one.first_answer or one.size != size:
+                continue
+            if is_retry or (not one.open_calls and sight.now_us - one.ended_us <= _RETRY_REACH_US):
+                return one
         return None
 
     @staticmethod
