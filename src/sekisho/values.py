@@ -21,6 +21,25 @@ StopReason = Literal[
     "malformed_tool_use",
     "model_context_window_exceeded",
 ]
+BreakCause = Literal[
+    "tools_order",
+    "tools_changed",
+    "system_volatile",
+    "system_changed",
+    "history_edited",
+    "history_compacted",
+    "settings_changed",
+    "model_changed",
+    "stepped_down",
+    "rerouted",
+    "expired",
+    "mark_missing",
+    "mark_too_far",
+    "unmarked",
+    "below_minimum",
+    "unknown",
+]
+"""Why a provider's prompt cache did not serve what it could have. "stepped_down" and "rerouted" are our own doing."""
 CallStatus = Literal["ok", "refused", "failed", "interrupted"]
 ContentLevel = Literal["none", "masked", "full"]  # how much of what calls say is kept
 

@@ -123,6 +123,7 @@ class ControlPlane:
         from sekisho.app.content import ContentKeeper  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.audit import SqlAudit  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.booked import SqlBooked  # noqa: PLC0415  slow to import: see the module
+        from sekisho.store.sql.cache import SqlCache  # noqa: PLC0415
         from sekisho.store.sql.calls import SqlCalls  # noqa: PLC0415
         from sekisho.store.sql.content import SqlContent  # noqa: PLC0415
         from sekisho.store.sql.effective import SqlEffective  # noqa: PLC0415
@@ -148,6 +149,7 @@ class ControlPlane:
         self._sessions = SqlSessions(database)
         self._calls = SqlCalls(database, names)
         self._tasks = SqlTasks(database, names)
+        self._cache = SqlCache(database, names)
         self._spend = SqlSpend(database, names)
         self._names = names
         self._events = SqlEvents(database)
@@ -348,6 +350,7 @@ class ControlPlane:
             time_zone=self._settings.time_zone,
             calls=self._calls,
             tasks=self._tasks,
+            cache=self._cache,
             spend=self._spend,
             events=self._events,
             bounds=SqlBounds(self._database, self._names),

@@ -16,6 +16,7 @@ from sekisho.calls.passage import Passage
 from sekisho.calls.strangers import Strangers
 from sekisho.clock import Clock
 from sekisho.conversation.kept import Conversations
+from sekisho.conversation.prefix import Prefixes, Texts
 from sekisho.conversation.tasks import Tasks
 from sekisho.dialects.translation import Translation
 from sekisho.errors import StoreUnavailable
@@ -219,6 +220,8 @@ class Gate:
     strangers: Strangers = field(default_factory=Strangers)
     recorder: "Recorder | None" = None  # of content; without one nothing is kept
     tasks: Tasks = field(default_factory=Tasks)
+    prefixes: Prefixes = field(default_factory=Prefixes)
+    prefix_texts: Texts = field(default_factory=Texts)
 
     async def settle(self, settled: Settled) -> None:
         """Book the end of a call. Raises StoreUnavailable when it is not durable; it stays owed and is booked later.

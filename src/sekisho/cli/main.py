@@ -65,6 +65,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
             "使用額をチーム、ユーザー、キー、タグ、モデル、エージェントごとに表示します。",
         ),
     ),
+    "cache": ("sekisho.cli.cache", "app", ""),
     "task": ("sekisho.cli.tasks", "app", ""),
     "bounds": (
         "sekisho.cli.events",
@@ -142,7 +143,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
 _PANELS = (
     (say("Run and use", "起動と利用"), ("serve", "demo", "setup", "status", "explain", "console")),
     (say("Organisation", "組織"), ("team", "user", "key", "tag", "role", "token", "policy", "metadata")),
-    (say("Money and limits", "予算と上限"), ("budget", "limit", "spend", "task", "events", "bounds")),
+    (say("Money and limits", "予算と上限"), ("budget", "limit", "spend", "task", "cache", "events", "bounds")),
     (say("Organisation as one file", "組織をファイルで管理"), ("plan", "apply", "export")),
     (say("Operate", "運用"), ("health", "audit", "backup", "restore", "completion")),
 )

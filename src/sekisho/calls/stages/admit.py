@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from sekisho.calls.acting import acted_on, hold_back
 from sekisho.calls.answer import Answer
 from sekisho.calls.budgeting import audience_of, ending_words, refusal
+from sekisho.calls.caching import caching_of
 from sekisho.calls.call import AttemptNote, Call, Trail
 from sekisho.calls.ceiling import (
     ceiling_nanousd,
@@ -210,6 +211,7 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
         total_us=gate.clock.monotonic_us() - trail.started_us,
         lead_us=trail.asked_us - trail.started_us,
         waited_us=trail.waited_us,
+        caching=caching_of(gate, call),
     )
     ended(gate, call, outcome.error, settled.stop_reason)
     _learn(gate, call, settled)

@@ -80,6 +80,8 @@ call = sa.Table(
     sa.Column("reserved_nanousd", sa.BigInteger, nullable=False),
     sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
     sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("cache_saved_nanousd", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("cache_lost_nanousd", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("org", sa.Integer, nullable=False),
     sa.Column("key", sa.Integer, nullable=False),
     sa.Column("user", sa.Integer, nullable=False),
@@ -97,6 +99,7 @@ call = sa.Table(
     sa.Column("price_version", sa.Integer, nullable=False),
     sa.Column("price_scope", sa.Integer, nullable=False),
     sa.Column("task", sa.Integer, nullable=False, server_default="0"),  # its number, 0: none
+    sa.Column("cache_cause", sa.Integer, nullable=False, server_default="0"),  # why its cache was broken, 0: it was not
     sa.Column("deployment", sa.Integer, nullable=False),  # of the only attempt, where this row says all of it
     sa.Column("sent_us", sa.Integer, nullable=False),  # from the start of the call to that of the only attempt
     sa.Column("first_byte_us", sa.Integer, nullable=False),
@@ -178,6 +181,33 @@ task_mode = sa.Table(
             *("input_nanousd", "cache_read_nanousd", "cache_write_nanousd", "output_nanousd"),
         )
     ),
+    sqlite_with_rowid=False,
+)
+
+call_cache = sa.Table(
+    "call_cache",  # calls whose prompt cache was broken, see record.cache.BrokenCache
+    metadata,
+    sa.Column("call_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("lost_tokens", sa.BigInteger, nullable=False),
+    sa.Column("block", sa.String(40), nullable=False),
+    sa.Column("detail", sa.String(200), nullable=False),
+    sa.Column("before", sa.LargeBinary(16), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+cache_by_team = sa.Table(
+    "cache_by_team",  # see `cache_sums`
+    metadata,
+    sa.Column("org", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("team", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("cause", sa.Integer, primary_key=True, autoincrement=False),  # 0: all calls
+    sa.Column("calls", sa.BigInteger, nullable=False),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_write_tokens", sa.BigInteger, nullable=False),
+    sa.Column("saved_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("lost_nanousd", sa.BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -9,6 +9,7 @@ from sekisho.web.admin.audit import audit_router
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.bodies import StrictBodies
 from sekisho.web.admin.budgets import budgets_router
+from sekisho.web.admin.cache import cache_router
 from sekisho.web.admin.calls import calls_router
 from sekisho.web.admin.content import content_deletion_router, content_router
 from sekisho.web.admin.conversations import conversations_router
@@ -78,6 +79,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         declarations_router,
         calls_router,
         tasks_router,
+        cache_router,
         content_router,
         content_deletion_router,
         conversations_router,

@@ -25,6 +25,7 @@ from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
 from sekisho.ledger.looking import Looks
 from sekisho.record.bounds import BoundQueries
+from sekisho.record.cache import CacheQueries
 from sekisho.record.calls import CallQueries
 from sekisho.record.content_store import ContentService
 from sekisho.record.events import EventStore
@@ -93,6 +94,7 @@ class Services:
     spent: SpentQueries
     booked: BookedQuery
     calls: CallQueries
+    cache: CacheQueries
     tasks: TaskQueries
     spend: SpendQueries
     events: EventStore
