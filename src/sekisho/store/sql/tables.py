@@ -53,6 +53,7 @@ virtual_key = sa.Table(
     sa.Column("deleted_at", sa.BigInteger),
     sa.Column("previous_digest", sa.LargeBinary(32)),  # of the raw key before the last rotation
     sa.Column("previous_until", sa.BigInteger),
+    sa.Column("cut_streams", sa.Boolean),  # NULL: as the team, else as the gateway is set
 )
 sa.Index(
     "virtual_key_live_alias_uq",
@@ -510,6 +511,7 @@ team = sa.Table(
     sa.Column("deleted_at", sa.BigInteger),
     sa.Column("content_level", sa.String(10), nullable=False, server_default=""),  # empty: the organisation's
     sa.Column("content_days", sa.Integer, nullable=False, server_default="0"),  # 0: the organisation's
+    sa.Column("cut_streams", sa.Boolean),  # NULL: as the gateway is set
 )
 sa.Index(
     "team_live_alias_uq",
