@@ -222,7 +222,9 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 class RateLimit(msgspec.Struct, frozen=True):
-    """How fast a scope may call, on one model or (empty `model`) on all. None: no limit of that sort."""
+    """How fast a scope may call, on one model or (empty `model`) on all. None: no limit of that sort.
+
+    `nanousd_per_task`, `calls_per_task`: how far each single task may go that makes such a call."""
 
     id: str
     scope: Scope
@@ -230,6 +232,8 @@ class RateLimit(msgspec.Struct, frozen=True):
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     parallel: int | None = None
+    nanousd_per_task: int | None = None
+    calls_per_task: int | None = None
 
 
 class Hours(msgspec.Struct, frozen=True, array_like=True):

@@ -225,6 +225,16 @@ class ControlPlane:
         """What the ledger says of every budget once it has all that dead processes wrote; if it is to be whole, also
         what the living wrote before this was asked. Raises StoreUnavailable when that takes too long: who loads
         counters must not go on without it."""
+        await self._wait_booked(is_whole=is_whole)
+        return await self._booked.booked(ORG_ID, at_us)
+
+    async def task_spent(self, task_id: bytes) -> tuple[int, int]:
+        """What a task has cost, and how many calls it has made, once all is booked that was written before this was
+        asked. Raises StoreUnavailable when that takes too long."""
+        await self._wait_booked(is_whole=True)
+        return await self._tasks.spent(ORG_ID, task_id)
+
+    async def _wait_booked(self, *, is_whole: bool) -> None:
         ends = self._drain.ends() if is_whole else {}
         try:
             async with asyncio.timeout(BOOKED_S):
@@ -233,7 +243,6 @@ class ControlPlane:
         except TimeoutError as error:
             names = ", ".join(dead) or "living ones"
             raise StoreUnavailable(f"Calls of these processes are not booked yet: {names}. Try again.") from error
-        return await self._booked.booked(ORG_ID, at_us)
 
     async def committed(self, segment: Segment, offset: int) -> int | None:
         """Book at once what the journal holds; how far this segment is booked, once that is as far as `offset`.
@@ -346,6 +355,7 @@ class ControlPlane:
             audit=self._audit,
             notes=self._audit,
             spent=self._booked,
+            task_spent=self.task_spent,
             booked=self.booked,
             time_zone=self._settings.time_zone,
             calls=self._calls,

@@ -618,6 +618,8 @@ rate_limit = sa.Table(
     sa.Column("requests_per_minute", sa.BigInteger),
     sa.Column("tokens_per_minute", sa.BigInteger),
     sa.Column("parallel", sa.BigInteger),
+    sa.Column("nanousd_per_task", sa.BigInteger),
+    sa.Column("calls_per_task", sa.BigInteger),
     sa.Column("template_id", sa.String(200), nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("created_by", sa.String(200), nullable=False),

@@ -93,6 +93,7 @@ class Services:
     notes: AuditNotes
     spent: SpentQueries
     booked: BookedQuery
+    task_spent: Callable[[bytes], Awaitable[tuple[int, int]]]
     calls: CallQueries
     cache: CacheQueries
     tasks: TaskQueries
