@@ -3,9 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0017"
-down_revision = "0016"
-oldest_code = "0016"
+revision = "0018"
+down_revision = "0017"
+oldest_code = "0017"
 
 
 def upgrade() -> None:
