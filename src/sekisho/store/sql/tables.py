@@ -486,6 +486,21 @@ scim_member = sa.Table(
     sa.Index("scim_member_member_ix", "org_id", "member_id"),
 )
 
+device_login = sa.Table(
+    "device_login",  # a command line that waits for its person to let it in
+    metadata,
+    sa.Column("digest", sa.LargeBinary(32), primary_key=True),
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), nullable=False),
+    sa.Column("user_code", sa.LargeBinary(32), nullable=False, unique=True),
+    sa.Column("client", sa.String(100), nullable=False),
+    sa.Column("address", sa.String(64), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("polled_at", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("user_id", sa.String(200), nullable=False),
+)
+
 sign_in_failure = sa.Table(
     "sign_in_failure",
     metadata,
