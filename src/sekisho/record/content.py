@@ -171,6 +171,10 @@ class ContentRows(Protocol):
 
     async def find(self, call_id: bytes) -> ContentRow | None: ...
 
+    async def there(self, call_ids: Collection[bytes]) -> set[bytes]:
+        """Which of these calls have a row, also as a stub."""
+        ...
+
     async def of_task(self, task_id: bytes, *, after: bytes = b"", until: bytes = b"", limit: int) -> list[ContentRow]:
         """The calls of a task in their order, behind `after` and up to `until`."""
         ...

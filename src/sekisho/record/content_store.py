@@ -160,9 +160,11 @@ class ContentStore:
 
     async def _known_calls(self, frames: Sequence[Frame]) -> dict[bytes, Known]:
         """The calls that these frames go on with and that came before them."""
-        new = {frame.head.origin.call_id for frame in frames if isinstance(frame.head, Asked | Lost)}
+        asked = {frame.head.origin.call_id for frame in frames if isinstance(frame.head, Asked)}
+        new = asked - await self._rows.there(asked)
         wanted = {frame.head.base for frame in frames if isinstance(frame.head, Asked)}
         wanted |= {frame.head.call_id for frame in frames if isinstance(frame.head, Said)}
+        wanted |= {frame.head.origin.call_id for frame in frames if isinstance(frame.head, Asked | Lost)}
         known: dict[bytes, Known] = {}
         for call_id in wanted - new - {b""}:
             found = self._requests.get(call_id) or await self._find_request(call_id)

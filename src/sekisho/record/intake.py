@@ -71,6 +71,8 @@ class Intake:
 
     def _ask(self, asked: Asked, body: bytes) -> None:
         origin = asked.origin
+        if origin.call_id in self._known:
+            return  # it is stored already
         vault = self._vaults[origin.team_id]
         own = self._pieces(vault, _cut(body, asked.cuts))
         row = _row(origin, vault)

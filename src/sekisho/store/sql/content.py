@@ -83,6 +83,15 @@ class SqlContent:
             row = (await connection.execute(query)).mappings().one_or_none()
             return content_row(row) if row else None
 
+    async def there(self, call_ids: Collection[bytes]) -> set[bytes]:
+        """Which of these calls have a row, also as a stub."""
+        found: set[bytes] = set()
+        async with self._database.read() as connection:
+            for chunk in _chunks(sorted(call_ids)):
+                query = sa.select(content.c.call_id).where(content.c.call_id.in_(chunk))
+                found.update((await connection.execute(query)).scalars())
+        return found
+
     async def of_task(self, task_id: bytes, *, after: bytes = b"", until: bytes = b"", limit: int) -> list[ContentRow]:
         """The calls of a task in their order, behind `after` and up to `until`; by any of its ids."""
         number = (
