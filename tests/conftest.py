@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 import tests.thorough  # noqa: F401  it registers the profile
+from sekisho.store.sql import engine
 
 settings.load_profile("sekisho")
 
@@ -36,6 +37,15 @@ def authorities_read_once() -> Any:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssl, "create_default_context", create_default_context)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def disks_not_waited_for() -> Any:
+    """No test here cuts the power: what is in the kernel's hands is as good as on the disk, and far sooner there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        patch.setattr(engine, "SQLITE_PRAGMAS", (*engine.SQLITE_PRAGMAS, "synchronous=OFF"))
         yield
 
 

@@ -16,10 +16,15 @@ def examples(few: int) -> int:
     return few * _TIMES
 
 
+def seed_numbers(few: int) -> range:
+    """So many seeds, for a fixture that draws."""
+    return range(few * _TIMES)
+
+
 def seeds(few: int) -> Callable[[Any], Any]:
     """Run a test that draws by itself with so many seeds."""
 
     def marked(test: Any) -> Any:
-        return pytest.mark.seeds(pytest.mark.parametrize("seed", range(few * _TIMES))(test))
+        return pytest.mark.seeds(pytest.mark.parametrize("seed", seed_numbers(few))(test))
 
     return marked

@@ -65,7 +65,7 @@ class Shared:
             await client.aclose()
         self.clients.clear()
         operator = self.running.operator
-        for kind in ("users", "teams"):
+        for kind in ("teams", "users"):
             for one in (await operator.get(f"/admin/v1/{kind}?limit=500")).json()[kind]:
                 assert (await operator.delete(f"/admin/v1/{kind}/{quote(one['id'])}")).status_code == 204
         assert (await operator.put("/admin/v1/settings/sign-in", json={})).status_code == 200

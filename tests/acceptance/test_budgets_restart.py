@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,15 +41,21 @@ def spend_of(server: Served, key: str) -> float:
     return float(json.loads(body)["info"]["spend"])
 
 
-@pytest.mark.parametrize("victim", ["call-1", "control"])
-def test_a_key_stops_at_its_budget_and_stays_stopped_after_restarts(tmp_path: Path, victim: str) -> None:
+def explained(server: Served, key: str) -> dict[str, Any]:
+    said = server.ask("POST", "/v1/sekisho/explain", {"model": "claude-sonnet-4-6", "max_tokens": 50}, key=key)[1]
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
+def test_a_key_stops_at_its_budget_and_stays_stopped_after_restarts(tmp_path: Path) -> None:
     with served(tmp_path / "home", SEKISHO_MASTER_KEY=MASTER) as server:
         key = new_key(server, max_budget=0.01, budget_duration="30d")
         passed = spend_all(server, key)
         assert passed > 2
-        os.kill(server.children()[victim], signal.SIGKILL)
-        wait_for(lambda: server.ask("GET", "/key/list", key=MASTER)[0] == 200, "both planes again")
-        assert call(server, key)[0] == 400
+        for victim in ("call-1", "control"):
+            os.kill(server.children()[victim], signal.SIGKILL)
+            wait_for(lambda: server.ask("GET", "/key/list", key=MASTER)[0] == 200, "both planes again")
+            assert call(server, key)[0] == 400
         wait_for(lambda: spend_of(server, key) > 0, "spend in the ledger")
         assert spend_of(server, key) <= 0.01
     with served(tmp_path / "home", SEKISHO_MASTER_KEY=MASTER) as server:
@@ -59,9 +66,8 @@ def test_a_key_stops_at_its_budget_and_stays_stopped_after_restarts(tmp_path: Pa
         spend_all(server, key)
         wait_for(lambda: spend_of(server, key) > 0.01, "more spend in the ledger")
         assert spend_of(server, key) <= 0.02
-
-
-def test_a_rate_limit_of_a_key_is_in_force_at_once(tmp_path: Path) -> None:
-    with served(tmp_path / "home", SEKISHO_MASTER_KEY=MASTER) as server:
-        key = new_key(server, rpm_limit=2)
-        assert [call(server, key)[0] for _ in range(3)] == [200, 200, 429]
+        limited = new_key(server, rpm_limit=2)  # in force at once
+        assert [call(server, limited)[0] for _ in range(3)] == [200, 200, 429]
+        wait_for(lambda: explained(server, limited)["live"], "the call process answers what it counts")
+        (limit,) = explained(server, limited)["limits"]
+        assert limit["used"] == {"requests": 2, "tokens": None, "parallel": None}

@@ -1,11 +1,13 @@
 """What explain says is what the path does: random organisations, the same question asked of both."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -14,7 +16,8 @@ from sekisho.calls.gate import Limits
 from sekisho.clock import SystemClock
 from sekisho.errors import SekishoError
 from sekisho.ledger.booked import Booked
-from sekisho.ledger.counters import Spent
+from sekisho.ledger.counters import LimitUse, Spent
+from sekisho.ledger.looking import Answered, Asked, Looks
 from sekisho.ledger.windows import span_at
 from sekisho.store.counters.memory import MemoryCounters
 from sekisho.values import Budget, BudgetStep, Policy, RateLimit, Scope, Snapshot, Window
@@ -122,6 +125,40 @@ async def test_the_verdict_is_that_of_the_path(gateway: Gateway, limits: Limits)
     assert {gate for gate, _ in seen} >= {"pass", "key", "model", "access", "budgets", "limits"}
 
 
+async def test_the_counters_of_the_call_process_are_asked_and_hold_nothing_for_it(gateway: Gateway) -> None:
+    snapshot = gateway.registry.snapshot
+    assert snapshot is not None
+    two = RateLimit("l", Scope("key", "alice"), requests_per_minute=2)
+    await gateway.counters.configure((), (two,))
+    clock = SystemClock()
+    looks = Looks(clock)
+
+    async def answer() -> None:
+        while (question := await looks.take()) is not None:
+            asked = msgspec.msgpack.decode(question, type=Asked)
+            looks.answer(msgspec.msgpack.encode(Answered(asked.number, await gateway.counters.look(asked.demand))))
+
+    async def booked(at_us: int) -> Booked:
+        return Booked(at_us, (), {})
+
+    in_force = replace(snapshot, limits=(two,))
+    explainer = Explainer(lambda: in_force, booked, lambda: MemoryCounters(clock), clock, Limits(), looks.ask)
+    question = Question(next(key for key in snapshot.keys if key.id == "alice"), "nova-pro", 100, 50)
+    assert not (await explainer.explain(question)).is_live  # nobody is there to answer
+    async with asyncio.TaskGroup() as group:
+        group.create_task(answer())
+        await asyncio.sleep(0)
+        for used in range(3):
+            for _ in range(3):
+                said = await explainer.explain(question)
+                assert said.is_live and said.uses == (LimitUse(two, used, None, None),)
+                assert said.passes == (used < 2)
+            status, code = await ask(gateway, "alice", "nova-pro", "curl", 10, 50)
+            assert (status, code) == ((200, "") if used < 2 else (429, "rate_limit_exceeded"))
+        assert [one.code for one in said.gates if one.answer == "stop"] == ["rate_limit_exceeded"]
+        looks.close()
+
+
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
     async with running_control_plane(tmp_path / "home") as running:
@@ -171,6 +208,32 @@ async def test_an_increase_is_room_and_the_lists_of_key_and_team_are_named(runni
     assert [(one["room_usd"], one["passes"]) for one in said["budgets"]] == [("6", True)]
     assert said["team"] == {"id": "red", "models": ["claude"], "blocked": False}
     assert said["key"]["models"] == []
+
+
+async def test_a_key_that_somebody_might_have_is_explained_like_one_that_is_there(running: Running) -> None:
+    await make(running, "teams", id="red", models=["claude"])
+    await make(running, "users", id="alice")
+    await make(running, "users", id="bob")
+    await make(running, "teams/red/members", user_id="alice")
+    month = {"kind": "month"}
+    for kind, owner in (("team", "red"), ("member", "red/alice"), ("user", "alice"), ("user", "bob")):
+        await make(running, "budgets", scope={"kind": kind, "id": owner}, amount_usd=7, window=month)
+    key = await make(running, "keys", team_id="red", user_id="alice")
+
+    async def explained(status: int = 200, **who: str) -> Any:
+        answer = await running.operator.post("/admin/v1/explain", json={"model": "claude", **who})
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    real, thought = await explained(key_id=key["id"]), await explained(user_id="alice", team_id="red")
+    assert {one["scope"]["kind"] for one in thought["budgets"]} == {"team", "member", "user"}
+    assert thought == real | {"key": None}
+    assert (await explained(team_id="red"))["team"] == {"id": "red", "models": ["claude"], "blocked": False}
+    assert len((await explained(user_id="bob"))["budgets"]) == 1
+    await explained(404, user_id="bob", team_id="red")  # no member, so no key
+    await explained(404, user_id="nobody")
+    await explained(400)
+    await explained(400, key_id=key["id"], user_id="alice")
 
 
 async def test_a_key_out_of_sight_is_like_one_that_is_not_there(running: Running) -> None:

@@ -7,15 +7,17 @@ that should be hidden can be searched for in the bytes of every answer.
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from sekisho.clock import id_text
 from tests.acceptance.control_plane import Running, bearer, running_control_plane, task_of
-from tests.thorough import seeds
+from tests.thorough import seed_numbers
+
+pytestmark = [pytest.mark.seeds, pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("isolation")]
 
 LISTS = (
     "/admin/v1/keys",
@@ -38,12 +40,6 @@ LISTS = (
     "/team/list",
     "/user/list?page_size=100",
 )
-
-
-@pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running_control_plane(tmp_path / "home") as running:
-        yield running
 
 
 @dataclass
@@ -83,8 +79,14 @@ class World:
         return user == viewer or any(user in self.members[team] for team in led)
 
 
-async def build(running: Running, seed: int) -> World:
-    world = World(running, random.Random(seed))
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=seed_numbers(1))
+async def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """One for all tests: they only look at it."""
+    async with running_control_plane(tmp_path_factory.mktemp("world") / "home") as running:
+        yield await build(World(running, random.Random(request.param)))
+
+
+async def build(world: World) -> World:
     dice = world.dice
     for _ in range(dice.randint(2, 3)):
         await add_team(world)
@@ -104,6 +106,7 @@ async def build(running: Running, seed: int) -> World:
     for user in world.users:
         await add_key(world, "", user)
         await add_budget(world, "user", user, "", user)
+    await world.post("/admin/v1/users", id="spare")
     return world
 
 
@@ -162,9 +165,7 @@ def assert_hides(world: World, viewer: str, path: str, text: str) -> None:
         assert word not in text, (path, word, viewer)
 
 
-@seeds(1)
-async def test_no_answer_holds_a_name_or_a_figure_of_what_somebody_may_not_see(running, seed):
-    world = await build(running, seed)
+async def test_no_answer_holds_a_name_or_a_figure_of_what_somebody_may_not_see(world):
     for viewer in world.users:
         for path, answer in await answers(world, viewer, [*LISTS, *(one for _, _, one in world.objects)]):
             assert answer.status_code in (200, 403, 404), (path, answer.text)
@@ -172,16 +173,14 @@ async def test_no_answer_holds_a_name_or_a_figure_of_what_somebody_may_not_see(r
         for team, user, path in world.objects:
             if path.startswith("/admin/v1/keys/"):
                 question = {"key_id": path.rsplit("/", 1)[1], "model": "claude"}
-                said = await running.gate.post("/admin/v1/explain", json=question, headers=world.users[viewer])
+                said = await world.running.gate.post("/admin/v1/explain", json=question, headers=world.users[viewer])
                 assert (said.status_code == 200) == world.sees(viewer, team, user), said.text
                 assert_hides(world, viewer, "explain", said.text)
-            status = (await running.gate.get(path, headers=world.users[viewer])).status_code
+            status = (await world.running.gate.get(path, headers=world.users[viewer])).status_code
             assert (status == 200) == world.sees(viewer, team, user), (viewer, path, status)
 
 
-@seeds(1)
-async def test_what_somebody_may_see_is_in_the_lists(running, seed):
-    world = await build(running, seed)
+async def test_what_somebody_may_see_is_in_the_lists(world):
     for viewer in world.users:
         texts = "".join(answer.text for _, answer in await answers(world, viewer, list(LISTS)))
         for team, user, word in world.secrets:
@@ -189,18 +188,15 @@ async def test_what_somebody_may_see_is_in_the_lists(running, seed):
                 assert word in texts, (viewer, word)
 
 
-@seeds(1)
-async def test_another_teams_object_is_answered_word_for_word_like_one_that_does_not_exist(running, seed):
-    world = await build(running, seed)
-    await world.post("/admin/v1/users", id="spare")
+async def test_another_teams_object_is_answered_word_for_word_like_one_that_does_not_exist(world):
     for viewer, headers in world.users.items():
         for team, user, path in world.objects:
             if world.sees(viewer, team, user):
                 continue
-            foreign = await running.gate.get(path, headers=headers)
+            foreign = await world.running.gate.get(path, headers=headers)
             name = path.split("?")[0].split("/")[-1] if "?" not in path else path.split("=")[1]
             parts = path.split("/")
             if parts[-1] in ("history", "credits"):
                 name = parts[-2]
-            missing = await running.gate.get(path.replace(name, "0" * 26), headers=headers)
+            missing = await world.running.gate.get(path.replace(name, "0" * 26), headers=headers)
             assert (foreign.status_code, foreign.text) == (missing.status_code, missing.text), path

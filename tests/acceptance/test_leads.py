@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sekisho.access.distribution import read_snapshot
 from tests.acceptance.control_plane import Running, bearer, running_control_plane
 
 KEYS, BUDGETS, LIMITS = "/admin/v1/keys", "/admin/v1/budgets", "/admin/v1/limits"
@@ -190,3 +191,17 @@ async def test_a_key_with_a_budget_moves_only_where_there_is_room(running):
     answer = await running.operator.patch(f"{KEYS}/{made['id']}", json={"team_id": "poor"})
     assert refusal(answer) == (400, "allow_over_allocation")
     assert (await running.operator.patch(f"{KEYS}/{made['id']}", json={"team_id": "blue"})).status_code == 200
+
+
+async def test_who_leads_by_a_role_is_named_to_the_refused_at_once(running: Running) -> None:
+    def named() -> dict[str, tuple[str, ...]]:
+        snapshot = read_snapshot(running.home / "snapshot")
+        assert snapshot is not None
+        return snapshot.leads
+
+    lead = {"user_id": "bob", "role": "team_lead", "team_id": "red"}
+    assert named() == {"red": ("alice",), "blue": ("charlie",)}
+    assert (await running.operator.post("/admin/v1/role-grants", json=lead)).status_code == 201
+    assert named() == {"red": ("alice", "bob"), "blue": ("charlie",)}
+    assert (await running.operator.delete("/admin/v1/role-grants", params=lead)).status_code == 204
+    assert named() == {"red": ("alice",), "blue": ("charlie",)}

@@ -11,12 +11,13 @@ from typing import Literal, Protocol
 import msgspec
 
 from sekisho.access.organisation import UserKind
+from sekisho.access.publishing import Publisher
 from sekisho.access.roles import ACTOR_CHARACTERS, Grant, Principal, RoleName
 from sekisho.clock import Clock
 from sekisho.errors import BadRequest, NotAllowed, NotFound
 
 TEAM_ROLES: tuple[RoleName, ...] = ("team_lead", "cost_manager", "auditor")
-ORG_ROLES: tuple[RoleName, ...] = ("platform_admin", "cost_manager", "auditor")
+ORG_ROLES: tuple[RoleName, ...] = ("platform_admin", "cost_manager", "auditor", "directory")
 
 
 class RoleGrant(msgspec.Struct, frozen=True):
@@ -68,24 +69,28 @@ class GrantStore(Protocol):
 
 
 class GrantRegister:
-    """Gives and takes roles in one organisation. A change holds from the next request on."""
+    """Gives and takes roles in one organisation. A change holds from the next request on; who leads a team is named to
+    its members when they are refused, so that is in force too when a method returns."""
 
-    def __init__(self, store: GrantStore, org_id: str, clock: Clock) -> None:
+    def __init__(self, store: GrantStore, org_id: str, clock: Clock, publisher: Publisher) -> None:
         self._store = store
         self._org_id = org_id
         self._clock = clock
+        self._publisher = publisher
 
     async def grant(self, user_id: str, grant: Grant, by: Principal) -> None:
         """Give a user a role. Raises BadRequest, NotFound, and NotAllowed for more than the giver holds."""
         check_grant(grant)
         await self._check_giver(user_id, grant, by)
         await self._store.put_grant(self._org_id, user_id, grant, by.actor, self._clock.now_us())
+        await self._publish(grant)
 
     async def revoke(self, user_id: str, grant: Grant, by: Principal) -> None:
         """Take a role away. Raises as `grant`; NotFound also when the user does not have the role."""
         check_grant(grant)
         await self._check_giver(user_id, grant, by)
         await self._store.drop_grant(self._org_id, user_id, grant, by.actor, self._clock.now_us())
+        await self._publish(grant)
 
     async def list(self, user_id: str = "") -> Sequence[RoleGrant]:
         """Every role that was given."""
@@ -102,6 +107,10 @@ class GrantRegister:
             return None
         kind, grants = found
         return Principal(actor_name(kind, user_id), kind, user_id, (Grant("developer"), *grants), token_expires_at)
+
+    async def _publish(self, grant: Grant) -> None:
+        if grant.role == "team_lead":
+            await self._publisher.publish()
 
     async def _check_giver(self, user_id: str, grant: Grant, by: Principal) -> None:
         if by.may("organisation:write"):

@@ -4,7 +4,7 @@ A blocked team blocks its keys; a key of a team that does not exist is blocked t
 forgotten. Where both the key and its team list models, the key may use what both allow.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -33,11 +33,17 @@ class Effective(msgspec.Struct, frozen=True):
 
 
 def resolve_keys(
-    keys: Iterable[VirtualKey], teams: Iterable[Team], models: Sequence[Model], content_level: ContentLevel = "none"
+    keys: Iterable[VirtualKey],
+    teams: Iterable[Team],
+    models: Sequence[Model],
+    content_level: ContentLevel = "none",
+    left: Collection[str] = (),
 ) -> tuple[VirtualKey, ...]:
-    """The keys as the call plane must judge them. `content_level`: where a team says nothing."""
+    """The keys as the call plane must judge them. `content_level`: where a team says nothing. `left`: users whose keys
+    are blocked, whatever else is said of them."""
     by_id = {team.id: team for team in teams}
-    return tuple(_with_level(_resolve(key, by_id, models), by_id, content_level) for key in keys)
+    resolved = (_with_level(_resolve(key, by_id, models), by_id, content_level) for key in keys)
+    return tuple(replace(key, blocked=True) if key.user_id and key.user_id in left else key for key in resolved)
 
 
 def _with_level(key: VirtualKey, teams: Mapping[str, Team], content_level: ContentLevel) -> VirtualKey:

@@ -26,8 +26,9 @@ Permission = Literal[
     "audit:read",
     "settings:read",
     "settings:write",
+    "directory:write",
 ]
-RoleName = Literal["platform_admin", "cost_manager", "team_lead", "developer", "auditor"]
+RoleName = Literal["platform_admin", "cost_manager", "team_lead", "developer", "auditor", "directory"]
 PrincipalKind = Literal["operator", "master", "person", "service"]
 
 PERMISSIONS: frozenset[Permission] = frozenset(get_args(Permission))
@@ -73,6 +74,7 @@ ROLES: Mapping[RoleName, frozenset[Permission]] = {
             "settings:read",
         }
     ),
+    "directory": frozenset({"directory:write"}),
 }
 ACTOR_CHARACTERS = 200
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from sekisho.access.accounts import Accounts
 from sekisho.access.directory import Directory
+from sekisho.access.scim_register import ScimRegister
 from sekisho.access.sealing import Sealer
 from sekisho.access.sessions import Sessions
 from sekisho.access.sign_in_rules import SignInRuleRegister
@@ -22,6 +23,7 @@ class SignIn:
     accounts: Accounts
     rules: SignInRuleRegister
     directory: Directory
+    scim: ScimRegister
     sealer: Sealer
     oidc: "Oidc | None" = None
     public_url: str = ""

@@ -13,6 +13,7 @@ from sekisho.app.commits import CommittedJournal
 from sekisho.app.counting import open_counters
 from sekisho.app.follow import SnapshotFollower, load_snapshot
 from sekisho.app.loading import LedgerReads
+from sekisho.app.looking import LookAnswers
 from sekisho.app.replica import load_or_create_replica_id
 from sekisho.app.signals import orderly_stop
 from sekisho.calls.gate import Gate, Journal, Limits, Registry
@@ -105,7 +106,9 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     follower = SnapshotFollower(
         local, socket_path, process_id, registry, loader.configure, confirm_timeout_s=settings.confirm_timeout_s
     )
-    background = [asyncio.create_task(run()) for run in (follower.run, masked.run, *counting.loops)]
+    looks = LookAnswers(local, socket_path, counting.counters)
+    loops = (follower.run, masked.run, looks.run, *counting.loops)
+    background = [asyncio.create_task(run()) for run in loops]
     if committed is not None:
         background.append(asyncio.create_task(committed.run()))
     with orderly_stop():

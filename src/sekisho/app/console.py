@@ -11,6 +11,7 @@ from sekisho.access.grants import GrantRegister
 from sekisho.access.roles import Principal, administrator
 from sekisho.access.sessions import Visitor
 from sekisho.access.sign_in import SignIn
+from sekisho.access.users import UserRegister
 from sekisho.calls.path import STAGES
 from sekisho.clock import parse_id
 from sekisho.errors import NotAuthenticated
@@ -56,7 +57,7 @@ def create_console(
         settings=settings,
         is_https=services.sign_in.public_url.startswith("https:"),
     )
-    sessions = LinkedSessions(services.sign_in, services.grants)
+    sessions = LinkedSessions(services.sign_in, services.grants, services.users)
     hand_overs = LinkedHandOvers(services)
     return create_console_router(ConsoleCalls(services), sessions, info=info, hand_overs=hand_overs, services=services)
 
@@ -64,9 +65,10 @@ def create_console(
 class LinkedSessions:
     """Open sessions, and who their users are now: roles, leaving and rules hold from the next request on."""
 
-    def __init__(self, sign_in: SignIn, grants: GrantRegister) -> None:
+    def __init__(self, sign_in: SignIn, grants: GrantRegister, users: UserRegister) -> None:
         self._sign_in = sign_in
         self._grants = grants
+        self._users = users
 
     async def redeem(self, code: str, visitor: Visitor) -> str | None:
         return await self._sign_in.sessions.redeem(code, visitor)
@@ -80,7 +82,8 @@ class LinkedSessions:
         principal = await self._grants.principal(session.user_id)
         if principal is None:
             return None
-        found = ConsoleSession(session.user_id, principal, session.id, session.method, session.created_at)
+        name = (await self._users.get(session.user_id)).alias or session.user_id
+        found = ConsoleSession(name, principal, session.id, session.method, session.created_at)
         return found if session.method == "oidc" else await self._local(found)
 
     async def end(self, token: str) -> None:

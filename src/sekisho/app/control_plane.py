@@ -42,6 +42,7 @@ from sekisho.errors import SekishoError, StoreUnavailable
 from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader, Segment
+from sekisho.ledger.looking import Looks
 from sekisho.record.content import NO_CONTENT, ContentSettings
 from sekisho.record.reporting import ReportingRegister
 from sekisho.values import Budget, Credential, Delivery, Model, Snapshot, VirtualKey
@@ -165,6 +166,7 @@ class ControlPlane:
         self._journal_error = ""
         self._drained = asyncio.Event()
         self._poked = asyncio.Event()
+        self.looks = Looks(clock)
         self.distribution = Distribution(clock, confirm_every_s(settings) if settings.replicated else POLL_S)
         reader = JournalReader(home / "journal")
         ledger = SqlLedger(database, names)
@@ -351,13 +353,14 @@ class ControlPlane:
             bounds=SqlBounds(self._database, self._names),
             sessions=sign_in.sessions,
             sign_in=sign_in,
-            grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock),
+            grants=GrantRegister(SqlGrants(self._database), ORG_ID, self._clock, self),
             tokens=tokens,
             reporting=ReportingRegister(SqlReporting(self._database), ORG_ID, self._clock),
             required=RequiredRegister(SqlRequired(self._database), ORG_ID, self._clock),
             hand_overs=HandOverRegister(hand_overs, keys, tokens, self._pepper, ORG_ID, self._clock),
             forgotten=SqlForgotten(self._database, self._names),
             distribution=self.distribution,
+            looks=self.looks,
             explainer=self._explainer(),
             content=self.content,
             models=lambda: self._models,
@@ -376,7 +379,7 @@ class ControlPlane:
         def counters() -> MemoryCounters:
             return MemoryCounters(self._clock)
 
-        return Explainer(lambda: self._snapshot, self.booked, counters, self._clock, Limits())
+        return Explainer(lambda: self._snapshot, self.booked, counters, self._clock, Limits(), self.looks.ask)
 
     async def alert_forever(self) -> None:
         """Look every few seconds whether budgets have reached a threshold; if nothing was booked, once a minute: others
@@ -437,7 +440,11 @@ class ControlPlane:
                 epoch=effective.epoch,
                 org_id=ORG_ID,
                 keys=resolve_keys(
-                    (*self._master, *effective.keys), effective.teams, self._models, self._settings.content.level
+                    (*self._master, *effective.keys),
+                    effective.teams,
+                    self._models,
+                    self._settings.content.level,
+                    effective.left,
                 ),
                 models=self._models,
                 simulated=self._settings.simulated,
@@ -542,6 +549,7 @@ async def serve_control_plane(plane: ControlPlane, app: "FastAPI | PromptApp", l
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             """As uvicorn does, but first let go of the long polls: each would hold the end up for seconds."""
             plane.distribution.close()
+            plane.looks.close()
             await super().shutdown(sockets)
 
     config = uvicorn.Config(

@@ -7,6 +7,7 @@ from sekisho.access.directory import Directory
 from sekisho.access.lockout import Lockout
 from sekisho.access.passwords import Hasher
 from sekisho.access.publishing import Publisher
+from sekisho.access.scim_register import ScimRegister
 from sekisho.access.sealing import Sealer
 from sekisho.access.sessions import Sessions, SessionStore
 from sekisho.access.sign_in import SignIn
@@ -16,6 +17,7 @@ from sekisho.clock import Clock
 from sekisho.store.sql.accounts import SqlAccounts, SqlLockout
 from sekisho.store.sql.directory import SqlDirectory
 from sekisho.store.sql.engine import Database
+from sekisho.store.sql.scim import SqlScim
 from sekisho.store.sql.sign_in_rules import SqlSignInRules
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def open_sign_in(
         accounts=Accounts(SqlAccounts(database), lockout, sealer, pepper, org_id, clock, hasher),
         rules=SignInRuleRegister(SqlSignInRules(database), org_id, clock),
         directory=Directory(SqlDirectory(database), org_id, clock, publisher),
+        scim=ScimRegister(SqlScim(database), org_id, clock, publisher),
         sealer=sealer,
         oidc=_oidc(settings, sealer, clock),
         public_url=settings.public_url,

@@ -90,7 +90,10 @@ def identify_by_body(agent: Agent, body: bytes, fields: Mapping[str, msgspec.Raw
     name, session = agent.name, agent.session
     if not name or name == "openai-sdk":
         ends = body if len(body) <= 2 * _PROMPT_BYTES else body[:_PROMPT_BYTES] + body[-_PROMPT_BYTES:]
-        name = next((known for words, known in _PROMPTS if words in ends), name)
+        for words, known in _PROMPTS:
+            if ends.find(words) >= 0:  # `in` asks first whether the words are a number, which takes half the time
+                name = known
+                break
     if not session:
         session = _session_of(fields)
     if (name, session) == (agent.name, agent.session):

@@ -1,8 +1,8 @@
 """Would this call pass, and why not: the stages of the path themselves, up to the point where money would leave.
 
 Above: the admin API. Below: the stages, on a gate whose counters are loaded from the ledger for this one question.
-Nothing is recorded, sent or held. What the last minute has used of rate limits is not known here: of limits only the
-calls under way count.
+Nothing is recorded, sent or held. A call process is asked what its counters say: they alone know what the last minute
+has used of rate limits. While none answers, of limits only the calls under way count.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +11,9 @@ from typing import Literal, NoReturn
 import msgspec
 
 from sekisho.access.keys import check, scopes_of
+from sekisho.access.organisation import Team
 from sekisho.access.policies import Allowance
+from sekisho.access.resolution import resolve_keys
 from sekisho.calls.call import Agent, Call, Trail
 from sekisho.calls.ceiling import ceiling_nanousd, measure
 from sekisho.calls.gate import Gate, Limits, Registry
@@ -23,12 +25,13 @@ from sekisho.calls.stages.resolve import resolve
 from sekisho.clock import Clock, id_text, new_id
 from sekisho.errors import BudgetExceeded, NotAllowed, RateLimited, SekishoError
 from sekisho.ledger.booked import Booked
-from sekisho.ledger.counters import Counters, Demand, JournalPosition, Standing
+from sekisho.ledger.counters import Counters, Demand, JournalPosition, LimitUse, Look, Spent, Standing, Verdict
 from sekisho.ledger.journal import Record
 from sekisho.upstream.http1 import Http1Response
 from sekisho.upstream.payload import Payload
 from sekisho.values import (
     BearerCredential,
+    Budget,
     Credential,
     Delivery,
     Deployment,
@@ -39,6 +42,7 @@ from sekisho.values import (
     Wire,
 )
 
+LookAt = Callable[[Demand], Awaitable[Look]]
 GateName = Literal["key", "model", "access", "price", "budgets", "limits"]
 GATES: tuple[GateName, ...] = ("key", "model", "access", "price", "budgets", "limits")
 
@@ -54,10 +58,6 @@ class Question(msgspec.Struct, frozen=True):
     max_output_tokens: int | None = None
     agent: str = ""
     language: Language = "en"
-
-    def with_key(self, key: VirtualKey) -> "Question":
-        """The same of another key."""
-        return msgspec.structs.replace(self, key=key)
 
 
 class GateAnswer(msgspec.Struct, frozen=True):
@@ -88,7 +88,8 @@ class Passing(msgspec.Struct, frozen=True):
 class Explanation(msgspec.Struct, frozen=True):
     """The answer, with everything that the call comes under. `passing` is None for a call that would be refused.
 
-    `bound_nanousd`: what the call needs as it was asked, in one try; 0 if it did not come so far."""
+    `bound_nanousd`: what the call needs as it was asked, in one try; 0 if it did not come so far. `is_live`: the
+    counters of the call processes have judged it; `uses`: how much of the limits it would come under is in use."""
 
     gates: tuple[GateAnswer, ...]
     passing: Passing | None
@@ -96,6 +97,8 @@ class Explanation(msgspec.Struct, frozen=True):
     allowance: Allowance
     budgets: tuple[Standing, ...]
     limits: tuple[RateLimit, ...]
+    is_live: bool = False
+    uses: tuple[LimitUse, ...] = ()
 
     @property
     def passes(self) -> bool:
@@ -113,7 +116,10 @@ class Explainer:
         make_counters: Callable[[], Counters],
         clock: Clock,
         limits: Limits,
+        look: LookAt | None = None,
     ) -> None:
+        """`look` asks the counters of the call processes; without it only the ledger is known."""
+        self._look = look
         self._snapshot = snapshot
         self._booked = booked
         self._make_counters = make_counters
@@ -128,7 +134,7 @@ class Explainer:
     async def explain(self, question: Question) -> Explanation:
         """Let the call walk to its gates. Raises StoreUnavailable while the ledger cannot be read."""
         snapshot = self._snapshot() or Snapshot(0, question.key.org_id, (), ())
-        counters = await self._counters(snapshot)
+        counters = _Live(await self._counters(snapshot), self._look)
         gate = self._gate(snapshot, counters, question.language)
         call = self._call(question)
         passing, gates, bound = await _walk(gate, call, question.key)
@@ -140,7 +146,15 @@ class Explainer:
             allowance=gate.registry.allowance(question.key),
             budgets=await _standings(counters, question.key, model.name if model else ""),
             limits=_limits(snapshot, question.key),
+            is_live=counters.seen is not None,
+            uses=counters.seen.uses if counters.seen else (),
         )
+
+    def hypothetical_key(self, user_id: str, team: Team | None) -> VirtualKey:
+        """A key that this user might have in this team, with what the team allows."""
+        snapshot = self._snapshot() or Snapshot(0, "", (), ())
+        key = VirtualKey("", snapshot.org_id, b"", user_id=user_id, team_id=team.id if team else "")
+        return resolve_keys((key,), (team,) if team else (), snapshot.models)[0]
 
     async def _counters(self, snapshot: Snapshot) -> Counters:
         """Counters that hold what the ledger has: what was spent, and what calls under way hold."""
@@ -272,6 +286,48 @@ def _body(question: Question) -> bytes:
 
 def _headers(language: Language) -> Mapping[bytes, bytes]:
     return {b"accept-language": language.encode()}
+
+
+class _Live:
+    """Counters that ask those of the call processes first; where none answers, those that hold what the ledger has."""
+
+    def __init__(self, booked: Counters, look: LookAt | None) -> None:
+        self.admission_valid_us = booked.admission_valid_us
+        self.failure = booked.failure
+        self.seen: Look | None = None
+        self._booked = booked
+        self._look = look
+
+    async def admit(self, demand: Demand) -> Verdict:
+        look = await self._look(demand) if self._look else Look()
+        if look.verdict is None:
+            return await self._booked.admit(demand)
+        self.seen = look
+        return look.verdict
+
+    def admit_at_once(self, demand: Demand) -> Verdict | None:
+        return None
+
+    async def release(self, call_id: bytes) -> None:
+        await self._booked.release(call_id)
+
+    async def standings(self) -> tuple[Standing, ...]:
+        return await self._booked.standings()
+
+    async def look(self, demand: Demand) -> Look:
+        return await self._booked.look(demand)
+
+    async def configure(self, budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...], epoch: int = 0) -> None:
+        raise AssertionError("nothing is put in force")
+
+    async def load(self, spent: tuple[Spent, ...], booked: JournalPosition) -> None:
+        raise AssertionError("nothing is loaded")
+
+    async def settle(self, call_id: bytes, cost_nanousd: int, tokens: int, position: JournalPosition) -> None:
+        raise AssertionError("nothing is settled")
+
+    def settle_at_once(self, call_id: bytes, cost_nanousd: int, tokens: int, position: JournalPosition) -> bool:
+        raise AssertionError("nothing is settled")
 
 
 class _Nowhere:

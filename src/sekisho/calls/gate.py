@@ -58,7 +58,7 @@ class Journal(Protocol):
 class Upstreams(Protocol):
     """Opens a call at a provider. Raises UpstreamRejected, RateLimited, ContextTooLong, UpstreamUnavailable."""
 
-    async def open(
+    def open(
         self,
         deployment: Deployment,
         wire: Wire,
@@ -67,7 +67,7 @@ class Upstreams(Protocol):
         *,
         stream: bool,
         betas: tuple[str, ...],
-    ) -> Http1Response: ...
+    ) -> Awaitable[Http1Response]: ...
 
     async def count_tokens(
         self, deployment: Deployment, wire: Wire, credential: Credential | None, body: bytes | Payload
@@ -225,8 +225,11 @@ class Gate:
 
         Nobody waits for the end of a call that failed to be committed: should it be lost, the call counts at its bound.
         """
-        self.owed.append(settled)
-        await self.pay_owed()
+        if self.owed:
+            self.owed.append(settled)
+            await self.pay_owed()
+        else:
+            await self._book(settled)
         if not settled.error and (committed := self.journal.committed()) is not None:
             await committed
 
@@ -239,15 +242,17 @@ class Gate:
     async def pay_owed(self) -> None:
         """Book what is owed, oldest first; budgets and limits hear of it then. Raises StoreUnavailable."""
         while self.owed:
-            settled = self.owed.popleft()
-            try:
-                position = self.journal.append(settled)
-            except StoreUnavailable:
-                self.owed.appendleft(settled)
-                raise
-            call_id, cost, tokens = settled.call_id, settled.cost_nanousd, settled.usage.total_tokens
-            if not self.counters.settle_at_once(call_id, cost, tokens, position):
-                await self.counters.settle(call_id, cost, tokens, position)
+            await self._book(self.owed.popleft())
+
+    async def _book(self, settled: Settled) -> None:
+        try:
+            position = self.journal.append(settled)
+        except StoreUnavailable:
+            self.owed.appendleft(settled)
+            raise
+        call_id, cost, tokens = settled.call_id, settled.cost_nanousd, settled.usage.total_tokens
+        if not self.counters.settle_at_once(call_id, cost, tokens, position):
+            await self.counters.settle(call_id, cost, tokens, position)
 
 
 Settle = Callable[["Outcome"], Awaitable[int]]

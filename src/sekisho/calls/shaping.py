@@ -10,6 +10,7 @@ import msgspec
 
 from sekisho.calls.call import Call
 from sekisho.calls.signed import signed_payload
+from sekisho.calls.translating import written_on
 from sekisho.conversation.kept import WORTH_BYTES
 from sekisho.dialects import anthropic_messages, openai_chat, openai_responses, passing
 from sekisho.dialects.bedrock import converse, invoke, invoke_reply
@@ -57,6 +58,11 @@ def shape(call: Call, wire: Wire) -> Shaped:
 
 
 def _translate(call: Call, wire: Wire) -> Shaped:
+    if (call.door, wire) == ("openai_chat", "bedrock_converse") and len(call.body) >= WORTH_BYTES:
+        going_on = written_on(call)
+        if going_on is not None:
+            request, payload = going_on
+            return Shaped(payload, _translation(request, call, wire))
     request = msgspec.structs.replace(_PARSERS[call.door](call), stream=call.stream)
     return Shaped(
         body=_REQUESTS[wire](request, call),

@@ -23,6 +23,16 @@ _GATES = {
 def explain(
     key: Annotated[str | None, typer.Option("--key", help=say("Id of a virtual key.", "仮想キーの ID。"))] = None,
     model: Annotated[str | None, typer.Option("--model", help=say("Model to call.", "呼び出すモデル。"))] = None,
+    user: Annotated[
+        str | None,
+        typer.Option("--user", help=say("A user, in the place of a key.", "キーの代わりに指定するユーザー。")),
+    ] = None,
+    team: Annotated[
+        str | None,
+        typer.Option(
+            "--team", help=say("A team, in the place of a key or with --user.", "キーの代わり、または --user と指定。")
+        ),
+    ] = None,
     call: Annotated[
         str | None, typer.Option("--call", help=say("Id of a call that was made.", "行われたコールの ID。"))
     ] = None,
@@ -38,16 +48,21 @@ def explain(
     home: Home = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Explain a call that is thought of (--key and --model), or one that was made (--call)."""
-    if call and not (key or model):
+    """Explain a call that is thought of (--key, or --user and --team, and --model), or one that was made (--call)."""
+    if call and not (key or model or user or team):
         said = ask(home, "GET", f"/admin/v1/calls/{quote(call, safe='')}/explain?language={language()}")
         print_json(said) if as_json else _show_call(said)
         return
-    if not (key and model) or call:
+    if not model or call or bool(key) == bool(user or team):
         stop(
-            say("Give --key and --model, or --call alone.", "--key と --model、または --call だけを指定してください。")
+            say(
+                "Give --model and either --key or --user and --team; or --call alone.",
+                "--model と、--key か --user・--team のどちらかを指定するか、--call だけを指定してください。",
+            )
         )
-    question = given(key_id=key, model=model, body_bytes=body_bytes, max_tokens=max_tokens, agent=agent)
+    question = given(
+        key_id=key, user_id=user, team_id=team, model=model, body_bytes=body_bytes, max_tokens=max_tokens, agent=agent
+    )
     said = ask(home, "POST", "/admin/v1/explain", question | {"language": language()})
     print_json(said) if as_json else _show(said)
 
@@ -109,7 +124,12 @@ def _limit(limit: dict[str, Any]) -> str:
         (limit["tokens_per_minute"], say("tokens/min", "トークン/分")),
         (limit["parallel"], say("at once", "同時")),
     )
-    words = ", ".join(f"{rate} {unit}" for rate, unit in rates if rate is not None)
+    used = tuple((limit["used"] or {}).get(name) for name in ("requests", "tokens", "parallel"))
+    words = ", ".join(
+        f"{rate if one is None else f'{one}/{rate}'} {unit}"
+        for (rate, unit), one in zip(rates, used, strict=True)
+        if rate is not None
+    )
     return f"  {title} {limit['scope']['kind']}:{limit['scope']['id']}  {words}"
 
 

@@ -1,7 +1,7 @@
 """The last bodies of every virtual key and door, so that the next one need not be read anew.
 
-Bounded by the bytes of the bodies; the keys used longest ago are forgotten first. A body is only ever held against
-those of its own team and key. Above: the stages. Below: chains.
+Bounded by the bytes of the bodies, and of how they are written upstream; the keys used longest ago are forgotten first.
+A body is only ever held against those of its own team and key. Above: the stages. Below: chains.
 """
 
 from collections import OrderedDict
@@ -15,6 +15,7 @@ from sekisho.values import Door
 WORTH_BYTES = 8_192  # a smaller body is read about as fast as it is compared
 _MOST_BYTES = 64 * 1024 * 1024
 _LEAST_IN_COMMON = 8  # of a body: with less than an eighth a full parse is as cheap
+_TRANSLATED: tuple[Door, ...] = ("openai_chat",)
 _BODIES_PER_OWNER = 8  # sub-agents and conversations of one key take turns
 
 
@@ -50,6 +51,10 @@ class Conversations:
         self.hits = 0
         self.misses = 0
 
+    def counts(self) -> dict[str, int]:
+        """The counters, and the bytes that are held."""
+        return {"hits": self.hits, "misses": self.misses, "held_bytes": self.held_bytes}
+
     def read(self, owner: Owner, body: bytes) -> Chain:
         """The chain of a body. Raises BadRequest, as `parse_fields`."""
         if len(body) >= self._worth_bytes:
@@ -81,13 +86,12 @@ class Conversations:
 
     def keep(self, owner: Owner, call_id: bytes, chain: Chain) -> None:
         """Keep the body of a call that was opened, if it is large enough to be worth it."""
-        size = len(chain.body)
-        if size < self._worth_bytes or size > self._most_bytes:
+        if len(chain.body) < self._worth_bytes or _size(chain) > self._most_bytes:
             return
         bodies = self._owners.setdefault(owner, [])
         self._owners.move_to_end(owner)
         bodies.append(Kept(call_id, chain))
-        self.held_bytes += size
+        self.held_bytes += _size(chain)
         if len(bodies) > _BODIES_PER_OWNER:
             self._drop(bodies, 0)
         while self.held_bytes > self._most_bytes:
@@ -110,7 +114,12 @@ class Conversations:
         return kept
 
     def _drop(self, bodies: list[Kept], at: int) -> None:
-        self.held_bytes -= len(bodies.pop(at).chain.body)
+        self.held_bytes -= _size(bodies.pop(at).chain)
+
+
+def _size(chain: Chain) -> int:
+    """What a body holds of the memory: also as it is written in another dialect."""
+    return len(chain.body) * (2 if chain.door in _TRANSLATED else 1)
 
 
 def _goes_on(earlier: Chain, later: Chain) -> bool:

@@ -62,7 +62,7 @@ def fit(request: Request, quirks: Quirks, max_output_tokens: int, *, claude: boo
     `claude`: the rules of that family on what excludes what hold. Takes folded messages.
     Raises BadRequest for tools, images or documents on a model that takes none."""
     unused: list[str] = []
-    _check_content(request, quirks)
+    check_content(request, quirks)
     max_tokens = fit_max_tokens(request.max_tokens, max_output_tokens)
     choice = _fit_choice(request, quirks, unused)
     reasoning = fit_reasoning(request.reasoning, quirks, max_tokens)
@@ -102,7 +102,8 @@ def has_tool_blocks(messages: Iterable[Message]) -> bool:
     return any(isinstance(part, ToolUse | ToolResult) for message in messages for part in message.parts)
 
 
-def _check_content(request: Request, quirks: Quirks) -> None:
+def check_content(request: Request, quirks: Quirks) -> None:
+    """Raises BadRequest for what the model cannot take in."""
     parts = [part for message in request.messages for part in message.parts]
     parts += [inner for part in parts if isinstance(part, ToolResult) for inner in part.content]
     if not quirks.tools and (request.tools or any(isinstance(part, ToolUse | ToolResult) for part in parts)):

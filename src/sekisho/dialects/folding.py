@@ -31,6 +31,7 @@ NO_OUTPUT = "(no output)"
 NO_RESULT = "This call was interrupted: there is no result."
 CONTINUE = "Continue."
 
+_BEFORE = Message("user", (Text(CONTINUE),))  # stands for the history before a stretch of it
 _SAFE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _UNSAFE_CHARS = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -38,13 +39,42 @@ _UNSAFE_CHARS = re.compile(r"[^a-zA-Z0-9_-]")
 def fold(request: Request, quirks: Quirks) -> Request:
     """All the steps in their order: the request with a history that a provider takes."""
     system, messages = fold_system(request.system, request.messages)
-    messages = drop_blank(drop_unprovable_thinking(messages, keep=bool(quirks.thinking)))
-    messages = close(pair_tools(alternate(messages)), prefill=quirks.prefill)
-    system = _without_blank(system)
+    messages = end(begin(pair_tools(alternate(_cleared(messages, quirks)), set())), prefill=quirks.prefill)
+    system = without_blank(system)
     if system and not quirks.system:
         messages, system = alternate((Message("user", system), *messages)), ()
     folded = msgspec.structs.replace(request, system=system, messages=messages)
     return cap_cache_points(folded, MAX_CACHE_POINTS if quirks.cache_min_tokens else 0, may_1h=quirks.cache_ttl_1h)
+
+
+def fold_first(
+    system: tuple[Part, ...], messages: tuple[Message, ...], quirks: Quirks, seen: set[str]
+) -> tuple[tuple[Part, ...], tuple[Message, ...]] | None:
+    """The system text, and the beginning of a history folded by itself, if it ends in a turn of the user; see
+    `fold_on`."""
+    system, messages = fold_system(system, messages)
+    cleared = _cleared(messages, quirks)
+    if not cleared or cleared[-1].role != "user":
+        return None
+    return system, begin(pair_tools(alternate(cleared), seen))
+
+
+def fold_on(
+    messages: tuple[Message, ...], quirks: Quirks, seen: set[str], *, is_last: bool
+) -> tuple[Message, ...] | None:
+    """A stretch of a history that begins with an answer and stands behind a turn of the user, folded by itself: the
+    same messages as in the whole. The last one is closed, all others must end in a turn of the user. None if it cannot
+    stand by itself. `seen`: the ids of the calls before it; those in it are added. Cache points stay where they are."""
+    _, messages = fold_system((), (_BEFORE, *messages))
+    cleared = _cleared(messages[1:], quirks)
+    if not cleared or cleared[0].role != "assistant" or not (is_last or cleared[-1].role == "user"):
+        return None
+    folded = pair_tools(alternate(cleared), seen)
+    return end(folded, prefill=quirks.prefill) if is_last else folded
+
+
+def _cleared(messages: tuple[Message, ...], quirks: Quirks) -> tuple[Message, ...]:
+    return drop_blank(drop_unprovable_thinking(messages, keep=bool(quirks.thinking)))
 
 
 def system_as_user(text: str) -> str:
@@ -86,19 +116,20 @@ def drop_blank(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Without blank text and without messages that hold nothing; blank tool results say so in words."""
     kept = []
     for message in messages:
-        parts = _without_blank(message.parts)
+        parts = without_blank(message.parts)
         if any(not isinstance(part, CachePoint) for part in parts):
             kept.append(Message(message.role, parts))
     return tuple(kept)
 
 
-def _without_blank(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+def without_blank(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Without blank text; tool results that hold nothing say so in words."""
     kept: list[Part] = []
     for part in parts:
         if isinstance(part, Text) and not part.text.strip():
             continue
         if isinstance(part, ToolResult):
-            part = msgspec.structs.replace(part, content=_without_blank(part.content) or (Text(NO_OUTPUT),))
+            part = msgspec.structs.replace(part, content=without_blank(part.content) or (Text(NO_OUTPUT),))
         kept.append(part)
     return tuple(kept)
 
@@ -114,14 +145,14 @@ def alternate(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return tuple(merged)
 
 
-def pair_tools(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+def pair_tools(messages: tuple[Message, ...], seen: set[str] | None = None) -> tuple[Message, ...]:
     """Every call is answered, first thing in the next user turn, and every result answers a call of the turn before.
 
     Takes alternating messages and keeps them so. Missing results are filled in as errors, results without a call become
-    text, call ids used twice are renamed.
+    text, call ids used twice are renamed. `seen`: ids that were used before these messages; theirs are added.
     """
     paired: list[Message] = []
-    seen: set[str] = set()
+    seen = set() if seen is None else seen
     waiting: dict[str, str] = {}  # id as the client wrote it, to id as it is sent
     for message in messages:
         if message.role == "assistant":
@@ -181,8 +212,18 @@ def _answer(paired: list[Message], parts: tuple[Part, ...], waiting: dict[str, s
 
 def close(messages: tuple[Message, ...], *, prefill: bool) -> tuple[Message, ...]:
     """Begins with a user turn, and ends with one unless the model takes the beginning of its own answer."""
+    return end(begin(messages), prefill=prefill)
+
+
+def begin(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Begins with a user turn."""
     if not messages or messages[0].role != "user":
-        messages = (Message("user", (Text(CONTINUE),)), *messages)
+        return (Message("user", (Text(CONTINUE),)), *messages)
+    return messages
+
+
+def end(messages: tuple[Message, ...], *, prefill: bool) -> tuple[Message, ...]:
+    """Ends with a user turn unless the model takes the beginning of its own answer."""
     last = messages[-1]
     if last.role == "user":
         return messages

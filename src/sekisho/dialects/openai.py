@@ -71,10 +71,13 @@ _DOCUMENT_FORMATS = {media_type: name for name, media_type in _DOCUMENT_TYPES.it
 
 
 class Turns:
-    """Collects what the client says, in order: system text that leads, then messages."""
+    """Collects what the client says, in order: system text that leads, then messages.
 
-    def __init__(self) -> None:
+    `has_begun`: turns before these were said already, so no system text leads."""
+
+    def __init__(self, *, has_begun: bool = False) -> None:
         self.system: list[Part] = []
+        self._has_begun = has_begun
         self._turns: list[tuple[Role, str, list[Part]]] = []
 
     def add(self, role: Role, parts: list[Part], run: str = "") -> None:
@@ -83,7 +86,7 @@ class Turns:
         Turns without parts are left out: no model takes an empty one."""
         if not parts:
             return
-        if role == "system" and not self._turns:
+        if role == "system" and not self._turns and not self._has_begun:
             self.system += parts
         elif run and self._turns and self._turns[-1][1] == run:
             self._turns[-1][2].extend(parts)

@@ -27,7 +27,7 @@ from sekisho.dialects.bedrock.event_stream import FrameDecoder
 from sekisho.dialects.bedrock.faults import raise_if_fault
 from sekisho.dialects.failing import Failing
 from sekisho.dialects.faults import unreadable
-from sekisho.dialects.sse import SseParser, render_event
+from sekisho.dialects.sse import CR, LF, SseParser, render_event
 from sekisho.errors import SekishoError, UpstreamUnavailable
 from sekisho.values import StopReason, Usage
 
@@ -36,6 +36,9 @@ INVOKE_STREAM_EXCEPTIONS = {**STREAM_EXCEPTIONS, "ModelTimeoutException": "model
 
 _TYPE_FIRST = b'{"type":"'
 _BYTES_FIRST = b'{"bytes":"'
+_COUNT_HEADERS = tuple(  # in the order of UsageCounts
+    b"x-amzn-bedrock-%b-token-count" % name for name in (b"input", b"output", b"cache-read-input", b"cache-write-input")
+)
 _CONTENT = frozenset({b"content_block_delta", b"content_block_start", b"content_block_stop"})
 
 Members = dict[str, msgspec.Raw]
@@ -349,7 +352,7 @@ def _kind(event: bytes) -> bytes:
 
 
 def _sse(kind: bytes, event: bytes) -> bytes:
-    if b"\n" in event or b"\r" in event:  # white space between members; inside strings JSON has none
+    if LF in event or CR in event:  # white space between members; inside strings JSON has none
         try:
             event = msgspec.json.format(event, indent=-1)
         except msgspec.DecodeError as error:
@@ -359,21 +362,17 @@ def _sse(kind: bytes, event: bytes) -> bytes:
 
 def _counts_of_headers(headers: dict[bytes, bytes]) -> UsageCounts:
     """The counts InvokeModel sends beside the body. Raises UpstreamUnavailable if one is not a number."""
+    said = [headers.get(name) for name in _COUNT_HEADERS]
+    if said.count(None) == len(said):
+        return UsageCounts()
+    read, written, cache_read, cache_written = [None if value is None else _count(value) for value in said]
+    return UsageCounts(read, written, cache_read, cache_written)
 
-    def count(name: bytes) -> int | None:
-        value = headers.get(b"x-amzn-bedrock-" + name + b"-token-count")
-        if value is None:
-            return None
-        if not value.isdigit() or len(value) > 15:
-            raise UpstreamUnavailable("The provider's answer cannot be read: a token count is not a number.")
-        return int(value)
 
-    return UsageCounts(
-        input_tokens=count(b"input"),
-        output_tokens=count(b"output"),
-        cache_read_input_tokens=count(b"cache-read-input"),
-        cache_creation_input_tokens=count(b"cache-write-input"),
-    )
+def _count(value: bytes) -> int:
+    if not value.isdigit() or len(value) > 15:
+        raise UpstreamUnavailable("The provider's answer cannot be read: a token count is not a number.")
+    return int(value)
 
 
 def _counts_of_metrics(metrics: _Metrics) -> UsageCounts:

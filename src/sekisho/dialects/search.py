@@ -41,7 +41,7 @@ def find(text: bytes, words: bytes, start: int = 0, end: int | None = None) -> i
 
 def holds(text: bytes, words: bytes) -> bool:
     """Whether `words` are in `text`."""
-    return words in text if len(text) < _WORTH_BYTES else find(text, words) >= 0
+    return text.find(words) >= 0 if len(text) < _WORTH_BYTES else find(text, words) >= 0
 
 
 def count(text: bytes, words: bytes) -> int:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sekisho.dialects import search
 
 _MOST_LISTED = 1_000  # positions of one word
+_SMALL_BYTES = 8_192
 
 Positions = tuple[int, ...]
 
@@ -68,6 +69,8 @@ class Text:
 
     def holds(self, word: bytes) -> bool:
         """Whether the word stands in it."""
+        if self.end - self.start < _SMALL_BYTES:  # looked for again and again faster than remembered
+            return self.body.find(word, self.start, self.end) >= 0
         return self.positions(word) != ()
 
     def is_within(self, word: bytes, start: int, end: int) -> bool:
@@ -80,6 +83,8 @@ class Text:
 
     def count(self, word: bytes) -> int:
         """How often the word stands in it."""
+        if self.end - self.start < _SMALL_BYTES:
+            return self.body.count(word, self.start, self.end)
         found = self.positions(word)
         return self.body.count(word, self.start, self.end) if found is None else len(found)
 

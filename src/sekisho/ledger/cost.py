@@ -16,7 +16,7 @@ def prices_at(price: Price, prompt_tokens: int) -> TokenPrices:
 
 def list_cost_nanousd(usage: Usage, price: Price) -> int:
     """The list price of one answer. Unit: nano-USD, rounded up. Reasoning is a part of the output."""
-    prices = prices_at(price, usage.prompt_tokens)
+    prices = prices_at(price, usage.prompt_tokens) if price.steps else price.base
     pico_usd = (
         usage.input_tokens * prices.input
         + usage.cache_read_tokens * prices.cache_read

@@ -44,7 +44,7 @@ class Demand(msgspec.Struct, frozen=True):
     heeds_steps: bool = False
 
 
-class Admitted(msgspec.Struct, frozen=True):
+class Admitted(msgspec.Struct, frozen=True, tag=True):
     """The call holds its reservations. `admitted_at`: the wall-clock time that chose the windows; the journal must keep
     it. `least_room_nanousd`: what the tightest hard budget has left beside them, or None without hard budgets."""
 
@@ -52,7 +52,7 @@ class Admitted(msgspec.Struct, frozen=True):
     least_room_nanousd: int | None = None
 
 
-class NoRoom(msgspec.Struct, frozen=True):
+class NoRoom(msgspec.Struct, frozen=True, tag=True):
     """A hard budget has too little room, `room_nanousd` (not below 0). Nothing is held. `resets_at`: when its window
     ends; None: never.
 
@@ -63,7 +63,7 @@ class NoRoom(msgspec.Struct, frozen=True):
     resets_at: int | None
 
 
-class TooFast(msgspec.Struct, frozen=True):
+class TooFast(msgspec.Struct, frozen=True, tag=True):
     """A limit is reached. Nothing is held. Of several limits the one that takes longest.
 
     `retry_after_s`: the least whole number of seconds after which the same call passes if nothing else happens. Always
@@ -74,7 +74,7 @@ class TooFast(msgspec.Struct, frozen=True):
     retry_after_s: int
 
 
-class NotLoaded(msgspec.Struct, frozen=True):
+class NotLoaded(msgspec.Struct, frozen=True, tag=True):
     """What was spent in a hard budget's window is not known (yet). Nothing is held. Ask the ledger, then `load`."""
 
     budget: Budget
@@ -95,7 +95,7 @@ class Passed(msgspec.Struct, frozen=True):
         return tuple(step for step in self.budget.steps if spent >= step.at_percent * ceiling)
 
 
-class Due(msgspec.Struct, frozen=True):
+class Due(msgspec.Struct, frozen=True, tag=True):
     """Budgets, hard or soft, that are loaded have steps that are due. Nothing is held: act on them, then ask again
     without `heeds_steps`. Comes before every other verdict. By id of the budget."""
 
@@ -103,6 +103,33 @@ class Due(msgspec.Struct, frozen=True):
 
 
 Verdict = Admitted | NoRoom | TooFast | NotLoaded | Due
+
+
+class LimitUse(msgspec.Struct, frozen=True):
+    """How much of a limit is in use: calls and tokens of the last minute, and calls under way; None for what it does
+    not limit."""
+
+    limit: RateLimit
+    requests: int | None
+    tokens: int | None
+    parallel: int | None
+
+    @classmethod
+    def of(cls, limit: RateLimit, requests: int, tokens: int, parallel: int) -> "LimitUse":
+        """The use of this limit, of what it limits."""
+        return cls(
+            limit,
+            None if limit.requests_per_minute is None else requests,
+            None if limit.tokens_per_minute is None else tokens,
+            None if limit.parallel is None else parallel,
+        )
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What counters say of a call that nobody makes; `verdict` None: they cannot be asked now."""
+
+    verdict: Verdict | None = None
+    uses: tuple[LimitUse, ...] = ()
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -201,6 +228,11 @@ class Counters(Protocol):
 
     async def release(self, call_id: bytes) -> None:
         """Give back all that a call holds which was admitted but is in no journal. Its request stays counted."""
+        ...
+
+    async def look(self, demand: Demand) -> Look:
+        """What `admit` would say now, and how much is in use of the limits that the call comes under. Nothing is
+        held."""
         ...
 
     async def standings(self) -> tuple[Standing, ...]:

@@ -121,16 +121,15 @@ class JournalWriter:
             self._descriptor = -1
 
     def _write(self, frame: bytes) -> None:
-        frame_bytes = len(frame)
         try:
             written = os.write(self._descriptor, frame)
         except OSError:
             self._cut_back()
             raise
-        if written != frame_bytes:
+        if written != len(frame):
             self._cut_back()
             raise OSError("the disk took only a part of a record")
-        self._offset += frame_bytes
+        self._offset += written
         if self._durability == "power":
             try:
                 os.fdatasync(self._descriptor)

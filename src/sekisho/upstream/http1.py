@@ -11,7 +11,7 @@ UpstreamUnavailable or UpstreamTimeout. The number of connections has no limit h
 import asyncio
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, cast
 
 from httptools import HttpParserError, HttpResponseParser
@@ -20,7 +20,7 @@ from sekisho.errors import UpstreamTimeout, UpstreamUnavailable
 from sekisho.upstream.origin import Origin, parse_origin
 from sekisho.upstream.proxy import Proxy
 
-__all__ = ["Http1Client", "Http1Response", "Origin", "parse_origin", "tls_context"]
+__all__ = ["Http1Client", "Http1Response", "Origin", "Prepared", "parse_origin", "tls_context"]
 
 _OVERHEAD_LIMIT_BYTES = 65_536  # a head, or trailers and chunk extensions between two pieces of body
 _BUFFER_LIMIT_BYTES = 131_072  # more unread body than this, and the provider has to wait
@@ -29,6 +29,7 @@ _KEEP_ALIVE_RACE_S = 2.0  # the closing of an idle connection crosses our reques
 _TCP_KEEP_ALIVE_S = 60  # NAT gateways forget flows that are silent for 350 s; a model may think for longer
 _CLOSING_TURNS = 100  # the loop closes an aborted socket in one of its next turns
 _NEVER = float("inf")
+Body = bytes | Sequence[bytes | memoryview]
 
 
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
@@ -175,10 +176,10 @@ class _Connection(asyncio.Protocol):
         "_client",
         "_fault",
         "_has_answered",
-        "_header_bytes",
         "_is_head_request",
         "_is_paused",
         "_is_reusable",
+        "_lines",
         "_overhead_bytes",
         "_parser",
         "_was_used",
@@ -204,10 +205,9 @@ class _Connection(asyncio.Protocol):
         self._was_used = False
         self._is_paused = False
         self._is_reusable = False
+        self._lines: list[tuple[bytes, bytes]] = []
 
-    def ask(
-        self, head: bytes, body: Sequence[bytes | memoryview], size_bytes: int, now_s: float, is_head_request: bool
-    ) -> None:
+    def ask(self, head: bytes, body: Body, size_bytes: int, now_s: float, is_head_request: bool) -> None:
         """Write one request and expect its answer.
 
         All of it goes to the transport at once: the body is in memory anyway, the transport sends it as the provider
@@ -219,14 +219,14 @@ class _Connection(asyncio.Protocol):
         self._has_answered = False
         self.ends_answer = False
         self._fault = ""
-        self._header_bytes = 0
+        self._lines = []
         self._overhead_bytes = 0
         if self.transport.is_closing():  # the provider hung up before it was asked: no event will tell of it again
             self._end(UpstreamUnavailable("The model provider closed the connection."))
-        elif size_bytes <= _ONE_WRITE_BYTES:
-            self.transport.write(b"".join((head, *body)))
+        elif size_bytes > _ONE_WRITE_BYTES:
+            self.transport.writelines([head, body] if isinstance(body, bytes) else [head, *body])
         else:
-            self.transport.writelines([head, *body])
+            self.transport.write(head + body if isinstance(body, bytes) else b"".join((head, *body)))
 
     def lost_a_race(self, now_s: float) -> bool:
         """Whether the provider closed this idle connection just when the request was on its way.
@@ -320,24 +320,28 @@ class _Connection(asyncio.Protocol):
             self._fault = "has more bytes than it announced"
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > _OVERHEAD_LIMIT_BYTES:
-            self._fault = "has too many headers"
-        elif not self.answer.status:  # else it is a trailer, and no provider says anything in one
-            self.answer.raw_headers.append((name, value.rstrip(b" \t")))
+        self._lines.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         answer = self.answer
         status = self._parser.get_status_code()
         if status < 200:
-            answer.raw_headers.clear()
+            self._lines.clear()
             if status < 100 or status == 101:
                 self._fault = "switches to a protocol that was not asked for"
             return
-        headers = answer.headers
-        for raw_name, value in answer.raw_headers:
-            name = raw_name.lower()
-            headers[name] = headers[name] + b", " + value if name in headers else value
+        if self._overhead_bytes > _OVERHEAD_LIMIT_BYTES and sum([len(a) + len(b) for a, b in self._lines]) > (
+            _OVERHEAD_LIMIT_BYTES
+        ):
+            self._fault = "has too many headers"
+            return
+        headers = answer.headers = {name.lower(): value for name, value in self._lines}
+        if len(headers) < len(self._lines):
+            headers = answer.headers = _joined(self._lines)
+        answer.raw_headers, self._lines = (
+            self._lines,
+            [],
+        )  # what still comes is a trailer: no provider says a thing there
         coding = headers.get(b"transfer-encoding")
         if coding is None:
             self.ends_answer = b"content-length" not in headers
@@ -400,19 +404,45 @@ class Http1Client:
         Adds Host (unless given) and Content-Length, nothing else. `first_byte_timeout_s` runs from the first byte sent
         to the end of the head. Sends once more only what crossed the closing of an idle connection. Raises
         UpstreamUnavailable, UpstreamTimeout; ValueError for a head that is not exactly one request."""
-        loop = asyncio.get_running_loop()
         pool = self._pools.get(origin) or self._new_pool(origin)
-        parts = (body,) if isinstance(body, bytes) else body
-        size_bytes = sum(map(len, parts))
+        size_bytes = len(body) if isinstance(body, bytes) else sum(map(len, body))
         head = _render_head(pool, method, target, headers, size_bytes)
-        connection = self._take_idle(pool, loop.time())
+        return await self._send(pool, head, body, size_bytes, first_byte_timeout_s, method == b"HEAD")
+
+    def prepare(self, origin: Origin, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> "Prepared":
+        """The part of a POST's head that is the same for many. Raises ValueError as `send`."""
+        pool = self._pools.get(origin) or self._new_pool(origin)
+        head = _render_head(pool, b"POST", target, headers, 0)
+        return Prepared(pool, head.removesuffix(b"Content-Length: 0\r\n\r\n"))
+
+    def send_prepared(
+        self, prepared: "Prepared", lines: bytes, line_count: int, body: Body, *, first_byte_timeout_s: float
+    ) -> Awaitable[Http1Response]:
+        """As `send`. `lines`: so many whole header lines that are others for each request."""
+        size_bytes = len(body) if isinstance(body, bytes) else sum(map(len, body))
+        head = b"%b%bContent-Length: %d\r\n\r\n" % (prepared.start, lines, size_bytes)
+        if lines.count(b"\n") != line_count or lines.count(b"\r") != line_count or b"\0" in lines:
+            raise ValueError("a request head has one line per header")
+        return self._send(prepared.pool, head, body, size_bytes, first_byte_timeout_s)
+
+    async def _send(
+        self,
+        pool: _Pool,
+        head: bytes,
+        body: Body,
+        size_bytes: int,
+        first_byte_timeout_s: float,
+        is_head_request: bool = False,
+    ) -> Http1Response:
+        loop = asyncio.get_running_loop()
+        connection = self._take_idle(pool, loop.time()) if pool.idle else None
         while True:
             is_new = connection is None
             if connection is None:
                 connection = await self._connect(pool)
             now_s = loop.time()
             self._busy.add(connection)
-            connection.ask(head, parts, size_bytes, now_s, method == b"HEAD")
+            connection.ask(head, body, size_bytes, now_s, is_head_request)
             answer = connection.answer
             if self._sweep_timer is None:
                 self._sweep_timer = loop.call_later(self._sweep_s, self._sweep)
@@ -518,6 +548,25 @@ class Http1Client:
             transport = await loop.start_tls(tunnel, connection, tls["ssl"], server_hostname=host)
             connection.connection_made(cast(asyncio.Transport, transport))
         _keep_alive(connection.transport.get_extra_info("socket"))
+
+
+class Prepared:
+    """The head of a request up to the lines that are another for each, and where it goes."""
+
+    __slots__ = ("pool", "start")
+
+    def __init__(self, pool: _Pool, start: bytes) -> None:
+        self.pool = pool
+        self.start = start
+
+
+def _joined(lines: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The values by lower-case name, those of one name joined."""
+    headers: dict[bytes, bytes] = {}
+    for raw_name, value in lines:
+        name = raw_name.lower()
+        headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers
 
 
 def _render_head(

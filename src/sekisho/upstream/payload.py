@@ -39,6 +39,11 @@ class Payload:
     def __bytes__(self) -> bytes:
         return b"".join(self.parts)
 
+    @property
+    def hashed_bytes(self) -> int:
+        """How many bytes its hash still has to take in."""
+        return self.size_bytes - (self._begun.size if self._begun else 0)
+
     def sha256_hex(self) -> bytes:
         """The hash of all of it."""
         hasher = self._begun.hash.copy() if self._begun else sha256()

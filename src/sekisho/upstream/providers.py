@@ -1,6 +1,7 @@
 """The providers behind one interface: which client carries a call, chosen by its deployment and wire."""
 
 import binascii
+from collections.abc import Awaitable
 from typing import TypeVar
 
 import msgspec
@@ -35,7 +36,7 @@ class Providers:
         self._openai = OpenAICompatibleClient(http)
         self._timeout_s = first_byte_timeout_s
 
-    async def open(
+    def open(
         self,
         deployment: Deployment,
         wire: Wire,
@@ -44,16 +45,16 @@ class Providers:
         *,
         stream: bool,
         betas: tuple[str, ...],
-    ) -> Http1Response:
+    ) -> Awaitable[Http1Response]:
         """Send a call on its wire; as `BedrockClient.open`."""
         match wire:
             case "bedrock_invoke" | "bedrock_converse":
                 operation = _operation(wire, stream)
-                return await self._bedrock.open(
+                return self._bedrock.open(
                     deployment, _given(credential), operation, body, first_byte_timeout_s=self._timeout_s
                 )
             case "anthropic_messages":
-                return await self._anthropic.open(
+                return self._anthropic.open(
                     deployment,
                     _bearer(credential),
                     bytes(body),
@@ -62,7 +63,7 @@ class Providers:
                     first_byte_timeout_s=self._timeout_s,
                 )
             case "openai_chat":
-                return await self._openai.open(
+                return self._openai.open(
                     deployment,
                     _bearer(credential) if credential else None,
                     bytes(body),

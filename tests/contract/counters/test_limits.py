@@ -2,9 +2,9 @@
 
 import pytest
 
-from sekisho.ledger.counters import Admitted, TooFast, Verdict
-from sekisho.values import RateLimit
-from tests.contract.counters.test_budgets import KEY, TEAM, USER, demand
+from sekisho.ledger.counters import Admitted, LimitUse, Look, NoRoom, TooFast, Verdict
+from sekisho.values import Budget, RateLimit
+from tests.contract.counters.test_budgets import DAY, KEY, TEAM, USER, demand, held, put_in_force
 
 PER_MINUTE = RateLimit("l", KEY, requests_per_minute=3)
 TOKENS = RateLimit("l", KEY, tokens_per_minute=100)
@@ -148,3 +148,25 @@ async def test_a_limit_for_one_model_leaves_other_models_alone(counters):
     await counters.configure((), (RateLimit("l", KEY, "large", requests_per_minute=0),))
     assert isinstance(await counters.admit(demand(1, 0, model="large")), TooFast)
     assert isinstance(await counters.admit(demand(2, 0, model="small")), Admitted)
+
+
+async def test_a_look_says_what_an_admission_would_and_holds_nothing(counters, clock):
+    per_minute = RateLimit("m", KEY, requests_per_minute=2, tokens_per_minute=100)
+    await put_in_force(counters, Budget("b", TEAM, 10, DAY), limits=(per_minute, PARALLEL))
+    for _ in range(5):
+        look = await counters.look(demand(1, 4, tokens=30))
+        assert isinstance(look.verdict, Admitted) and look.verdict.least_room_nanousd == 6
+        assert look.uses == (LimitUse(per_minute, 0, 0, None), LimitUse(PARALLEL, None, None, 0))
+    await counters.admit(demand(2, 4, tokens=30))
+    clock.advance(10)
+    assert isinstance((await counters.look(demand(3, 7))).verdict, NoRoom)
+    await counters.admit(demand(4, 4, tokens=30))
+    assert await counters.look(demand(5, 1, tokens=50)) == Look(
+        TooFast(per_minute, "requests", 50), (LimitUse(per_minute, 2, 60, None), LimitUse(PARALLEL, None, None, 2))
+    )
+    assert await held(counters) == {"b": (0, 8)}
+    clock.advance(55)
+    assert (await counters.look(demand(6, 1))).uses == (
+        LimitUse(per_minute, 1, 30, None),
+        LimitUse(PARALLEL, None, None, 2),
+    )

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
 from sekisho.errors import StoreUnavailable
+from sekisho.store.sql import engine
 from sekisho.store.sql.engine import Database, sqlite_url
 from sekisho.store.sql.migrate import HEAD, _upgrade, alembic_config, migrate
 from sekisho.store.sql.tables import counter, installation, metadata
@@ -119,9 +120,12 @@ assert not [name for name in sys.modules if name.startswith(("alembic", "fastapi
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-async def test_sqlite_runs_in_wal_mode_with_full_syncs_and_foreign_keys(database):
+async def test_sqlite_runs_in_wal_mode_with_full_syncs_and_foreign_keys(database, monkeypatch):
     if not database.is_sqlite:
         return
+    assert engine.SQLITE_PRAGMAS[-1] == "synchronous=OFF"  # of the tests' own: see conftest
+    monkeypatch.setattr(engine, "SQLITE_PRAGMAS", engine.SQLITE_PRAGMAS[:-1])
+    await database.close()  # its connections were opened as the tests want them
     async with database.read() as connection:
         found = [
             (await connection.execute(sa.text(f"PRAGMA {name}"))).scalar()

@@ -93,11 +93,11 @@ def check_turn(parts: Parts, call: Call, known_tokens: int) -> None:
 
 @pytest.mark.parametrize("model", ["claude-sonnet-4-5", "nova-pro"])
 @pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(4))
 def test_every_turn_goes_upstream_as_if_it_were_read_in_full(door: Door, model: str, seed: int) -> None:
     chance = random.Random(f"{door} {model} {seed}")
     parts = Parts()
-    body = conversation(chance, door, chance.randint(8, 14))
+    body = conversation(chance, door, chance.randint(24, 34))
     form, ascii_only = chance.choice(FORMS), chance.random() < 0.5
     for number in range(12):
         turn = chance.choice((body, marked_last(door, body), marked(chance, door, body)))
@@ -108,3 +108,23 @@ def test_every_turn_goes_upstream_as_if_it_were_read_in_full(door: Door, model: 
         for edit in chance.sample(EDITS, chance.randint(1, 2)):
             edit(chance, door, body)
     assert parts.conversations.hits
+
+
+@pytest.mark.parametrize("door", ["openai_chat", "anthropic_messages"])
+def test_a_conversation_that_grows_is_signed_from_where_it_was(door: Door) -> None:
+    chance = random.Random(door)
+    parts, model = Parts(), MODELS["claude-sonnet-4-5"]
+    body = conversation(chance, door, 40)
+    for number in range(4):
+        text = written(marked_last(door, body) if door != "openai_chat" else body, FORMS[0], ascii_only=False)
+        call = call_of(Chain(door, b"", {}), number, model)
+        chain = parts.conversations.read(call.owner, text)
+        call = replace(call, body=text, fields=chain.fields, chain=chain)
+        payload = shape(call, wire_of(door, call.chosen_deployment, model.family)).body
+        assert isinstance(payload, Payload)
+        hashed = payload.sha256_hex()
+        assert hashed == sha256(bytes(payload)).hexdigest().encode()
+        if number:
+            assert payload.hashed_bytes < len(text) // 4
+        check_turn(parts, call, len(text) // 4)
+        EDITS[0](chance, door, body)

@@ -49,9 +49,11 @@ def exchange(chance: random.Random, door: Door, number: int) -> list[Body]:
         if uses_tool:
             function = {"name": "run", "arguments": json.dumps(arguments)}
             call = {"id": name, "type": "function", "function": function}
-            results = [{"role": "tool", "tool_call_id": name, "content": given}]
+            results = [{"role": "tool", "tool_call_id": name, "content": odd(chance, given)}]
+            if chance.random() < 0.1:
+                results.append({"role": chance.choice(("system", "user", "assistant")), "content": odd(chance, said)})
             return [{"role": "assistant", "content": said, "tool_calls": [call]}, *results]
-        return [{"role": "assistant", "content": said}, {"role": "user", "content": given}]
+        return [{"role": "assistant", "content": said}, {"role": "user", "content": odd(chance, given)}]
     if door == "bedrock_converse":
         use: Body = {"text": said}
         result: Body = {"text": given}
@@ -64,6 +66,12 @@ def exchange(chance: random.Random, door: Door, number: int) -> list[Body]:
         use = {"type": "tool_use", "id": name, "name": "run", "input": arguments}
         result = {"type": "tool_result", "tool_use_id": name, "content": given}
     return [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+
+
+def odd(chance: random.Random, text: str) -> Any:
+    """Mostly this text, sometimes what is joined, dropped, numbered or refused."""
+    files = [{"type": "file", "file": {"filename": "a.txt", "file_data": "data:text/plain;base64,aGk="}}]
+    return text if chance.random() < 0.85 else chance.choice(("", " ", [{"type": "text", "text": text}], files, None))
 
 
 def conversation(chance: random.Random, door: Door, turns: int) -> Body:

@@ -27,13 +27,14 @@ from sekisho.calls.gate import Gate, Outcome
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.stages.count import count_prompt
 from sekisho.calls.tasking import ended, note_of
+from sekisho.conversation.kept import WORTH_BYTES
 from sekisho.errors import Internal, SekishoError, StoreUnavailable
 from sekisho.ledger.anchor import Prompt
 from sekisho.ledger.bound import bound_nanousd
 from sekisho.ledger.cost import class_costs_nanousd, list_cost_nanousd
 from sekisho.ledger.counters import Admitted, Demand, Due, NoRoom, NotLoaded, Verdict
 from sekisho.ledger.journal import Attempt, Opened, Settled
-from sekisho.values import CallStatus, Usage
+from sekisho.values import END_OF_TIME, CallStatus, Usage
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +52,13 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
         await gate.counters.release(call.id)
         raise
     call.trail.is_opened = True
-    gate.conversations.keep(call.owner, call.id, call.chain)
+    if len(call.chain.body) >= WORTH_BYTES:
+        gate.conversations.keep(call.owner, call.id, call.chain)
     try:
         if (committed := gate.journal.committed()) is not None:
             await committed
-        if gate.clock.monotonic_us() - call.trail.asked_us > gate.counters.admission_valid_us:
+        valid_us = gate.counters.admission_valid_us
+        if valid_us < END_OF_TIME and gate.clock.monotonic_us() - call.trail.asked_us > valid_us:
             raise StoreUnavailable("The call could not be recorded in time. Try again.")
         reply = await next(admitted)
     except Exception as cause:  # also a fault of ours: what was opened is settled, whatever happens
@@ -132,12 +135,13 @@ def _bounded(call: Call, prompt: Prompt, attempts: int) -> Call:
 
 
 def _demand(gate: Gate, call: Call, *, heeds_steps: bool) -> Demand:
+    model, bound = call.known_model.name, call.bound_nanousd
     return Demand(
-        call_id=call.id,
-        scopes=call.known_passage.scopes,
-        model=call.known_model.name,
-        bound_nanousd=call.bound_nanousd,
-        estimate_nanousd=gate.learned.cost_nanousd(call.agent.name, call.known_model.name, call.bound_nanousd),
+        call.id,
+        call.known_passage.scopes,
+        model,
+        bound,
+        estimate_nanousd=gate.learned.cost_nanousd(call.agent.name, model, bound),
         tokens=len(call.body) // _BYTES_PER_TOKEN + call.max_output_tokens,
         heeds_steps=heeds_steps,
     )
@@ -175,12 +179,16 @@ async def _verdict(gate: Gate, trail: Trail, demand: Demand) -> Verdict:
 async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
     """Book the call. Unit: nano-USD, the effective cost. Raises StoreUnavailable: it is booked late."""
     trail = call.trail
-    attempts = tuple([_priced(call, note) for note in trail.attempts])
+    attempts: list[Attempt] = []
     list_cost = cost = upstream_us = 0
-    for attempt in attempts:
+    is_metered = True
+    for note in trail.attempts:
+        attempt = _priced(call, note)
+        attempts.append(attempt)
         list_cost += attempt.list_cost_nanousd
         cost += attempt.cost_nanousd
         upstream_us += attempt.duration_us
+        is_metered = is_metered and note.is_metered
     translation = outcome.translation
     settled = Settled(
         call_id=call.id,
@@ -188,13 +196,13 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
         status=_status(outcome),
         stop_reason=translation.stop_reason if translation else None,
         error=outcome.error,
-        message=outcome.message[:500],
-        is_metered=all([note.is_metered for note in trail.attempts]),
+        message=outcome.message[:500] if outcome.message else "",
+        is_metered=is_metered,
         client_left=outcome.client_left,
         usage=attempts[0].usage if len(attempts) == 1 else _sum([attempt.usage for attempt in attempts]),
         list_cost_nanousd=list_cost,
         cost_nanousd=cost,
-        attempts=attempts,
+        attempts=tuple(attempts),
         first_byte_us=trail.first_byte_us,
         upstream_us=upstream_us,
         stages_us=trail.stages_us(),
@@ -212,19 +220,21 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
 def _learn(gate: Gate, call: Call, settled: Settled) -> None:
     """Let later calls be bounded by this one; say so loudly if it was not within its own bound."""
     prompt, usage = call.prompt, settled.attempts[-1].usage if settled.attempts else Usage()
-    if settled.cost_nanousd > call.bound_nanousd or usage.prompt_tokens > prompt.tokens:
+    prompt_tokens = usage.prompt_tokens
+    if settled.cost_nanousd > call.bound_nanousd or prompt_tokens > prompt.tokens:
         log.error(
             "call %s cost %d nano-USD (prompt of %d), more than its bound of %d (%d): see docs/why/bound.md",
             call.id_text,
             settled.cost_nanousd,
-            usage.prompt_tokens,
+            prompt_tokens,
             call.bound_nanousd,
             prompt.tokens,
         )
     if settled.status != "ok" or not settled.is_metered:
         return
     gate.learned.note(call.agent.name, call.known_model.name, settled.cost_nanousd, usage.output_tokens)
-    keep_anchor(gate, call, usage.prompt_tokens)
+    if len(call.chain.body) >= WORTH_BYTES:
+        keep_anchor(gate, call, prompt_tokens)
 
 
 def _classes(notes: list[AttemptNote]) -> tuple[int, ...]:
@@ -248,7 +258,8 @@ def _status(outcome: Outcome) -> CallStatus:
 
 def _priced(call: Call, note: AttemptNote) -> Attempt:
     """An attempt with its cost: by its usage; by the bound of one attempt if it began to answer and gave no usage."""
-    price = note.deployment.price
+    deployment = note.deployment
+    price = deployment.price
     assert price is not None  # place only offers priced deployments
     if note.is_metered:
         cost = list_cost_nanousd(note.usage, price)
@@ -256,7 +267,7 @@ def _priced(call: Call, note: AttemptNote) -> Attempt:
         prompt = call.prompt
         cost = bound_nanousd(prompt.tokens, call.max_output_tokens, price, longest_ttl=prompt.longest_ttl)
     return Attempt(
-        deployment=note.deployment.id,
+        deployment=deployment.id,
         started_at=note.started_at,
         duration_us=max(note.ended_us - note.started_us, 0),
         status=note.status,

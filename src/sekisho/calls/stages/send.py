@@ -32,18 +32,14 @@ async def send(gate: Gate, call: Call, next: Next) -> Reply:
 
 
 async def _open(gate: Gate, call: Call, wire: Wire, shaped: Shaped, note: AttemptNote) -> Answer:
+    deployment = note.deployment
+    credential = gate.registry.credentials.get(deployment.credential) or await find_credential(gate, deployment)
     response = await gate.upstreams.open(
-        note.deployment,
-        wire,
-        await find_credential(gate, note.deployment),
-        shaped.body,
-        stream=call.stream,
-        betas=shaped.betas,
+        deployment, wire, credential, shaped.body, stream=call.stream, betas=shaped.betas
     )
     note.status = response.status
-    note.upstream_request_id = (
-        response.headers.get(b"x-amzn-requestid") or response.headers.get(b"request-id") or b""
-    ).decode("latin-1")
+    headers = response.headers
+    note.upstream_request_id = (headers.get(b"x-amzn-requestid") or headers.get(b"request-id") or b"").decode("latin-1")
     answer = Answer(
         response,
         shaped.translation,

@@ -52,6 +52,7 @@ _FIELDS = (
     "top_k",
     "top_p",
 )
+_BILLING_HEADER = BILLING_HEADER.encode()
 _FIRST = ("tools", "system", "messages")  # the order of prompt caching
 _ALLOWED = frozenset({*_FIRST, *_FIELDS})
 _SAID_OTHERWISE = ("model", "stream", "anthropic_version", "anthropic_beta")  # in the path, or replaced
@@ -127,11 +128,12 @@ def to_invoke(
     if "messages" not in known and "messages" in given:
         known["messages"] = Text(bytes(given["messages"]))
     present: dict[str, bytes] = {}
-    for name in (*_FIRST, *given):
-        if name in given and name not in present:
-            member = _IS_TEXT if name in known else bytes(given[name])
-            if member != b"null":
-                present[name] = member
+    for name in _FIRST:
+        if name in given and (member := _IS_TEXT if name in known else bytes(given[name])) != b"null":
+            present[name] = member
+    for name, value in given.items():
+        if name not in _FIRST and (member := _IS_TEXT if name in known else bytes(value)) != b"null":
+            present[name] = member
     if "messages" not in known or not known["messages"].starts_with(b"["):
         raise BadRequest("messages: a list is required", param="messages")
     return _Fitting(present, known, quirks, max_output_tokens).run(betas, known_betas)
@@ -149,16 +151,23 @@ class _Fitting:
         self._out = out
 
     def run(self, betas: Sequence[str], known_betas: frozenset[str]) -> InvokeBody:
-        kept_betas = self._betas(betas, known_betas)
+        given = self._out
+        kept_betas = self._betas(betas, known_betas) if betas or "anthropic_beta" in given else []
         self._fields(kept_betas)
-        self._billing_header()
+        if "system" in given:
+            self._billing_header()
         self._system_turns()
-        self._tools(kept_betas)
+        if "tools" in given:
+            self._tools(kept_betas)
         self._tools_of_history()
         self._cache_points()
-        self._thinking(self._max_tokens())
-        self._output_config()
-        self._sampling_and_choice()
+        max_tokens = self._max_tokens()
+        if "thinking" in given:
+            self._thinking(max_tokens)
+        if "output_config" in given:
+            self._output_config()
+        if "tool_choice" in given or not self._quirks.sampling:
+            self._sampling_and_choice()
         self._out["anthropic_version"] = _VERSION_MEMBER
         if kept_betas:
             self._out["anthropic_beta"] = _encode(kept_betas)
@@ -217,9 +226,9 @@ class _Fitting:
                     self._unused.append(name)
 
     def _billing_header(self) -> None:
-        if "system" not in self._out or not self._text("system").starts_with(b"["):
+        if not self._text("system").starts_with(b"["):
             return
-        if not self._text("system").holds(BILLING_HEADER.encode()):
+        if not self._text("system").holds(_BILLING_HEADER):
             return
         system = self._bytes("system")
         blocks = decode(system, list[msgspec.Raw], "system")

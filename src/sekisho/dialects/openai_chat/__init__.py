@@ -5,7 +5,7 @@ from sekisho.dialects.openai_chat.parsing import ReplyParser
 from sekisho.dialects.openai_chat.passing import ChatPassing, pass_request
 from sekisho.dialects.openai_chat.rendering import render_request
 from sekisho.dialects.openai_chat.replies import ReplyRenderer
-from sekisho.dialects.openai_chat.requests import parse_request
+from sekisho.dialects.openai_chat.requests import parse_request, read_message, request_of
 
 __all__ = [
     "ChatPassing",
@@ -13,6 +13,8 @@ __all__ = [
     "ReplyRenderer",
     "parse_request",
     "pass_request",
+    "read_message",
     "render_error",
     "render_request",
+    "request_of",
 ]

@@ -22,6 +22,7 @@ from sekisho.dialects.exchange import (
     Ttl,
 )
 from sekisho.dialects.openai import (
+    Role,
     Turns,
     file_part,
     image_part,
@@ -62,8 +63,12 @@ _ROLES = "system, developer, user, assistant, tool or function"
 def parse_request(body: bytes) -> Request:
     """Raises BadRequest with the path of the field that cannot be read or served."""
     source = decode_object(body)
+    return request_of(source, _turns(source))
+
+
+def request_of(source: JsonObject, turns: Turns) -> Request:
+    """The request of a decoded body whose messages were read already: `source` may be without them."""
     unused = [name for name in source if name not in _FIELDS]
-    turns = _turns(source)
     tools, tool_choice = _tools(source, unused)
     stream = find_bool(source, "stream") or False
     stream_options = find_object(source, "stream_options") or {}
@@ -211,25 +216,32 @@ def _turns(source: JsonObject) -> Turns:
     for i, value in enumerate(values):
         at = f"messages[{i}]"
         message = as_object(value, at)
-        role = get_text(message, "role", at)
-        match role:
-            case "system" | "developer":
-                turns.add("system", _mark(message, at, _content(message, at, {"text"})))
-            case "user":
-                turns.add("user", _mark(message, at, _content(message, at, {"text", "image", "file"})))
-            case "assistant":
-                if message.get("function_call") is not None:
-                    legacy_id = f"call_legacy_{i}"
-                turns.add("assistant", _mark(message, at, _assistant(message, at, legacy_id)))
-            case "tool":
-                result = _tool_result(message, at, get_text(message, "tool_call_id", at))
-                turns.add("user", _mark(message, at, result), run="tool")
-            case "function":
-                result = _tool_result(message, at, legacy_id or f"call_legacy_{i}")
-                turns.add("user", _mark(message, at, result), run="tool")
-            case _:
-                raise unknown_value(role, _ROLES, f"{at}.role")
+        if message.get("function_call") is not None and message.get("role") == "assistant":
+            legacy_id = f"call_legacy_{i}"
+            turns.add("assistant", _mark(message, at, _assistant(message, at, legacy_id)))
+        elif message.get("role") == "function":
+            result = _tool_result(message, at, legacy_id or f"call_legacy_{i}")
+            turns.add("user", _mark(message, at, result), run="tool")
+        else:
+            turns.add(*read_message(message, at))
     return turns
+
+
+def read_message(message: JsonObject, at: str) -> tuple[Role, list[Part], str]:
+    """What one message says, whatever stands before it: the arguments of `Turns.add`. Raises BadRequest, also for the
+    old function calls, which belong to the message before them."""
+    role = get_text(message, "role", at)
+    match role:
+        case "system" | "developer":
+            return "system", _mark(message, at, _content(message, at, {"text"})), ""
+        case "user":
+            return "user", _mark(message, at, _content(message, at, {"text", "image", "file"})), ""
+        case "assistant" if message.get("function_call") is None:
+            return "assistant", _mark(message, at, _assistant(message, at)), ""
+        case "tool":
+            result = _tool_result(message, at, get_text(message, "tool_call_id", at))
+            return "user", _mark(message, at, result), "tool"
+    raise unknown_value(role, _ROLES, f"{at}.role")
 
 
 def _cache_ttl(source: JsonObject, at: str) -> Ttl | None:
@@ -323,7 +335,7 @@ _PART_READERS = {
 }
 
 
-def _assistant(message: JsonObject, at: str, legacy_id: str) -> list[Part]:
+def _assistant(message: JsonObject, at: str, legacy_id: str = "") -> list[Part]:
     parts = _thinking(message, at)
     parts += _content(message, at, {"text", "refusal", "thinking"})
     parts += text_parts(find_text(message, "refusal", at))

@@ -14,18 +14,19 @@ _KEPT_ENDED_WINDOWS = 2  # for a wall clock that is set back
 class BudgetCell:
     """One window of one budget. `booked`: how far the journal was booked in the read that `spent` began with.
 
-    `ceiling` is the amount with this window's credit; `increase` comes on top until `increase_until`."""
+    `held` is what was spent and what is reserved, in one figure, which is what admission looks at. `ceiling` is the
+    amount with this window's credit; `increase` comes on top until `increase_until`."""
 
     __slots__ = (
         "booked",
         "ceiling",
         "counter",
         "credit",
+        "held",
         "increase",
         "increase_until",
         "is_hard",
         "is_loaded",
-        "reserved",
         "span",
         "spent",
     )
@@ -36,7 +37,7 @@ class BudgetCell:
         self.is_loaded = is_loaded
         self.booked: JournalPosition = (0, 0)
         self.spent = 0
-        self.reserved = 0
+        self.held = 0
         self.revise(counter.budget)
 
     def revise(self, budget: Budget) -> None:
@@ -50,7 +51,7 @@ class BudgetCell:
     def room(self, now_us: int) -> int:
         """What is left; below 0 where more is held than the budget now allows."""
         increase = self.increase if now_us < self.increase_until else 0
-        return self.ceiling + increase - self.spent - self.reserved
+        return self.ceiling + increase - self.held
 
     def allowed(self, now_us: int) -> int:
         """The amount with its increase, without credit: what per cent are of."""
@@ -86,7 +87,7 @@ class BudgetCounter:
         self.budget = budget
         for cell in self.cells.values():
             cell.revise(budget)
-            cell.reserved = 0
+            cell.held = cell.spent
 
     def span_at(self, at_us: int) -> Span | None:
         """The window that holds this time; None outside a fixed one."""
@@ -122,7 +123,9 @@ class BudgetCounter:
             if cell.span.starts_at >= first:
                 cell.is_loaded = True
                 cell.booked = booked
-                cell.spent = sums.get(cell.span.starts_at, 0)
+                spent = sums.get(cell.span.starts_at, 0)
+                cell.held += spent - cell.spent
+                cell.spent = spent
 
     def forgettable(self, now_us: int) -> list[BudgetCell]:
         """All windows that have ended but the last few."""
@@ -146,7 +149,7 @@ class BudgetCounter:
             window_starts_at=span.starts_at,
             window_ends_at=span.ends_at,
             spent_nanousd=cell.spent if cell else 0,
-            reserved_nanousd=cell.reserved if cell else 0,
+            reserved_nanousd=cell.held - cell.spent if cell else 0,
             is_loaded=cell.is_loaded if cell else self._knows(span),
         )
 

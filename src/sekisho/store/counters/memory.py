@@ -22,6 +22,8 @@ from sekisho.ledger.counters import (
     Demand,
     Due,
     JournalPosition,
+    LimitUse,
+    Look,
     NoRoom,
     NotLoaded,
     Passed,
@@ -39,12 +41,28 @@ _CELLS_TO_LOOK_AT = 3  # fewer are never forgotten
 _WIDEST_FIRST = {kind: place for place, kind in enumerate(("org", "team", "member", "user", "key", "tag"))}
 _SECOND_US = 1_000_000
 _LONGEST_WAIT_S = 59
+_NEVER = 1 << 62
 
 
 class _Plan:
-    """What the calls of one set of scopes to one model come under; its cells are those of now before `until_us`."""
+    """What the calls of one set of scopes to one model come under; its cells are those of now before `until_us`.
 
-    __slots__ = ("budgets", "hard", "limits", "soft", "stepping", "until_us")
+    `is_plain`: all cells of hard budgets were loaded, and none had an increase, at the load numbered `loads`.
+    `calls_until`, `tokens_until`: before the engine has counted so many admissions, and so many tokens, none of the
+    limits can be reached, whatever is admitted."""
+
+    __slots__ = (
+        "budgets",
+        "calls_until",
+        "hard",
+        "is_plain",
+        "limits",
+        "loads",
+        "soft",
+        "stepping",
+        "tokens_until",
+        "until_us",
+    )
 
     def __init__(self, budgets: tuple[BudgetCounter, ...], limits: tuple[LimitCounter, ...]) -> None:
         self.budgets = budgets
@@ -53,6 +71,10 @@ class _Plan:
         self.soft: tuple[BudgetCell, ...] = ()
         self.stepping: tuple[BudgetCell, ...] = ()  # those of budgets with steps
         self.until_us = 0
+        self.is_plain = False
+        self.loads = -1
+        self.calls_until = _NEVER if not limits else 0
+        self.tokens_until = _NEVER if not limits else 0
 
 
 class _Call:
@@ -101,6 +123,9 @@ class MemoryCounters:
         self._unbooked: list[_Call] = []  # settled, and not yet in a ledger read
         self._booked: JournalPosition = (0, 0)
         self._now_us = 0
+        self._loads = 0
+        self._calls_counted = 0  # by limits, since the start; never fewer
+        self._tokens_counted = 0
 
     @property
     def open_calls(self) -> int:
@@ -138,6 +163,7 @@ class MemoryCounters:
         if booked < self._booked:
             return
         self._booked = booked
+        self._loads += 1
         self._unbooked = [call for call in self._unbooked if call.position > booked]
         sums: dict[str, dict[int, int]] = {}
         for one in spent:
@@ -152,6 +178,7 @@ class MemoryCounters:
                     cell = counter.cell_at(call.admitted_at)
                     assert cell is not None  # its span is
                     cell.spent += call.cost
+                    cell.held += call.cost
 
     async def admit(self, demand: Demand) -> Verdict:
         return self.admit_at_once(demand)
@@ -167,35 +194,42 @@ class MemoryCounters:
             if due:
                 return due
         bound, tokens = demand.bound_nanousd, demand.tokens
-        least_room: int | None = None
-        for cell in plan.hard:
-            room = cell.ceiling - cell.spent - cell.reserved
-            if now_us < cell.increase_until:
-                room += cell.increase
-            if room < bound or not cell.is_loaded:
-                return _refusal(plan.hard, bound, now_us)
-            if least_room is None or room < least_room:
-                least_room = room
-        for limit in plan.limits:
-            most = limit.tokens_per_minute
-            if (
-                limit.open >= limit.parallel
-                or len(limit.calls) >= limit.requests_per_minute
-                or limit.tokens + (tokens if tokens < most else most) > most
-                or most <= 0
-            ):  # as LimitCounter.takes says
-                return _too_fast(plan.limits, tokens, at_us)
+        least_room = _NEVER
+        if plan.is_plain:
+            for cell in plan.hard:
+                room = cell.ceiling - cell.held
+                if room < least_room:
+                    least_room = room
+        else:
+            for cell in plan.hard:
+                least_room = min(least_room, cell.room(now_us) if cell.is_loaded else -1)
+        if least_room < bound:
+            return _refusal(plan.hard, bound, now_us)
+        if self._calls_counted >= plan.calls_until or self._tokens_counted + tokens > plan.tokens_until:
+            for limit in plan.limits:
+                if not limit.takes(tokens):
+                    return _too_fast(plan.limits, tokens, at_us)
+            self._look_ahead(plan)
         call = self._open[demand.call_id] = _Call(demand, now_us, at_us, plan)
         for cell in plan.hard:
-            cell.reserved += bound
+            cell.held += bound
         for cell in plan.soft:
-            cell.reserved += demand.estimate_nanousd
+            cell.held += demand.estimate_nanousd
+        self._calls_counted += 1
+        self._tokens_counted += tokens
         for limit in plan.limits:
             limit.open += 1
             limit.tokens += tokens
             limit.calls.append(call)
         self._recent.append(call)
-        return Admitted(now_us, None if least_room is None else least_room - bound)
+        return Admitted(now_us, least_room - bound if plan.hard else None)
+
+    def _look_ahead(self, plan: _Plan) -> None:
+        """See how much can be admitted before the plan's limits must be looked at again: they were, one by one, at
+        every call, which was a third of what admission cost."""
+        calls = min(min(one.requests_per_minute - len(one.calls), one.parallel - one.open) for one in plan.limits)
+        plan.calls_until = self._calls_counted + calls
+        plan.tokens_until = self._tokens_counted + min(one.tokens_per_minute - one.tokens for one in plan.limits)
 
     async def settle(self, call_id: bytes, cost_nanousd: int, tokens: int, position: JournalPosition) -> None:
         self.settle_at_once(call_id, cost_nanousd, tokens, position)
@@ -204,23 +238,58 @@ class MemoryCounters:
         call = self._open.pop(call_id, None)
         if call is None:
             return True
+        is_new = position > self._booked  # then it is behind the read of every cell
+        change = cost_nanousd - call.demand.bound_nanousd
         for cell in call.hard:
-            if position > cell.booked:
+            if is_new or position > cell.booked:
                 cell.spent += cost_nanousd
+                cell.held += change
+            else:
+                cell.held -= call.demand.bound_nanousd
         for cell in call.soft:
-            if position > cell.booked:
+            cell.held -= call.demand.estimate_nanousd
+            if is_new or position > cell.booked:
                 cell.spent += cost_nanousd
-        if position > self._booked:
+                cell.held += cost_nanousd
+        if is_new:
             call.cost = cost_nanousd
             call.position = position
             self._unbooked.append(call)
-        _let_go(call, tokens)
+        self._let_go(call, tokens)
         return True
 
     async def release(self, call_id: bytes) -> None:
         call = self._open.pop(call_id, None)
         if call is not None:
-            _let_go(call, 0)
+            for cell in call.hard:
+                cell.held -= call.demand.bound_nanousd
+            for cell in call.soft:
+                cell.held -= call.demand.estimate_nanousd
+            self._let_go(call, 0)
+
+    def _let_go(self, call: _Call, tokens: int) -> None:
+        """Give back the slots of an ended call; correct its tokens while it is in the last minute."""
+        call.hard = call.soft = ()
+        correction = tokens - call.tokens if call.is_recent else 0
+        if correction > 0:
+            self._tokens_counted += correction
+        for limit in call.limits:
+            limit.open -= 1
+            limit.tokens += correction
+        call.tokens = tokens
+
+    async def look(self, demand: Demand) -> Look:
+        verdict = self.admit_at_once(demand)
+        if isinstance(verdict, Admitted):  # nothing else has run since, so it is the newest everywhere
+            call = self._recent.pop()
+            await self.release(demand.call_id)
+            for limit in call.limits:
+                limit.calls.pop()
+        uses = (
+            LimitUse.of(one.limit, len(one.calls), one.tokens, one.open)
+            for one in self._plan_at(demand, self._clock.now_us()).limits
+        )
+        return Look(verdict, tuple(uses))
 
     async def standings(self) -> tuple[Standing, ...]:
         now_us = self._clock.now_us()
@@ -233,7 +302,7 @@ class MemoryCounters:
             self._plans.clear()  # the clock was set back: their cells may be those of later windows
         self._now_us = now_us
         plan = self._plans.get((demand.scopes, demand.model)) or self._plan(demand)
-        if now_us >= plan.until_us:
+        if now_us >= plan.until_us or plan.loads != self._loads:
             self._enter_windows(plan, now_us)
         return plan
 
@@ -255,6 +324,8 @@ class MemoryCounters:
     def _enter_windows(self, plan: _Plan, now_us: int) -> None:
         plan.hard, plan.soft = _parted(counter.cell_at(now_us) for counter in plan.budgets)
         plan.stepping = tuple(cell for cell in (*plan.hard, *plan.soft) if cell.counter.budget.steps)
+        plan.is_plain = all(cell.is_loaded and cell.increase_until <= now_us for cell in plan.hard)
+        plan.loads = self._loads
         plan.until_us = END_OF_TIME
         for counter in plan.budgets:
             plan.until_us = min(plan.until_us, counter.stays_until(now_us))
@@ -313,9 +384,9 @@ def _due(cells: tuple[BudgetCell, ...], now_us: int) -> Due | None:
 
 def _hold(call: _Call) -> None:
     for cell in call.hard:
-        cell.reserved += call.demand.bound_nanousd
+        cell.held += call.demand.bound_nanousd
     for cell in call.soft:
-        cell.reserved += call.demand.estimate_nanousd
+        cell.held += call.demand.estimate_nanousd
 
 
 def _join(call: _Call) -> None:
@@ -323,21 +394,6 @@ def _join(call: _Call) -> None:
     for limit in call.limits:
         limit.calls.append(call)
         limit.tokens += call.tokens
-
-
-def _let_go(call: _Call, tokens: int) -> None:
-    """Give back what an ended call reserved; correct the tokens it is counted with while it is in the last minute."""
-    bound = call.demand.bound_nanousd
-    for cell in call.hard:
-        cell.reserved -= bound
-    for cell in call.soft:
-        cell.reserved -= call.demand.estimate_nanousd
-    call.hard = call.soft = ()
-    correction = tokens - call.tokens if call.is_recent else 0
-    for limit in call.limits:
-        limit.open -= 1
-        limit.tokens += correction
-    call.tokens = tokens
 
 
 def _refusal(cells: tuple[BudgetCell, ...], bound: int, now_us: int) -> NoRoom | NotLoaded:

@@ -27,7 +27,9 @@ from sekisho.ledger.counters import (
     Due,
     JournalPosition,
     LimitKind,
+    LimitUse,
     LoadTicket,
+    Look,
     OpenCall,
     Spent,
     Standing,
@@ -63,7 +65,7 @@ _OFFSET_BITS = 27  # a segment of the journal is shorter than this
 _KINDS: tuple[LimitKind, ...] = ("requests", "tokens", "parallel")
 _SCRIPTS = (
     *("hello", "admit", "settle", "settle_late", "release"),
-    *("begin_load", "load", "standings", "configure", "join", "forget"),
+    *("begin_load", "load", "standings", "look", "configure", "join", "forget"),
 )
 _BAD_POLICIES = b"allkeys-", b"volatile-"
 
@@ -234,7 +236,7 @@ class ValkeyCounters:
         except StoreUnavailable:
             return await self._admit_locally(demand, plan, now_us)
         try:
-            reply = await self._ask(self._admission(demand, plan, now_us))
+            reply = await self._ask(self._admission(demand, plan, now_us, b"1" if demand.heeds_steps else b"0"))
         except StoreUnavailable:
             self._owe(_Owed(demand.call_id, None))  # nobody knows whether it was admitted
             return await self._admit_locally(demand, plan, now_us)
@@ -243,7 +245,7 @@ class ValkeyCounters:
             raise
         return self._verdict(demand, plan, now_us, reply)
 
-    def _admission(self, demand: Demand, plan: Plan, now_us: int) -> bytes:
+    def _admission(self, demand: Demand, plan: Plan, now_us: int, how: bytes) -> bytes:
         call_id = demand.call_id
         return b"*%d\r\n%b%b$%d\r\n%b\r\n%b%b%b%b%b%b%b" % (
             plan.tail_arguments + 13,
@@ -256,15 +258,33 @@ class ValkeyCounters:
             bulk(b"%d" % demand.bound_nanousd),
             bulk(b"%d" % demand.estimate_nanousd),
             bulk(b"%d" % demand.tokens),
-            b"$1\r\n1\r\n" if demand.heeds_steps else b"$1\r\n0\r\n",
+            bulk(how),
             plan.tail,
         )
 
+    async def look(self, demand: Demand) -> Look:
+        now_us = self._clock.now_us()
+        plan = self._plans.at(demand.scopes, demand.model, now_us)
+        at = b"%d" % self._shared_us() if self._shared_us else b""
+        try:
+            if not self._client.is_connected:
+                await self._client.wait_connected()
+            reply = await self._ask(self._admission(demand, plan, now_us, b"3" if demand.heeds_steps else b"2"))
+            verdict = Admitted(now_us, reply[1]) if reply[0] == 0 else self._refusal(demand, plan, now_us, reply)
+            used = await self._run("look", at, *(one.arguments[0].encode() for one in plan.limits))
+        except StoreUnavailable:
+            return Look()
+        uses = (LimitUse.of(one.limit, *used[3 * n : 3 * n + 3]) for n, one in enumerate(plan.limits) if used)
+        return Look(verdict, tuple(uses))
+
     def _verdict(self, demand: Demand, plan: Plan, now_us: int, reply: list[Any]) -> Verdict:
-        kind = reply[0]
-        if kind == 0:
+        if reply[0] == 0:
             self._remember(_Call(demand, now_us, b"%d" % (reply[2] or 0)))
             return Admitted(now_us, reply[1])
+        return self._refusal(demand, plan, now_us, reply)
+
+    def _refusal(self, demand: Demand, plan: Plan, now_us: int, reply: list[Any]) -> Verdict:
+        kind = reply[0]
         if kind == 1:
             refused = refusal(plan.hard, reply[1:], demand.bound_nanousd, now_us)
             if None in reply:

@@ -23,6 +23,7 @@ from sekisho.errors import StoreUnavailable
 if TYPE_CHECKING:
     import asyncpg
 
+SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON")
 _IMMEDIATE = "sekisho_immediate"
 POOL_SIZE = 10
 OLDEST_POSTGRES = 14
@@ -185,7 +186,7 @@ def _creator(dsn: str, statement_s: float) -> "Callable[[], Awaitable[asyncpg.Co
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions begin where we say so, not at the first write
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
+    for pragma in SQLITE_PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -23,13 +23,37 @@ _KEPT_KEYS = 256
 _DATE = b"\0"  # where the date goes; no header that is sent holds this byte
 
 
-class _DayKey(NamedTuple):
-    """The signing key of one credential for one day, its scope, and how the Authorization header begins."""
+class _DayKey:
+    """The signing key of one credential for one day, its scope, and how the Authorization header begins.
 
-    day: bytes
-    scope: bytes
-    key: bytes
-    claim: bytes
+    HMAC hashes a block of the key before and behind each text: both are hashed once, and OpenSSL does not look its
+    algorithm up for every signature (5.6 microseconds, now 0.8)."""
+
+    __slots__ = ("_inner", "_outer", "claim", "day", "scope")
+
+    def __init__(self, day: bytes, scope: bytes, key: bytes, claim: bytes) -> None:
+        self.day = day
+        self.scope = scope
+        self.claim = claim
+        block = key.ljust(64, b"\0")  # a key is a digest of 32 bytes, a block of SHA-256 has 64
+        self._inner = sha256(bytes([byte ^ 0x36 for byte in block]))
+        self._outer = sha256(bytes([byte ^ 0x5C for byte in block]))
+
+    def sign(self, text: bytes) -> bytes:
+        """The signature of a text, as hexadecimal digits."""
+        inner = self._inner.copy()
+        inner.update(text)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.hexdigest().encode("ascii")
+
+
+class Canonical(NamedTuple):
+    """A canonical request before its date, and between date and payload hash; the names of the signed headers."""
+
+    before_date: bytes
+    after_date: bytes
+    names: bytes
 
 
 class Signer:
@@ -58,19 +82,26 @@ class Signer:
         `body_sha256`: in hexadecimal. `host` as in the Host header; `path` and `query` encoded as they go on the wire;
         `headers`: all others that are sent, ASCII. The canonical path encodes `path` once more, as AWS asks of every
         service but S3."""
-        timestamp = self._timestamp_at(now_us // 1_000_000)
-        day_key = self._day_key(credential, timestamp[:8])
         token = credential.session_token
-        before_date, after_date, names = _canonical_request(method, host, path, query, token, tuple(headers))
-        request = b"%b%b%b%b" % (before_date, timestamp, after_date, body_sha256)
-        digest = sha256(request).hexdigest().encode("ascii")
-        text = b"AWS4-HMAC-SHA256\n%b\n%b\n%b" % (timestamp, day_key.scope, digest)
-        signature = hmac.digest(day_key.key, text, "sha256").hex().encode("ascii")
+        canonical = canonical_request(method, host, path, query, token, tuple(headers))
+        timestamp, authorization = self.sign(credential, canonical, body_sha256, now_us)
         added = [(b"X-Amz-Date", timestamp)]
         if token:
             added.append((b"X-Amz-Security-Token", token.encode("ascii")))
-        added.append((b"Authorization", b"%b, SignedHeaders=%b, Signature=%b" % (day_key.claim, names, signature)))
+        added.append((b"Authorization", authorization))
         return added
+
+    def sign(
+        self, credential: AwsCredential, canonical: Canonical, body_sha256: bytes, now_us: int
+    ) -> tuple[bytes, bytes]:
+        """X-Amz-Date and Authorization. `body_sha256`: in hexadecimal."""
+        timestamp = self._timestamp_at(now_us // 1_000_000)
+        day_key = self._day_key(credential, timestamp[:8])
+        before_date, after_date, names = canonical
+        request = b"%b%b%b%b" % (before_date, timestamp, after_date, body_sha256)
+        digest = sha256(request).hexdigest().encode("ascii")
+        signature = day_key.sign(b"AWS4-HMAC-SHA256\n%b\n%b\n%b" % (timestamp, day_key.scope, digest))
+        return timestamp, b"%b, SignedHeaders=%b, Signature=%b" % (day_key.claim, names, signature)
 
     def _timestamp_at(self, second: int) -> bytes:
         if second != self._second:
@@ -94,10 +125,10 @@ class Signer:
 
 
 @lru_cache(maxsize=256)  # from call to call only the date and the payload are others
-def _canonical_request(
+def canonical_request(
     method: bytes, host: str, path: str, query: str, token: str, headers: tuple[tuple[bytes, bytes], ...]
-) -> tuple[bytes, bytes, bytes]:
-    """The canonical request before its date and between date and payload hash; the names of the signed headers."""
+) -> Canonical:
+    """What is signed of a request, without its date and its body."""
     signed = [(b"host", host.encode("ascii")), (b"x-amz-date", _DATE)]
     if token:
         signed.append((b"x-amz-security-token", token.encode("ascii")))
@@ -109,7 +140,7 @@ def _canonical_request(
     query_line = _canonical_query(query) if query else b""
     request = b"\n".join((method, _canonical_path(path), query_line, lines, b"", names, b""))
     before_date, _, after_date = request.partition(b"x-amz-date:" + _DATE)
-    return before_date + b"x-amz-date:", after_date, names
+    return Canonical(before_date + b"x-amz-date:", after_date, names)
 
 
 def _canonical_headers(signed: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:

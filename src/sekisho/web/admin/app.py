@@ -41,6 +41,7 @@ from sekisho.web.admin.sign_in import accounts_router, sign_in_router
 from sekisho.web.admin.spend import spend_router
 from sekisho.web.admin.status import status_router
 from sekisho.web.admin.tasks import tasks_router
+from sekisho.web.scim.router import scim_router
 
 
 def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> FastAPI:
@@ -98,6 +99,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
     ):
         described.append(make(services, authority))
         app.include_router(described[-1])
+    app.include_router(scim_router(services, authority))
     for router in routers:
         app.include_router(router)
     describe_api(app, described)

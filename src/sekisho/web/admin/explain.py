@@ -14,10 +14,10 @@ from sekisho.access.policies import geography_of
 from sekisho.access.register import StoredKey
 from sekisho.access.roles import Principal
 from sekisho.calls.explaining import Explanation, GateAnswer, Passing, Question
-from sekisho.errors import NotFound
-from sekisho.ledger.counters import Standing
+from sekisho.errors import BadRequest, NotFound
+from sekisho.ledger.counters import LimitUse, Standing
 from sekisho.record.calls import CallRow
-from sekisho.values import END_OF_TIME, RateLimit, Scope
+from sekisho.values import END_OF_TIME, RateLimit, Scope, VirtualKey
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.calls import parse_call_id
 from sekisho.web.admin.policies import render_policy
@@ -28,6 +28,7 @@ from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
 
 Language = Literal["en", "ja"]
+NO_MEMBER = "There is no such member of this team."
 
 
 class CallQuestion(BaseModel):
@@ -41,10 +42,10 @@ class CallQuestion(BaseModel):
     agent: Annotated[str, Field(max_length=40)] = ""
     language: Language = "en"
 
-    def question(self, key: StoredKey) -> Question:
+    def question(self, key: VirtualKey) -> Question:
         """As the path asks it."""
         return Question(
-            key=key.virtual_key(),
+            key=key,
             model=self.model,
             body_bytes=self.body_bytes,
             max_output_tokens=self.max_tokens,
@@ -54,9 +55,11 @@ class CallQuestion(BaseModel):
 
 
 class KeyQuestion(CallQuestion):
-    """The same for a key, by its id."""
+    """The same for a key, by its id, or, without `key_id`, for one that a user might have, in a team or in none."""
 
-    key_id: Annotated[str, Field(min_length=1, max_length=200)]
+    key_id: Annotated[str, Field(max_length=200)] = ""
+    user_id: Annotated[str, Field(max_length=200)] = ""
+    team_id: Annotated[str, Field(max_length=200)] = ""
 
 
 def explain_router(services: Services, authority: Authority) -> APIRouter:
@@ -69,19 +72,27 @@ def explain_router(services: Services, authority: Authority) -> APIRouter:
 
     @router.post("/admin/v1/explain")
     async def explain_key(body: KeyQuestion, who: keeper) -> dict[str, Any]:
-        """Would a call with this key pass, and why not; what the key comes under."""
-        key = await services.keys.get(body.key_id)
-        judge(who, "keys:read", NO_KEY, team_id=key.team_id, user_id=key.user_id)
-        said = await services.explainer.explain(_resolved(services, body.question(key)))
+        """Would a call with this key, or with one that this user might have in this team, pass, and why not; what it
+        comes under."""
+        if bool(body.key_id) == bool(body.user_id or body.team_id):
+            raise BadRequest("Name key_id alone, or user_id, team_id or both.", param="key_id")
+        if body.key_id:
+            stored = await services.keys.get(body.key_id)
+            judge(who, "keys:read", NO_KEY, team_id=stored.team_id, user_id=stored.user_id)
+            key = _resolved(services, stored)
+        else:
+            judge(who, "keys:read", NO_MEMBER, team_id=body.team_id, user_id=body.user_id)
+            key, stored = await _hypothetical(services, body.user_id, body.team_id), None
+        said = await services.explainer.explain(body.question(key))
         seen = {scope for scope in _scopes(said) if await _sees(rights, who, scope)}
-        return await render(key, said, seen, who.may("rules:read"))
+        return await render(stored, key.team_id, said, seen, who.may("rules:read"))
 
     @router.post("/v1/sekisho/explain")
     async def explain_own(body: CallQuestion, key: holder) -> dict[str, Any]:
         """Would a call with the key in use pass, and why not; figures only of what is one's own."""
-        said = await services.explainer.explain(_resolved(services, body.question(key)))
+        said = await services.explainer.explain(body.question(_resolved(services, key)))
         own = {Scope("key", key.id), Scope("user", key.user_id), Scope("member", f"{key.team_id}/{key.user_id}")}
-        return await render(key, said, own, True)
+        return await render(key, key.team_id, said, own, True)
 
     @router.get("/admin/v1/calls/{call_id}/explain")
     async def explain_call(call_id: str, who: reader, language: Language = "en") -> dict[str, Any]:
@@ -91,22 +102,33 @@ def explain_router(services: Services, authority: Authority) -> APIRouter:
             raise NotFound("There is no such call.")
         return _render_call(call_id, row, language)
 
-    async def render(key: StoredKey, said: Explanation, seen: set[Scope], sees_policies: bool) -> dict[str, Any]:
+    async def render(
+        key: StoredKey | None, team_id: str, said: Explanation, seen: set[Scope], sees_policies: bool
+    ) -> dict[str, Any]:
         now_us = services.clock.now_us()
         team = None
-        if key.team_id:
+        if team_id:
             with suppress(NotFound):
-                found = await services.teams.get(key.team_id)
+                found = await services.teams.get(team_id)
                 team = {"id": found.id, "models": list(found.models), "blocked": found.blocked}
         return _render(key, said, seen, sees_policies, now_us) | {"team": team}
 
     return router
 
 
-def _resolved(services: Services, question: Question) -> Question:
-    """The question with the key as call processes judge it: with what its team allows."""
-    found = services.explainer.find_key(question.key.id)
-    return question if found is None else question.with_key(found)
+def _resolved(services: Services, key: StoredKey) -> VirtualKey:
+    """The key as call processes judge it: with what its team allows."""
+    return services.explainer.find_key(key.id) or key.virtual_key()
+
+
+async def _hypothetical(services: Services, user_id: str, team_id: str) -> VirtualKey:
+    """A key that this user might have in this team. Raises NotFound: who is in no team has no key in it."""
+    team = await services.teams.get(team_id) if team_id else None
+    if user_id:
+        await services.users.get(user_id)
+    if user_id and team_id and team_id not in [one.team_id for one in await services.teams.memberships(user_id)]:
+        raise NotFound(NO_MEMBER)
+    return services.explainer.hypothetical_key(user_id, team)
 
 
 async def _sees(rights: Rights, who: Principal, scope: Scope) -> bool:
@@ -121,26 +143,34 @@ def _scopes(said: Explanation) -> set[Scope]:
     return {one.budget.scope for one in said.budgets} | {limit.scope for limit in said.limits}
 
 
-def _render(key: StoredKey, said: Explanation, seen: set[Scope], sees_policies: bool, now_us: int) -> dict[str, Any]:
+def _render(
+    key: StoredKey | None, said: Explanation, seen: set[Scope], sees_policies: bool, now_us: int
+) -> dict[str, Any]:
+    uses = {one.limit.id: one for one in said.uses}
     needed = said.passing.bound_nanousd if said.passing else said.bound_nanousd
     return {
         "passes": said.passes,
         "gates": [_gate(one) for one in said.gates],
         "call": _passing(said.passing) if said.passing else None,
         **render_money("bound", said.bound_nanousd),
-        "key": {
-            "id": key.id,
-            "alias": key.alias,
-            "models": list(key.models),
-            "expires_at": iso(key.expires_at),
-            "blocked": key.blocked,
-        },
+        "key": _key(key) if key else None,
         "policies": [
             {"id": policy.id, "scope": render_scope(policy.scope), **render_policy(policy)}
             for policy in (said.allowance.policies if sees_policies else ())
         ],
         "budgets": [_budget(one, needed, one.budget.scope in seen, now_us) for one in said.budgets],
-        "limits": [_limit(one, one.scope in seen) for one in said.limits],
+        "limits": [_limit(one, one.scope in seen, uses.get(one.id)) for one in said.limits],
+        "live": said.is_live,
+    }
+
+
+def _key(key: StoredKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "alias": key.alias,
+        "models": list(key.models),
+        "expires_at": iso(key.expires_at),
+        "blocked": key.blocked,
     }
 
 
@@ -196,7 +226,7 @@ def _budget(standing: Standing, bound_nanousd: int, is_seen: bool, now_us: int) 
     }
 
 
-def _limit(limit: RateLimit, is_seen: bool) -> dict[str, Any]:
+def _limit(limit: RateLimit, is_seen: bool, use: LimitUse | None) -> dict[str, Any]:
     if not is_seen:
         return {"scope": {"kind": limit.scope.kind}}
     return {
@@ -206,6 +236,7 @@ def _limit(limit: RateLimit, is_seen: bool) -> dict[str, Any]:
         "requests_per_minute": limit.requests_per_minute,
         "tokens_per_minute": limit.tokens_per_minute,
         "parallel": limit.parallel,
+        "used": {"requests": use.requests, "tokens": use.tokens, "parallel": use.parallel} if use else None,
     }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from collections.abc import Coroutine
 from typing import Annotated, Any
 
 import msgspec
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sekisho.access.demonstration import DEMONSTRATION_TEAMS
-from sekisho.errors import NotAllowed
+from sekisho.errors import BadRequest, NotAllowed
 from sekisho.web.admin.authority import OPERATOR, Authority
 from sekisho.web.admin.services import Services
 
@@ -27,14 +28,7 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
         request: Request, after: Annotated[int, Query(ge=0)], process: Annotated[str, Query(max_length=64)]
     ) -> Response:
         """The msgpack `Delivery` once its epoch differs from `after`, else 204 after 20 s."""
-        asking = asyncio.ensure_future(services.distribution.ask(process, after))
-        gone = asyncio.ensure_future(_gone(request))  # nobody to answer: a clean stop must not wait for this
-        try:
-            await asyncio.wait({asking, gone}, return_when=asyncio.FIRST_COMPLETED)
-            delivery = asking.result() if asking.done() else None
-        finally:
-            asking.cancel()
-            gone.cancel()
+        delivery = await _unless_gone(request, services.distribution.ask(process, after))
         confirmed_us = services.distribution.confirmed_us
         headers = {} if confirmed_us is None else {CONFIRMED: str(confirmed_us)}
         if delivery is None:
@@ -74,7 +68,37 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
         """The public names of the models on offer."""
         return {"models": [model.name for model in services.models()]}
 
+    _add_looks(router, services)
     return router
+
+
+def _add_looks(router: APIRouter, services: Services) -> None:
+    """How call processes answer what their counters say."""
+
+    @router.get("/looks")
+    async def question(request: Request) -> Response:
+        """The msgpack `Asked` of what somebody wants to know of counters, else 204 after 20 s."""
+        asked = await _unless_gone(request, services.looks.take())
+        return Response(status_code=204) if asked is None else Response(asked, media_type="application/msgpack")
+
+    @router.post("/looks", status_code=204)
+    async def answer(request: Request) -> None:
+        """The msgpack `Answered`."""
+        try:
+            services.looks.answer(await request.body())
+        except msgspec.DecodeError as error:
+            raise BadRequest("This is no answer.") from error
+
+
+async def _unless_gone(request: Request, answer: Coroutine[Any, Any, bytes | None]) -> bytes | None:
+    """The answer; None when nobody is there to have it: a clean stop must not wait for that."""
+    asking, gone = asyncio.ensure_future(answer), asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({asking, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return asking.result() if asking.done() else None
+    finally:
+        asking.cancel()
+        gone.cancel()
 
 
 async def _gone(request: Request) -> None:

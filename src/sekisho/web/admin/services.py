@@ -23,6 +23,7 @@ from sekisho.access.users import UserRegister
 from sekisho.calls.explaining import Explainer
 from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
+from sekisho.ledger.looking import Looks
 from sekisho.record.bounds import BoundQueries
 from sekisho.record.calls import CallQueries
 from sekisho.record.content_store import ContentService
@@ -105,6 +106,7 @@ class Services:
     reporting: ReportingRegister
     forgotten: Forgetting
     distribution: Distribution
+    looks: Looks
     explainer: Explainer
     models: Callable[[], tuple[Model, ...]]
     health: Callable[[], Health]

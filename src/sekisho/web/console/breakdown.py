@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from sekisho.access.money import usd_text
 from sekisho.errors import BadRequest
+from sekisho.ledger.windows import span_at
 from sekisho.record.spend import Dimension, Period, Spend, SpendQuery
-from sekisho.values import Usage
+from sekisho.values import Usage, Window
 from sekisho.web.admin.spend import FIELDS, within_sight
 from sekisho.web.admin.times import parse_since, parse_until
 from sekisho.web.console.costs import DAY_US, add_usage
@@ -174,7 +175,7 @@ def _chart(
     rows: Sequence[Spend], slices: Sequence[Slice], asked: _Asked, labels: Mapping[str, str], words: Words
 ) -> dict[str, Any]:
     """What the script draws: the dearest slices, the rest together, for each period in dollars."""
-    starts = sorted({row.starts_at or 0 for row in rows})
+    starts = _starts(asked)
     shown = [one.value for one in slices[:MOST_SERIES]]
     series: dict[str, list[int]] = {value: [0] * len(starts) for value in (*shown, "\0rest")}
     place = {at: number for number, at in enumerate(starts)}
@@ -196,6 +197,20 @@ def _chart(
         "ends": [f"{words.moment(_end(at, asked.period, words)):%Y-%m-%d}" for at in starts],
         "open": f"{ROOT}/calls?{urlencode(filters)}&since={{day}}&until={{day}}",
     }
+
+
+def _starts(asked: _Asked) -> list[int]:
+    """The first moments of all periods asked for, also of those in which nothing was spent."""
+    query = asked.query
+    assert query.since is not None
+    assert query.until is not None
+    found, at = [], query.since
+    while at < query.until:
+        span = span_at(Window(asked.period, query.time_zone), at)
+        assert span is not None
+        found.append(span.starts_at)
+        at = span.ends_at
+    return found
 
 
 def _end(at: int, period: Period, words: Words) -> int:

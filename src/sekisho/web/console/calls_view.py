@@ -22,7 +22,13 @@ class ViewedCalls:
         """The same calls in the same order."""
         attempts = await self._services.calls.attempts([row.id for row in rows])
         labels = await self._services.keys.labels({row.key_id for row in rows})
-        return [_view(row, attempts.get(row.id, []), key_label(labels, row.key_id)) for row in rows]
+        among = frozenset(row.user_id for row in rows if row.user_id)
+        people = await self._services.users.list(limit=len(among), among=among) if among else []
+        names = {user.id: user.alias for user in people}
+        return [
+            _view(row, attempts.get(row.id, []), key_label(labels, row.key_id), names.get(row.user_id, ""))
+            for row in rows
+        ]
 
 
 def key_label(labels: Mapping[str, KeyLabel], key_id: str) -> str:
@@ -31,7 +37,7 @@ def key_label(labels: Mapping[str, KeyLabel], key_id: str) -> str:
     return label.alias if label and label.alias else key_id
 
 
-def _view(row: CallRow, attempts: list[AttemptRow], alias: str) -> CallView:
+def _view(row: CallRow, attempts: list[AttemptRow], alias: str, user_name: str) -> CallView:
     return CallView(
         call_id=id_text(row.id),
         started_at=row.started_at,
@@ -41,6 +47,7 @@ def _view(row: CallRow, attempts: list[AttemptRow], alias: str) -> CallView:
         key_id=row.key_id,
         key_alias=alias,
         user_id=row.user_id,
+        user_name=user_name or row.user_id,
         team_id=row.team_id,
         agent=row.agent,
         agent_version=row.agent_version,

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
+from sekisho.clock import id_text
 from sekisho.web.console.assets import Asset, load_assets
 from sekisho.web.console.edge import THEMES, Visit
 from sekisho.web.console.nav import NAV, ROOT, TABS, places_of
@@ -38,6 +39,7 @@ class Drawing:
             nav=NAV,
             tabs=TABS,
             places_of=places_of,
+            id_text=id_text,
         )
 
     def page(self, visit: Visit, template: str, *, status: int = 200, **about: Any) -> Response:

@@ -9,7 +9,9 @@ from starlette.responses import Response
 from sekisho.access.money import usd_text
 from sekisho.ledger.windows import Span, span_at
 from sekisho.record.reporting import Reporting, yen
+from sekisho.record.tasks import TaskFilter, TaskRow
 from sekisho.values import Window
+from sekisho.web.admin.calls import part_of
 from sekisho.web.console.bars import BudgetBar, Standing, budget_bar, dots_of, percentile, standing_of
 from sekisho.web.console.costs import Costs, Node, month_of, read_costs
 from sekisho.web.console.edge import Visit
@@ -21,6 +23,7 @@ from sekisho.web.console.parts import Parts
 from sekisho.web.console.rows import agent_name
 
 _MOST_PARTS = 6
+_MOST_TASKS = 7
 
 
 def overview_pages(parts: Parts) -> tuple[Page, ...]:
@@ -91,7 +94,17 @@ class _Overview:
             calls_from=calls_address(span, words, team_id),
             team_id=team_id,
             led=sorted(visit.who.sight("spend:read").team_ids),
+            tasks=await self._dearest(visit, span, team_id),
+            agent_name=agent_name,
+            names=_names(costs),
         )
+
+    async def _dearest(self, visit: Visit, span: Span, team_id: str) -> list[TaskRow]:
+        """The tasks of this time that have cost most."""
+        services = self.parts.services
+        where = TaskFilter(team_id=team_id, since=span.starts_at, until=span.ends_at, part=part_of(visit.who))
+        found, _ = await services.tasks.list_tasks(services.org_id, limit=_MOST_TASKS, order="cost", where=where)
+        return [task for task in found if task.cost_nanousd]
 
     def _months(self, visit: Visit, span: Span, words: Words) -> tuple[str, str]:
         """The addresses of the month before and, if it has begun, of the one behind."""
@@ -102,6 +115,18 @@ class _Overview:
         behind = f"{path}?month={words.moment(span.ends_at):%Y-%m}"
         is_past = span.ends_at <= self.parts.services.clock.now_us()
         return f"{path}?month={words.moment(before.starts_at):%Y-%m}", behind if is_past else ""
+
+
+def _names(costs: Costs) -> dict[str, str]:
+    """What teams and people in the tree are called, by "team:" or "user:" and their id."""
+    names = {}
+    for root in costs.roots:
+        for node in root.walk():
+            if node.scope.kind == "team":
+                names[f"team:{node.scope.id}"] = node.label
+            elif node.scope.kind == "member":
+                names[f"user:{node.scope.id.partition('/')[2]}"] = node.label
+    return names
 
 
 def tree_rows(costs: Costs, words: Words) -> list[TreeRow]:

@@ -31,6 +31,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str = ""
     key_alias: str = ""
     user_id: str = ""
+    user_name: str = ""
     team_id: str = ""
     agent: str = ""
     agent_version: str = ""

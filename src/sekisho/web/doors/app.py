@@ -1,15 +1,20 @@
-"""The call plane's ASGI application: which door a request goes through."""
+"""The call plane's application: which door a request goes through."""
 
 import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from urllib.parse import unquote
 
 import msgspec
 
 from sekisho.calls.gate import Gate, Limits
 from sekisho.errors import StoreUnavailable
 from sekisho.values import Door
-from sekisho.web.doors.asgi import Receive, Scope, Send, address_of, send_whole
+from sekisho.web.doors.asgi import Send, send_whole
 from sekisho.web.doors.calls import CallDoor
 from sekisho.web.doors.forward import ForwardDoor
+from sekisho.web.doors.heads import Head
+from sekisho.web.doors.http1 import Exchange
 from sekisho.web.doors.listing import ListingDoor
 
 log = logging.getLogger(__name__)
@@ -26,11 +31,12 @@ _BEDROCK: dict[str, tuple[Door, bool]] = {
     "invoke-with-response-stream": ("bedrock_invoke", True),
 }
 _PREFIXES = ("/v1", "/openai/v1", "/openai", "/anthropic/v1", "/anthropic", "/bedrock")
+Route = Callable[[Exchange], Awaitable[None]]
 _NOT_ALLOWED = b'{"error":{"message":"Use POST here.","type":"invalid_request_error","param":null,"code":"method"}}'
 
 
 class DoorApp:
-    """Raw ASGI: health, calls, lists; the rest is forwarded."""
+    """Health, calls, lists; the rest is forwarded."""
 
     def __init__(self, gate: Gate, forward: ForwardDoor) -> None:
         self._gate = gate
@@ -64,32 +70,33 @@ class DoorApp:
         except StoreUnavailable as error:  # observability fails open
             log.error("requests with unknown keys could not be recorded: %s", error.message)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        path = self._short(scope)
-        if (door := _CALLS.get(path)) is not None:
-            if scope["method"] != "POST":
-                await send_whole(send, 405, _NOT_ALLOWED, headers=[(b"allow", b"POST")])
-                return
-            await self.calls.serve(scope, receive, send, door=door)
-        elif path.startswith("/model/") and scope["method"] == "POST":
-            await self._bedrock(path, scope, receive, send)
-        elif path == "/messages/count_tokens" and scope["method"] == "POST":
-            await self.calls.serve(scope, receive, send, door="anthropic_messages", operation="count_tokens")
-        elif scope["method"] == "GET" and await self._listed(path, scope, send):
-            return
-        else:
-            await self._hand_on(scope, receive, send)
+    def __call__(self, exchange: Exchange) -> Awaitable[None]:
+        """Answer one request, by the door that its head names."""
+        head = exchange.head
+        route = head.route
+        if route is None:
+            route = head.route = self._find_route(head)
+        return route(exchange)
 
-    async def _hand_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not await self._forward.serve(scope, receive, send):
-            self._gate.strangers.note(address_of(scope), self._gate.clock.now_us())
+    def _find_route(self, head: Head) -> Route:
+        path = self._short(head)
+        if (door := _CALLS.get(path)) is not None:
+            return partial(self.calls.serve, door=door) if head.method == "POST" else _refuse_method
+        if head.method == "POST" and path.startswith("/model/"):
+            return self._find_bedrock_route(path)
+        if head.method == "POST" and path == "/messages/count_tokens":
+            return partial(self.calls.serve, door="anthropic_messages", operation="count_tokens")
+        listed = self._find_list(path) if head.method == "GET" else None
+        return listed or self._hand_on
+
+    async def _hand_on(self, exchange: Exchange) -> None:
+        if not await self._forward.serve(exchange.scope, exchange.receive, exchange.send):
+            self._gate.strangers.note(exchange.client_address, self._gate.clock.now_us())
 
     @staticmethod
-    def _short(scope: Scope) -> str:
+    def _short(head: Head) -> str:
         """The raw path without a prefix that clients may or may not put before it. Bedrock model ids stay encoded."""
-        path: str = scope["raw_path"].decode("latin-1")
+        path = head.raw_path.decode("latin-1")
         if len(path) > 1 and path.endswith("/"):
             path = path[:-1]
         for prefix in _PREFIXES:
@@ -99,32 +106,31 @@ class DoorApp:
                     return rest
         return path
 
-    async def _bedrock(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+    def _find_bedrock_route(self, path: str) -> Route:
         model, _, operation = path.removeprefix("/model/").rpartition("/")
         if operation == "count-tokens" and model:
-            await self.calls.serve(scope, receive, send, door="bedrock_converse", operation="count_tokens", model=model)
-        elif operation in _BEDROCK and model:
+            return partial(self.calls.serve, door="bedrock_converse", operation="count_tokens", model=unquote(model))
+        if operation in _BEDROCK and model:
             door, is_stream = _BEDROCK[operation]
-            await self.calls.serve(scope, receive, send, door=door, model=model, is_stream=is_stream)
-        else:
-            await self._hand_on(scope, receive, send)
+            return partial(self.calls.serve, door=door, model=unquote(model), is_stream=is_stream)
+        return self._hand_on
 
-    async def _listed(self, path: str, scope: Scope, send: Send) -> bool:
+    def _find_list(self, path: str) -> Route | None:
+        lists = self._lists
         if path in ("/model/info", "/model_group/info"):
-            await self._lists.model_info(scope, send)
-        elif path == "/models":
-            await self._lists.models(scope, send)
-        elif path.startswith("/models/"):
-            await self._lists.models(scope, send, name=path.removeprefix("/models/"))
-        elif path == "/inference-profiles":
-            await self._lists.inference_profiles(scope, send)
-        elif path in ("/health/live", "/health/liveliness", "/health/liveness"):
-            await send_whole(send, 200, b'{"status":"live"}')
-        elif path in ("/health/ready", "/health/readiness"):
-            await self._ready(send)
-        else:
-            return False
-        return True
+            return lambda exchange: lists.model_info(exchange.scope, exchange.send)
+        if path == "/models":
+            return lambda exchange: lists.models(exchange.scope, exchange.send)
+        if path.startswith("/models/"):
+            name = path.removeprefix("/models/")
+            return lambda exchange: lists.models(exchange.scope, exchange.send, name=name)
+        if path == "/inference-profiles":
+            return lambda exchange: lists.inference_profiles(exchange.scope, exchange.send)
+        if path in ("/health/live", "/health/liveliness", "/health/liveness"):
+            return lambda exchange: send_whole(exchange.send, 200, b'{"status":"live"}')
+        if path in ("/health/ready", "/health/readiness"):
+            return lambda exchange: self._ready(exchange.send)
+        return None
 
     async def _ready(self, send: Send) -> None:
         """Ready means: keys and models are known, and every credential they name is here."""
@@ -149,5 +155,10 @@ class DoorApp:
             "process": self._gate.process_id,
             "counters_failure": self._gate.counters.failure,
             "confirmed": is_trusted,
+            "conversations": self._gate.conversations.counts(),
         }
         await send_whole(send, 200 if is_ready else 503, msgspec.json.encode(body))
+
+
+async def _refuse_method(exchange: Exchange) -> None:
+    await send_whole(exchange.send, 405, _NOT_ALLOWED, headers=[(b"allow", b"POST")])

@@ -3,8 +3,6 @@
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeVar
 
-from sekisho.errors import BadRequest
-
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -40,15 +38,6 @@ def at_once(awaitable: Awaitable[T]) -> T | None:
         return given
     steps.close()
     return None
-
-
-def check_headers(scope: Scope) -> None:
-    """Refuse a request that carries two different keys under one name: whoever looked at it before us may have read
-    the other one. Raises BadRequest."""
-    seen: dict[bytes, bytes] = {}
-    for name, value in scope["headers"]:
-        if name in KEY_HEADERS and seen.setdefault(name, value) != value:
-            raise BadRequest(f"The header '{name.decode('latin-1')}' stands twice, with different values.")
 
 
 def address_of(scope: Scope) -> str:

@@ -7,34 +7,31 @@ is booked. Why the reader is the request's own task: docs/why/drain.md
 import asyncio
 import logging
 from contextlib import nullcontext
-from urllib.parse import unquote
 
 from sekisho.calls.answer import Answer
 from sekisho.calls.call import Call, Operation, Trail
 from sekisho.calls.gate import Gate, Limits
 from sekisho.calls.path import COUNT_STAGES, STAGES, join
 from sekisho.calls.reply import Counted, Next
-from sekisho.clock import id_text, new_id
+from sekisho.clock import new_ids
 from sekisho.errors import BadRequest, BodyTooLarge, Internal, NotAuthenticated, SekishoError, StoreUnavailable
 from sekisho.values import Door
 from sekisho.web.doors.asgi import (
     JSON,
     Receive,
-    Scope,
     Send,
-    address_of,
     at_once,
-    check_headers,
-    headers_of,
     send_whole,
 )
 from sekisho.web.doors.client import Client
+from sekisho.web.doors.http1 import Exchange
 from sekisho.web.doors.refusals import id_headers, send_error
 from sekisho.web.doors.running import RunningStreams
 
 log = logging.getLogger(__name__)
 _RELEASE_TIMEOUT_S = 0.5
 _NO_TIMER = nullcontext()
+_HEAD_LINES = b"".join([b"%b: %b\r\n" % one for one in [(b"content-type", JSON), *id_headers("%b")]])
 
 
 class ClientGone(BadRequest):
@@ -55,9 +52,7 @@ class CallDoor:
 
     async def serve(
         self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
+        exchange: Exchange,
         *,
         door: Door,
         operation: Operation = "generate",
@@ -66,53 +61,55 @@ class CallDoor:
     ) -> None:
         """Serve one call. `model` and `is_stream` come from the URL of the Bedrock doors."""
         gate = self._gate
-        now_us = gate.clock.now_us()
-        call_id = new_id(now_us)
-        headers = headers_of(scope)
-        trail = Trail(gate.clock.monotonic_us())
+        clock = gate.clock
+        now_us = clock.now_us()
+        call_id, call_id_text = new_ids(now_us)
+        headers = exchange.head.by_name
+        trail = Trail(clock.monotonic_us())
+        client = Client(trail, call_id_text, exchange.receive, exchange.send, clock)
         call = Call(
             id=call_id,
-            id_text=id_text(call_id),
+            id_text=call_id_text,
             door=door,
             operation=operation,
             started_at=now_us,
             headers=headers,
-            read_body=lambda: read_body(receive, headers, gate.limits),
+            read_body=lambda: read_body(exchange.receive, headers, gate.limits),
             trail=trail,
-            wait=lambda seconds: client.wait(seconds),
-            path_model=unquote(model),
+            wait=client.wait,
+            path_model=model,
             path_stream=is_stream,
         )
-        client = Client(trail, call.id_text, receive, send, gate.clock)
+        if not headers.get(b"content-encoding"):
+            call.body = exchange.whole_body(gate.limits.max_body_bytes) or b""
         self._clients.add(client)
         try:
-            await self._answer(call, client, scope, send)
-        finally:
-            self._clients.discard(client)
-            client.close()
-
-    async def _answer(self, call: Call, client: Client, scope: Scope, send: Send) -> None:
-        try:
-            check_headers(scope)
-            await self._walk(call, client, send)
+            if exchange.head.clash:
+                name = exchange.head.clash.decode("latin-1")
+                raise BadRequest(f"The header '{name}' stands twice, with different values.")
+            await self._walk(call, client, exchange)
         except ClientGone:
             log.debug("call %s: the client left before its request was complete", call.id_text)
         except SekishoError as error:
             if isinstance(error, NotAuthenticated) and call.key is None:
-                self._gate.strangers.note(address_of(scope), call.started_at)
-            await _refuse(call, client, send, error)
+                gate.strangers.note(exchange.client_address, call.started_at)
+            await _refuse(call, client, exchange.send, error)
         except asyncio.CancelledError:  # the server, at the end of its grace time; the task ends here in any case
             log.warning("call %s was cut off: its process stops", call.id_text)
-            await _refuse(call, client, send, StoreUnavailable("Sekisho is stopping. Try again."))
+            await _refuse(call, client, exchange.send, StoreUnavailable("Sekisho is stopping. Try again."))
         except Exception:  # the edge: whatever it is, the caller gets an id and the log gets the cause
             log.exception("call %s failed inside Sekisho", call.id_text)
-            await _refuse(call, client, send, Internal(f"Sekisho failed on call {call.id_text}."))
+            await _refuse(call, client, exchange.send, Internal(f"Sekisho failed on call {call.id_text}."))
+        finally:
+            self._clients.discard(client)
+            client.close()
 
-    async def _walk(self, call: Call, client: Client, send: Send) -> None:
+    async def _walk(self, call: Call, client: Client, exchange: Exchange) -> None:
         reply = await (self._generate if call.operation == "generate" else self._count)(call)
         if isinstance(reply, Counted):
             key = b"inputTokens" if call.door.startswith("bedrock") else b"input_tokens"
-            await send_whole(send, 200, b'{"%s":%d}' % (key, reply.input_tokens), JSON, id_headers(call.id_text))
+            body = b'{"%s":%d}' % (key, reply.input_tokens)
+            await send_whole(exchange.send, 200, body, JSON, id_headers(call.id_text))
         elif reply.is_stream:
             try:
                 await self._relay(call, reply, client)
@@ -123,8 +120,10 @@ class CallDoor:
         else:
             body = await reply.whole()
             assert reply.cost_nanousd is not None
-            headers = [*id_headers(call.id_text), (b"x-litellm-response-cost", usd(reply.cost_nanousd))]
-            await send_whole(send, 200, body, JSON, headers)
+            cost = usd(reply.cost_nanousd)
+            if not exchange.answer(b"%bx-litellm-response-cost: %b\r\n" % (_head_lines(call.id_text), cost), body):
+                headers = [*id_headers(call.id_text), (b"x-litellm-response-cost", cost)]
+                await send_whole(exchange.send, 200, body, JSON, headers)
 
     async def _relay(self, call: Call, answer: Answer, client: Client) -> None:
         """Send the whole stream. If the client leaves, read on without it for at most the drain time."""
@@ -171,6 +170,12 @@ async def _refuse(call: Call, client: Client, send: Send, error: SekishoError) -
         # a client that waits for "100 Continue" may or may not send its body now: only a new connection is clear
         headers = [(b"connection", b"close")] if b"expect" in call.headers else []
         await send_error(send, call.door, error, call.id_text, headers)
+
+
+def _head_lines(call_id: str) -> bytes:
+    """The media type and `id_headers` as they stand in a head."""
+    value = call_id.encode()
+    return _HEAD_LINES % (value, value, value, value, value)
 
 
 def usd(nanousd: int) -> bytes:

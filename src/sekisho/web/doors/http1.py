@@ -1,8 +1,10 @@
-"""HTTP/1.1 of the doors: one client's connection, and the ASGI messages of its requests.
+"""HTTP/1.1 of the doors: one client's connection, and its requests.
 
-Above: the ASGI application, which is never cancelled because its client left: `receive` says so, `send` falls silent.
-Below: httptools (llhttp) and a transport of the event loop. uvicorn's server accepts the connections and stops them in
-order; its own protocol takes 1.5 times the CPU and bounds neither a request's head nor a client that does not read.
+Above: the application, which is never cancelled because its client left: `receive` says so, `send` falls silent. It may
+use an exchange as ASGI (`scope`, `receive`, `send`), or take the body and give the answer in one piece each, which is
+cheaper (`whole_body`, `answer`). Below: httptools (llhttp) and a transport of the event loop. uvicorn's server accepts
+the connections and stops them in order; its own protocol takes 1.5 times the CPU and bounds neither a request's head
+nor a client that does not read.
 
 No timer per request: `sweep`, called about once a second for every connection, enforces the times below.
 """
@@ -10,19 +12,19 @@ No timer per request: `sweep`, called about once a second for every connection, 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, cast
-from urllib.parse import unquote
 
 import httptools
 from uvicorn.server import ServerState
 
 from sekisho.web.doors.asgi import HeaderList, Message, Receive, Scope, Send
+from sekisho.web.doors.heads import Head, KnownHead, keep_head
 
 log = logging.getLogger(__name__)
 
-App = Callable[[Scope, Receive, Send], Any]
+App = Callable[["Exchange"], Awaitable[None]]
 
 HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 20.0
@@ -46,12 +48,19 @@ _FAILED = (
     b"content-length: 21\r\nconnection: close\r\n\r\nInternal Server Error"
 )
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+_OK = _STATUS_LINES[200]
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
+_MOST_STRANGE_HEADS = 8  # of one connection, until none of its heads is looked for among the known
 _BODILESS = frozenset({204, 304})
 
 
+def asgi(app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> App:
+    """An ASGI application as one of ours."""
+    return lambda exchange: app(exchange.scope, exchange.receive, exchange.send)
+
+
 class Exchange:
-    """One request and its answer: what `receive` and `send` of an ASGI application work on."""
+    """One request and its answer."""
 
     __slots__ = (
         "_body_size",
@@ -66,31 +75,58 @@ class Exchange:
         "_waiter",
         "expects_continue",
         "has_left",
+        "head",
         "is_answered",
         "is_kept_alive",
         "is_read",
         "is_started",
-        "scope",
+        "task",
     )
 
-    def __init__(self, connection: "DoorProtocol", scope: Scope, is_kept_alive: bool) -> None:
+    def __init__(self, connection: "DoorProtocol", head: Head, is_kept_alive: bool) -> None:
         self._connection = connection
         self._parts: list[bytes] = []
         self._body_size = 0
         self._waiter: asyncio.Future[None] | None = None
         self._is_delivered = False
         self._is_chunked = False
-        self._is_head_request = scope["method"] == "HEAD"
-        self._is_http_1_0 = scope["http_version"] == "1.0"
+        self._is_head_request = head.method == "HEAD"
+        self._is_http_1_0 = head.http_version == "1.0"
         self._left: int | None = None  # bytes that are still to come of the announced length
         self._head = b""  # held back to be written with the body
-        self.scope = scope
+        self.head = head
         self.expects_continue = False
         self.has_left = False
         self.is_answered = False
         self.is_kept_alive = is_kept_alive
         self.is_read = False
         self.is_started = False
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """The request as ASGI describes it."""
+        head, connection = self.head, self._connection
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": head.http_version,
+            "method": head.method,
+            "scheme": connection.scheme,
+            "path": head.path,
+            "raw_path": head.raw_path,
+            "query_string": head.query,
+            "root_path": "",
+            "headers": head.headers,
+            "client": connection.client,
+            "server": connection.server,
+        }
+
+    @property
+    def client_address(self) -> str:
+        """Where the request comes from: the other end of the connection, which may be a proxy."""
+        client = self._connection.client
+        return str(client[0]) if client else ""
 
     @property
     def is_waited_for(self) -> bool:
@@ -116,13 +152,43 @@ class Exchange:
 
     async def run(self, app: App) -> None:
         """Have the application answer; whatever it does, the connection is left in a known state."""
+        connection = self._connection
         try:
-            await app(self.scope, self.receive, self.send)
+            await app(self)
         except Exception:  # the edge: the client gets no word of it, the log gets the cause
             log.exception("Exception in ASGI application")
         finally:
+            connection.forget(self)
             if not self.is_answered and not self.has_left:
-                self._connection.break_off(self)
+                connection.break_off(self)
+
+    def whole_body(self, most_bytes: int) -> bytes | None:
+        """The request's body, if all of it is here and it is not too large; else None, and `receive` has it still."""
+        if not self.is_read or self._is_delivered or self.has_left or self.expects_continue:
+            return None
+        if not 0 < self._body_size <= most_bytes:
+            return None
+        self._is_delivered = True
+        parts = self._parts
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def answer(self, lines: bytes, body: bytes) -> bool:
+        """Answer 200 with a whole body, in one write. False, and nothing has happened, where `send` must do it.
+
+        `lines`: whole header lines, but for Content-Length and what the server adds."""
+        connection = self._connection
+        if connection.writable is not None or self.is_started or not self.is_kept_alive or self.expects_continue:
+            return False
+        self.is_started = self.is_answered = True
+        if not self.has_left:
+            head = b"%b%b%bcontent-length: %d\r\n\r\n" % (_OK, connection.date_line(), lines, len(body))
+            if len(body) > _ONE_WRITE_BYTES:
+                connection.transport.writelines([head, body])
+            else:
+                connection.transport.write(head + body)
+            self.wake()
+            connection.answered(self)
+        return True
 
     async def receive(self) -> Message:
         """The request's body in as few pieces as its size allows; after it, that the client left or has its answer."""
@@ -245,6 +311,9 @@ class DoorProtocol(asyncio.Protocol):
         self._is_in_head = False
         self._refusal = _NO_HTTP
         self._expects_continue = False
+        self._known: KnownHead | None = None  # the head that came last, if it is one that may be recognised
+        self._strange_heads = 0
+        self._missing_bytes = 0  # of the body behind a recognised head
         self._dates: list[tuple[bytes, bytes]] = []
         self._date_line = b""
         self.writable: asyncio.Event | None = None  # while the client does not read: set when it does again
@@ -256,9 +325,9 @@ class DoorProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self._state.connections.add(cast(Any, self))
-        self._client = transport.get_extra_info("peername")
-        self._server = transport.get_extra_info("sockname")
-        self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self.client = transport.get_extra_info("peername")
+        self.server = transport.get_extra_info("sockname")
+        self.scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self._deadline_s = self.loop.time() + HEAD_TIMEOUT_S
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -274,6 +343,19 @@ class DoorProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_deaf:
             return
+        if self._missing_bytes:
+            self._take_body(data)
+            return
+        is_between = self._current is None and self._reading is None and not self._is_in_head
+        if is_between and self._known is not None:
+            known = self._known.find(data)
+            if known is not None:
+                self._take_known(data, *known)
+                return
+        self._parse(data, is_between)
+
+    def _parse(self, data: bytes, is_between: bool) -> None:
+        """Let the parser read. `is_between`: no request is under way, so that a head begins here."""
         heads = self._heads
         try:
             self._parser.feed_data(data)
@@ -290,6 +372,34 @@ class DoorProtocol(asyncio.Protocol):
                 if self._unparsed_bytes > HEAD_BYTES:
                     self._refusal = _HEAD_TOO_LARGE
                     self._refuse()
+            elif is_between and self._heads == heads + 1 and self._strange_heads < _MOST_STRANGE_HEADS:
+                self._strange_heads += 1
+                if self._current is not None:
+                    self._known = keep_head(data, self._current.head)
+
+    def _take_known(self, data: bytes, head: Head, end: int, length: int) -> None:
+        """Serve a request whose head was recognised. The parser never sees it: it stands between two requests."""
+        self._strange_heads = 0
+        exchange = self._reading = Exchange(self, head, not self._is_stopping)
+        self._missing_bytes = length
+        self._serve(exchange)
+        if not length:
+            self.on_message_complete()
+        elif len(data) > end:
+            self._take_body(data[end:])
+
+    def _take_body(self, data: bytes) -> None:
+        """Take in what the parser would have: the rest of a body whose length is known, and what follows it."""
+        missing = self._missing_bytes
+        if len(data) < missing:
+            self._missing_bytes = missing - len(data)
+            self.on_body(data)
+            return
+        self._missing_bytes = 0
+        self.on_body(data if len(data) == missing else data[:missing])
+        self.on_message_complete()
+        if len(data) > missing:
+            self.data_received(data[missing:])
 
     def pause_writing(self) -> None:
         self.writable = asyncio.Event()
@@ -351,23 +461,10 @@ class DoorProtocol(asyncio.Protocol):
             raise ValueError(_NO_UPGRADE)
         version = parser.get_http_version()
         raw_path, query = _split(self._url)
-        path = raw_path.decode("ascii")
-        scope: Scope = {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": version,
-            "method": parser.get_method().decode("ascii"),
-            "scheme": self._scheme,
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw_path,
-            "query_string": query,
-            "root_path": "",
-            "headers": self._headers,
-            "client": self._client,
-            "server": self._server,
-        }
+        raw_path.decode("ascii")
+        head = Head(parser.get_method().decode("ascii"), raw_path, query, version, self._headers)
         is_kept_alive = version != "1.0" and parser.should_keep_alive() and not self._is_stopping
-        exchange = self._reading = Exchange(self, scope, is_kept_alive)
+        exchange = self._reading = Exchange(self, head, is_kept_alive)
         exchange.expects_continue = self._expects_continue
         if self._current is None:
             self._serve(exchange)
@@ -415,6 +512,11 @@ class DoorProtocol(asyncio.Protocol):
             self._is_paused = False
             self.transport.resume_reading()
 
+    def forget(self, exchange: Exchange) -> None:
+        """The exchange's task ends."""
+        self._state.tasks.discard(cast(Any, exchange.task))
+        exchange.task = None
+
     def break_off(self, exchange: Exchange) -> None:
         """The application ended without a whole answer. What was begun must not look complete."""
         self._end(b"" if exchange.is_started else _FAILED)
@@ -430,9 +532,8 @@ class DoorProtocol(asyncio.Protocol):
     def _serve(self, exchange: Exchange) -> None:
         self._current = exchange
         self._deadline_s = _NEVER
-        task = self.loop.create_task(exchange.run(self._app))
+        task = exchange.task = self.loop.create_task(exchange.run(self._app))
         self._state.tasks.add(task)
-        task.add_done_callback(self._state.tasks.discard)
 
     def _pause_reading(self) -> None:
         if not self._is_paused:

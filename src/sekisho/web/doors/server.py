@@ -87,7 +87,8 @@ class DoorServer:
         self._app = app
         self._server = _Server(
             Config(
-                app,
+                cast(Any, app),
+                interface="asgi3",  # not looked at: our protocol speaks to the doors itself
                 http=self._make_protocol,  # type: ignore[arg-type]  # whatever makes a protocol will do
                 ws="none",
                 lifespan="off",

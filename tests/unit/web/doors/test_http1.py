@@ -87,7 +87,9 @@ async def door() -> AsyncIterator[Door]:
         await door.app(scope, receive, send)
 
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: DoorProtocol(app, door.state, send_timeout_s=5), "127.0.0.1", 0)
+    server = await loop.create_server(
+        lambda: DoorProtocol(http1.asgi(app), door.state, send_timeout_s=5), "127.0.0.1", 0
+    )
     door.port = server.sockets[0].getsockname()[1]
     yield door
     server.close()

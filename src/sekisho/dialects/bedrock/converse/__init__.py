@@ -5,14 +5,23 @@
 
 from sekisho.dialects.bedrock.converse.fitting import fit_request
 from sekisho.dialects.bedrock.converse.reply import ReplyParser, ReplyRenderer, error_headers, render_error
-from sekisho.dialects.bedrock.converse.request import parse_request, render_request
+from sekisho.dialects.bedrock.converse.request import (
+    is_claude,
+    parse_request,
+    render_around,
+    render_messages,
+    render_request,
+)
 
 __all__ = [
     "ReplyParser",
     "ReplyRenderer",
     "error_headers",
     "fit_request",
+    "is_claude",
     "parse_request",
+    "render_around",
     "render_error",
+    "render_messages",
     "render_request",
 ]

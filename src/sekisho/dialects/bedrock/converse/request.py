@@ -302,15 +302,34 @@ def render_request(request: Request, model: Model) -> tuple[bytes, tuple[str, ..
     """
     quirks = model.quirks
     request, unused = fit(fold(request, quirks), quirks, model.max_output_tokens, claude=is_claude(model))
-    body: dict[str, Any] = {}
-    if request.tools and (config := _render_tools(request, strict=quirks.json_schema, unused=unused)):
-        body["toolConfig"] = config
+    head, tail = _render_around(request, model, unused)
+    body = {**head, "messages": _render_messages(request.messages, {}), **tail}
+    return encode(body), tuple(dict.fromkeys((*request.unused, *unused)))
+
+
+def render_messages(messages: Iterable[Message], documents: dict[str, int]) -> bytes:
+    """Folded messages as the elements of a JSON list. `documents`: names used before them; theirs are added."""
+    return encode(_render_messages(messages, documents))[1:-1]
+
+
+def render_around(request: Request, model: Model) -> tuple[bytes, bytes]:
+    """What stands before the elements of the message list, and what behind them, for a folded and fitted request."""
+    head, tail = _render_around(request, model, [])
+    before = encode(head)[:-1] + b"," if head else b"{"
+    return before + b'"messages":[', b"]," + encode(tail)[1:]
+
+
+def _render_messages(messages: Iterable[Message], documents: dict[str, int]) -> list[dict[str, Any]]:
+    return [{"role": message.role, "content": _render_message(message, documents)} for message in messages]
+
+
+def _render_around(request: Request, model: Model, unused: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The members before the messages, and those behind them; `unused` gets the names of what cannot be said."""
+    head: dict[str, Any] = {}
+    if request.tools and (config := _render_tools(request, strict=model.quirks.json_schema, unused=unused)):
+        head["toolConfig"] = config
     if request.system:
-        body["system"] = _render_parts(request.system, {})
-    documents: dict[str, int] = {}
-    body["messages"] = [
-        {"role": message.role, "content": _render_message(message, documents)} for message in request.messages
-    ]
+        head["system"] = _render_parts(request.system, {})
     inference: dict[str, Any] = {"maxTokens": request.max_tokens}
     if request.temperature is not None:
         inference["temperature"] = request.temperature
@@ -318,14 +337,14 @@ def render_request(request: Request, model: Model) -> tuple[bytes, tuple[str, ..
         inference["topP"] = request.top_p
     if stop := [text for text in request.stop if text.strip()][:MAX_STOP_SEQUENCES]:
         inference["stopSequences"] = stop
-    body["inferenceConfig"] = inference
+    tail: dict[str, Any] = {"inferenceConfig": inference}
     if extra := _render_extra(request, model, unused):
-        body["additionalModelRequestFields"] = extra
+        tail["additionalModelRequestFields"] = extra
     if output := _render_output(request, model):
-        body["outputConfig"] = output
+        tail["outputConfig"] = output
     if request.parallel_tool_calls is False:
         unused.append("parallel_tool_calls")
-    return encode(body), tuple(dict.fromkeys((*request.unused, *unused)))
+    return head, tail
 
 
 def is_claude(model: Model) -> bool:

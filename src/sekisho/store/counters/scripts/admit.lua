@@ -1,5 +1,6 @@
 -- Hold everything a call needs, or nothing.
--- process, connection, call id, admitted_at, at (empty: the server's own time), bound, estimate, tokens, '1' if steps are heeded,
+-- process, connection, call id, admitted_at, at (empty: the server's own time), bound, estimate, tokens, '1' if steps are heeded
+-- ('2' and '3': the same as '0' and '1', but nothing is held in any case),
 -- number of budgets, number of limits, who; per budget: name, start, ceiling, '1' if hard, of how much spent on a step is
 -- due (empty: none); per limit: name, requests,
 -- tokens, parallel (empty: no limit of that sort).
@@ -11,7 +12,7 @@ local base = KEYS[1] .. ':' .. state[1] .. ':'
 local id, bound, tokens = ARGV[3], tonumber(ARGV[6]), tonumber(ARGV[8])
 local budgets, limits = tonumber(ARGV[10]), tonumber(ARGV[11])
 
-local heeds_steps = ARGV[9] == '1'
+local heeds_steps = ARGV[9] == '1' or ARGV[9] == '3'
 local rooms, known, due, least, fits = {1}, {}, {3}, false, true
 for number = 0, budgets - 1 do
   local place = 13 + 5 * number
@@ -93,6 +94,7 @@ for number = 0, limits - 1 do
   if parallel and redis.call('SCARD', key .. ':o') >= parallel then waits_for(2, 1000000) end
 end
 if #waits > 1 then return waits end
+if ARGV[9] >= '2' then return {0, least and least - bound, at} end
 
 local cells, counted_in = {}, {}
 for number = 0, budgets - 1 do
