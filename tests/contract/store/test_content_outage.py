@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sekisho.errors import StoreUnavailable
 from sekisho.record import spool as spool_module
 from sekisho.record.content import ContentFilter, ContentSettings
-from sekisho.record.spool import MOST_BYTES, Asked, Lost, Said, SpoolReader, SpoolWriter
+from sekisho.record.spool import MOST_BYTES, Asked, Head, Lost, Said, SpoolReader, SpoolWriter
 from tests.contract.store.recordings import Desk
 from tests.contract.store.test_content import NOTHING, counts
 
@@ -43,7 +43,7 @@ def desk(database, tmp_path) -> Desk:
 
 def failing(desk: Desk, *answers: bool) -> FailingBlobs:
     blobs = FailingBlobs(desk.keeper.store._blobs, answers)
-    desk.keeper.store._blobs = blobs  # type: ignore[assignment]
+    desk.keeper.store._blobs = blobs
     return blobs
 
 
@@ -151,8 +151,13 @@ async def test_failures_at_any_write_lose_nothing_and_leave_no_stray(desk, answe
 def test_frames_come_out_as_they_went_in_also_from_a_writer_that_died_in_the_midst(desk, tmp_path):
     writer = SpoolWriter(tmp_path / "other", "p.1", desk.clock, most_bytes=MOST_BYTES)
     call_id, _ = desk.ask(BODY % b"x")
-    origin = next(SpoolReader(tmp_path / "spool").batches({}))[1][0].head.origin  # type: ignore[union-attr]
-    heads = [Asked(origin, cuts=(1, 1, 4)), Said(call_id, "more"), Said(call_id, "whole", "turns"), Lost(origin)]
+    origin = next(SpoolReader(tmp_path / "spool").batches({}))[1][0].head.origin
+    heads: list[Head] = [
+        Asked(origin, cuts=(1, 1, 4)),
+        Said(call_id, "more"),
+        Said(call_id, "whole", "turns"),
+        Lost(origin),
+    ]
     for head in heads:
         assert writer.append(head, [b"part", memoryview(b"another")] * 600)
     writer.close()
