@@ -35,5 +35,7 @@ class Figures:
         if above is None or below is None:
             return None
         figure = {OURS: part}
+        if OURS in (over, under) and part not in (above if over == OURS else below)[0]:
+            return None
         pairs = zip(above, below, strict=False)
         return statistics.median(a[figure.get(over, "us")] / b[figure.get(under, "us")] for a, b in pairs)

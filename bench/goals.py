@@ -15,11 +15,19 @@ class Goal(NamedTuple):
     find: Callable[[Figures], str]
 
 
+def _both(before: str, whole: float | None, call: float | None, after: str) -> str:
+    """Of all processes, and in brackets of the call process alone where that was measured."""
+    if whole is None:
+        return "–"
+    alone = "" if call is None else f" ({before}{call:.3g}{after})"
+    return f"{before}{whole:.3g}{after}{alone}"
+
+
 def _times(session: str, measure: str, peer: str) -> Callable[[Figures], str]:
     def find(figures: Figures) -> str:
         whole = figures.ratio(session, measure, peer, OURS)
         call = figures.ratio(session, measure, peer, OURS, "call_us")
-        return "–" if whole is None or call is None else f"1/{whole:.3g} (1/{call:.3g})"
+        return _both("1/", whole, call, "")
 
     return find
 
@@ -28,7 +36,7 @@ def _limit(session: str, measure: str) -> Callable[[Figures], str]:
     def find(figures: Figures) -> str:
         whole = figures.ratio(session, measure, OURS, "nginx")
         call = figures.ratio(session, measure, OURS, "nginx", "call_us")
-        return "–" if whole is None or call is None else f"{whole:.3g}x ({call:.3g}x)"
+        return _both("", whole, call, "x")
 
     return find
 

@@ -8,6 +8,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,10 +75,10 @@ class Load:
         try:
             figures: Figures = {}
             for count in STREAM_COUNTS[STREAM_COUNTS.index(most) :]:
-                before_s = cpu_s(pids)
+                before_s, began_s = cpu_s(pids), time.monotonic()
                 told = self._streams(running, count, spread_s=1.0, cores=others)
                 used_s = cpu_s(pids) - before_s
-                figures = {"streams": count, "cores": round(used_s / (EVENTS * 0.02 + 1.0), 3)}
+                figures = {"streams": count, "cores": round(used_s / (time.monotonic() - began_s), 3)}
                 figures |= {"p50_ms": told["p50_ms"], "p99_ms": told["p99_ms"]}
                 if told["p99_ms"] <= HELD_P99_MS:
                     break
@@ -136,10 +137,10 @@ class Load:
         output = _run([*command, "-s", str(script), running.url])
         if "Non-2xx" in output or "Socket errors" in output:
             raise BenchError(f"calls failed: {output[-300:]}")
-        found = dict(re.findall(r"^\s+(\d\d)%\s+([\d.]+\w+)$", output, re.MULTILINE))
+        found = dict(re.findall(r"^\s+(\d\d)%\s+([\d.]+\w+)\s*$", output, re.MULTILINE))
         answers = re.search(r"(\d+) requests in", output)
-        if answers is None or not found:
-            raise BenchError("no call was answered in the time of the load")
+        if answers is None or not {"50", "99"} <= found.keys():
+            raise BenchError(f"too few calls were answered in the time of the load: {output[-500:]}")
         return float(answers[1]), {"p50_ms": _ms(found["50"]), "p99_ms": _ms(found["99"])}
 
 
@@ -161,6 +162,8 @@ def _cost(running: Running, load: Callable[[], float]) -> Figures:
     before = {name: cpu_s(pids) for name, pids in parts.items()}
     units = load()
     running.at_rest()
+    if not units:
+        raise BenchError("no call was answered in the time of the load")
     used = {name: (cpu_s(pids) - before[name]) / units * 1e6 for name, pids in parts.items()}
     return {"us": used.pop("all"), **{f"{name}_us": us for name, us in used.items()}, "units": units}
 

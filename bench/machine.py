@@ -137,7 +137,7 @@ def description() -> dict[str, object]:
         "cpu": model[1] if model else platform.machine(),
         "cores": os.cpu_count(),
         "memory_gb": round(int(memory[1]) / 1024**2) if memory else 0,
-        "kernel": platform.release(),
+        "kernel": platform.release().split("-")[0],
         "python": sys.version.split()[0],
     }
 

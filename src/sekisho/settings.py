@@ -90,6 +90,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     client_send_timeout_s: Seconds = 120.0
     keepalive_s: Seconds = 15.0
     cut_revoked_streams: bool = False
+    loop_slow_after: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 6
+    loop_stop_after: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 12
     shutdown_grace_s: Seconds = 30.0
     valkey_url: SecretRef | None = None
     valkey_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.5

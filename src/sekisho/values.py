@@ -21,6 +21,25 @@ StopReason = Literal[
     "malformed_tool_use",
     "model_context_window_exceeded",
 ]
+BreakCause = Literal[
+    "tools_order",
+    "tools_changed",
+    "system_volatile",
+    "system_changed",
+    "history_edited",
+    "history_compacted",
+    "settings_changed",
+    "model_changed",
+    "stepped_down",
+    "rerouted",
+    "expired",
+    "mark_missing",
+    "mark_too_far",
+    "unmarked",
+    "below_minimum",
+    "unknown",
+]
+"""Why a provider's prompt cache did not serve what it could have. "stepped_down" and "rerouted" are our own doing."""
 CallStatus = Literal["ok", "refused", "failed", "interrupted"]
 ContentLevel = Literal["none", "masked", "full"]  # how much of what calls say is kept
 
@@ -201,7 +220,9 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 class RateLimit(msgspec.Struct, frozen=True):
-    """How fast a scope may call, on one model or (empty `model`) on all. None: no limit of that sort."""
+    """How fast a scope may call, on one model or (empty `model`) on all. None: no limit of that sort.
+
+    `nanousd_per_task`, `calls_per_task`: how far each single task may go that makes such a call."""
 
     id: str
     scope: Scope
@@ -209,6 +230,8 @@ class RateLimit(msgspec.Struct, frozen=True):
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     parallel: int | None = None
+    nanousd_per_task: int | None = None
+    calls_per_task: int | None = None
 
 
 class Hours(msgspec.Struct, frozen=True, array_like=True):

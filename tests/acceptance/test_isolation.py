@@ -27,6 +27,8 @@ LISTS = (
     "/admin/v1/limits",
     "/admin/v1/calls",
     "/admin/v1/tasks",
+    "/admin/v1/cache?by=team&by=day",
+    "/admin/v1/cache/breaks",
     "/admin/v1/spend?by=team&by=user&by=key&since=2020-01-01",
     "/admin/v1/spend?since=2020-01-01",
     "/admin/v1/tokens",

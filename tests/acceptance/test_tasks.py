@@ -6,13 +6,21 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
+from sekisho.calls.gate import Limits
 from sekisho.clock import id_text
+from sekisho.values import RateLimit, Scope
 from tests.acceptance.conftest import ALICE, Gateway
 from tests.acceptance.control_plane import Running, bearer, running_control_plane, task_of
 
 TOOLS = [{"type": "function", "function": {"name": "read_file", "parameters": {"type": "object"}}}]
 SYSTEM = {"role": "system", "content": "You are Cline, an AI coding agent.\nWorking directory: /home/x/portal\n"}
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return Limits(idle_timeout_s=20, loop_slow_after=3, loop_stop_after=4, slow_down_first_s=0.01)
 
 
 async def ask(gateway: Gateway, *messages: dict[str, Any]) -> dict[str, Any]:
@@ -125,3 +133,70 @@ async def test_pages_of_tasks_follow_each_other(running: Running) -> None:
     assert found == [2_000_001, 1_000_002, 1_000_000]
     for wrong in ("x", "1", "1.2.3", "9" * 30 + ".1"):
         assert (await running.operator.get(f"/admin/v1/tasks?after={wrong}")).status_code == 400
+
+
+def cap(gateway: Gateway, *limits: RateLimit) -> None:
+    """Put these limits in force."""
+    snapshot = gateway.registry.snapshot
+    assert snapshot is not None
+    gateway.registry.load(replace(snapshot, limits=limits))
+
+
+async def refused(gateway: Gateway, *messages: dict[str, Any]) -> dict[str, Any]:
+    """The error of a call, in the client's language."""
+    body = {"model": "claude-sonnet-4-5", "messages": [SYSTEM, *messages], "tools": TOOLS}
+    async with httpx.AsyncClient(timeout=30) as client:
+        answer = await client.post(
+            gateway.url + "/v1/chat/completions", json=body, headers={**bearer(ALICE), "user-agent": "ai-sdk"}
+        )
+    assert answer.status_code == 400, answer.text
+    error: dict[str, Any] = answer.json()["error"]
+    return error
+
+
+async def test_a_task_ends_at_its_cap_and_a_new_one_goes_on(gateway: Gateway) -> None:
+    cap(gateway, RateLimit("few", Scope("team", "red"), calls_per_task=2), RateLimit("cap", Scope("org", "org")))
+    messages = [{"role": "user", "content": "Fix the parser."}]
+    for _ in range(2):
+        messages += tell(await ask(gateway, *messages))
+    error = await refused(gateway, *messages)
+    assert (error["type"], "2 calls per task" in error["message"], "new task" in error["message"]) == (
+        "budget_exceeded", True, True,
+    )  # fmt: skip
+    await ask(gateway, {"role": "user", "content": "Another thing."})
+    assert [one.task.id for one in gateway.journal.refused] == [gateway.journal.opened[1].task.id]
+
+
+async def test_a_cap_of_dollars_holds_before_the_call_and_shortens_the_last_answer(gateway: Gateway) -> None:
+    cap(gateway, RateLimit("cap", Scope("user", "alice"), nanousd_per_task=60_000_000))
+    await ask(gateway, {"role": "user", "content": "Fix the parser."})
+    (opened,) = gateway.journal.opened
+    assert 0 < opened.clamped_tokens  # the longest answer would have cost more
+    assert opened.reserved_nanousd <= 60_000_000
+    cap(gateway, RateLimit("cap", Scope("user", "alice"), nanousd_per_task=1_000))
+    assert "$0.00 per task" in (await refused(gateway, {"role": "user", "content": "Fix another."}))["message"]
+
+
+async def test_a_loop_is_slowed_down_then_stopped_and_goes_on_with_a_new_message(gateway: Gateway) -> None:
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "Fix the parser."}]
+
+    def fail(number: int) -> None:
+        call = {
+            "id": f"call_{number:05d}",
+            "type": "function",
+            "function": {"name": "run", "arguments": '{"c": "make"}'},
+        }
+        messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+        content = f"Error: exited with code 2 after {number} s"
+        messages.append({"role": "tool", "tool_call_id": call["id"], "content": content})
+
+    for number in range(4):
+        if number:
+            await ask(gateway, *messages)
+        fail(number)
+    error = await refused(gateway, *messages)
+    assert "loop" in error["message"]
+    assert await refused(gateway, *messages) == error  # sent again it stays refused
+    assert [opened.delayed_ms > 0 for opened in gateway.journal.opened] == [False, False, True]
+    assert [one.error for one in gateway.journal.refused] == ["loop_stopped", "loop_stopped"]
+    await ask(gateway, *messages, {"role": "user", "content": "Use the other target."})

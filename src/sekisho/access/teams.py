@@ -117,6 +117,10 @@ class TeamRegister:
         """The members of a team, by user id."""
         return await self._store.list_members(self._org_id, team_id=team_id)
 
+    async def every_member(self) -> Sequence[Member]:
+        """The members of all teams, by team and user id."""
+        return await self._store.list_members(self._org_id)
+
     async def memberships(self, user_id: str) -> Sequence[Member]:
         """The teams of a user."""
         return await self._store.list_members(self._org_id, user_id=user_id)

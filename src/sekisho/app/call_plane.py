@@ -12,7 +12,7 @@ from sekisho.access.keys import digester, load_or_create_pepper
 from sekisho.app.commits import CommittedJournal
 from sekisho.app.counting import open_counters
 from sekisho.app.follow import SnapshotFollower, load_snapshot
-from sekisho.app.loading import LedgerReads
+from sekisho.app.loading import LedgerReads, LedgerTasks
 from sekisho.app.looking import LookAnswers
 from sekisho.app.replica import load_or_create_replica_id
 from sekisho.app.signals import orderly_stop
@@ -45,6 +45,8 @@ def limits_of(settings: Settings) -> Limits:
         client_send_timeout_s=settings.client_send_timeout_s,
         keepalive_s=settings.keepalive_s,
         cut_revoked_streams=settings.cut_revoked_streams,
+        loop_slow_after=settings.loop_slow_after,
+        loop_stop_after=settings.loop_stop_after,
     )
 
 
@@ -94,6 +96,7 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
         process_id=process_id,
         upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
         limits=limits,
+        task_spend=LedgerTasks(local, socket_path),
         recorder=Recorder(
             spool, clock, lambda: registry.snapshot.content_generation if registry.snapshot else 0, masked
         ),

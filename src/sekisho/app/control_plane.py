@@ -123,6 +123,7 @@ class ControlPlane:
         from sekisho.app.content import ContentKeeper  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.audit import SqlAudit  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.booked import SqlBooked  # noqa: PLC0415  slow to import: see the module
+        from sekisho.store.sql.cache import SqlCache  # noqa: PLC0415
         from sekisho.store.sql.calls import SqlCalls  # noqa: PLC0415
         from sekisho.store.sql.content import SqlContent  # noqa: PLC0415
         from sekisho.store.sql.effective import SqlEffective  # noqa: PLC0415
@@ -148,6 +149,7 @@ class ControlPlane:
         self._sessions = SqlSessions(database)
         self._calls = SqlCalls(database, names)
         self._tasks = SqlTasks(database, names)
+        self._cache = SqlCache(database, names)
         self._spend = SqlSpend(database, names)
         self._names = names
         self._events = SqlEvents(database)
@@ -223,6 +225,16 @@ class ControlPlane:
         """What the ledger says of every budget once it has all that dead processes wrote; if it is to be whole, also
         what the living wrote before this was asked. Raises StoreUnavailable when that takes too long: who loads
         counters must not go on without it."""
+        await self._wait_booked(is_whole=is_whole)
+        return await self._booked.booked(ORG_ID, at_us)
+
+    async def task_spent(self, task_id: bytes) -> tuple[int, int]:
+        """What a task has cost, and how many calls it has made, once all is booked that was written before this was
+        asked. Raises StoreUnavailable when that takes too long."""
+        await self._wait_booked(is_whole=True)
+        return await self._tasks.spent(ORG_ID, task_id)
+
+    async def _wait_booked(self, *, is_whole: bool) -> None:
         ends = self._drain.ends() if is_whole else {}
         try:
             async with asyncio.timeout(BOOKED_S):
@@ -231,7 +243,6 @@ class ControlPlane:
         except TimeoutError as error:
             names = ", ".join(dead) or "living ones"
             raise StoreUnavailable(f"Calls of these processes are not booked yet: {names}. Try again.") from error
-        return await self._booked.booked(ORG_ID, at_us)
 
     async def committed(self, segment: Segment, offset: int) -> int | None:
         """Book at once what the journal holds; how far this segment is booked, once that is as far as `offset`.
@@ -323,7 +334,7 @@ class ControlPlane:
         tokens = TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock)
         hand_overs = SqlHandOvers(self._database)
         how = self._settings.sign_in
-        sign_in = open_sign_in(self._database, self._sessions, self._pepper, ORG_ID, self._clock, how, self)
+        sign_in = open_sign_in(self._database, self._sessions, self._pepper, ORG_ID, self._clock, how, self, tokens)
         return Services(
             org_id=ORG_ID,
             keys=keys,
@@ -344,10 +355,12 @@ class ControlPlane:
             audit=self._audit,
             notes=self._audit,
             spent=self._booked,
+            task_spent=self.task_spent,
             booked=self.booked,
             time_zone=self._settings.time_zone,
             calls=self._calls,
             tasks=self._tasks,
+            cache=self._cache,
             spend=self._spend,
             events=self._events,
             bounds=SqlBounds(self._database, self._names),

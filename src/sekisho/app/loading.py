@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from sekisho.errors import SekishoError, UpstreamUnavailable
+from sekisho.errors import SekishoError, StoreUnavailable, UpstreamUnavailable
 from sekisho.ledger.booked import Booked
 from sekisho.ledger.counters import Counters, LoadTicket, SharedCounters
 from sekisho.upstream.http1 import Http1Client, Origin
@@ -22,6 +22,7 @@ _MAX_BYTES = 256 * 1024 * 1024
 _AGAIN_S = 5.0
 _RETRY_S = 0.1
 _MOST_REFUSED_READS = 50  # in a row, some seconds: the database was restored from a backup
+_decode_pair = msgspec.msgpack.Decoder(tuple[int, int]).decode
 _decode = msgspec.msgpack.Decoder(Booked).decode
 
 
@@ -43,6 +44,26 @@ class LedgerReads:
         if response.status != 200:
             raise UpstreamUnavailable(f"the control plane answered {response.status}")
         return _decode(body)
+
+
+class LedgerTasks:
+    """Asks the control plane what a task has cost; implements `calls.gate.TaskSpend`."""
+
+    def __init__(self, http: Http1Client, socket_path: Path) -> None:
+        self._http = http
+        self._origin = Origin("unix", str(socket_path), 0)
+
+    async def read(self, task_id: bytes) -> tuple[int, int]:
+        target = b"/internal/tasks/" + task_id.hex().encode() + b"/spent"
+        try:
+            response = await self._http.send(self._origin, b"GET", target, [], first_byte_timeout_s=_TIMEOUT_S)
+            body = await response.read(_MAX_BYTES, _TIMEOUT_S)
+            response.close()
+            if response.status == 200:
+                return _decode_pair(body)
+        except (SekishoError, msgspec.DecodeError) as error:
+            log.warning("what a task has cost cannot be read: %s", error)
+        raise StoreUnavailable("What this task has cost so far cannot be read right now. Try again.")
 
 
 class CounterLoader:

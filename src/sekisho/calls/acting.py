@@ -49,7 +49,13 @@ async def hold_back(gate: Gate, call: Call, due: Due) -> int:
     delays = [delay_s(gate, passed, step) for passed, step in _steps(due) if step.action == "slow_down"]
     if not delays or any(_is_spent(gate, call, passed) for passed in due.passed):
         return 0
-    longest = max(delays)
+    return await hold_for(gate, call, max(delays))
+
+
+async def hold_for(gate: Gate, call: Call, longest: float) -> int:
+    """Let so many seconds pass; how long, in milliseconds.
+
+    Raises ClientLeft; RateLimited while too many others wait."""
     if len(gate.held_back) >= gate.limits.most_held_back:
         words = {"en": "Many calls are held back by a budget. Try again.", "ja": _JA_MANY}
         raise RateLimited(words[audience_of(gate, call).language], retry_after_s=max(1, min(59, round(longest))))

@@ -13,7 +13,7 @@ import msgspec
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.errors import BudgetExceeded, RateLimited, SekishoError, StoreUnavailable
-from sekisho.ledger.counters import NoRoom, NotLoaded, Passed, TooFast
+from sekisho.ledger.counters import NoRoom, NotLoaded, Passed, TaskFull, TooFast
 from sekisho.values import Budget, BudgetStep, Language, ScopeKind
 
 _OWN: tuple[ScopeKind, ...] = ("key", "user", "member")
@@ -63,11 +63,13 @@ class Audience(msgspec.Struct, frozen=True):
     has_team: bool = True
 
 
-def refusal(verdict: NoRoom | TooFast | NotLoaded, to: Audience) -> SekishoError:
+def refusal(verdict: NoRoom | TooFast | NotLoaded | TaskFull, to: Audience) -> SekishoError:
     """The error a refused call ends with."""
     match verdict:
         case NoRoom():
             return BudgetExceeded(_no_room(verdict, to))
+        case TaskFull():
+            return BudgetExceeded(_task_full(verdict, to))
         case TooFast():
             return RateLimited(_too_fast(verdict, to.language), retry_after_s=verdict.retry_after_s)
         case NotLoaded():
@@ -86,8 +88,10 @@ def step_refusal(passed: Passed, step: BudgetStep, to: Audience) -> SekishoError
     return BudgetExceeded(f"{step.at_percent}% of {scope} is spent, from where on calls are refused. {reset} {ask}")
 
 
-def ending_words(verdict: NoRoom, to: Audience) -> str:
+def ending_words(verdict: NoRoom | TaskFull, to: Audience) -> str:
     """What an answer says at its end that had to be made shorter than was asked, to fit into a budget."""
+    if isinstance(verdict, TaskFull):
+        return f"[Sekisho] {_task_full(verdict, to)}"
     scope, reset, ask = _about(verdict.budget, verdict.resets_at, to)
     if to.language == "ja":
         return f"[Sekisho] {scope}の残りを使い切るため、回答をここで終えました。{reset}{ask}"
@@ -127,6 +131,24 @@ def _no_room(verdict: NoRoom, to: Audience) -> str:
     if to.language == "ja":
         return f"{scope}に、このコールの分の残りがありません。{own}{reset}{ask}"
     return f"No room for this call in {scope}. {own}{reset} {ask}"
+
+
+def _task_full(verdict: TaskFull, to: Audience) -> str:
+    limit = verdict.limit
+    kind = limit.scope.kind if to.has_team else "org"
+    if to.language == "ja":
+        most = _usd(limit.nanousd_per_task or 0) if verdict.kind == "cost" else f"{limit.calls_per_task} コール"
+        whose = _JA_SCOPES[limit.scope.kind].format(id=limit.scope.id).replace("予算", "設定")
+        return (
+            f"このタスクは、1 タスクあたりの上限 {most}（{whose}）に達しました。"
+            f"新しいタスクを始めれば続けられます。引き上げは{_JA_ASK[kind]}に頼んでください。"
+        )
+    most = _usd(limit.nanousd_per_task or 0) if verdict.kind == "cost" else f"{limit.calls_per_task} calls"
+    whose = _EN_SCOPES[limit.scope.kind].format(id=limit.scope.id).replace("budget", "limits")
+    return (
+        f"This task has reached its cap of {most} per task, set in {whose}. "
+        f"Start a new task to go on. To raise the cap, ask {_EN_ASK[kind]}."
+    )
 
 
 def _about(budget: Budget, resets_at: int | None, to: Audience) -> tuple[str, str, str]:

@@ -293,6 +293,7 @@ class _Live:
 
     def __init__(self, booked: Counters, look: LookAt | None) -> None:
         self.admission_valid_us = booked.admission_valid_us
+        self.are_shared = booked.are_shared
         self.failure = booked.failure
         self.seen: Look | None = None
         self._booked = booked
@@ -322,6 +323,9 @@ class _Live:
 
     async def load(self, spent: tuple[Spent, ...], booked: JournalPosition) -> None:
         raise AssertionError("nothing is loaded")
+
+    async def load_task(self, task_id: bytes, spent_nanousd: int, calls: int) -> None:
+        raise AssertionError("a question is of no task")
 
     async def settle(self, call_id: bytes, cost_nanousd: int, tokens: int, position: JournalPosition) -> None:
         raise AssertionError("nothing is settled")

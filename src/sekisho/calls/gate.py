@@ -16,6 +16,7 @@ from sekisho.calls.passage import Passage
 from sekisho.calls.strangers import Strangers
 from sekisho.clock import Clock
 from sekisho.conversation.kept import Conversations
+from sekisho.conversation.prefix import Prefixes, Texts
 from sekisho.conversation.tasks import Tasks
 from sekisho.dialects.translation import Translation
 from sekisho.errors import StoreUnavailable
@@ -31,6 +32,7 @@ from sekisho.values import (
     Language,
     Model,
     Policy,
+    RateLimit,
     Scope,
     Snapshot,
     VirtualKey,
@@ -53,6 +55,14 @@ class Journal(Protocol):
     def append(self, record: Record) -> JournalPosition: ...
 
     def committed(self) -> Awaitable[None] | None: ...
+
+
+class TaskSpend(Protocol):
+    """Asks the ledger what a task has cost, with all that is in the journals by now."""
+
+    async def read(self, task_id: bytes) -> tuple[int, int]:
+        """Nano-USD, with open calls at their bound, and how many calls. Raises StoreUnavailable."""
+        ...
 
 
 class Upstreams(Protocol):
@@ -85,6 +95,7 @@ class Registry:
         self.names: dict[str, Model] = {}
         self._passages: dict[tuple[str, str], Passage] = {}
         self._policies: dict[Scope, list[Policy]] = {}
+        self._limits: dict[Scope, list[RateLimit]] = {}  # those that cap tasks
         self._allowances: dict[str, Allowance] = {}
         self.credentials: Mapping[str, Credential] = {}
         self.snapshot: Snapshot | None = None
@@ -111,6 +122,10 @@ class Registry:
         self._policies = {}
         self._allowances = {}
         self._passages = {}
+        self._limits = {}
+        for limit in snapshot.limits:
+            if limit.nanousd_per_task is not None or limit.calls_per_task is not None:
+                self._limits.setdefault(limit.scope, []).append(limit)
         for policy in snapshot.policies:
             self._policies.setdefault(policy.scope, []).append(policy)
         self.snapshot = snapshot
@@ -174,7 +189,7 @@ class Registry:
         if known is None or known.key is not key or known.asked is not model:
             if len(self._passages) >= _KEPT_PASSAGES:
                 self._passages.clear()
-            known = self._passages[key.id, model.name] = Passage(key, model, self.allowance(key))
+            known = self._passages[key.id, model.name] = Passage(key, model, self.allowance(key), self._limits)
         return known
 
 
@@ -197,6 +212,8 @@ class Limits:
     slow_down_first_s: float = 1.0
     slow_down_most_s: float = 30.0
     most_held_back: int = 500  # calls that wait; each keeps its body in memory
+    loop_slow_after: int = 6  # so many times in a row; 0: never
+    loop_stop_after: int = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +236,9 @@ class Gate:
     strangers: Strangers = field(default_factory=Strangers)
     recorder: "Recorder | None" = None  # of content; without one nothing is kept
     tasks: Tasks = field(default_factory=Tasks)
+    task_spend: TaskSpend | None = None  # what tasks have cost; without it caps are not known, and refuse
+    prefixes: Prefixes = field(default_factory=Prefixes)
+    prefix_texts: Texts = field(default_factory=Texts)
 
     async def settle(self, settled: Settled) -> None:
         """Book the end of a call. Raises StoreUnavailable when it is not durable; it stays owed and is booked later.

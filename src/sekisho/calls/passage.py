@@ -5,19 +5,22 @@ Nothing here depends on a single call, on what is spent or on the time: `allowan
 each call.
 """
 
+from collections.abc import Mapping, Sequence
+
 from sekisho.access.keys import may_use, scopes_of
 from sekisho.access.policies import Allowance, Denied
 from sekisho.calls.call import Agent
 from sekisho.ledger.bound import PriceBound
 from sekisho.ledger.journal import Caller
-from sekisho.values import Deployment, Model, Scope, VirtualKey
+from sekisho.values import Deployment, Model, RateLimit, Scope, VirtualKey
 
 _KEPT_CALLERS = 64  # clients may call themselves anything
 
 
 class Passage:
     """`model` has only the deployments that the key may use. `is_listed`: the key's own list of models names it.
-    `denied`: the policy that leaves nothing of the model, which is whole then. `candidates` have a price."""
+    `denied`: the policy that leaves nothing of the model, which is whole then. `candidates` have a price.
+    `caps_tasks`: the limits on what a task may cost and on how many calls it may make, if there are any."""
 
     __slots__ = (
         "_callers",
@@ -25,6 +28,7 @@ class Passage:
         "asked",
         "bounds",
         "candidates",
+        "caps_tasks",
         "denied",
         "is_listed",
         "key",
@@ -32,7 +36,9 @@ class Passage:
         "scopes",
     )
 
-    def __init__(self, key: VirtualKey, asked: Model, allowance: Allowance) -> None:
+    def __init__(
+        self, key: VirtualKey, asked: Model, allowance: Allowance, limits: Mapping[Scope, Sequence[RateLimit]]
+    ) -> None:
         self.key = key
         self.asked = asked
         self.allowance = allowance
@@ -44,6 +50,7 @@ class Passage:
         priced = [(one, one.price) for one in self.model.deployments if one.price is not None]
         self.candidates: tuple[Deployment, ...] = tuple([one for one, _ in priced])
         self.bounds = tuple([PriceBound(price) for _, price in priced])
+        self.caps_tasks = _caps(limits, self.scopes, asked.name)
         self._callers: dict[Agent, Caller] = {}
 
     def caller(self, agent: Agent) -> Caller:
@@ -54,6 +61,24 @@ class Passage:
                 self._callers.clear()
             known = self._callers[agent] = caller_of(self.key, agent)
         return known
+
+
+def _caps(
+    limits: Mapping[Scope, Sequence[RateLimit]], scopes: tuple[Scope, ...], model: str
+) -> tuple[RateLimit | None, RateLimit | None] | None:
+    """The tightest cap on the cost of a task, and on its calls; None where there is neither."""
+    found = [one for scope in scopes for one in limits.get(scope, ()) if one.model in ("", model)]
+    cost = min((one for one in found if one.nanousd_per_task is not None), key=_cost, default=None)
+    calls = min((one for one in found if one.calls_per_task is not None), key=_calls, default=None)
+    return (cost, calls) if cost or calls else None
+
+
+def _cost(limit: RateLimit) -> int:
+    return limit.nanousd_per_task or 0
+
+
+def _calls(limit: RateLimit) -> int:
+    return limit.calls_per_task or 0
 
 
 def caller_of(key: VirtualKey | None, agent: Agent) -> Caller:

@@ -11,7 +11,10 @@ import msgspec
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
 from sekisho.conversation.claims import read_claims
-from sekisho.conversation.tasks import NO_TASK, TOOL_ID, Sight, Task
+from sekisho.conversation.reading import tool_ids
+from sekisho.conversation.tasks import NO_TASK, Sight, Task
+from sekisho.errors import StoreUnavailable
+from sekisho.ledger.counters import TaskDemand, TaskNotLoaded
 from sekisho.ledger.journal import TaskNote
 from sekisho.values import StopReason, VirtualKey
 
@@ -47,8 +50,7 @@ class Heard:
         self._pieces += 1
         piece = piece[:_MOST_BYTES]
         if not self.tool:
-            tool = TOOL_ID.search(piece)
-            self.tool = tool[1] if tool else b""
+            self.tool = next(iter(tool_ids(piece)), b"")
         if self._size < _ENOUGH_CHARACTERS:
             for found in _TEXT.finditer(piece):
                 try:
@@ -89,8 +91,29 @@ def owner_of(key: VirtualKey) -> str:
     return f"{key.org_id}\0{key.team_id}\0{key.user_id}" if key.user_id else f"{key.org_id}\0\0key\0{key.id}"
 
 
+def task_demand(gate: Gate, call: Call) -> TaskDemand | None:
+    """What is asked of the counters for the call's task, where limits cap it."""
+    caps, task = call.known_passage.caps_tasks, call.task
+    if caps is None or not task.id:
+        return None
+    if gate.counters.are_shared:
+        return TaskDemand(task.id, caps[0], caps[1], task.is_new)
+    return TaskDemand(task.account, caps[0], caps[1], task.is_new)
+
+
+async def load_task(gate: Gate, wanted: TaskNotLoaded) -> None:
+    """Let the counters know what a task has cost so far. Raises StoreUnavailable: its cap cannot be checked."""
+    if gate.task_spend is None:
+        raise StoreUnavailable("What this task has cost so far cannot be read right now. Try again.")
+    spent, calls = await gate.task_spend.read(wanted.task_id)
+    await gate.counters.load_task(wanted.task_id, spent, calls)
+
+
 def ended(gate: Gate, call: Call, error: str, stop_reason: StopReason | None = None) -> None:
     """The call is over, or was refused."""
+    if error == "loop_stopped":
+        gate.tasks.stopped(call.id)
+        return
     heard = call.trail.heard
     gate.tasks.ended(
         call.id,

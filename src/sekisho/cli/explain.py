@@ -7,7 +7,7 @@ import typer
 
 from sekisho.cli.messages import language, say
 from sekisho.cli.operator import ask, stop
-from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, given, print_json, print_lines
+from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, given, print_json, print_lines, usd_of
 
 _MARKS = {"pass": "✓", "stop": "✗", "not reached": "·"}
 _GATES = {
@@ -123,6 +123,8 @@ def _limit(limit: dict[str, Any]) -> str:
         (limit["requests_per_minute"], say("calls/min", "回/分")),
         (limit["tokens_per_minute"], say("tokens/min", "トークン/分")),
         (limit["parallel"], say("at once", "同時")),
+        (usd_of(limit.get("nanousd_per_task")), say("per task", "/タスク")),
+        (limit.get("calls_per_task"), say("calls/task", "回/タスク")),
     )
     used = tuple((limit["used"] or {}).get(name) for name in ("requests", "tokens", "parallel"))
     words = ", ".join(

@@ -5,7 +5,20 @@ from typing import Annotated
 import typer
 
 from sekisho.cli.messages import say
-from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, Model, OfScope, ScopeText, Yes, given, parse_scope, scoped
+from sekisho.cli.options import (
+    DEFAULT_HOME,
+    AsJson,
+    Home,
+    Model,
+    OfScope,
+    ScopeText,
+    Yes,
+    given,
+    nanousd_of,
+    parse_scope,
+    scoped,
+    usd_of,
+)
 from sekisho.cli.resources import Resource, Thing, made, scope_text
 
 app = typer.Typer(no_args_is_help=True, help=say("Rate limits.", "流量の上限を管理します。"))
@@ -17,11 +30,21 @@ Tokens = Annotated[int | None, typer.Option("--tpm", help=say("Tokens per minute
 Parallel = Annotated[int | None, typer.Option("--parallel", help=say("Calls at once.", "同時の呼び出し数。"))]
 
 
+PerTask = Annotated[
+    str | None, typer.Option("--task-usd", help=say("USD that one task may cost.", "1 タスクあたりの費用（USD）。"))
+]
+TaskCalls = Annotated[
+    int | None, typer.Option("--task-calls", help=say("Calls of one task.", "1 タスクあたりの呼び出し数。"))
+]
+
+
 def _rates(one: Thing) -> str:
     rates = {
         say("calls/min", "回/分"): one["requests_per_minute"],
         say("tokens/min", "トークン/分"): one["tokens_per_minute"],
         say("at once", "同時"): one["parallel"],
+        say("per task", "/タスク"): usd_of(one["nanousd_per_task"]),
+        say("calls/task", "回/タスク"): one["calls_per_task"],
     }
     return ", ".join(f"{value} {name}" for name, value in rates.items() if value is not None)
 
@@ -51,12 +74,18 @@ def create(
     rpm: Requests = None,
     tpm: Tokens = None,
     parallel: Parallel = None,
+    task_usd: PerTask = None,
+    task_calls: TaskCalls = None,
     model: Model = None,
     name: Name = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a limit; in force when the command ends."""
-    body = _fields(name, rpm, tpm, parallel) | given(scope=parse_scope(scope), model=model)
+    body = (
+        _fields(name, rpm, tpm, parallel)
+        | _per_task(task_usd, task_calls)
+        | given(scope=parse_scope(scope), model=model)
+    )
     LIMITS.create(home, body, as_json)
 
 
@@ -79,11 +108,13 @@ def update(
     rpm: Requests = None,
     tpm: Tokens = None,
     parallel: Parallel = None,
+    task_usd: PerTask = None,
+    task_calls: TaskCalls = None,
     name: Name = None,
     as_json: AsJson = False,
 ) -> None:
     """Change what is given; leave the rest."""
-    LIMITS.update(home, limit, _fields(name, rpm, tpm, parallel), as_json)
+    LIMITS.update(home, limit, _fields(name, rpm, tpm, parallel) | _per_task(task_usd, task_calls), as_json)
 
 
 @app.command("delete", help=say("Take a limit away.", "上限を削除します。"))
@@ -95,3 +126,7 @@ def delete(limit: LimitId, home: Home = DEFAULT_HOME, yes: Yes = False, as_json:
 
 def _fields(name: str | None, rpm: int | None, tpm: int | None, parallel: int | None) -> Thing:
     return given(name=name, requests_per_minute=rpm, tokens_per_minute=tpm, parallel=parallel)
+
+
+def _per_task(usd: str | None, calls: int | None) -> Thing:
+    return given(nanousd_per_task=None if usd is None else nanousd_of(usd), calls_per_task=calls)

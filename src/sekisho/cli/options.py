@@ -7,9 +7,11 @@ from urllib.parse import urlencode
 
 import typer
 
+from sekisho.access.money import parse_usd, usd_text
 from sekisho.cli.messages import say
 from sekisho.cli.operator import ask
 from sekisho.cli.place import DEFAULT_HOME as DEFAULT_HOME
+from sekisho.errors import BadRequest
 
 PAGE = 500
 
@@ -96,3 +98,16 @@ def confirm(question: str, yes: bool) -> None:
     """Ask before something is lost; end the command when the answer is no."""
     if not yes:
         typer.confirm(question, abort=True)
+
+
+def nanousd_of(usd: str) -> int:
+    """The nano-USD of an amount of dollars as somebody types it."""
+    try:
+        return parse_usd(usd, "usd")
+    except BadRequest as error:
+        raise typer.BadParameter(error.message) from error
+
+
+def usd_of(nanousd: int | None) -> str | None:
+    """The amount in dollars, as it is shown."""
+    return None if nanousd is None else f"${usd_text(nanousd)}"

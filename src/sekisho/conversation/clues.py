@@ -99,6 +99,7 @@ _FAILED = re.compile(
     rb'[Ee]xit code:? [1-9]|"(?:content|output|text)"\s*:\s*"(?:\[?Error|error|ERROR|Traceback|<error|<tool_use_error)|'
     rb"old_string not found|[Cc]ommand failed|[Nn]o such file or directory|The tool execution failed"
 )
+_MAY_FAIL = (b"rror", b"xit", b"true", b"alse", b"not found", b"ailed", b"Traceback", b"No such", b"no such")
 _VOLATILE = re.compile(rb"[0-9a-f]{6,}|\d+")
 
 
@@ -152,7 +153,7 @@ def read_system(text: bytes, *, has_tools: bool) -> SystemClue:
         kind=_system_kind(text, has_tools),
         mode=read_mode(text),
         repository=_repository(text),
-        branch=_found(_BRANCH, text),
+        branch=_branch(text),
         is_sub_agent=_SUB_AGENT in text[:600],
     )
 
@@ -179,8 +180,8 @@ def read_message(text: bytes, role: str) -> MessageClue:
         return MessageClue()
     said = human_words("\n".join(texts))
     wire = b"\n".join(one.encode("utf-8", "surrogatepass") for one in texts)
-    mode, repository, branch = read_mode(wire), _repository(wire), _found(_BRANCH, wire)
-    if _ASKS_SUMMARY.search(said[:20_000]):
+    mode, repository, branch = read_mode(wire), _repository(wire), _branch(wire)
+    if ("umm" in said or "CHECKPOINT" in said or "conver" in said) and _ASKS_SUMMARY.search(said[:20_000]):
         return MessageClue("compaction", 0, mode, repository, branch)
     if _IS_SUMMARY.match(said):
         return MessageClue("summary", text_hash(said), mode, repository, branch)
@@ -241,7 +242,9 @@ def failure_of(calls: bytes, results: bytes) -> int:
     """What a failed tool call is known by when it is made again: the call and its result, without numbers that change.
 
     0 where it did not fail."""
-    ends = results if len(results) <= 12_288 else results[:8_192] + results[-4_096:]
+    ends = results if len(results) <= 3_072 else results[:2_048] + results[-1_024:]
+    if not any(word in ends for word in _MAY_FAIL):
+        return 0
     if not _FAILED.search(ends):
         return 0
     return xxhash.xxh3_64_intdigest(_arguments(calls) + b"\0" + _VOLATILE.sub(b"#", ends)) or 1
@@ -268,7 +271,13 @@ def _found(pattern: re.Pattern[bytes], text: bytes) -> str:
     return found[1].decode("utf-8", "replace") if found else ""
 
 
+def _branch(text: bytes) -> str:
+    return _found(_BRANCH, text) if b"ranch" in text else ""
+
+
 def _repository(text: bytes) -> str:
+    if not (b"irectory" in text or b"cwd>" in text or b"orkspace" in text):
+        return ""
     return last_part(_found(_DIRECTORY, text))
 
 

@@ -5,7 +5,6 @@ processes that see calls of one conversation find the same id, once its first an
 call has an id of its own, which `Task.was` later says to be the same. What can go wrong: docs/why/tasks.md
 """
 
-import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -16,26 +15,17 @@ import msgspec
 from sekisho.conversation.chain import Block, Chain
 from sekisho.conversation.claims import Claims
 from sekisho.conversation.clues import (
-    MessageClue,
     Mode,
-    SystemClue,
-    ends_aider_examples,
     failure_of,
     human_words,
-    is_aider_scaffold,
     message_texts,
-    read_message,
-    read_system,
-    system_key,
     text_hash,
 )
-from sekisho.conversation.threads import MOST_OWNERS, KnownTask, Owner, Thread
+from sekisho.conversation.reading import Reader, Reading, tool_ids
+from sekisho.conversation.threads import MOST_OWNERS, MOST_THREADS_IN_ALL, KnownTask, Owner, Thread
 
 Turn = Literal["human", "agent", "title", "compaction", "side", "sub_agent", "repeat", "probe"]
 
-_MASK = (1 << 64) - 1
-_MIX = 0x9E3779B97F4A7C15
-_KEPT_CLUES = 4_096
 _SIDE_REACH_US = 600_000_000  # a call beside a conversation belongs to one that was seen so lately
 _LONGEST_TOOL_US = 3_600_000_000  # a tool takes at most so long
 _START_REACH_US = 60_000_000  # an agent starts another one so soon after the answer that asks for it
@@ -47,12 +37,6 @@ _ANSWERS_FROM_END = 8
 _PIECE_BYTES = 200  # a shorter message, such as "go on", is found in many conversations
 _FAILED_BYTES = 65_536
 _LOOK_BACK = 24
-_OUTSIDE = ("system", "developer")  # roles of what is no part of a conversation's own messages
-TOOL_ID = re.compile(
-    rb'"(?:id|call_id|toolUseId)"\s*:\s*"((?:call|toolu|tooluse|chatcmpl-tool|functions)[\w.:-]{4,120})"'
-)
-"""The id that a model, or who serves it, gives to the call of a tool; agents send it back as it was."""
-_NO_CLUE = MessageClue()
 _ASIDE: tuple[Turn, ...] = ("title", "side", "compaction", "probe")
 
 
@@ -70,6 +54,7 @@ class Repetition(msgspec.Struct, frozen=True):
 class Task(msgspec.Struct, frozen=True):
     """The task of a call. `was`: another id that turned out to be the same task, or empty.
 
+    `account`: an id that stays the same in this process, for what is counted here. `is_new`: its first call.
     `turn`: whose turn it is (a person wrote something new, or the agent goes on), or what else the call is for: a
     title, a summary of the history, another side call, a sub-agent's turn, the same request sent again, a probe whether
     a model is there."""
@@ -81,6 +66,8 @@ class Task(msgspec.Struct, frozen=True):
     repository: str = ""
     branch: str = ""
     repetition: Repetition | None = None
+    account: bytes = b""
+    is_new: bool = False
 
 
 NO_TASK = Task()
@@ -101,43 +88,26 @@ class Sight(msgspec.Struct, frozen=True):
     max_output_tokens: int = 0
 
 
-class _Reading:
-    """One call's messages, as far as they have been read."""
-
-    __slots__ = ("answers_at", "asked", "clue", "has_tools", "last", "lines", "messages", "prefix", "system", "words")
-
-    def __init__(self) -> None:
-        self.messages: list[Block] = []
-        self.lines: list[int] = []  # what stands for each message
-        self.prefix: list[int] = []
-        self.system = 0
-        self.clue = SystemClue()
-        self.has_tools = False
-        self.last = _NO_CLUE
-        self.asked = (0, 0)
-        self.answers_at = -1  # the place of the model's first message
-        self.words = 0  # what the person wrote first
-
-
 class Tasks:
     """Finds the task of each call of one process. For one event loop; nothing here waits."""
 
     def __init__(self) -> None:
         self._owners: OrderedDict[str, Owner] = OrderedDict()
-        self._systems: OrderedDict[int, SystemClue] = OrderedDict()
-        self._messages: OrderedDict[int, MessageClue] = OrderedDict()
+        self._reader = Reader()
         self._open: dict[bytes, tuple[Owner, Thread]] = {}
+        self._threads = 0
 
     @property
     def remembered(self) -> int:
         """Threads in memory."""
-        return sum(len(owner.threads) for owner in self._owners.values())
+        return self._threads
 
     def assign(self, sight: Sight) -> Task:
         """The task of this call, which is under way from now on."""
         owner = self._owner(sight.owner)
-        reading = self._read(sight)
+        reading = self._reader.read(sight.chain, sight.call_id, is_aider=sight.agent == "aider")
         thread = self._named(owner, sight, reading) if sight.claims.session else self._found(owner, sight, reading)
+        is_new = not thread.calls and thread.task.id == _call_id(sight)
         turn = self._turn(thread, sight, reading)
         was = self._other_id(thread, sight, reading)
         repetition = self._repetition(thread, sight, reading, turn)
@@ -150,7 +120,15 @@ class Tasks:
             repository=thread.repository,
             branch=thread.branch,
             repetition=repetition,
+            account=thread.task.account,
+            is_new=is_new,
         )
+
+    def stopped(self, call_id: bytes) -> None:
+        """A call was refused because its task goes in a loop: nothing of the loop is forgotten."""
+        known = self._open.pop(call_id, None)
+        if known is not None:
+            known[1].open_calls -= 1
 
     def ended(
         self, call_id: bytes, now_us: int, *, error: str, asked_for_tools: bool, tool: bytes = b"", said: str = ""
@@ -166,7 +144,9 @@ class Tasks:
         thread.ended_us = now_us
         if thread.parent is not None:
             thread.parent.ended_us = max(thread.parent.ended_us, now_us)  # it may start the next one
-        thread.is_waiting = asked_for_tools
+        thread.asked_for_tools = asked_for_tools
+        if asked_for_tools:
+            owner.waiting[id(thread)] = thread
         if tool:
             owner.note_tool(thread, tool)
         thread.said = " ".join(said.split())[:_SAID_CHARACTERS]
@@ -178,75 +158,13 @@ class Tasks:
         else:
             thread.error, thread.errors = error, 1
 
-    # Reading.
-
-    def _read(self, sight: Sight) -> _Reading:
-        chain = sight.chain
-        reading = _Reading()
-        body = chain.body
-        outside: list[Block] = []
-        for block in chain.blocks:
-            if block.kind == "message":
-                if block.role in _OUTSIDE:
-                    outside.append(block)
-                else:
-                    reading.messages.append(block)
-            elif block.kind == "system":
-                outside.append(block)
-            elif block.end - block.start > 4:
-                reading.has_tools = True
-        if outside:
-            self._read_system(reading, body, outside[0])
-        if sight.agent == "aider":
-            _read_aider(reading, body)
-        else:
-            reading.lines = [block.fingerprint for block in reading.messages]
-        self._read_last(reading, body)
-        return reading
-
-    def _read_system(self, reading: _Reading, body: bytes, block: Block) -> None:
-        key = system_key(body, block.start, block.end, block.fingerprint) ^ reading.has_tools
-        reading.system = key
-        clue = self._systems.get(key)
-        if clue is None:
-            clue = read_system(body[block.start : block.end], has_tools=reading.has_tools)
-            self._systems[key] = clue
-            if len(self._systems) > _KEPT_CLUES:
-                self._systems.popitem(last=False)
-        reading.clue = clue
-
-    def _read_last(self, reading: _Reading, body: bytes) -> None:
-        asked = 0
-        last: Block | None = None
-        for place, block in enumerate(reading.messages):
-            if block.role == "assistant":
-                if reading.answers_at < 0:
-                    reading.answers_at = place
-            else:
-                asked += 1
-                last = block
-        if last is not None:
-            reading.last = self._message_clue(body, last)
-            reading.asked = (asked, last.fingerprint)
-
-    def _message_clue(self, body: bytes, block: Block) -> MessageClue:
-        clue = self._messages.get(block.fingerprint)
-        if clue is None:
-            clue = read_message(body[block.start : block.end], block.role)
-            self._messages[block.fingerprint] = clue
-            if len(self._messages) > _KEPT_CLUES:
-                self._messages.popitem(last=False)
-        return clue
-
-    def _first_words(self, reading: _Reading, body: bytes) -> int:
+    def _first_words(self, reading: Reading, body: bytes) -> int:
         """What the person wrote first, in the messages before the first answer."""
-        if not reading.words:
-            end = reading.answers_at if reading.answers_at >= 0 else len(reading.messages)
-            for block in reading.messages[: min(end, 6)]:
-                words = self._message_clue(body, block).words
-                if words:
-                    reading.words = words
-        return reading.words
+        end = reading.answers_at if reading.answers_at >= 0 else len(reading.messages)
+        words = 0
+        for block in reading.messages[: min(end, 6)]:
+            words = self._reader.clue(body, block).words or words
+        return words
 
     # Threads.
 
@@ -255,12 +173,13 @@ class Tasks:
         if owner is None:
             owner = self._owners[name] = Owner()
             if len(self._owners) > MOST_OWNERS:
-                self._owners.popitem(last=False)
+                _, oldest = self._owners.popitem(last=False)
+                self._threads -= len(oldest.threads)
         else:
             self._owners.move_to_end(name)
         return owner
 
-    def _named(self, owner: Owner, sight: Sight, reading: _Reading) -> Thread:
+    def _named(self, owner: Owner, sight: Sight, reading: Reading) -> Thread:
         """The thread that the client names."""
         claims = sight.claims
         is_aside = reading.clue.kind in ("title", "compaction", "side")
@@ -273,9 +192,9 @@ class Tasks:
         task = self._named_task(owner, claims, sight.owner)
         thread = self._new(owner, sight, reading, task)
         thread.is_sub_agent = claims.kind == "sub_agent" or bool(claims.parent)
-        owner.sessions[name] = thread
+        owner.name(thread, name)
         if claims.root_turn and not thread.is_sub_agent:
-            owner.sessions[f"\0turn\0{claims.root_turn}"] = thread
+            owner.name(thread, f"\0turn\0{claims.root_turn}")
         return thread
 
     @staticmethod
@@ -292,16 +211,15 @@ class Tasks:
             known = next((one for name, one in owner.sessions.items() if name.startswith(f"{claims.session}\0")), None)
         return known.task if known is not None else KnownTask(_session_id(owner_name, claims.parent or claims.session))
 
-    def _aside(self, owner: Owner, sight: Sight, reading: _Reading, main: Thread | None) -> Thread:
+    def _aside(self, owner: Owner, sight: Sight, reading: Reading, main: Thread | None) -> Thread:
         """A thread of its own for a call beside a conversation, in that one's task."""
         task = main.task if main else self._named_task(owner, sight.claims, sight.owner)
         thread = self._new(owner, sight, reading, task)
         thread.is_side = True
         return thread
 
-    def _found(self, owner: Owner, sight: Sight, reading: _Reading) -> Thread:
+    def _found(self, owner: Owner, sight: Sight, reading: Reading) -> Thread:
         """The thread that this history goes on from, or a new one."""
-        reading.prefix = _prefixes(reading.lines)
         if reading.clue.kind in ("title", "compaction", "side"):
             return self._beside(owner, sight, reading)
         return (
@@ -314,14 +232,14 @@ class Tasks:
         )
 
     @staticmethod
-    def _with_tool(owner: Owner, sight: Sight, reading: _Reading) -> Thread | None:
+    def _with_tool(owner: Owner, sight: Sight, reading: Reading) -> Thread | None:
         """The thread of which an answer asked for a tool whose result is here; the last answers are looked at first."""
         body, looked_at = sight.chain.body, 0
         for block in reversed(reading.messages):
             if block.role != "assistant" or block.end - block.start > _FAILED_BYTES:
                 continue
-            for found in TOOL_ID.finditer(body, block.start, block.end):
-                thread = owner.with_tool(found[1])
+            for tool in tool_ids(body, block.start, block.end):
+                thread = owner.with_tool(tool)
                 if thread is not None:
                     return thread
             looked_at += 1
@@ -329,7 +247,7 @@ class Tasks:
                 break
         return None
 
-    def _gone_on(self, owner: Owner, sight: Sight, reading: _Reading) -> Thread | None:
+    def _gone_on(self, owner: Owner, sight: Sight, reading: Reading) -> Thread | None:
         """The thread with the longest history that this one begins with."""
         prefix, size = reading.prefix, len(reading.prefix)
         for length in range(size, 0, -1):
@@ -340,27 +258,27 @@ class Tasks:
                 return self._first_again(threads, sight, reading, length)
             if length <= reading.answers_at:  # they share only what was asked first
                 return self._first_answered(threads, sight, reading)
-            tips = [thread for thread in threads if len(thread.prefix) == length]
+            tips = [thread for thread in threads if thread.size == length]
             return (tips or threads)[-1]
         return None
 
     @staticmethod
-    def _first_again(threads: list[Thread], sight: Sight, reading: _Reading, length: int) -> Thread | None:
+    def _first_again(threads: list[Thread], sight: Sight, reading: Reading, length: int) -> Thread | None:
         """The same first request: sent again, or that of another task."""
-        same = [one for one in threads if len(one.prefix) == length == len(reading.prefix) and not one.first_answer]
-        if not same:
+        if length != len(reading.prefix):
             return None
-        if sight.claims.is_retry:
-            return same[-1]
-        unanswered = [
-            one
-            for one in same
-            if not one.open_calls and not one.was_answered and sight.now_us - one.ended_us <= _RETRY_REACH_US
-        ]
-        return unanswered[-1] if unanswered else None
+        is_retry = sight.claims.is_retry
+        for one in reversed(threads):  # many, where a program asks the same again and again: cheapest question first
+            if one.was_answered and not is_retry:
+                continue
+            if one.first_answer or one.size != length:
+                continue
+            if is_retry or (not one.open_calls and sight.now_us - one.ended_us <= _RETRY_REACH_US):
+                return one
+        return None
 
     @staticmethod
-    def _first_answered(threads: list[Thread], sight: Sight, reading: _Reading) -> Thread | None:
+    def _first_answered(threads: list[Thread], sight: Sight, reading: Reading) -> Thread | None:
         """Of those that began with the same words, the one with the same first answer, else one that may have it."""
         first_answer = reading.prefix[reading.answers_at]
         for thread in threads:
@@ -368,40 +286,38 @@ class Tasks:
                 return thread
         first = reading.messages[reading.answers_at]
         text = sight.chain.body[first.start : first.end]
-        has_tools = TOOL_ID.search(text) is not None
+        has_tools = bool(tool_ids(text))
         said = " ".join(" ".join(message_texts(text)).split())
         likely = [
             thread
             for thread in threads
             if not thread.first_answer and (thread.was_answered or thread.error) and not thread.open_calls
-            if thread.is_waiting == has_tools and not (has_tools and thread.tools)  # found by its tools otherwise
+            if thread.asked_for_tools == has_tools and not (has_tools and thread.tools)  # found by its tools otherwise
             if len(thread.said) < _LEAST_SAID or said.startswith(thread.said)
         ]
         return max(likely, key=lambda thread: len(thread.said)) if likely else None
 
     @staticmethod
-    def _with_same_pieces(owner: Owner, sight: Sight, reading: _Reading) -> Thread | None:
+    def _with_same_pieces(owner: Owner, sight: Sight, reading: Reading) -> Thread | None:
         """The thread of which whole messages are left in this history: it was cut, summarised or edited."""
         if reading.answers_at < 0:
             return None
-        for line in reversed(reading.lines[-_PIECES_FROM_END:]):
+        for line in reversed(reading.last_lines(max(len(reading.messages) - _PIECES_FROM_END, 0))):
             thread = owner.with_piece(line)
             if thread is not None and thread.client == sight.client:
                 return thread
         return None
 
-    def _summarised(self, owner: Owner, sight: Sight, reading: _Reading) -> Thread | None:
+    def _summarised(self, owner: Owner, sight: Sight, reading: Reading) -> Thread | None:
         """The thread that was asked for a summary, if this history begins with one."""
+        asked = [one for one in owner.compacting.values() if one.client == sight.client and not one.open_calls]
+        if not asked:
+            return None
         body = sight.chain.body
-        begins = [self._message_clue(body, block).kind for block in reading.messages[:3] if block.role != "assistant"]
-        asked = [
-            thread
-            for thread in owner.newest_first()
-            if thread.client == sight.client and thread.is_compacting and not thread.is_side and not thread.open_calls
-        ]
+        begins = [self._reader.clue(body, block).kind for block in reading.messages[:3] if block.role != "assistant"]
         if "summary" not in begins:
             asked = [one for one in asked if one.system == reading.system]
-            if len(reading.lines) > 3 or not reading.has_tools or reading.last.kind == "human":
+            if len(reading.messages) > 3 or not reading.has_tools or reading.last.kind == "human":
                 return None
         text = _squeezed(reading.messages[:3], body)
         same = [one for one in asked if len(one.said) >= _LEAST_SAID and one.said[:_SAID_CHARACTERS] in text]
@@ -415,15 +331,14 @@ class Tasks:
         thread.first_answer = 0
         return thread
 
-    @staticmethod
-    def _begun_beside(owner: Owner, sight: Sight, reading: _Reading) -> Thread | None:
+    def _begun_beside(self, owner: Owner, sight: Sight, reading: Reading) -> Thread | None:
         """A new thread in the task of an agent that waits for its tools, for one that it has started."""
-        if reading.clue.kind == "main" and not reading.clue.is_sub_agent:
+        if not owner.waiting or (reading.clue.kind == "main" and not reading.clue.is_sub_agent):
             return None
         waiting = [
             parent
-            for parent in owner.newest_first()
-            if parent.is_waiting and parent.client == sight.client and parent.system != reading.system
+            for parent in owner.waiting.values()
+            if parent.client == sight.client and parent.system != reading.system
             if sight.now_us - parent.ended_us <= _START_REACH_US
         ]
         if not waiting:
@@ -432,10 +347,10 @@ class Tasks:
         thread = Thread(parent.task, sight.client, reading.system, sight.now_us)
         thread.is_sub_agent = thread.is_weak = True
         thread.parent = parent
-        owner.add(thread)
+        self._count(owner.add(thread))
         return thread
 
-    def _beside(self, owner: Owner, sight: Sight, reading: _Reading) -> Thread:
+    def _beside(self, owner: Owner, sight: Sight, reading: Reading) -> Thread:
         """A thread for a title or the like, in the task of the conversation that it speaks of."""
         main = self._spoken_of(owner, sight, reading)
         if main is not None and main.is_side:
@@ -443,13 +358,12 @@ class Tasks:
         task = main.task if main else KnownTask(_call_id(sight))
         thread = self._new(owner, sight, reading, task)
         thread.is_side = True
-        thread.is_compacting = reading.clue.kind == "compaction"
-        if thread.is_compacting and main is not None:
-            main.is_compacting = True
+        if reading.clue.kind == "compaction" and main is not None:
+            owner.compacting[id(main)] = main
         return thread
 
     @staticmethod
-    def _spoken_of(owner: Owner, sight: Sight, reading: _Reading) -> Thread | None:
+    def _spoken_of(owner: Owner, sight: Sight, reading: Reading) -> Thread | None:
         body = sight.chain.body
         for block in reading.messages[-3:]:
             for text in message_texts(body[block.start : block.end]):
@@ -466,7 +380,7 @@ class Tasks:
         ]
         return max(near, key=lambda one: (not one.open_calls, one.ended_us), default=None)
 
-    def _started(self, owner: Owner, sight: Sight, reading: _Reading) -> Thread:
+    def _started(self, owner: Owner, sight: Sight, reading: Reading) -> Thread:
         """A new thread; in the task of its title, if that came first."""
         if _is_probe(sight, reading):
             task = KnownTask(_session_id(sight.owner, "\0probe"))
@@ -481,15 +395,21 @@ class Tasks:
                 return self._new(owner, sight, reading, titled.task)
         return self._new(owner, sight, reading, KnownTask(_call_id(sight)))
 
-    @staticmethod
-    def _new(owner: Owner, sight: Sight, reading: _Reading, task: KnownTask) -> Thread:
+    def _new(self, owner: Owner, sight: Sight, reading: Reading, task: KnownTask) -> Thread:
         thread = Thread(task, sight.client, reading.system, sight.now_us)
-        owner.add(thread)
+        self._count(owner.add(thread))
         return thread
+
+    def _count(self, more: int) -> None:
+        """Forget owners that have not called for long while there are too many threads in all."""
+        self._threads += more
+        while self._threads > MOST_THREADS_IN_ALL and len(self._owners) > 1:
+            _, oldest = self._owners.popitem(last=False)
+            self._threads -= len(oldest.threads)
 
     # What is said of the call.
 
-    def _turn(self, thread: Thread, sight: Sight, reading: _Reading) -> Turn:
+    def _turn(self, thread: Thread, sight: Sight, reading: Reading) -> Turn:
         kind, said = reading.clue.kind, sight.claims.kind
         if kind == "title" or kind == "side":
             return kind
@@ -504,7 +424,7 @@ class Tasks:
         return "human" if reading.last.kind == "human" else "agent"
 
     @staticmethod
-    def _other_id(thread: Thread, sight: Sight, reading: _Reading) -> bytes:
+    def _other_id(thread: Thread, sight: Sight, reading: Reading) -> bytes:
         """The id under which other processes have this call, if that is another; each is said once."""
         task = thread.task
         if sight.claims.session:
@@ -525,29 +445,31 @@ class Tasks:
         task.said = natural
         return natural
 
-    def _mode(self, thread: Thread, reading: _Reading, body: bytes) -> Mode:
+    def _mode(self, thread: Thread, reading: Reading, body: bytes) -> Mode:
         """What the person's last message says, else the system text; an agent that says nothing acts."""
         clue = reading.clue
         if thread.calls == 1 and not thread.mode and reading.last.kind != "human":  # seen here first in its middle
             thread.mode = self._last_said_mode(reading, body)
         return thread.mode or clue.mode or ("act" if clue.kind == "main" or reading.has_tools else "")
 
-    def _last_said_mode(self, reading: _Reading, body: bytes) -> Mode:
+    def _last_said_mode(self, reading: Reading, body: bytes) -> Mode:
         for block in reversed(reading.messages[-_LOOK_BACK:]):
             if block.role != "assistant":
-                clue = self._message_clue(body, block)
+                clue = self._reader.clue(body, block)
                 if clue.mode or clue.kind == "human":
                     return clue.mode
         return ""
 
     @staticmethod
-    def _repetition(thread: Thread, sight: Sight, reading: _Reading, turn: Turn) -> Repetition | None:
+    def _repetition(thread: Thread, sight: Sight, reading: Reading, turn: Turn) -> Repetition | None:
         """What the thread does again with this call, most urgent first. What a person writes begins anew."""
         if turn in ("human", "title", "side", "compaction", "probe"):
             thread.repeats = thread.failures = thread.failure = thread.errors = 0
             return None
         if turn == "repeat":
             thread.repeats += 1
+            if thread.failures > 1:
+                return Repetition("tool", thread.failures)
             if thread.errors > 1:
                 return Repetition("error", thread.errors, thread.error)
             return Repetition("request", thread.repeats)
@@ -558,58 +480,44 @@ class Tasks:
         thread.failure = failure
         return Repetition("tool", thread.failures) if thread.failures > 1 else None
 
-    def _note(self, owner: Owner, thread: Thread, sight: Sight, reading: _Reading, turn: Turn) -> None:
+    def _note(self, owner: Owner, thread: Thread, sight: Sight, reading: Reading, turn: Turn) -> None:
         """Remember the call."""
         owner.touch(thread)
         thread.seen_us = sight.now_us
         thread.calls += 1
         thread.open_calls += 1
         self._open[sight.call_id] = owner, thread
-        thread.is_waiting = False
+        owner.waiting.pop(id(thread), None)
         thread.asked = reading.asked
         last, clue, claims = reading.last, reading.clue, sight.claims
         thread.repository = claims.repository or clue.repository or last.repository or thread.repository
         thread.branch = claims.branch or clue.branch or last.branch or thread.branch
         thread.mode = last.mode if turn == "human" else last.mode or thread.mode
-        if turn == "compaction":
-            thread.is_compacting = True
+        if turn == "compaction" and not thread.is_side:
+            owner.compacting[id(thread)] = thread
         elif turn != "repeat":
-            thread.is_compacting = thread.is_compacting and thread.is_side
-        if reading.words or not claims.session:
+            owner.compacting.pop(id(thread), None)
+        if not claims.session:
             self._note_history(owner, thread, sight, reading)
 
-    def _note_history(self, owner: Owner, thread: Thread, sight: Sight, reading: _Reading) -> None:
+    def _note_history(self, owner: Owner, thread: Thread, sight: Sight, reading: Reading) -> None:
         words = reading.last.words or (self._first_words(reading, sight.chain.body) if thread.calls == 1 else 0)
         if words:
             owner.note_words(thread, words)
-        if thread.is_side or sight.claims.session or not reading.prefix:
+        if thread.is_side or not reading.prefix:
             return
         thread.system = reading.system
-        thread.prefix = reading.prefix
+        thread.size = len(reading.prefix)
         if reading.answers_at >= 0:
             thread.first_answer = reading.prefix[reading.answers_at]
             owner.note_leaf(thread, thread.first_answer)
         owner.note_leaf(thread, reading.prefix[-1])
         if reading.answers_at < 0:
             return
-        since = max(len(reading.lines) - 3, reading.answers_at)
-        for block, line in zip(reading.messages[since:], reading.lines[since:], strict=True):
+        since = max(len(reading.messages) - 3, reading.answers_at)
+        for block, line in zip(reading.messages[since:], reading.last_lines(since), strict=True):
             if block.end - block.start >= _PIECE_BYTES:
                 owner.note_piece(thread, line)
-
-
-def _read_aider(reading: _Reading, body: bytes) -> None:
-    """Leave the messages that are the conversation's own, each by its words: aider writes the others anew, and adds its
-    rules to the last."""
-    kept: list[tuple[Block, int]] = []
-    for block in reading.messages:
-        text = "\n".join(message_texts(body[block.start : block.end])).strip()
-        if ends_aider_examples(text):
-            kept.clear()
-        if not is_aider_scaffold(text):
-            kept.append((block, text_hash(block.role + human_words(text))))
-    reading.messages = [block for block, _ in kept]
-    reading.lines = [line for _, line in kept]
 
 
 def _squeezed(messages: Sequence[Block], body: bytes) -> str:
@@ -618,20 +526,11 @@ def _squeezed(messages: Sequence[Block], body: bytes) -> str:
     return " ".join(" ".join(texts).split())
 
 
-def _prefixes(lines: Sequence[int]) -> list[int]:
-    prefixes = []
-    known = 0
-    for line in lines:
-        known = (known * _MIX + line + 1) & _MASK
-        prefixes.append(known)
-    return prefixes
-
-
-def _is_probe(sight: Sight, reading: _Reading) -> bool:
+def _is_probe(sight: Sight, reading: Reading) -> bool:
     return sight.max_output_tokens == 1 and len(reading.messages) == 1
 
 
-def _last_tools(reading: _Reading, body: bytes) -> tuple[bytes, bytes]:
+def _last_tools(reading: Reading, body: bytes) -> tuple[bytes, bytes]:
     """The last message or messages of the model, and what came after: calls of tools and their results."""
     messages = reading.messages
     at = len(messages)
@@ -656,7 +555,7 @@ def _call_id(sight: Sight) -> bytes:
     return blake2b(b"c\0" + sight.owner.encode() + b"\0" + sight.call_id, digest_size=16).digest()
 
 
-def _chain_id(owner: str, reading: _Reading) -> bytes:
+def _chain_id(owner: str, reading: Reading) -> bytes:
     """The id of a conversation by what all its calls begin with: what was asked first, and the first answer."""
     until = reading.prefix[reading.answers_at]
     return blake2b(b"h\0" + owner.encode() + b"\0" + until.to_bytes(8, "big"), digest_size=16).digest()

@@ -10,7 +10,9 @@ from typing import Literal
 
 MOST_OWNERS = 4_000
 MOST_THREADS = 64  # of one owner
+MOST_THREADS_IN_ALL = 20_000
 _KEPT_LEAVES = 24  # of one thread: where its earlier calls ended, for those that go back
+_KEPT_ALIKE = 8  # threads that were asked the very same
 _KEPT_PIECES = 16
 _KEPT_WORDS = 4
 _KEPT_TOOLS = 16
@@ -19,10 +21,11 @@ _KEPT_TOOLS = 16
 class KnownTask:
     """A task. `id` may change once, from one made for its first call to one that every process finds (`is_found`)."""
 
-    __slots__ = ("id", "is_found", "said")
+    __slots__ = ("account", "id", "is_found", "said")
 
     def __init__(self, task_id: bytes) -> None:
         self.id = task_id
+        self.account = task_id  # stays
         self.is_found = False
         self.said: bytes = b""  # the other id that was last said to be the same task
 
@@ -32,6 +35,7 @@ class Thread:
 
     __slots__ = (
         "asked",
+        "asked_for_tools",
         "branch",
         "calls",
         "client",
@@ -41,21 +45,20 @@ class Thread:
         "failure",
         "failures",
         "first_answer",
-        "is_compacting",
         "is_side",
         "is_sub_agent",
-        "is_waiting",
         "is_weak",
         "leaves",
         "mode",
         "open_calls",
         "parent",
         "pieces",
-        "prefix",
         "repeats",
         "repository",
         "said",
         "seen_us",
+        "sessions",
+        "size",
         "system",
         "task",
         "tools",
@@ -69,17 +72,17 @@ class Thread:
         self.system = system
         self.seen_us = seen_us
         self.ended_us = 0
-        self.prefix: list[int] = []  # a hash of the first, the first two, ... messages of the last call
+        self.size = 0  # how many messages its last call had
         self.first_answer = 0  # the hash up to the model's first message, 0 while there is none
         self.asked = (-1, 0)  # how many messages that are not the model's, and the last of them
+        self.sessions: list[str] = []  # the names it is found by
         self.words: list[int] = []
         self.leaves: list[int] = []
         self.pieces: list[int] = []
         self.calls = 0
         self.open_calls = 0
         self.was_answered = False
-        self.is_waiting = False  # the last answer asked for tools, whose results have not come
-        self.is_compacting = False  # the last call asked for a summary
+        self.asked_for_tools = False  # in its last answer
         self.is_side = False  # only titles and the like so far
         self.is_sub_agent = False
         self.is_weak = False  # put into its task by what was likely: nothing is said of it to others
@@ -99,22 +102,32 @@ class Thread:
 class Owner:
     """The threads of one owner, and what they are found by."""
 
-    __slots__ = ("_leaves", "_pieces", "_tools", "_words", "sessions", "threads")
+    __slots__ = ("_leaves", "_pieces", "_tools", "_words", "compacting", "sessions", "threads", "waiting")
 
     def __init__(self) -> None:
         self.threads: OrderedDict[int, Thread] = OrderedDict()
+        self.waiting: dict[int, Thread] = {}  # whose last answer asked for tools, the newest last
+        self.compacting: dict[int, Thread] = {}  # that were asked for a summary and have not gone on from it
         self.sessions: dict[str, Thread] = {}
         self._leaves: dict[int, list[Thread]] = {}
         self._pieces: dict[int, Thread] = {}
         self._words: dict[int, Thread] = {}
         self._tools: dict[bytes, Thread] = {}
 
-    def add(self, thread: Thread) -> None:
-        """Remember a thread, in place of the one that was used longest ago if there are too many."""
+    def add(self, thread: Thread) -> int:
+        """Remember a thread, in place of the one that was used longest ago if there are too many; how many more there
+        are now."""
         self.threads[id(thread)] = thread
-        while len(self.threads) > MOST_THREADS:
-            _, oldest = self.threads.popitem(last=False)
-            self._forget(oldest)
+        if len(self.threads) <= MOST_THREADS:
+            return 1
+        _, oldest = self.threads.popitem(last=False)
+        self._forget(oldest)
+        return 0
+
+    def name(self, thread: Thread, session: str) -> None:
+        """Let the thread be found by this name."""
+        self.sessions[session] = thread
+        thread.sessions.append(session)
 
     def touch(self, thread: Thread) -> None:
         """Make it the one that was used last."""
@@ -155,7 +168,10 @@ class Owner:
         if leaf in thread.leaves:
             return
         thread.leaves.append(leaf)
-        self._leaves.setdefault(leaf, []).append(thread)
+        threads = self._leaves.setdefault(leaf, [])
+        threads.append(thread)
+        if len(threads) > _KEPT_ALIKE:
+            threads.pop(0).leaves.remove(leaf)
         if len(thread.leaves) > _KEPT_LEAVES:
             self._drop_leaf(thread, thread.leaves.pop(2))  # the first two are where all began
 
@@ -185,8 +201,10 @@ class Owner:
             self._drop(self._words, words, thread)
         for tool in thread.tools:
             self._tools.pop(tool, None)
-        for session in [name for name, one in self.sessions.items() if one is thread]:
-            del self.sessions[session]
+        self.waiting.pop(id(thread), None)
+        self.compacting.pop(id(thread), None)
+        for session in thread.sessions:
+            self.sessions.pop(session, None)
 
     def _drop_leaf(self, thread: Thread, leaf: int) -> None:
         threads = self._leaves.get(leaf, [])

@@ -29,6 +29,17 @@ JournalPosition = tuple[int, int]
 (0, 0) is before everything."""
 
 
+class TaskDemand(msgspec.Struct, frozen=True):
+    """The task that a call belongs to, and the limits that cap it: what it may cost, and how many calls it may make.
+
+    `id`: what its calls are counted under. `is_new`: no call of it can have been counted."""
+
+    id: bytes
+    cost: RateLimit | None = None
+    calls: RateLimit | None = None
+    is_new: bool = False
+
+
 class Demand(msgspec.Struct, frozen=True):
     """What a call asks for; no two demands have the same `call_id`. `bound_nanousd` is the most it can cost, what hard
     budgets reserve; `estimate_nanousd` what soft ones do; `tokens` what it may use of token limits.
@@ -42,6 +53,7 @@ class Demand(msgspec.Struct, frozen=True):
     estimate_nanousd: int
     tokens: int
     heeds_steps: bool = False
+    task: TaskDemand | None = None
 
 
 class Admitted(msgspec.Struct, frozen=True, tag=True):
@@ -80,6 +92,20 @@ class NotLoaded(msgspec.Struct, frozen=True, tag=True):
     budget: Budget
 
 
+class TaskFull(msgspec.Struct, frozen=True, tag=True):
+    """The call's task has reached its cap: of cost, with `room_nanousd` left, or of calls. Nothing is held."""
+
+    limit: RateLimit
+    kind: Literal["cost", "calls"]
+    room_nanousd: int = 0
+
+
+class TaskNotLoaded(msgspec.Struct, frozen=True, tag=True):
+    """What a task has cost is not known here. Nothing is held. Ask the ledger, then `load_task`."""
+
+    task_id: bytes
+
+
 class Passed(msgspec.Struct, frozen=True):
     """A budget of which so much is spent (not: reserved) that one of its steps is due. `ceiling_nanousd`: the amount
     with its increase. What was given back is not in `spent_nanousd`. `resets_at`: as in `NoRoom`."""
@@ -102,7 +128,7 @@ class Due(msgspec.Struct, frozen=True, tag=True):
     passed: tuple[Passed, ...]
 
 
-Verdict = Admitted | NoRoom | TooFast | NotLoaded | Due
+Verdict = Admitted | NoRoom | TooFast | NotLoaded | Due | TaskFull | TaskNotLoaded
 
 
 class LimitUse(msgspec.Struct, frozen=True):
@@ -182,6 +208,8 @@ class Counters(Protocol):
     by then must not be sent: counters that were lost in between may not know of it."""
 
     admission_valid_us: int
+    are_shared: bool
+    """Whether several processes count here: then only what all of them know a task by will do."""
 
     @property
     def failure(self) -> str:
@@ -207,7 +235,12 @@ class Counters(Protocol):
 
     async def admit(self, demand: Demand) -> Verdict:
         """Hold everything the call needs, or nothing. What is certain comes first: Due, NoRoom, NotLoaded,
-        TooFast."""
+        TaskFull, TaskNotLoaded, TooFast."""
+        ...
+
+    async def load_task(self, task_id: bytes, spent_nanousd: int, calls: int) -> None:
+        """Say what the ledger holds of a task: settled calls at their cost, open ones at their bound. Changes nothing
+        for a task that is known. Raises StoreUnavailable."""
         ...
 
     def admit_at_once(self, demand: Demand) -> Verdict | None:

@@ -7,7 +7,7 @@ counted. Times are microseconds since the epoch.
 
 import msgspec
 
-from sekisho.values import CallStatus, Door, StopReason, Usage
+from sekisho.values import BreakCause, CallStatus, Door, StopReason, Usage
 
 
 class Caller(msgspec.Struct, frozen=True, array_like=True):
@@ -72,6 +72,27 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     upstream_request_id: str = ""
 
 
+class CacheBreak(msgspec.Struct, frozen=True, array_like=True):
+    """The provider's prompt cache served less than the turn `before` had put there, and what that cost.
+
+    `block`: the first part of the prompt that was another one; `detail`: of the cause, without anybody's words."""
+
+    cause: BreakCause
+    block: str
+    detail: str
+    lost_tokens: int
+    lost_nanousd: int
+    before: bytes
+
+
+class Caching(msgspec.Struct, frozen=True, array_like=True):
+    """What a prompt cache did for a call. `saved_nanousd`: what it would have cost more without; below zero where
+    writing to the cache cost more than reading gave."""
+
+    saved_nanousd: int
+    broke: CacheBreak | None = None
+
+
 class Settled(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     """An opened call has ended and this is its exact cost. `usage` and costs are sums over the attempts.
 
@@ -102,6 +123,7 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     total_us: int = 0
     lead_us: int = 0
     waited_us: int = 0
+    caching: Caching | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):

@@ -19,7 +19,7 @@ class CallRow(msgspec.Struct, frozen=True):
     What a budget did to the call: `asked_model` was asked for, and `model` served in its place; the answer had at most
     `clamped_tokens`, fewer than asked; it was held back for `delayed_ms`. `lead_us`: before its admission, when it
     `started_at`. `waited_us`: for its body, for room in a budget, for counters and counts. For `task_id`, `mode` and
-    `turn` see `record.tasks`.
+    `turn` see `record.tasks`, for what its prompt cache did `record.cache`.
     """
 
     id: bytes
@@ -57,6 +57,9 @@ class CallRow(msgspec.Struct, frozen=True):
     asked_model: str = ""
     clamped_tokens: int = 0
     delayed_ms: int = 0
+    cache_saved_nanousd: int = 0
+    cache_lost_nanousd: int = 0
+    cache_cause: str = ""
     task_id: bytes = b""
     mode: str = ""
     turn: str = ""

@@ -99,6 +99,12 @@ class TaskQueries(Protocol):
         """One task, by its id or one that turned out to be the same."""
         ...
 
+    async def spent(self, org_id: str, task_id: bytes) -> tuple[int, int]:
+        """What a task has cost, open calls at their bound, and how many calls it has made; nothing for an unknown one.
+
+        Unit: nano-USD."""
+        ...
+
     async def by_mode(self, org_id: str, task_id: bytes) -> list[ModeSum]:
         """The sums of a task by mode."""
         ...

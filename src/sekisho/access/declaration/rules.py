@@ -23,6 +23,7 @@ from sekisho.values import (
 )
 
 _RATES = ("requests_per_minute", "tokens_per_minute", "parallel")
+_LIMITED = (*_RATES, "nanousd_per_task", "calls_per_task")
 _CALENDAR: dict[str, Literal["day", "week", "month"]] = {"day": "day", "week": "week", "month": "month"}
 POLICY_NAMES = tuple(name for name in POLICY_LISTS if name != "hours")
 _KNOWN = {"providers": get_args(Provider), "geographies": (IN_REGION, *sorted(GEOGRAPHIES))}
@@ -171,9 +172,9 @@ class RuleReader:
 
     def _limit(self, address: Address, fields: Fields) -> None:
         known = len(self._problems.found)
-        rates = {name: fields.count(name) for name in _RATES}
+        rates = {name: fields.count(name) for name in _LIMITED}
         if all(rate is None for rate in rates.values()) and len(self._problems.found) == known:
-            names = ", ".join(_RATES)
+            names = ", ".join(_LIMITED)
             fields.problems.add(
                 fields.line, f"{fields.where}: state {names}.", f"{fields.where}：{names} のどれかを書いてください。"
             )
@@ -237,7 +238,7 @@ def budget_fields(budget: Budget, *, allow_over_allocation: bool) -> dict[str, A
 
 def limit_fields(limit: RateLimit) -> dict[str, Any]:
     """What the file says of a limit."""
-    rates = {name: getattr(limit, name) for name in _RATES}
+    rates = {name: getattr(limit, name) for name in _LIMITED}
     return stated(model=limit.model) | {name: rate for name, rate in rates.items() if rate is not None}
 
 

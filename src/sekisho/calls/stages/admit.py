@@ -12,7 +12,9 @@ from msgspec.structs import replace
 
 from sekisho.calls.acting import acted_on, hold_back
 from sekisho.calls.answer import Answer
+from sekisho.calls.breaking import slow_or_stop
 from sekisho.calls.budgeting import audience_of, ending_words, refusal
+from sekisho.calls.caching import caching_of
 from sekisho.calls.call import AttemptNote, Call, Trail
 from sekisho.calls.ceiling import (
     ceiling_nanousd,
@@ -26,13 +28,13 @@ from sekisho.calls.ceiling import (
 from sekisho.calls.gate import Gate, Outcome
 from sekisho.calls.reply import Next, Reply
 from sekisho.calls.stages.count import count_prompt
-from sekisho.calls.tasking import ended, note_of
+from sekisho.calls.tasking import ended, load_task, note_of, task_demand
 from sekisho.conversation.kept import WORTH_BYTES
 from sekisho.errors import Internal, SekishoError, StoreUnavailable
 from sekisho.ledger.anchor import Prompt
 from sekisho.ledger.bound import bound_nanousd
 from sekisho.ledger.cost import class_costs_nanousd, list_cost_nanousd
-from sekisho.ledger.counters import Admitted, Demand, Due, NoRoom, NotLoaded, Verdict
+from sekisho.ledger.counters import Admitted, Demand, Due, NoRoom, NotLoaded, TaskFull, TaskNotLoaded, Verdict
 from sekisho.ledger.journal import Attempt, Opened, Settled
 from sekisho.values import END_OF_TIME, CallStatus, Usage
 
@@ -45,7 +47,8 @@ _MOST_TRIES = 8  # while others take the room that was left
 
 
 async def admit(gate: Gate, call: Call, next: Next) -> Reply:
-    admitted, opened = await admission(gate, call)
+    delayed_ms = await slow_or_stop(gate, call) if call.task.repetition is not None else 0
+    admitted, opened = await admission(gate, call, delayed_ms)
     try:
         gate.journal.append(opened)
     except StoreUnavailable:
@@ -70,16 +73,21 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
     return reply
 
 
-async def admission(gate: Gate, call: Call) -> tuple[Call, Opened]:
-    """The call as it may be sent, with everything held that it needs, and its record. Raises what refuses it."""
+async def admission(gate: Gate, call: Call, held_ms: int = 0) -> tuple[Call, Opened]:
+    """The call as it may be sent, with everything held that it needs, and its record. Raises what refuses it.
+
+    `held_ms`: how long it was held back before."""
     call = _bounded(call, measure(gate, call), gate.limits.max_attempts)
-    heeds_steps, delayed_ms = True, 0
+    heeds_steps, delayed_ms = True, held_ms
     for _ in range(_MOST_TRIES):
         demand = _demand(gate, call, heeds_steps=heeds_steps)
         call.trail.asked_us = gate.clock.monotonic_us()
         verdict = gate.counters.admit_at_once(demand)
         if verdict is None or isinstance(verdict, NotLoaded):
             verdict = await _verdict(gate, call.trail, demand)
+        if isinstance(verdict, TaskNotLoaded):
+            await load_task(gate, verdict)
+            continue
         if isinstance(verdict, Admitted):
             return call, _opened(call, verdict, delayed_ms)
         if isinstance(verdict, Due):
@@ -87,17 +95,19 @@ async def admission(gate: Gate, call: Call) -> tuple[Call, Opened]:
             stepped = acted_on(gate, call, verdict)
             if stepped.known_model is not call.known_model:
                 call = _bounded(stepped, measure(gate, stepped), gate.limits.max_attempts)
-            delayed_ms = await hold_back(gate, call, verdict)
+            delayed_ms = held_ms + await hold_back(gate, call, verdict)
             continue
-        smaller = await _smaller(gate, call, verdict) if isinstance(verdict, NoRoom) else None
+        smaller = await _smaller(gate, call, verdict) if isinstance(verdict, NoRoom | TaskFull) else None
         if smaller is None:
             break
         call = smaller
     assert verdict is not None and not isinstance(verdict, Admitted | Due)
+    if isinstance(verdict, TaskNotLoaded):
+        raise StoreUnavailable("What this task has cost so far cannot be read right now. Try again.")
     raise refusal(verdict, audience_of(gate, call))
 
 
-async def _smaller(gate: Gate, call: Call, verdict: NoRoom) -> Call | None:
+async def _smaller(gate: Gate, call: Call, verdict: NoRoom | TaskFull) -> Call | None:
     """The call with a bound that fits into the room: without a second attempt, by a count of its prompt, with a shorter
     answer. None if it cannot be made to fit."""
     room = verdict.room_nanousd
@@ -144,6 +154,7 @@ def _demand(gate: Gate, call: Call, *, heeds_steps: bool) -> Demand:
         estimate_nanousd=gate.learned.cost_nanousd(call.agent.name, model, bound),
         tokens=len(call.body) // _BYTES_PER_TOKEN + call.max_output_tokens,
         heeds_steps=heeds_steps,
+        task=task_demand(gate, call) if call.known_passage.caps_tasks else None,
     )
 
 
@@ -210,6 +221,7 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
         total_us=gate.clock.monotonic_us() - trail.started_us,
         lead_us=trail.asked_us - trail.started_us,
         waited_us=trail.waited_us,
+        caching=caching_of(gate, call),
     )
     ended(gate, call, outcome.error, settled.stop_reason)
     _learn(gate, call, settled)

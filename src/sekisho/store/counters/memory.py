@@ -29,11 +29,14 @@ from sekisho.ledger.counters import (
     Passed,
     Spent,
     Standing,
+    TaskFull,
+    TaskNotLoaded,
     TooFast,
     Verdict,
 )
 from sekisho.store.counters.budget_counter import BudgetCell, BudgetCounter
 from sekisho.store.counters.limit_counter import MINUTE_US, LimitCounter
+from sekisho.store.counters.task_cells import TaskCell, TaskCells
 from sekisho.values import END_OF_TIME, Budget, RateLimit, Scope
 
 _KEPT_PLANS = 10_000
@@ -90,6 +93,7 @@ class _Call:
         "limits",
         "position",
         "soft",
+        "task",
         "tokens",
     )
 
@@ -103,6 +107,7 @@ class _Call:
         self.limits = plan.limits
         self.is_recent = True
         self.cost = 0
+        self.task: TaskCell | None = None
         self.position: JournalPosition = (0, 0)
 
 
@@ -110,6 +115,7 @@ class MemoryCounters:
     """Counters of one life of one call process; implements `ledger.counters.Counters`. For one event loop."""
 
     admission_valid_us = END_OF_TIME  # they are lost only together with the calls they admitted
+    are_shared = False
     failure = ""
 
     def __init__(self, clock: Clock) -> None:
@@ -123,6 +129,7 @@ class MemoryCounters:
         self._unbooked: list[_Call] = []  # settled, and not yet in a ledger read
         self._booked: JournalPosition = (0, 0)
         self._now_us = 0
+        self._tasks = TaskCells()
         self._loads = 0
         self._calls_counted = 0  # by limits, since the start; never fewer
         self._tokens_counted = 0
@@ -151,6 +158,8 @@ class MemoryCounters:
             self._budgets[budget.id] = counter
             self._budgets_of.setdefault(budget.scope, []).append(counter)
         for limit in limits:
+            if limit.requests_per_minute is limit.tokens_per_minute is limit.parallel is None:
+                continue  # it caps tasks only: what the caller states with each call
             self._limits_of.setdefault(limit.scope, []).append(LimitCounter(limit))
         self._forget_old_calls(self._clock.monotonic_us())
         for call in self._recent:
@@ -205,12 +214,18 @@ class MemoryCounters:
                 least_room = min(least_room, cell.room(now_us) if cell.is_loaded else -1)
         if least_room < bound:
             return _refusal(plan.hard, bound, now_us)
+        task = self._tasks.check(demand.task, bound) if demand.task is not None else None
+        if isinstance(task, TaskFull | TaskNotLoaded):
+            return task
         if self._calls_counted >= plan.calls_until or self._tokens_counted + tokens > plan.tokens_until:
             for limit in plan.limits:
                 if not limit.takes(tokens):
                     return _too_fast(plan.limits, tokens, at_us)
             self._look_ahead(plan)
         call = self._open[demand.call_id] = _Call(demand, now_us, at_us, plan)
+        if task is not None:
+            call.task = task
+            task.begin(bound)
         for cell in plan.hard:
             cell.held += bound
         for cell in plan.soft:
@@ -251,6 +266,8 @@ class MemoryCounters:
             if is_new or position > cell.booked:
                 cell.spent += cost_nanousd
                 cell.held += cost_nanousd
+        if call.task is not None:
+            call.task.end(call.demand.bound_nanousd, cost_nanousd)
         if is_new:
             call.cost = cost_nanousd
             call.position = position
@@ -265,6 +282,8 @@ class MemoryCounters:
                 cell.held -= call.demand.bound_nanousd
             for cell in call.soft:
                 cell.held -= call.demand.estimate_nanousd
+            if call.task is not None:
+                call.task.end(call.demand.bound_nanousd, 0)
             self._let_go(call, 0)
 
     def _let_go(self, call: _Call, tokens: int) -> None:
@@ -277,6 +296,9 @@ class MemoryCounters:
             limit.open -= 1
             limit.tokens += correction
         call.tokens = tokens
+
+    async def load_task(self, task_id: bytes, spent_nanousd: int, calls: int) -> None:
+        self._tasks.load(task_id, spent_nanousd, calls)
 
     async def look(self, demand: Demand) -> Look:
         verdict = self.admit_at_once(demand)

@@ -33,13 +33,26 @@ from sekisho.ledger.counters import (
     OpenCall,
     Spent,
     Standing,
+    TaskDemand,
+    TaskFull,
+    TaskNotLoaded,
     TooFast,
     Verdict,
 )
 from sekisho.store.counters.memory import MemoryCounters
 from sekisho.store.counters.valkey_address import ValkeyAddress
 from sekisho.store.counters.valkey_client import Reply, ServerError, ValkeyClient
-from sekisho.store.counters.valkey_plans import MOST, KnownBudget, Plan, Plans, bulk, refusal, scope_text, who_text
+from sekisho.store.counters.valkey_plans import (
+    MOST,
+    KnownBudget,
+    Plan,
+    Plans,
+    bulk,
+    refusal,
+    scope_text,
+    task_name,
+    who_text,
+)
 from sekisho.values import Budget, RateLimit
 
 log = logging.getLogger(__name__)
@@ -65,6 +78,7 @@ _OFFSET_BITS = 27  # a segment of the journal is shorter than this
 _KINDS: tuple[LimitKind, ...] = ("requests", "tokens", "parallel")
 _SCRIPTS = (
     *("hello", "admit", "settle", "settle_late", "release"),
+    "load_task",
     *("begin_load", "load", "standings", "look", "configure", "join", "forget"),
 )
 _BAD_POLICIES = b"allkeys-", b"volatile-"
@@ -102,6 +116,8 @@ class ValkeyCounters:
     `name` sets an installation's keys apart from others on the same server. `limits_fail_mode` says what becomes of
     calls under limits while the store cannot be reached; hard budgets always refuse then. `shared_us`: a clock that all
     processes share, for tests; without it the server's own."""
+
+    are_shared = True
 
     def __init__(
         self,
@@ -247,8 +263,9 @@ class ValkeyCounters:
 
     def _admission(self, demand: Demand, plan: Plan, now_us: int, how: bytes) -> bytes:
         call_id = demand.call_id
+        tail, arguments = (plan.tail, plan.tail_arguments) if demand.task is None else plan.tail_with(demand.task)
         return b"*%d\r\n%b%b$%d\r\n%b\r\n%b%b%b%b%b%b%b" % (
-            plan.tail_arguments + 13,
+            arguments + 13,
             self._heads["admit"],
             self._connection,
             len(call_id),
@@ -259,7 +276,7 @@ class ValkeyCounters:
             bulk(b"%d" % demand.estimate_nanousd),
             bulk(b"%d" % demand.tokens),
             bulk(how),
-            plan.tail,
+            tail,
         )
 
     async def look(self, demand: Demand) -> Look:
@@ -286,6 +303,10 @@ class ValkeyCounters:
     def _refusal(self, demand: Demand, plan: Plan, now_us: int, reply: list[Any]) -> Verdict:
         kind = reply[0]
         if kind == 1:
+            if demand.task is not None:
+                task_room = reply.pop()
+                if all(room is not None and room >= demand.bound_nanousd for room in reply[1:]):
+                    return _task_refusal(demand.task, task_room)
             refused = refusal(plan.hard, reply[1:], demand.bound_nanousd, now_us)
             if None in reply:
                 self.load_wanted.set()
@@ -298,8 +319,16 @@ class ValkeyCounters:
         if kind == 3:
             passed = [plan.present[reply[place]].passed(reply[place + 1], now_us) for place in range(1, len(reply), 2)]
             return Due(tuple(sorted(passed, key=lambda one: one.budget.id)))
+        if kind == 4 and demand.task is not None and demand.task.calls is not None:
+            return TaskFull(demand.task.calls, "calls")
         self._client.reconnect()  # its data were removed under this connection
         raise StoreUnavailable("The counters of budgets and limits were lost and are read again. Try again.")
+
+    async def load_task(self, task_id: bytes, spent_nanousd: int, calls: int) -> None:
+        said = await self._run("load_task", task_name(task_id), b"%d" % min(spent_nanousd, MOST), b"%d" % calls)
+        if said == -1:
+            self._client.reconnect()
+            raise StoreUnavailable("The counters of budgets and limits were lost and are read again. Try again.")
 
     async def settle(self, call_id: bytes, cost_nanousd: int, tokens: int, position: JournalPosition) -> None:
         call = self._open.pop(call_id, None)
@@ -322,7 +351,7 @@ class ValkeyCounters:
 
     async def _admit_locally(self, demand: Demand, plan: Plan, now_us: int) -> Verdict:
         """What is declared for the time without the store. Raises StoreUnavailable where that is to refuse."""
-        if plan.hard or (plan.limits and self._limits_fail_mode == "closed"):
+        if plan.hard or demand.task is not None or (plan.limits and self._limits_fail_mode == "closed"):
             raise StoreUnavailable("The counters of budgets and limits cannot be reached right now. Try again.")
         verdict = await self._local.admit(demand)
         if isinstance(verdict, Admitted):
@@ -569,6 +598,13 @@ def _budget_words(known: KnownBudget, first: int, spans: Mapping[int, tuple[int,
     for starts_at, (ends_at, spent) in spans.items():
         words += [b"%d" % number for number in (starts_at, ends_at, spent)]
     return words
+
+
+def _task_refusal(task: TaskDemand, room: int | None) -> TaskFull | TaskNotLoaded:
+    if room is None:
+        return TaskNotLoaded(task.id)
+    assert task.cost is not None  # without a cap on cost there is always room
+    return TaskFull(task.cost, "cost", max(room, 0))
 
 
 def _number(position: JournalPosition) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from sekisho.ledger.counters import NoRoom, NotLoaded, Passed
+from sekisho.ledger.counters import NoRoom, NotLoaded, Passed, TaskDemand
 from sekisho.ledger.windows import Span, span_at
 from sekisho.values import END_OF_TIME, Budget, RateLimit, Scope
 
@@ -102,7 +102,10 @@ class KnownLimit:
 class Plan:
     """What the calls of one set of scopes to one model come under. `tail`: the last arguments of `admit`."""
 
-    __slots__ = ("budgets", "hard", "limits", "present", "tail", "tail_arguments", "until_us", "who")
+    __slots__ = (
+        *("budgets", "hard", "limits", "present", "tail", "tail_arguments", "until_us", "who"),
+        *("_budget_words", "_limit_words"),
+    )
 
     def __init__(self, who: str, budgets: tuple[KnownBudget, ...], limits: tuple[KnownLimit, ...]) -> None:
         self.who = who
@@ -111,6 +114,8 @@ class Plan:
         self.present: tuple[KnownBudget, ...] = ()
         self.hard: tuple[KnownBudget, ...] = ()
         self.tail = b""
+        self._budget_words: list[str] = []
+        self._limit_words: list[str] = []
         self.tail_arguments = 0
         self.until_us = 0
 
@@ -123,17 +128,27 @@ class Plan:
         cells = self.cells(now_us)
         self.present = tuple(known for known, _ in cells)
         self.hard = tuple(known for known in self.present if known.budget.is_hard)
-        words = [str(len(cells)), str(len(self.limits)), self.who]
+        words: list[str] = []
         for known, span in cells:
             is_hard = "1" if known.budget.is_hard else "0"
             step = known.first_step(span, now_us)
             words += (known.name, str(span.starts_at), str(known.ceiling(span, now_us)), is_hard)
             words.append("" if step is None else str(step))
-        for limit in self.limits:
-            words += limit.arguments
+        self._budget_words = words
+        self._limit_words = [word for limit in self.limits for word in limit.arguments]
+        words = [str(len(cells)), str(len(self.limits)), self.who, *words, *self._limit_words]
         self.tail = b"".join(bulk(word.encode()) for word in words)
         self.tail_arguments = len(words)
         self.until_us = min((known.stays_until(now_us) for known in self.budgets), default=END_OF_TIME)
+
+    def tail_with(self, task: TaskDemand) -> tuple[bytes, int]:
+        """The last arguments for a call of a capped task, and how many they are."""
+        most = MOST if task.cost is None else min(task.cost.nanousd_per_task or 0, MOST)
+        calls = "" if task.calls is None else str(task.calls.calls_per_task or 0)
+        cell = (task_name(task.id).decode(), "0", str(most), "1", "new" if task.is_new else "")
+        counts = (str(len(self.present) + 1), str(len(self.limits)), self.who)
+        words = (*counts, *self._budget_words, *cell, *self._limit_words, calls)
+        return b"".join([bulk(word.encode()) for word in words]), len(words)
 
 
 class Plans:
@@ -141,7 +156,7 @@ class Plans:
 
     def __init__(self, budgets: Iterable[Budget] = (), limits: Iterable[RateLimit] = ()) -> None:
         self.budgets = {known.name: known for known in map(KnownBudget, budgets)}
-        self.limits = tuple(map(KnownLimit, limits))
+        self.limits = tuple(KnownLimit(limit) for limit in limits if has_rate(limit))
         self._budgets_of: dict[Scope, list[KnownBudget]] = {}
         self._limits_of: dict[Scope, list[KnownLimit]] = {}
         for known in self.budgets.values():
@@ -173,6 +188,16 @@ class Plans:
             tuple(one for one in limits if one.limit.model in ("", model)),
         )
         return plan
+
+
+def has_rate(limit: RateLimit) -> bool:
+    """Whether the limit is of calls in time; else it caps tasks only."""
+    return not (limit.requests_per_minute is limit.tokens_per_minute is limit.parallel is None)
+
+
+def task_name(task_id: bytes) -> bytes:
+    """What a task is called in the store."""
+    return b"t:" + task_id.hex().encode()
 
 
 def refusal(hard: tuple[KnownBudget, ...], rooms: list[int | None], bound: int, now_us: int) -> NoRoom | NotLoaded:

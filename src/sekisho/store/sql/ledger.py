@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.ledger.journal import Attempt, Caller, Opened, Refused, Settled, Unrecognised
 from sekisho.ledger.journal_files import Batch
-from sekisho.store.sql import roll_ups, task_sums
+from sekisho.store.sql import cache_sums, roll_ups, task_sums
 from sekisho.store.sql.attempts import INT32_MAX, NAMED_IN_ATTEMPT, fitting, only_attempt, pack, row_of
 from sekisho.store.sql.audit import record_refusals
 from sekisho.store.sql.call_actions import keep_actions
@@ -33,7 +33,7 @@ USAGE_COLUMNS = Usage.__struct_fields__
 # The columns of `call` and `attempt` that hold the number of a name.
 NAMED = (
     *("org", "key", "user", "team", "tags", "agent", "agent_version", "session", "door", "model"),
-    *("status", "stage", "stop_reason", "error", "price_version", "price_scope", "deployment"),
+    *("status", "stage", "stop_reason", "error", "price_version", "price_scope", "cache_cause", "deployment"),
 )
 _BESIDE = ("message", "note", "classes", "mode", "turn")  # of a row in memory, kept elsewhere
 
@@ -72,6 +72,7 @@ class SqlLedger:
             numbers = await self._book(connection, before, after, attempts)
             await self._tasks.merge(connection, (one.task for one in records if isinstance(one, Opened | Refused)))
             await keep_actions(self._database, connection, batch.records)
+            await cache_sums.keep_breaks(self._database, connection, batch.records)
             await self._track_running(connection, after, batch.segment.process)
             await self._keep_offset(connection, batch.segment.name, batch.end_offset)
             await record_refusals(connection, refusals)  # last: it takes the lock of the audit log
@@ -126,17 +127,18 @@ class SqlLedger:
         if not changed:
             return {}
         await self._tasks.number(connection, changed)
-        gain = roll_ups.difference(before, after)
+        gain, cached = roll_ups.difference(before, after), cache_sums.difference(before, after)
         tries = [row_of(call_id, number, one) for call_id, all_ in attempts.items() for number, one in enumerate(all_)]
         texts = {row[column] for row in changed for column in NAMED}
         texts.update(one[column] for one in tries for column in NAMED_IN_ATTEMPT)
-        texts.update(roll_ups.names_in(gain), texts_of(changed))
+        texts.update(roll_ups.names_in(gain), cache_sums.names_in(cached), texts_of(changed))
         numbers = await self._names.numbers(connection, texts)
         await self._write_rows(connection, before, changed, numbers)
         if tries:
             rows = [one | {column: numbers[one[column]] for column in NAMED_IN_ATTEMPT} for one in tries]
             await connection.execute(self._database.insert(attempt).on_conflict_do_nothing(), rows)
         await roll_ups.add(self._database, connection, gain, numbers)
+        await cache_sums.add(self._database, connection, cached, numbers)
         await self._tasks.add(connection, before, after, numbers)
         return numbers
 
@@ -265,6 +267,7 @@ def _settlement(record: Settled, started_at: int) -> Row:
         "list_cost_nanousd": record.list_cost_nanousd,
         "cost_nanousd": record.cost_nanousd,
         "classes": record.classes_nanousd,
+        **cache_sums.settled_cache(record),
         "price_version": clean(priced.price_version) if priced else "",
         "price_scope": clean(priced.price_scope) if priced else "",
         "deployment": clean(only.deployment) if only else "",
@@ -365,6 +368,7 @@ _NOT_SETTLED: Final[Row] = {
     "cost_nanousd": 0,
     "price_version": "",
     "price_scope": "",
+    **cache_sums.NO_CACHE,
     "deployment": "",
     "sent_us": 0,
     "upstream_request_id": b"",

@@ -37,7 +37,7 @@ from sekisho.store.sql.tables import (
 from sekisho.values import Budget, BudgetStep, Policy, RateLimit, Scope, ScopeKind, Window
 
 _TABLES: dict[RuleKind, sa.Table] = {"budget": budget, "limit": rate_limit, "policy": policy}
-_LIMITED = ("requests_per_minute", "tokens_per_minute", "parallel")
+_LIMITED = ("requests_per_minute", "tokens_per_minute", "parallel", "nanousd_per_task", "calls_per_task")
 _STORED = ("org_id", "created_at", "created_by", "updated_at", "name", "template_id")
 _WINDOW = ("time_zone", "period_s", "starts_at", "ends_at")
 

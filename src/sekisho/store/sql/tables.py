@@ -80,6 +80,8 @@ call = sa.Table(
     sa.Column("reserved_nanousd", sa.BigInteger, nullable=False),
     sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
     sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("cache_saved_nanousd", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("cache_lost_nanousd", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("org", sa.Integer, nullable=False),
     sa.Column("key", sa.Integer, nullable=False),
     sa.Column("user", sa.Integer, nullable=False),
@@ -97,6 +99,7 @@ call = sa.Table(
     sa.Column("price_version", sa.Integer, nullable=False),
     sa.Column("price_scope", sa.Integer, nullable=False),
     sa.Column("task", sa.Integer, nullable=False, server_default="0"),  # its number, 0: none
+    sa.Column("cache_cause", sa.Integer, nullable=False, server_default="0"),  # why its cache was broken, 0: it was not
     sa.Column("deployment", sa.Integer, nullable=False),  # of the only attempt, where this row says all of it
     sa.Column("sent_us", sa.Integer, nullable=False),  # from the start of the call to that of the only attempt
     sa.Column("first_byte_us", sa.Integer, nullable=False),
@@ -178,6 +181,33 @@ task_mode = sa.Table(
             *("input_nanousd", "cache_read_nanousd", "cache_write_nanousd", "output_nanousd"),
         )
     ),
+    sqlite_with_rowid=False,
+)
+
+call_cache = sa.Table(
+    "call_cache",  # calls whose prompt cache was broken, see record.cache.BrokenCache
+    metadata,
+    sa.Column("call_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("lost_tokens", sa.BigInteger, nullable=False),
+    sa.Column("block", sa.String(40), nullable=False),
+    sa.Column("detail", sa.String(200), nullable=False),
+    sa.Column("before", sa.LargeBinary(16), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+cache_by_team = sa.Table(
+    "cache_by_team",  # see `cache_sums`
+    metadata,
+    sa.Column("org", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("team", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("cause", sa.Integer, primary_key=True, autoincrement=False),  # 0: all calls
+    sa.Column("calls", sa.BigInteger, nullable=False),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_write_tokens", sa.BigInteger, nullable=False),
+    sa.Column("saved_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("lost_nanousd", sa.BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -466,6 +496,21 @@ scim_member = sa.Table(
     sa.Index("scim_member_member_ix", "org_id", "member_id"),
 )
 
+device_login = sa.Table(
+    "device_login",  # a command line that waits for its person to let it in
+    metadata,
+    sa.Column("digest", sa.LargeBinary(32), primary_key=True),
+    sa.Column("org_id", sa.String(64), sa.ForeignKey("org.id"), nullable=False),
+    sa.Column("user_code", sa.LargeBinary(32), nullable=False, unique=True),
+    sa.Column("client", sa.String(100), nullable=False),
+    sa.Column("address", sa.String(64), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("polled_at", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("user_id", sa.String(200), nullable=False),
+)
+
 sign_in_failure = sa.Table(
     "sign_in_failure",
     metadata,
@@ -597,6 +642,8 @@ rate_limit = sa.Table(
     sa.Column("requests_per_minute", sa.BigInteger),
     sa.Column("tokens_per_minute", sa.BigInteger),
     sa.Column("parallel", sa.BigInteger),
+    sa.Column("nanousd_per_task", sa.BigInteger),
+    sa.Column("calls_per_task", sa.BigInteger),
     sa.Column("template_id", sa.String(200), nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("created_by", sa.String(200), nullable=False),

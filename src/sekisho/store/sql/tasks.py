@@ -9,7 +9,7 @@ from sekisho.record.calls import Part
 from sekisho.record.tasks import ANY_TASK, Cursor, ModeSum, TaskFilter, TaskOrder, TaskRow
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import Names
-from sekisho.store.sql.tables import task, task_mode
+from sekisho.store.sql.tables import call, task, task_mode
 from sekisho.store.sql.task_sums import CLASSES, MODES
 from sekisho.values import Usage
 
@@ -54,6 +54,17 @@ class SqlTasks:
             query = sa.select(task).where(task.c.number == _number_of(task_id), task.c.org == org)
             rows = (await connection.execute(query)).mappings().all()
             return (await self._rows(connection, rows))[0] if rows else None
+
+    async def spent(self, org_id: str, task_id: bytes) -> tuple[int, int]:
+        """What a task has cost, open calls at their bound, and how many calls it has made."""
+        number = _number_of(task_id)
+        is_open = sa.and_(call.c.task == number, call.c.duration_us.is_(None))
+        held = sa.select(sa.func.coalesce(sa.func.sum(call.c.reserved_nanousd), 0)).where(is_open).scalar_subquery()
+        async with self._database.read() as connection:
+            org = await self._names.find(connection, org_id)
+            query = sa.select(task.c.cost_nanousd, task.c.calls + task.c.running, held)
+            row = (await connection.execute(query.where(task.c.number == number, task.c.org == org))).one_or_none()
+        return (row[0] + int(row[2]), row[1]) if row else (0, 0)
 
     async def by_mode(self, org_id: str, task_id: bytes) -> list[ModeSum]:
         """The sums of a task by mode; the caller has seen to it that the task may be seen."""

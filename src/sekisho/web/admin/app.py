@@ -9,10 +9,12 @@ from sekisho.web.admin.audit import audit_router
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.bodies import StrictBodies
 from sekisho.web.admin.budgets import budgets_router
+from sekisho.web.admin.cache import cache_router
 from sekisho.web.admin.calls import calls_router
 from sekisho.web.admin.content import content_deletion_router, content_router
 from sekisho.web.admin.conversations import conversations_router
 from sekisho.web.admin.declarations import declarations_router
+from sekisho.web.admin.device import device_router
 from sekisho.web.admin.errors import handle_errors
 from sekisho.web.admin.events import events_router
 from sekisho.web.admin.explain import explain_router
@@ -78,6 +80,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         declarations_router,
         calls_router,
         tasks_router,
+        cache_router,
         content_router,
         content_deletion_router,
         conversations_router,
@@ -99,6 +102,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
     ):
         described.append(make(services, authority))
         app.include_router(described[-1])
+    app.include_router(device_router(services, authority))
     app.include_router(scim_router(services, authority))
     for router in routers:
         app.include_router(router)

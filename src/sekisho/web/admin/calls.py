@@ -51,7 +51,8 @@ class Call(BaseModel):
     Times in microseconds: `total_us` is `gateway_us` (our own), `waited_us` (for its body, for room in a budget, for
     counters and counts) and `upstream_us` (in its attempts), exactly; 0 while it runs.
     `task_id`: what it belongs to; `mode`: plan, act or nothing; `turn`: human, agent, title, compaction, side,
-    sub_agent, repeat or probe."""
+    sub_agent, repeat or probe. `cache_saved_nanousd`: what it would have cost more without a prompt cache;
+    `cache_lost_nanousd`: what it cost more since its cache was broken, by `cache_cause` (empty: it was not)."""
 
     id: str
     change: int
@@ -90,6 +91,9 @@ class Call(BaseModel):
     asked_model: str
     clamped_tokens: int
     delayed_ms: int
+    cache_saved_nanousd: int
+    cache_lost_nanousd: int
+    cache_cause: str
     task_id: str
     mode: str
     turn: str

@@ -236,6 +236,8 @@ def _limit(limit: RateLimit, is_seen: bool, use: LimitUse | None) -> dict[str, A
         "requests_per_minute": limit.requests_per_minute,
         "tokens_per_minute": limit.tokens_per_minute,
         "parallel": limit.parallel,
+        "nanousd_per_task": limit.nanousd_per_task,
+        "calls_per_task": limit.calls_per_task,
         "used": {"requests": use.requests, "tokens": use.tokens, "parallel": use.parallel} if use else None,
     }
 

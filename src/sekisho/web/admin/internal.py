@@ -44,6 +44,8 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
         booked = await services.booked(at or services.clock.now_us(), is_whole=whole)
         return Response(msgspec.msgpack.encode(booked), media_type="application/msgpack")
 
+    _add_tasks(router, services)
+
     @router.get("/health")
     async def health() -> dict[str, Any]:
         """Epoch, call processes, how far the ledger is behind the journal."""
@@ -70,6 +72,15 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
 
     _add_looks(router, services)
     return router
+
+
+def _add_tasks(router: APIRouter, services: Services) -> None:
+    @router.get("/tasks/{task_id}/spent")
+    async def task_spent(task_id: str) -> Response:
+        """The msgpack pair of what a task has cost (nano-USD, open calls at their bound) and how many calls it made,
+        with all that was in the journals when this was asked; 503 when that takes longer than 10 s."""
+        found = await services.task_spent(bytes.fromhex(task_id))
+        return Response(msgspec.msgpack.encode(found), media_type="application/msgpack")
 
 
 def _add_looks(router: APIRouter, services: Services) -> None:

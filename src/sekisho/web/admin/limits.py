@@ -18,11 +18,13 @@ from sekisho.web.admin.scopes import ScopeFields, render_scope
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
 
-_RATES = ("requests_per_minute", "tokens_per_minute", "parallel")
+_RATES = ("requests_per_minute", "tokens_per_minute", "parallel", "nanousd_per_task", "calls_per_task")
 
 
 class LimitUpdate(BaseModel):
-    """What to change; what is left out stays, null takes that sort of limit away."""
+    """What to change; what is left out stays, null takes that sort of limit away.
+
+    `nanousd_per_task`, `calls_per_task`: how far a single task may go, see docs/en/tasks.md."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,6 +32,8 @@ class LimitUpdate(BaseModel):
     requests_per_minute: Amount | None = None
     tokens_per_minute: Amount | None = None
     parallel: Amount | None = None
+    nanousd_per_task: Amount | None = None
+    calls_per_task: Amount | None = None
 
     def change(self, old: RateLimit) -> RateLimit:
         """`old` with what was sent in its place. Raises BadRequest for a limit of nothing."""

@@ -25,7 +25,7 @@ ANOTHER = "another user"
 NO_KEY = "There is no such key."
 NO_TEAM = "There is no such team."
 NO_USER = "There is no such user."
-_RATES = ("requests_per_minute", "tokens_per_minute", "parallel")
+_RATES = ("requests_per_minute", "tokens_per_minute", "parallel", "nanousd_per_task", "calls_per_task")
 _MOST_RULES = 10_000
 Owner = tuple[str, str]  # the team and the user that something belongs to; empty: none
 

@@ -25,6 +25,7 @@ from sekisho.clock import Clock
 from sekisho.ledger.booked import Booked, SpentQueries
 from sekisho.ledger.looking import Looks
 from sekisho.record.bounds import BoundQueries
+from sekisho.record.cache import CacheQueries
 from sekisho.record.calls import CallQueries
 from sekisho.record.content_store import ContentService
 from sekisho.record.events import EventStore
@@ -92,7 +93,9 @@ class Services:
     notes: AuditNotes
     spent: SpentQueries
     booked: BookedQuery
+    task_spent: Callable[[bytes], Awaitable[tuple[int, int]]]
     calls: CallQueries
+    cache: CacheQueries
     tasks: TaskQueries
     spend: SpendQueries
     events: EventStore

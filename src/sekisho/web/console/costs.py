@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from sekisho.access.organisation import Member
 from sekisho.access.roles import Principal
 from sekisho.access.rules import RuleFilter
 from sekisho.ledger.windows import Span, span_at
@@ -232,7 +233,10 @@ class _Tree:
             **{("user", user_id): alias for user_id, alias in people.items()},
             **{("key", key_id): label.alias for key_id, label in keys.items()},
         }
-        self._members = {team_id: [one.user_id for one in await services.teams.members(team_id)] for team_id in teams}
+        self._members: dict[str, list[str]] = defaultdict(list)
+        for member in await services.teams.every_member() if len(teams) > 1 else await self._members_of(teams):
+            if member.team_id in teams:
+                self._members[member.team_id].append(member.user_id)
         known = sorted({*teams, *(one.team_id for one in month)}, key=lambda one: (one == "", one))
         nodes = [self._team(team_id, month, int(sight.is_all)) for team_id in known]
         nodes = [node for node in nodes if node.spent_nanousd or node.scope.id in teams]
@@ -242,6 +246,9 @@ class _Tree:
         root = self._node(Scope("org", services.org_id), "", 0, month, lambda _: True)
         root.children = sorted(nodes, key=lambda node: -node.spent_nanousd)
         return [root], held
+
+    async def _members_of(self, teams: Iterable[str]) -> list[Member]:
+        return [member for team_id in teams for member in await self._services.teams.members(team_id)]
 
     async def _teams(self) -> dict[str, str]:
         """Alias by id of the teams in sight."""

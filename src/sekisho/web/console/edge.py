@@ -16,7 +16,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sekisho.access.roles import Principal, RoleName
+from sekisho.access.roles import Permission, Principal, RoleName
 from sekisho.access.sessions import Visitor
 from sekisho.errors import BodyTooLarge, NotFound, SekishoError
 from sekisho.web.console.language import Words, choose
@@ -106,6 +106,12 @@ class Visit:
         if self.session is None:
             raise NotFound("There is no such page.")
         return acting_as(self.session.principal, self.role)
+
+    def need(self, permission: Permission) -> None:
+        """Let pass only with this permission in the whole organisation. Raises NotFound: a role that somebody has in
+        one team has the place, and still must not see everybody's."""
+        if not self.who.may(permission):
+            raise NotFound("There is no such page.")
 
     @property
     def home(self) -> str:

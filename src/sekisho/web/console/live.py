@@ -16,7 +16,7 @@ from sekisho.clock import Clock
 from sekisho.errors import NotFound
 from sekisho.web.console.drawing import Drawing
 from sekisho.web.console.edge import Visit
-from sekisho.web.console.nav import ROOT, may_open
+from sekisho.web.console.nav import ROOT, places_of
 from sekisho.web.console.page import Page
 from sekisho.web.console.rows import agent_name, make_row, seal_of, trends
 from sekisho.web.console.views import (
@@ -109,8 +109,7 @@ class _Live:
     async def call(self, visit: Visit) -> Response:
         """One call on a page of its own, to link to."""
         row = await self._found(visit)
-        back = LIVE if may_open(visit.role, "live") else visit.home
-        return self.drawing.page(visit, "call.html", row=row, back=back)
+        return self.drawing.page(visit, "call.html", row=row, back=places_of(visit.role)[0])
 
     async def detail(self, visit: Visit) -> Response:
         """One call as the row that opens under it in the list."""

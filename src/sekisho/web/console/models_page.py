@@ -46,6 +46,7 @@ class _Models:
 
     async def show(self, visit: Visit) -> Response:
         """Every model on offer, with its deployments in order of preference."""
+        visit.need("settings:read")
         tried = await self._tried()
         wanted = visit.request.query_params.get("q", "")[:100].strip().lower()
         models = [one for one in self.parts.services.models() if wanted in one.name.lower()]

@@ -55,6 +55,7 @@ class _Records:
 
     async def audit(self, visit: Visit) -> Response:
         """Entries, newest first, narrowed by the address."""
+        visit.need("audit:read")
         services, query, zone = self.parts.services, visit.request.query_params, self.parts.zone
         plain = {
             name: query[name][:401]
@@ -92,6 +93,7 @@ class _Records:
 
     async def verify(self, visit: Visit) -> Response:
         """Walk the chain from its beginning and say whether it is whole."""
+        visit.need("audit:read")
         await accepted_form(visit)
         services, proof, last = self.parts.services, Proof(), 0
         while proof.count < MOST_PROVEN:
@@ -106,6 +108,7 @@ class _Records:
 
     async def notices(self, visit: Visit) -> Response:
         """What somebody wanted to be told of, newest first."""
+        visit.need("budgets:read")
         services = self.parts.services
         before = visit.request.query_params.get("before", "")
         cursor = int(before) if before.isascii() and before.isdigit() and len(before) < 10 else None
@@ -121,6 +124,7 @@ class _Records:
 
     async def settings(self, visit: Visit) -> Response:
         """The settings in force, and how the processes and counters do."""
+        visit.need("settings:read")
         services = self.parts.services
         return self.parts.drawing.page(
             visit,
@@ -132,6 +136,7 @@ class _Records:
 
     async def rates(self, visit: Visit) -> Response:
         """Yen by dated rates, the band, and whether people are named."""
+        visit.need("spend:read")
         reporting = await self.parts.services.reporting.get()
         return self.parts.drawing.page(
             visit,

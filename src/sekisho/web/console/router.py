@@ -17,6 +17,7 @@ from sekisho.web.console.account import account_pages
 from sekisho.web.console.breakdown import breakdown_pages
 from sekisho.web.console.budgets import budget_pages
 from sekisho.web.console.calls_list import call_list_pages
+from sekisho.web.console.device import device_pages
 from sekisho.web.console.drawing import Drawing
 from sekisho.web.console.edge import Edge, Visit
 from sekisho.web.console.entry import entry_pages, serve_asset
@@ -70,6 +71,7 @@ def create_console_router(
         *entry_pages(sessions, hand_overs, edge, drawing),
         *sign_in_pages(services, sessions, edge, drawing),
         *(account_pages(services, edge, drawing) if services else ()),
+        *(device_pages(services, drawing) if services else ()),
         *(_provider_pages(services, edge, drawing) if services else ()),
         *live_pages(queries, drawing, clock or SystemClock()),
     ]

@@ -59,6 +59,8 @@ class _Rules:
 
     async def show(self, visit: Visit) -> Response:
         """Every rule of this kind in use."""
+        if self.kind == "policy":
+            visit.need("rules:read")
         rules = self.parts.services.rules
         sight = visit.who.sight("limits:read" if self.kind == "limit" else "rules:read")
         stored = await rules.list(self.kind, RuleFilter(sight=sight), limit=MOST_RULES)

@@ -19,8 +19,10 @@ from typing import Any, cast
 import httptools
 from uvicorn.server import ServerState
 
+from sekisho.web.doors import large_body
 from sekisho.web.doors.asgi import HeaderList, Message, Receive, Scope, Send
 from sekisho.web.doors.heads import Head, KnownHead, keep_head
+from sekisho.web.doors.large_body import LargeBody
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +148,12 @@ class Exchange:
         if self._body_size >= _PIECE_BYTES:
             self.wake()
 
+    def give_back(self) -> list[bytes]:
+        """The pieces that have come and were not asked for: they will come again with the whole."""
+        parts, self._parts = self._parts, []
+        self._body_size = 0
+        return parts
+
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -188,6 +196,15 @@ class Exchange:
                 connection.transport.write(head + body)
             self.wake()
             connection.answered(self)
+        return True
+
+    def write(self, body: bytes) -> bool:
+        """Write a part of a stream that is not its last. False, and nothing has happened, where `send` must do it."""
+        connection = self._connection
+        if connection.writable is not None or self.has_left or not self._is_chunked or self.is_answered:
+            return False
+        if body:
+            connection.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
         return True
 
     async def receive(self) -> Message:
@@ -394,6 +411,8 @@ class DoorProtocol(asyncio.Protocol):
         if len(data) < missing:
             self._missing_bytes = missing - len(data)
             self.on_body(data)
+            if self._reading is not None and self._reading.is_waited_for:
+                self._read_into_place(self._reading)
             return
         self._missing_bytes = 0
         self.on_body(data if len(data) == missing else data[:missing])
@@ -492,7 +511,22 @@ class DoorProtocol(asyncio.Protocol):
         """The exchange waits for what comes next."""
         if self._is_paused and not self._early and exchange is self._current:
             self._is_paused = False
+            self._read_into_place(exchange)
             self.transport.resume_reading()
+
+    def _read_into_place(self, exchange: Exchange) -> None:
+        """Receive the rest of a large body, whose length is known and which is waited for, in its place."""
+        missing = self._missing_bytes if exchange is self._reading else 0
+        size = missing + exchange.unread_bytes
+        if missing >= large_body.MIN_BYTES and size <= large_body.MAX_BYTES:
+            self.transport.set_protocol(LargeBody(self, exchange.give_back(), size))
+
+    def body_received(self, body: bytes) -> None:
+        """All of a large body is here; from now on its connection is read by this protocol again."""
+        self.transport.set_protocol(self)
+        self._missing_bytes = 0
+        self.on_body(body)
+        self.on_message_complete()
 
     def answered(self, exchange: Exchange) -> None:
         """The exchange's answer is complete: close, answer the next request, or wait for it."""

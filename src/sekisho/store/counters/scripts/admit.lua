@@ -4,7 +4,9 @@
 -- number of budgets, number of limits, who; per budget: name, start, ceiling, '1' if hard, of how much spent on a step is
 -- due (empty: none); per limit: name, requests,
 -- tokens, parallel (empty: no limit of that sort).
--- Answers {0, least room or false, at} admitted; {1, room or false (not loaded) per hard budget}; {2, number of the
+-- A call of a task that is capped: the last of the budgets is the task's (due: 'new' for one that cannot have been
+-- counted), and behind the limits stands how many calls it may make (empty: any number).
+-- Answers {4} the task has made its calls; {0, least room or false, at} admitted; {1, room or false (not loaded) per hard budget}; {2, number of the
 -- limit, kind, wait, ...}; {3, number of the budget, spent, ...} steps that are due; {-1} not greeted.
 local state = redis.call('HMGET', KEYS[1], 'data', 'c:' .. ARGV[1], 'skew', 'last')
 if state[2] ~= ARGV[2] then return {-1} end
@@ -19,6 +21,11 @@ for number = 0, budgets - 1 do
   local start = ARGV[place + 1]
   local is_hard = ARGV[place + 3] == '1'
   local cell = redis.call('HMGET', base .. ARGV[place], 'k', 's' .. start, 'h' .. start)
+  if not cell[1] and ARGV[place + 4] == 'new' then
+    redis.call('HSET', base .. ARGV[place], 'k', 0)
+    redis.call('EXPIRE', base .. ARGV[place], TASK_KEPT)
+    cell[1] = 0
+  end
   known[number] = cell[1] and tonumber(cell[1]) <= tonumber(start)
   local step = heeds_steps and known[number] and tonumber(ARGV[place + 4])
   if step and tonumber(cell[2] or 0) >= step then
@@ -39,6 +46,12 @@ for number = 0, budgets - 1 do
 end
 if #due > 1 then return due end
 if not fits then return rooms end
+local first_limit = 13 + 5 * budgets
+local most_calls = ARGV[first_limit + 4 * limits]
+local task = most_calls and base .. ARGV[13 + 5 * (budgets - 1)]
+if most_calls and most_calls ~= '' then
+  if tonumber(redis.call('HGET', task, 'n') or 0) >= tonumber(most_calls) then return {4} end
+end
 
 local at = tonumber(ARGV[5])
 if not at then
@@ -52,7 +65,6 @@ if not at then
     redis.call('HSET', KEYS[1], 'last', at)
   end
 end
-local first_limit = 13 + 5 * budgets
 local waits = {2}
 for number = 0, limits - 1 do
   local place = first_limit + 4 * number
@@ -123,6 +135,10 @@ for number = 0, limits - 1 do
     redis.call('SADD', key .. ':o', id)
     redis.call('EXPIRE', key .. ':o', 172800)
   end
+end
+if task then
+  redis.call('HINCRBY', task, 'n', 1)
+  redis.call('EXPIRE', task, TASK_KEPT)
 end
 local record = {ARGV[1], ARGV[4], bound, tonumber(ARGV[7]), tokens, ARGV[12], cells, counted_in}
 redis.call('HSET', base .. 'open', id, cmsgpack.pack(record))

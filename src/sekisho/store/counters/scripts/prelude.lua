@@ -8,7 +8,9 @@
 --                              h<start> bounds held, e<start> estimates held
 --                    l:...:z   calls of the last minute by time; :t their tokens and, in '#', the sum; :o open calls
 -- Every script is given the process and the number of its connection first: what an older connection sent is refused.
+--                    t:...     hash of a task that is capped, like a budget with one window; n: calls that it has made
 local MINUTE = 60000000
+local TASK_KEPT = 691200  -- seconds after its last call, eight days; then the ledger is asked again
 local ENDED = 9007199254740991  -- position of a process that has ended: all of it is booked
 
 local function position_in(booked, process)

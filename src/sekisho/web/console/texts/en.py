@@ -120,7 +120,6 @@ TEXTS = {
     "detail.reserved": "Reserved",
     "detail.open": "Open this call alone",
     "detail.reserved.step": "{cost} reserved",
-    "detail.back": "Back to live",
     "detail.message": "What the agent was told",
     "note.unmetered": "No usage came; upper bound booked",
     "note.max_tokens": "Ended at the output limit",

@@ -118,7 +118,6 @@ TEXTS = {
     "detail.reserved": "予約",
     "detail.open": "このコールだけを開く",
     "detail.reserved.step": "{cost} を予約",
-    "detail.back": "ライブに戻る",
     "detail.message": "エージェントに返した文",
     "note.unmetered": "使用量が不明のため上限で計上",
     "note.max_tokens": "出力の上限で終了",

@@ -3,9 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0016"
-down_revision = "0015"
-oldest_code = "0015"
+revision = "0019"
+down_revision = "0018"
+oldest_code = "0018"
 
 
 def upgrade() -> None:
