@@ -365,6 +365,17 @@ content_pack = sa.Table(
     sqlite_with_rowid=False,
 )
 
+content_text = sa.Table(
+    "content_text",  # what a call added, as text to be searched; sealed with its team's key
+    metadata,
+    sa.Column("call_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),  # 0: the request; else a part of the answer
+    sa.Column("vault", sa.Integer, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Index("content_text_vault_call_id_ix", "vault", "call_id"),
+    sqlite_with_rowid=False,
+)
+
 spool_offset = sa.Table(
     "spool_offset",
     metadata,
