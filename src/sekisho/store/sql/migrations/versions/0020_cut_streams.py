@@ -3,9 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0018"
-down_revision = "0017"
-oldest_code = "0017"
+revision = "0020"
+down_revision = "0019"
+oldest_code = "0019"
 
 
 def upgrade() -> None:
