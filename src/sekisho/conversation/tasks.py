@@ -265,17 +265,17 @@ class Tasks:
     @staticmethod
     def _first_again(threads: list[Thread], sight: Sight, reading: Reading, length: int) -> Thread | None:
         """The same first request: sent again, or that of another task."""
-        same = [one for one in threads if one.size == length == len(reading.prefix) and not one.first_answer]
-        if not same:
+        if length != len(reading.prefix):
             return None
-        if sight.claims.is_retry:
-            return same[-1]
-        unanswered = [
-            one
-            for one in same
-            if not one.open_calls and not one.was_answered and sight.now_us - one.ended_us <= _RETRY_REACH_US
-        ]
-        return unanswered[-1] if unanswered else None
+        is_retry = sight.claims.is_retry
+        for one in reversed(threads):  # many, where a program asks the same again and again: cheapest question first
+            if one.was_answered and not is_retry:
+                continue
+            if one.first_answer or one.size != length:
+                continue
+            if is_retry or (not one.open_calls and sight.now_us - one.ended_us <= _RETRY_REACH_US):
+                return one
+        return None
 
     @staticmethod
     def _first_answered(threads: list[Thread], sight: Sight, reading: Reading) -> Thread | None:
