@@ -5,7 +5,8 @@ import json
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,31 @@ import pytest
 import uvicorn
 from typer.testing import CliRunner, Result
 
+from sekisho.access.roles import Principal
 from sekisho.app.control_plane import (
+    ControlPlane,
     ControlPlaneSettings,
     create_control_app,
     open_control_plane,
     serve_control_plane,
 )
 from sekisho.app.exclusive import bind_control_socket
+from sekisho.cli import login
 from sekisho.cli.main import create_app
 from sekisho.clock import FakeClock
 from tests.acceptance.control_plane import CLAUDE
 
-Sekisho = Callable[..., "asyncio.Future[Result]"]
+
+@dataclass
+class Sekisho:
+    """Runs `sekisho` in a thread; `plane`: what answers it."""
+
+    plane: ControlPlane
+
+    def __call__(self, words: str, *more: str, **options: Any) -> "asyncio.Future[Result]":
+        return asyncio.ensure_future(
+            asyncio.to_thread(CliRunner().invoke, create_app(), [*words.split(), *more], **options)
+        )
 
 
 @pytest.fixture
@@ -41,6 +55,7 @@ async def sekisho(home: Path, monkeypatch) -> AsyncIterator[Sekisho]:
     monkeypatch.setenv("SEKISHO_HOME", str(home))
     monkeypatch.setenv("SEKISHO_LANG", "en")
     monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home.parent / "config"))
     (home / "run").mkdir(parents=True)
     settings = ControlPlaneSettings(models=lambda: (CLAUDE,), simulated=True)
     plane = await open_control_plane(home, settings, FakeClock())
@@ -51,9 +66,7 @@ async def sekisho(home: Path, monkeypatch) -> AsyncIterator[Sekisho]:
     serving = asyncio.ensure_future(serve_control_plane(plane, app, listener))
     gate = uvicorn.Server(uvicorn.Config(app, lifespan="off", access_log=False, log_config=None))
     opened = asyncio.ensure_future(gate.serve(sockets=[port]))
-    yield lambda words, *more, **options: asyncio.ensure_future(
-        asyncio.to_thread(CliRunner().invoke, create_app(), [*words.split(), *more], **options)
-    )
+    yield Sekisho(plane)
     gate.should_exit = True
     await opened
     serving.cancel()
@@ -149,3 +162,40 @@ async def test_a_user_who_owns_something_is_deleted_with_a_successor(sekisho):
     assert (refused.exit_code, "service account ci, team red" in refused.stderr) == (1, True)
     await said(sekisho("user delete alice --yes --transfer-to bob"))
     assert json.loads(await said(sekisho("team show red --json")))["leads"] == ["bob"]
+
+
+async def test_a_person_signs_in_is_known_and_signs_out(sekisho, home, monkeypatch):
+    await said(sekisho("user create alice"))
+    loop, begun, post = asyncio.get_running_loop(), [], login._post
+
+    def listen(*words: Any, **more: Any) -> dict[str, Any]:
+        begun.append(post(*words, **more))
+        return begun[-1]
+
+    monkeypatch.setattr(login, "_post", listen)
+
+    def approve(_wait_s: float) -> None:
+        """What Alice does in her browser while the command line waits."""
+        who = Principal("user:alice", "person", "alice")
+        deciding = sekisho.plane.services().sign_in.devices.decide(begun[0]["user_code"], who, is_approved=True)
+        asyncio.run_coroutine_threadsafe(deciding, loop).result(10)
+
+    monkeypatch.setattr(login, "pause", approve)
+    done = await sekisho("login")
+    assert (done.exit_code, "Signed in as alice" in done.stderr) == (0, True), done.output
+    assert done.stdout.strip().endswith(f"/console/device?code={begun[0]['user_code']}")
+    kept = home.parent / "config" / "sekisho" / "credentials.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    monkeypatch.delenv("SEKISHO_URL")
+    assert (await said(sekisho("whoami"))).startswith("alice  http://127.0.0.1:")
+    monkeypatch.setenv("SEKISHO_HOME", str(home.parent / "elsewhere"))  # no Sekisho of this machine's own
+    assert "alice" in await said(sekisho("user list"))
+    kept.chmod(0o644)
+    assert "chmod 600" in (await sekisho("whoami")).stderr
+    kept.chmod(0o600)
+    token = json.loads(kept.read_text())["token"]
+    await said(sekisho("logout"))
+    assert not kept.exists()
+    assert await sekisho.plane.services().tokens.find_raw(token) is None
+    assert (await sekisho("whoami")).exit_code == 1
+    assert "not signed in" in (await sekisho("logout")).stderr

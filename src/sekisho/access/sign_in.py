@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sekisho.access.accounts import Accounts
+from sekisho.access.device_login import DeviceLogins
 from sekisho.access.directory import Directory
 from sekisho.access.scim_register import ScimRegister
 from sekisho.access.sealing import Sealer
@@ -24,6 +25,7 @@ class SignIn:
     rules: SignInRuleRegister
     directory: Directory
     scim: ScimRegister
+    devices: DeviceLogins
     sealer: Sealer
     oidc: "Oidc | None" = None
     public_url: str = ""

@@ -334,7 +334,7 @@ class ControlPlane:
         tokens = TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock)
         hand_overs = SqlHandOvers(self._database)
         how = self._settings.sign_in
-        sign_in = open_sign_in(self._database, self._sessions, self._pepper, ORG_ID, self._clock, how, self)
+        sign_in = open_sign_in(self._database, self._sessions, self._pepper, ORG_ID, self._clock, how, self, tokens)
         return Services(
             org_id=ORG_ID,
             keys=keys,

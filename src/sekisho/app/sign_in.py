@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from sekisho.access.accounts import Accounts
+from sekisho.access.device_login import DeviceLogins
 from sekisho.access.directory import Directory
 from sekisho.access.lockout import Lockout
 from sekisho.access.passwords import Hasher
@@ -12,9 +13,11 @@ from sekisho.access.sealing import Sealer
 from sekisho.access.sessions import Sessions, SessionStore
 from sekisho.access.sign_in import SignIn
 from sekisho.access.sign_in_rules import SignInRuleRegister
+from sekisho.access.tokens import TokenRegister
 from sekisho.app.sign_in_settings import SignInSettings
 from sekisho.clock import Clock
 from sekisho.store.sql.accounts import SqlAccounts, SqlLockout
+from sekisho.store.sql.device_login import SqlDeviceLogins
 from sekisho.store.sql.directory import SqlDirectory
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.scim import SqlScim
@@ -32,6 +35,7 @@ def open_sign_in(
     clock: Clock,
     settings: SignInSettings,
     publisher: Publisher,
+    tokens: TokenRegister,
 ) -> SignIn:
     """The parts of signing in over this database."""
     lockout = Lockout(SqlLockout(database), org_id, clock)
@@ -49,6 +53,7 @@ def open_sign_in(
         rules=SignInRuleRegister(SqlSignInRules(database), org_id, clock),
         directory=Directory(SqlDirectory(database), org_id, clock, publisher),
         scim=ScimRegister(SqlScim(database), org_id, clock, publisher),
+        devices=DeviceLogins(SqlDeviceLogins(database), tokens, pepper, org_id, clock),
         sealer=sealer,
         oidc=_oidc(settings, sealer, clock),
         public_url=settings.public_url,

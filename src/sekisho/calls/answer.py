@@ -84,8 +84,27 @@ class Answer:
     async def next(self) -> bytes:
         """The next bytes for the client. With `has_ended` set they are the last. Raises nothing of the tree: whatever
         fails is booked, and told to the client in the stream."""
-        out = await self._next()
+        try:
+            out = await self._read_on()
+        except SekishoError as error:
+            out = await self._fail(error)
+        except Exception:  # the edge of a stream under way: a fault of ours must not leave the call open
+            log.exception("an answer could not be translated")
+            out = await self._fail(Internal())
+        else:
+            if self._trail.heard is not None:
+                self._trail.heard.hear(out)
+            if self._translation.is_complete or self._is_cut_short:
+                out += await self._finish()
         return out if self._recording is None else self._recorded(out)
+
+    async def _finish(self) -> bytes:
+        """The end of a whole answer, once it is booked."""
+        try:
+            cost = await self._book(Outcome(self._translation, client_left=self.client_left))
+        except StoreUnavailable as error:  # not booked: the client must not see a good end
+            return self._translation.failure(error)
+        return self._translation.finish(cost)
 
     def _recorded(self, out: bytes) -> bytes:
         assert self._recording is not None
@@ -94,47 +113,26 @@ class Answer:
             self._recording.end()
         return out
 
-    async def _next(self) -> bytes:
-        try:
-            out = await self._read_on()
-        except SekishoError as error:
-            return await self._fail(error)
-        except Exception:  # the edge of a stream under way: a fault of ours must not leave the call open
-            log.exception("an answer could not be translated")
-            return await self._fail(Internal())
-        if self._trail.heard is not None:
-            self._trail.heard.hear(out)
-        if not self._is_whole:
-            return out
-        try:
-            cost = await self._book(Outcome(self._translation, client_left=self.client_left))
-        except StoreUnavailable as error:  # not booked: the client must not see a good end
-            return out + self._translation.failure(error)
-        return out + self._translation.finish(cost)
-
     async def _read_on(self) -> bytes:
         """Some bytes, or none when the answer is whole."""
         out, self._first = self._first, b""
-        while not (out or self._translation.is_complete):
+        translation, response = self._translation, self._response
+        while not (out or translation.is_complete):
             try:
-                if self._translation.failed:
-                    raise self._translation.failed
-                data = await self._response.next(self._time_left_s(self._limits.idle_timeout_s))
+                if failed := translation.failed:
+                    raise failed
+                data = await response.next(self._time_left_s(self._limits.idle_timeout_s))
                 if not data:
                     raise UpstreamUnavailable("The model provider broke off its answer.")
-                out = self._translation.feed(data)
+                out = translation.feed(data)
             except UpstreamUnavailable as error:
-                if self._translation.stop_reason is None:
+                if translation.stop_reason is None:
                     raise
                 # whole for the client, though its usage never came: booked at the bound
                 self._attempt.error = error.code
                 self._is_cut_short = True
                 break
         return out
-
-    @property
-    def _is_whole(self) -> bool:
-        return self._translation.is_complete or self._is_cut_short
 
     def _time_left_s(self, most_s: float) -> float:
         """How long to wait for the upstream: `most_s`, or less when the call's own time is nearly over."""

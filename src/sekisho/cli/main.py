@@ -128,6 +128,24 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
             'シェルの入力補完用スクリプトを出力します。例: eval "$(sekisho completion bash)"',
         ),
     ),
+    "login": (
+        "sekisho.cli.login",
+        "login",
+        say(
+            "Sign this command line in, in your browser.",
+            "ブラウザーで許可して、このコマンドラインからログインします。",
+        ),
+    ),
+    "logout": (
+        "sekisho.cli.login",
+        "logout",
+        say("Sign out and revoke the token.", "ログアウトし、トークンを失効させます。"),
+    ),
+    "whoami": (
+        "sekisho.cli.login",
+        "whoami",
+        say("Say who is signed in here.", "ログイン中のユーザーを表示します。"),
+    ),
     "console": (
         "sekisho.cli.console",
         "console",
@@ -141,7 +159,10 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
 
 # the order of the help page; what is named nowhere comes last
 _PANELS = (
-    (say("Run and use", "起動と利用"), ("serve", "demo", "setup", "status", "explain", "console")),
+    (
+        say("Run and use", "起動と利用"),
+        ("serve", "login", "logout", "whoami", "demo", "setup", "status", "explain", "console"),
+    ),
     (say("Organisation", "組織"), ("team", "user", "key", "tag", "role", "token", "policy", "metadata")),
     (say("Money and limits", "予算と上限"), ("budget", "limit", "spend", "task", "cache", "events", "bounds")),
     (say("Organisation as one file", "組織をファイルで管理"), ("plan", "apply", "export")),

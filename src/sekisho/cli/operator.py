@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from sekisho.cli.credentials import Credentials, CredentialsError, find_credentials
 from sekisho.cli.messages import say
 from sekisho.cli.place import local_url
 
@@ -52,7 +53,44 @@ def ask(home: Path, method: str, path: str, body: dict[str, Any] | None = None) 
 def request(home: Path, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """The JSON of the answer, None if it has none; text of another kind as it is. Raises OperatorError."""
     token = os.environ.get("SEKISHO_TOKEN", "")
-    connection = _gateway(home) if token else UnixConnection(home / "run" / "control.sock")
+    if token:
+        return request_with(token, os.environ.get("SEKISHO_URL") or local_url(home), method, path, body)
+    socket_path = home / "run" / "control.sock"
+    if not socket_path.exists() and (kept := _kept()):
+        return request_with(kept.token, kept.url, method, path, body)
+    return _exchange(UnixConnection(socket_path), method, path, body, "", not_running(home))
+
+
+def request_with(token: str, url: str, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """As `request`, from the gateway at `url`, as whoever holds this access token."""
+    silent = say(f"No Sekisho answers at {url}.", f"{url} から応答がありません。")
+    return _exchange(gateway_connection(url), method, urlsplit(url).path.rstrip("/") + path, body, token, silent)
+
+
+def gateway_connection(url: str) -> http.client.HTTPConnection:
+    """A connection to the gateway at this address."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+
+
+def _kept() -> Credentials | None:
+    """What `sekisho login` kept: it is used where no Sekisho of this machine's own runs."""
+    try:
+        return find_credentials()
+    except CredentialsError as error:
+        raise OperatorError(str(error)) from error
+
+
+def _exchange(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
+    token: str,
+    silent: str,
+) -> Any:
+    """One request and its JSON; `silent`: what to say when nobody answers. Raises OperatorError."""
     try:
         headers = {"content-type": "application/json"} if body is not None else {}
         headers |= {"authorization": f"Bearer {token}"} if token else {}
@@ -61,7 +99,7 @@ def request(home: Path, method: str, path: str, body: dict[str, Any] | None = No
         content = response.read()
         is_json = response.getheader("content-type", "").startswith("application/json")
     except (OSError, http.client.HTTPException) as error:
-        raise OperatorError(not_running(home)) from error
+        raise OperatorError(silent) from error
     finally:
         connection.close()
     answer: Any = None
@@ -71,13 +109,6 @@ def request(home: Path, method: str, path: str, body: dict[str, Any] | None = No
         message = answer["error"]["message"]
         raise OperatorError(say(message, _JAPANESE.get(message, message)))
     return answer
-
-
-def _gateway(home: Path) -> http.client.HTTPConnection:
-    """Where somebody with an access token asks: SEKISHO_URL, else the gateway of this machine."""
-    parts = urlsplit(os.environ.get("SEKISHO_URL") or local_url(home))
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
 
 
 def not_running(home: Path) -> str:

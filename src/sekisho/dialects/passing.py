@@ -7,6 +7,7 @@ wire; the last ones wait for `finish`. All classes are Translations (dialects.tr
 
 from binascii import Error as Base64Error
 from binascii import a2b_base64
+from collections.abc import Mapping
 
 import msgspec
 
@@ -23,7 +24,7 @@ from sekisho.dialects.bedrock.converse.reply import (
     failure_frame,
     read,
 )
-from sekisho.dialects.bedrock.event_stream import FrameDecoder
+from sekisho.dialects.bedrock.event_stream import Frame, FrameDecoder
 from sekisho.dialects.bedrock.faults import raise_if_fault
 from sekisho.dialects.failing import Failing
 from sekisho.dialects.faults import unreadable
@@ -207,14 +208,18 @@ class InvokeToMessages(_ToMessages):
     def __init__(self, call_id: str, model: str = "") -> None:
         super().__init__(call_id, model)
         self._decoder = FrameDecoder()
+        self._chunk_headers: Mapping[str, str] | None = None  # that were looked at
 
     def feed(self, data: bytes) -> bytes:
         out: list[bytes] = []
         with self._failing.behind(out):
-            for frame in self._decoder.feed(data):
-                raise_if_fault(frame)
-                if frame.headers.get(":event-type") == "chunk":
-                    out.append(self._pass(chunk_of(frame.payload)))
+            for (headers, payload), _ in self._decoder.feed_raw(data):
+                if headers is not self._chunk_headers:  # the decoder gives equal headers as one object
+                    raise_if_fault(Frame(headers, payload))
+                    if headers.get(":event-type") != "chunk":
+                        continue
+                    self._chunk_headers = headers
+                out.append(self._pass(chunk_of(payload)))
         return b"".join(out)
 
 

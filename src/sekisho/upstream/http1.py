@@ -75,6 +75,18 @@ class Http1Response:
 
         Raises UpstreamTimeout when nothing arrives in time, UpstreamUnavailable when the answer breaks off; what
         arrived before a failure is given first. Cancelling closes the answer."""
+        if not self._chunks and self._error is None and not self._is_complete:  # waits here: each coroutine costs
+            loop = asyncio.get_running_loop()
+            self._deadline_s = loop.time() + timeout_s
+            waiter = self._waiter = loop.create_future()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.close()
+                raise
+            finally:
+                self._deadline_s = _NEVER
+                self._waiter = None
         if not self._chunks:
             await self._arrival(asyncio.get_running_loop().time() + timeout_s)
         return self._take()

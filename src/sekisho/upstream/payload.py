@@ -46,6 +46,8 @@ class Payload:
 
     def sha256_hex(self) -> bytes:
         """The hash of all of it."""
+        if self._begun is None and not self._cuts:  # a small body, of which nothing is kept
+            return sha256(b"".join(self.parts)).hexdigest().encode("ascii")
         hasher = self._begun.hash.copy() if self._begun else sha256()
         taken = self._begun.size if self._begun else 0
         cuts = [cut for cut in self._cuts if cut > taken]

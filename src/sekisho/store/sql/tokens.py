@@ -13,7 +13,7 @@ from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.grants import need_user
-from sekisho.store.sql.tables import access_token, console_session, login_code, team_member
+from sekisho.store.sql.tables import access_token, console_session, device_login, login_code, team_member
 
 
 class SqlTokens:
@@ -84,7 +84,7 @@ async def end_access(connection: AsyncConnection, org_id: str, user_id: str, by:
         await _record(connection, AccessToken(**row), "token.revoke", by, now_us)
     await connection.execute(access_token.update().where(*live).values(revoked_at=now_us))
     await drop_account(connection, org_id, user_id)
-    for table in (login_code, console_session):
+    for table in (login_code, console_session, device_login):
         await connection.execute(table.delete().where(table.c.org_id == org_id, table.c.user_id == user_id))
 
 

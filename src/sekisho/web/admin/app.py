@@ -14,6 +14,7 @@ from sekisho.web.admin.calls import calls_router
 from sekisho.web.admin.content import content_deletion_router, content_router
 from sekisho.web.admin.conversations import conversations_router
 from sekisho.web.admin.declarations import declarations_router
+from sekisho.web.admin.device import device_router
 from sekisho.web.admin.errors import handle_errors
 from sekisho.web.admin.events import events_router
 from sekisho.web.admin.explain import explain_router
@@ -101,6 +102,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
     ):
         described.append(make(services, authority))
         app.include_router(described[-1])
+    app.include_router(device_router(services, authority))
     app.include_router(scim_router(services, authority))
     for router in routers:
         app.include_router(router)

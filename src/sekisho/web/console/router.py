@@ -17,6 +17,7 @@ from sekisho.web.console.account import account_pages
 from sekisho.web.console.breakdown import breakdown_pages
 from sekisho.web.console.budgets import budget_pages
 from sekisho.web.console.calls_list import call_list_pages
+from sekisho.web.console.device import device_pages
 from sekisho.web.console.drawing import Drawing
 from sekisho.web.console.edge import Edge, Visit
 from sekisho.web.console.entry import entry_pages, serve_asset
@@ -32,6 +33,7 @@ from sekisho.web.console.parts import Parts
 from sekisho.web.console.records import record_pages
 from sekisho.web.console.rules_pages import rule_pages
 from sekisho.web.console.sign_in import sign_in_pages
+from sekisho.web.console.sign_in_settings import sign_in_settings_pages
 from sekisho.web.console.tasks import task_pages
 from sekisho.web.console.views import CallQueries, ConsoleInfo, ConsoleSessions, HandOvers
 from sekisho.web.console.why import why_pages
@@ -49,6 +51,7 @@ FILES: tuple[Callable[[Parts], tuple[Page, ...]], ...] = (
     model_pages,
     rule_pages,
     record_pages,
+    sign_in_settings_pages,
 )
 
 
@@ -70,6 +73,7 @@ def create_console_router(
         *entry_pages(sessions, hand_overs, edge, drawing),
         *sign_in_pages(services, sessions, edge, drawing),
         *(account_pages(services, edge, drawing) if services else ()),
+        *(device_pages(services, drawing) if services else ()),
         *(_provider_pages(services, edge, drawing) if services else ()),
         *live_pages(queries, drawing, clock or SystemClock()),
     ]

@@ -66,7 +66,7 @@ class CallDoor:
         call_id, call_id_text = new_ids(now_us)
         headers = exchange.head.by_name
         trail = Trail(clock.monotonic_us())
-        client = Client(trail, call_id_text, exchange.receive, exchange.send, clock)
+        client = Client(trail, call_id_text, exchange, clock)
         call = Call(
             id=call_id,
             id_text=call_id_text,
@@ -138,7 +138,8 @@ class CallDoor:
                 if client.has_left:
                     answer.client_left = True
                     break
-                await client.write(data, is_last=answer.has_ended)
+                if answer.has_ended or not client.write_at_once(data):
+                    await client.write(data, is_last=answer.has_ended)
         except asyncio.CancelledError:
             if stream.reason is None:
                 raise

@@ -1,6 +1,6 @@
 """The client's side of a streamed answer: what was written to it, and signs of life while there is nothing to write.
 
-Above: the door, which writes the answer; the server's tick, which asks for signs of life. Below: ASGI's `send`.
+Above: the door, which writes the answer; the server's tick, which asks for signs of life. Below: its exchange.
 """
 
 import asyncio
@@ -8,7 +8,8 @@ import asyncio
 from sekisho.calls.call import Trail
 from sekisho.clock import Clock
 from sekisho.errors import SekishoError
-from sekisho.web.doors.asgi import HeaderList, Message, Receive, Send
+from sekisho.web.doors.asgi import HeaderList, Message
+from sekisho.web.doors.http1 import Exchange
 from sekisho.web.doors.refusals import id_headers
 
 
@@ -17,11 +18,10 @@ class Client:
 
     Knows the call's trail and not the call, which knows it: a circle would be left to the garbage collector."""
 
-    def __init__(self, trail: Trail, call_id: str, receive: Receive, send: Send, clock: Clock) -> None:
+    def __init__(self, trail: Trail, call_id: str, exchange: Exchange, clock: Clock) -> None:
         self._trail = trail
         self._call_id = call_id
-        self._receive = receive
-        self._send = send
+        self._exchange = exchange
         self._clock = clock
         self._is_sending = False
         self._leaving: asyncio.Future[Message] | None = None
@@ -36,7 +36,7 @@ class Client:
     def watch(self) -> None:
         """Notice from now on when the client leaves. The request's body must have been read."""
         if self._leaving is None:
-            self._leaving = asyncio.ensure_future(self._receive())
+            self._leaving = asyncio.ensure_future(self._exchange.receive())
 
     async def wait(self, seconds: float) -> bool:
         """Let the time pass, or less if the client leaves: whether it did. As `watch`."""
@@ -55,15 +55,23 @@ class Client:
         """Send the head of a stream, unless a sign of life has sent it already."""
         if not self.has_begun:
             self._is_sending = True
-            await self._send(self._head(media_type))
+            await self._exchange.send(self._head(media_type))
             self.has_begun = True
 
     async def write(self, data: bytes, *, is_last: bool) -> None:
         """Send a part of the stream; waits while the client takes nothing. The server cuts off one that never does."""
         self._is_sending = True
-        await self._send({"type": "http.response.body", "body": data, "more_body": not is_last})
+        await self._exchange.send({"type": "http.response.body", "body": data, "more_body": not is_last})
         self._is_sending = is_last
         self._sent_us = self._clock.monotonic_us()
+
+    def write_at_once(self, data: bytes) -> bool:
+        """Send a part of the stream that is not its last; False, and nothing sent, while the client takes nothing."""
+        if not self._exchange.write(data):
+            return False
+        self._is_sending = False  # only from now on, when something was written, are signs of life due again
+        self._sent_us = self._clock.monotonic_us()
+        return True
 
     async def fail(self, error: SekishoError) -> None:
         """End a stream that only signs of life have begun, in the words of its dialect."""
@@ -92,7 +100,7 @@ class Client:
 
     def _send_at_once(self, message: Message) -> bool:
         """Send without giving way to anything else; False, and nothing sent, when the client's buffer is full."""
-        steps = self._send(message).__await__()
+        steps = self._exchange.send(message).__await__()
         try:
             next(steps)
         except StopIteration:

@@ -198,6 +198,15 @@ class Exchange:
             connection.answered(self)
         return True
 
+    def write(self, body: bytes) -> bool:
+        """Write a part of a stream that is not its last. False, and nothing has happened, where `send` must do it."""
+        connection = self._connection
+        if connection.writable is not None or self.has_left or not self._is_chunked or self.is_answered:
+            return False
+        if body:
+            connection.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        return True
+
     async def receive(self) -> Message:
         """The request's body in as few pieces as its size allows; after it, that the client left or has its answer."""
         connection = self._connection
