@@ -33,6 +33,7 @@ FRESH_US = 3600 * 1_000_000
 AGAIN_US = 60 * 1_000_000
 LEEWAY_S = 60
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+_UNVERIFIED = (False, "false", "False")  # Amazon Cognito's user info writes truth values as text
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -237,7 +238,7 @@ class Oidc:
         """The claims, with what only the user info endpoint says where the token lacks something."""
         wanted = (self.settings.user_claim, self.settings.groups_claim, "email")
         is_whole = all(find_claim(claims, name) is not None for name in wanted)
-        if is_whole or not provider.userinfo_endpoint or not tokens.access_token:
+        if is_whole or not is_safe(provider.userinfo_endpoint) or not tokens.access_token:
             return claims
         headers = {"Authorization": f"Bearer {tokens.access_token}", "Accept": "application/json"}
         answer = await self._fetch("GET", provider.userinfo_endpoint, headers)
@@ -255,7 +256,8 @@ class Oidc:
             raise NotAllowed(
                 f"The identity provider does not say {self.settings.user_claim}, which names users here.", param="claim"
             )
-        if self.settings.user_claim == "email" and claims.get("email_verified") is False:
+        is_verified = claims.get("email_verified") not in _UNVERIFIED
+        if self.settings.user_claim == "email" and not is_verified:
             raise NotAllowed("The identity provider has not verified this e-mail address.", param="claim")
         name, email = claims.get("name"), claims.get("email")
         return Arrival(
@@ -263,7 +265,7 @@ class Oidc:
             subject=claims["sub"],
             user_name=user_name,
             name=name if isinstance(name, str) else "",
-            email=email if isinstance(email, str) and claims.get("email_verified") is not False else "",
+            email=email if isinstance(email, str) and is_verified else "",
             groups=groups_of(claims, self.settings.groups_claim),
         )
 

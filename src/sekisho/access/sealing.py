@@ -48,10 +48,13 @@ class Sealer:
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def read_ticket(self, purpose: str, text: str, now_us: int) -> tuple[str, ...] | None:
-        """The values of a ticket that is still good."""
+        """The values of a ticket that is still good. Only in the spelling that was given out: decoding passes over
+        characters that are none, and who counts by the text of a ticket must not meet the same one under many."""
         try:
             sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         except ValueError:
+            return None
+        if base64.urlsafe_b64encode(sealed).decode().rstrip("=") != text:
             return None
         content = self.open(sealed, purpose)
         if content is None:

@@ -51,12 +51,13 @@ _DIRECTORY = re.compile(
 _BRANCH = re.compile(rb"(?:[Cc]urrent branch|Git branch|git branch|On branch):?\s+([\w./-]{1,100})")
 
 # What agents put around the words of a person, or in place of them.
-_WRAPPED = re.compile(
-    r"<(system-reminder|environment_details|environment_context|session_context|permissions instructions|"
-    r"skills_instructions|user_instructions|mode_notice|context|attached_files|workspace_info)\b[^>]*>.*?</\1\s*>",
-    re.DOTALL,
+_AROUND = (
+    *("system-reminder", "environment_details", "environment_context", "session_context", "permissions instructions"),
+    *("skills_instructions", "user_instructions", "mode_notice", "context", "attached_files", "workspace_info"),
 )
-_AIDER_RULES = re.compile(r"\n\s*# \*SEARCH/REPLACE block\* Rules:.*\Z", re.DOTALL)
+_OPENING = re.compile(rf"<({'|'.join(_AROUND)})\b")
+_CLOSING = {name: re.compile(rf"</{name}\s*>") for name in _AROUND}
+_AIDER_RULES = re.compile(r"\n[^\S\n]*# \*SEARCH/REPLACE block\* Rules:")
 _ENVELOPE = re.compile(r"</?(?:task|user_message|feedback|answer|user_input|session)\b[^>]*>")
 _NOT_HUMAN = re.compile(
     r"\[[\w_]+(?: for '[^']*')?\] Result:|\[ERROR\] You did not use a tool|# Fix any errors below|"
@@ -191,12 +192,36 @@ def read_message(text: bytes, role: str) -> MessageClue:
 
 
 def human_words(text: str) -> str:
-    """What the person wrote, without what the agent put around it."""
+    """What the person wrote, without what the agent put around it. Linear in the text, also for hostile text."""
     if "<" in text:
-        text = _ENVELOPE.sub("", _WRAPPED.sub("", text))
-    if "SEARCH/REPLACE" in text:
-        text = _AIDER_RULES.sub("", text)
+        text = _unwrapped(text)
+        end = text.rfind(">") + 1  # behind it no tag ends, and each that begins would be followed to the end
+        text = _ENVELOPE.sub("", text[:end]) + text[end:]
+    if "SEARCH/REPLACE" in text and (rules := _AIDER_RULES.search(text)) is not None:
+        text = text[: rules.start()]
     return text.strip().strip('"')
+
+
+def _unwrapped(text: str) -> str:
+    """The text without `<context ...> ... </context>` and the like: the shortest from each opening on."""
+    parts: list[str] = []
+    at, tag_end = 0, -1
+    unclosed: set[str] = set()  # names of which no closing tag follows
+    for found in _OPENING.finditer(text):
+        name = found[1]
+        if found.start() < at or name in unclosed:
+            continue
+        if tag_end < found.end():
+            tag_end = text.find(">", found.end())
+            if tag_end < 0:
+                break
+        closing = _CLOSING[name].search(text, tag_end + 1)
+        if closing is None:
+            unclosed.add(name)
+            continue
+        parts.append(text[at : found.start()])
+        at = closing.end()
+    return "".join((*parts, text[at:]))
 
 
 def message_texts(text: bytes) -> list[str]:

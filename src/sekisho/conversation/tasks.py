@@ -145,7 +145,7 @@ class Tasks:
         if thread.parent is not None:
             thread.parent.ended_us = max(thread.parent.ended_us, now_us)  # it may start the next one
         thread.asked_for_tools = asked_for_tools
-        if asked_for_tools:
+        if asked_for_tools and owner.holds(thread):
             owner.waiting[id(thread)] = thread
         if tool:
             owner.note_tool(thread, tool)

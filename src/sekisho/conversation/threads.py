@@ -125,6 +125,10 @@ class Owner:
         self._forget(oldest)
         return 0
 
+    def holds(self, thread: Thread) -> bool:
+        """Whether it is still remembered: a call may outlive that."""
+        return id(thread) in self.threads
+
     def name(self, thread: Thread, session: str) -> None:
         """Let the thread be found by this name."""
         self.sessions[session] = thread

@@ -230,7 +230,8 @@ async def test_signing_out_leads_to_the_provider_if_it_offers_that(provider):
     assert await client(provider).end_address("token") == ""
 
 
-async def test_an_address_that_is_not_verified_names_nobody(provider):
-    provider.claims = {"sub": "1", "email": "alice@example.com", "email_verified": False, "preferred_username": "a"}
+@pytest.mark.parametrize("said", [False, "false"])
+async def test_an_address_that_is_not_verified_names_nobody(provider, said):
+    provider.claims = {"sub": "1", "email": "alice@example.com", "email_verified": said, "preferred_username": "a"}
     assert (await signed_in(client(provider), provider)).arrival.email == ""
     assert await code_of(signed_in(client(provider, user_claim="email"), provider)) == "claim"

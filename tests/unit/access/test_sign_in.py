@@ -63,6 +63,13 @@ def test_a_ticket_that_is_not_ours_says_nothing(text):
     assert Sealer(b"p" * 32).read_ticket("page", text, 0) is None
 
 
+@pytest.mark.parametrize("around", ["!{}", "{}.", "{} ", "{}="])
+def test_a_ticket_has_one_spelling(around):
+    """Guesses from a known browser are counted by its ticket: another spelling would be another browser."""
+    sealer = Sealer(b"p" * 32)
+    assert sealer.read_ticket("page", around.format(sealer.ticket("page", 100, "alice")), 0) is None
+
+
 def test_a_ticket_ends():
     ticket = Sealer(b"p" * 32).ticket("page", 100, "alice", "x")
     assert Sealer(b"p" * 32).read_ticket("page", ticket, 99) == ("alice", "x")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sekisho.conversation.chain import Chain
 from sekisho.conversation.claims import read_claims
+from sekisho.conversation.clues import human_words
 from sekisho.conversation.tasks import Sight, Tasks
 from sekisho.dialects.body import parse_fields
 from sekisho.values import Door
@@ -56,3 +57,49 @@ def test_every_body_gets_a_task(door: Door, sent: list[dict[str, Any]], agent: s
         task = tasks.assign(Sight("o", b"ua", agent, claims, Chain(door, body, fields), call_id, number * 1_000_000))
         assert len(task.id) == 16
         tasks.ended(call_id, number * 1_000_000, error="", asked_for_tools=bool(number % 2), said=body.decode()[:200])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<context>" * 100_000,
+        "<context " * 100_000,
+        "<task " * 100_000,
+        "<context></context " * 50_000,
+        "SEARCH/REPLACE" + "\n" * 1_000_000 + "x",
+    ],
+)
+def test_the_words_of_a_person_are_found_in_one_pass(text: str) -> None:
+    """With a pattern that looks to the end from each tag on, each of these takes minutes."""
+    assert human_words(text) == text.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<context a=1>x</context >go on", "go on"),
+        ("<context>a<context>b</context>c</context>", "c</context>"),
+        ("<context>x<mode_notice>y</mode_notice> do", "<context>x do"),
+        ("<contexts>x</contexts>", "<contexts>x</contexts>"),
+        ("<task>\nfix it\n</task> a > b <task", "fix it\n a > b <task"),
+        ("fix it\n\n  # *SEARCH/REPLACE block* Rules:\nmany", "fix it"),
+    ],
+)
+def test_what_agents_put_around_the_words_is_left_out(text: str, words: str) -> None:
+    assert human_words(text) == words
+
+
+def test_a_thread_that_was_forgotten_while_its_call_ran_stays_forgotten() -> None:
+    tasks, fields = Tasks(), parse_fields(b"{}")
+
+    def call(number: int) -> bytes:
+        body = json.dumps({"messages": [{"role": "user", "content": f"words {number}"}]}).encode()
+        call_id = number.to_bytes(2, "big")
+        chain = Chain("anthropic_messages", body, parse_fields(body))
+        tasks.assign(Sight("o", b"ua", "", read_claims(f"s-{number}", {}, fields), chain, call_id, number))
+        return call_id
+
+    ids = [call(number) for number in range(200)]
+    for one in ids:
+        tasks.ended(one, 300, error="", asked_for_tools=True)
+    assert len(tasks._owners["o"].waiting) <= tasks.remembered < 200

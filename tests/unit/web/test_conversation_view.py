@@ -1,5 +1,6 @@
 """What people read of a task: prose without HTML, changes as differences, results beside their calls."""
 
+import json
 from typing import Any
 
 import pytest
@@ -82,3 +83,18 @@ def test_the_title_is_what_the_person_wrote_first() -> None:
     assert title_of([call("<system-reminder>x</system-reminder>"), call(wrapped)]) == "Fix the sum"
     assert title_of([{"turns": []}]) == ""
     assert len(title_of([call("x" * 500)])) == 80
+
+
+@pytest.mark.parametrize("depth", [300, 980, 3_000])
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"edits":[', "]}"), ('{"a":', "}")])
+def test_arguments_of_any_depth_can_be_looked_at(depth: int, begin: str, end: str) -> None:
+    arguments = arguments_of(begin * depth + "1" + end * depth)
+    assert len(main_argument(arguments)) <= 200
+    assert change_of(arguments) is None
+    assert isinstance(arguments, str) or json.dumps(arguments, indent=2)
+
+
+def test_hostile_differences_and_prose_are_read_in_one_pass() -> None:
+    assert change_of({"diff": "<<<<<<< SEARCH\n" * 100_000}) is None
+    assert change_of({"diff": "<<<<<<< SEARCH\n=======\n" + ">" * 500_000}) is None
+    assert PROSE("[" * 50_000).startswith("<pre")

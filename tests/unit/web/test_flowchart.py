@@ -71,3 +71,16 @@ def test_nothing_breaks_it(text: str) -> None:
     if picture is not None:
         ElementTree.fromstring(str(picture))
         assert not re.search(r"<(?!/?(?:svg|path|rect|polygon|text)\b)", str(picture))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "graph TD\n" + "&".join("a" * 1500) + "-->" + "&".join("b" * 1500),
+        "graph TD\na -- " + " " * 7000 + "|",
+        "graph TD\na(" + "( " * 3000,
+    ],
+)
+def test_a_hostile_chart_is_given_up_at_once(source: str) -> None:
+    """Read without bounds these take seconds to days, and hundreds of megabytes."""
+    assert draw(source, "chart") is None

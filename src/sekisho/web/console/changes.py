@@ -16,7 +16,9 @@ _NEW = ("new_string", "newString", "new_text", "newText", "new_str")
 _WHOLE = ("content", "contents", "file_text")
 _PATH = ("file_path", "filePath", "path", "filename", "target_file", "absolutePath", "file")
 _MAIN = (*_PATH, "command", "cmd", "pattern", "query", "regex", "url", "description", "prompt")
-_SEARCH = re.compile(r"^[-<]{5,} ?SEARCH\n(.*?)\n?={5,}\n(.*?)\n?[+>]{5,} ?REPLACE", re.DOTALL | re.MULTILINE)
+_SEARCH = re.compile(r"^[-<]{5,} ?SEARCH\n", re.MULTILINE)
+_BETWEEN = re.compile(r"\n?(?<!=)={5,}\n")
+_REPLACE = re.compile(r"\n?(?<![+>])[+>]{5,} ?REPLACE")
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,11 @@ class Change:
 
 
 def arguments_of(text: str) -> Any:
-    """The arguments as JSON, or the text itself."""
+    """The arguments as JSON, or the text itself, also where they are nested deeper than anybody reads."""
     try:
-        return json.loads(text)
+        found = json.loads(text)
+        json.dumps(found, indent=2)
+        return found
     except (ValueError, RecursionError):
         return text
 
@@ -88,12 +92,24 @@ def _lines(arguments: Any) -> Iterator[Line]:
         for edit in edits:
             yield from _lines(edit)
     elif isinstance(diff := arguments.get("diff"), str):
-        for before, after in _SEARCH.findall(diff):
+        for before, after in _replacements(diff):
             yield from _compared(before, after)
     elif (patch := _first(arguments, ("input", "patch", "patchText"))) is not None:
         yield from _patch(patch)
     elif _first(arguments, _PATH) is not None and (whole := _first(arguments, _WHOLE)) is not None:
         yield from _compared("", whole)
+
+
+def _replacements(diff: str) -> Iterator[tuple[str, str]]:
+    """What is looked for and what is put in its place. One pass: hostile text must not stop the pages."""
+    at = 0
+    while found := _SEARCH.search(diff, at):
+        between = _BETWEEN.search(diff, found.end())
+        end = between and _REPLACE.search(diff, between.end())
+        if between is None or end is None:
+            return
+        yield diff[found.end() : between.start()], diff[between.end() : end.start()]
+        at = end.end()
 
 
 def _first(arguments: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

@@ -15,6 +15,8 @@ from markupsafe import Markup, escape
 MOST_NODES = 60
 MOST_EDGES = 120
 MOST_CHARACTERS = 8_000
+_MOST_LINE = 1_000
+_BLANKS = re.compile(r"\s+")
 _HEAD = re.compile(r"^(?:flowchart|graph)\s+(TB|TD|BT|LR|RL)\s*;?$")
 _IGNORED = re.compile(
     r"^(?:%%|subgraph\b|end$|classDef\b|class\b|style\b|linkStyle\b|click\b|direction\b|accTitle|accDescr)"
@@ -86,8 +88,11 @@ def draw(source: str, label: str) -> Markup | None:
 
 
 def _read(source: str) -> _Chart:
-    lines = [line.strip() for text in source.splitlines() for line in text.split(";")]
+    # with runs of blanks no pattern below would be linear
+    lines = [_BLANKS.sub(" ", line).strip() for text in source.splitlines() for line in text.split(";")]
     lines = [line for line in lines if line and not line.startswith("%%")]
+    if any(len(line) > _MOST_LINE for line in lines):
+        raise _Unreadable
     head = _HEAD.match(lines[0]) if lines else None
     if head is None:
         raise _Unreadable
@@ -95,7 +100,7 @@ def _read(source: str) -> _Chart:
     for line in lines[1:]:
         if not _IGNORED.match(line):
             _read_line(chart, line)
-    if not chart.boxes or len(chart.boxes) > MOST_NODES or len(chart.edges) > MOST_EDGES:
+    if not chart.boxes or len(chart.boxes) > MOST_NODES:
         raise _Unreadable
     return chart
 
@@ -110,6 +115,8 @@ def _read_line(chart: _Chart, line: str) -> None:
         targets, at = _read_nodes(chart, line, edge.end())
         words = (edge["inner"] or edge["label"] or "").strip().strip('"')
         is_dotted = "." in (edge["tail"] or edge["plain"])
+        if len(chart.edges) + len(sources) * len(targets) > MOST_EDGES:
+            raise _Unreadable
         chart.edges += [_Edge(one, other, words, is_dotted) for one in sources for other in targets]
         sources = targets
 

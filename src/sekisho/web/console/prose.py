@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from sekisho.web.console.flowchart import draw
 
 MOST_CHARACTERS = 60_000
+MOST_BRACKETS = 1_000  # the reader of Markdown looks for the end of a link from each of them on
 
 
 class Prose:
@@ -34,7 +35,7 @@ class Prose:
 
     def __call__(self, text: str) -> Markup:
         """The text as HTML. What is longer than a page can bear is shown as it stands."""
-        if len(text) > MOST_CHARACTERS:
+        if len(text) > MOST_CHARACTERS or text.count("[") > MOST_BRACKETS:
             return Markup('<pre class="code wrap">{}</pre>').format(text)
         return Markup(self._markdown.render(text))
 
