@@ -14,12 +14,13 @@ from sekisho.clock import Clock
 from sekisho.errors import SekishoError, StoreUnavailable
 from sekisho.record.content import ContentFilter, ContentHealth, ContentRows, ContentSettings
 from sekisho.record.content_store import Blobs, ContentStore
-from sekisho.record.sealing import KEY_BYTES, HomeKey
+from sekisho.record.sealing import KEY_BYTES, HomeKey, Wrapping
 from sekisho.record.spool import Segment, SpoolReader
 from sekisho.store.blobs.files import FileBlobs
 
 log = logging.getLogger(__name__)
 
+KMS = b"kms:"  # begins a reference to a key of AWS KMS
 TAKE_S = 0.5
 TAKE_BACKOFF_S = 10.0
 SWEEP_S = 3600.0
@@ -40,9 +41,8 @@ class ContentKeeper:
         publish: Callable[[], Awaitable[None]],
     ) -> None:
         """`publish`: puts what the database says in force in every call process."""
-        blobs: Blobs = FileBlobs(home / "content")
         self.settings = settings
-        self.store = ContentStore(rows, blobs, _Key(home, settings.key), org_id, clock)
+        self.store = ContentStore(rows, _blobs(home, settings), _wrapping(home, settings), org_id, clock)
         self._publish = publish
         self._rows = rows
         self._org_id = org_id
@@ -138,6 +138,22 @@ class ContentKeeper:
             await self.store.delete(ContentFilter(vault=vault.id, before=now_us - days * _DAY_US))
         await self.store.bury()
         await self.store.sweep_strays()
+
+
+def _blobs(home: Path, settings: ContentSettings) -> Blobs:
+    if not settings.store:
+        return FileBlobs(home / "content")
+    from sekisho.store.blobs.s3 import S3Blobs  # noqa: PLC0415  botocore is slow to import
+
+    return S3Blobs(settings.store, settings.region, settings.sse_kms_key)
+
+
+def _wrapping(home: Path, settings: ContentSettings) -> Wrapping:
+    if not settings.key.startswith(KMS):
+        return _Key(home, settings.key)
+    from sekisho.store.blobs.kms import KmsKey  # noqa: PLC0415  botocore is slow to import
+
+    return KmsKey(settings.key.removeprefix(KMS).decode(), settings.region)
 
 
 class _Key:
