@@ -166,6 +166,10 @@ def _conflicts(settings: Settings) -> list[str]:
             problems.append(
                 "replicated needs Valkey, in which all replicas count budgets and limits together: set valkey_url."
             )
+        if settings.content_level not in (None, "none") and not settings.content_store:
+            problems.append(
+                "replicated needs content_store in S3: content in one machine's files is not there for others."
+            )
         if settings.pepper is None:
             problems.append(
                 "replicated needs pepper, the same for all replicas: with one of its own a replica knows no key."
