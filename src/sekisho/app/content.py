@@ -24,6 +24,8 @@ KMS = b"kms:"  # begins a reference to a key of AWS KMS
 TAKE_S = 0.5
 TAKE_BACKOFF_S = 10.0
 SWEEP_S = 3600.0
+GONE_S = 6.0
+GONE_LOOKS = 30
 _DAY_US = 86_400_000_000
 _HEAL_US = 60_000_000
 
@@ -120,15 +122,34 @@ class ContentKeeper:
 
     async def forget(self, where: ContentFilter) -> int:
         """Delete the content of calls, wherever it is by now; of how many. Raises StoreUnavailable: try again."""
-        await self._renew()
-        await self.take_once()
-        return await self.store.delete(where)
+        old = await self._take_old()
+        deleted = await self.store.delete(where)
+        await self._wait_gone(old)
+        return deleted
 
     async def forget_team(self, team_id: str) -> int:
         """As `forget`, for all of a team; its key goes too."""
+        old = await self._take_old()
+        deleted = await self.store.delete_team(team_id)
+        await self._wait_gone(old)
+        return deleted
+
+    async def _take_old(self) -> set[str]:
+        """Take all that was said until now; the segments that it lay in."""
         await self._renew()
         await self.take_once()
-        return await self.store.delete_team(team_id)
+        return {segment.name for segment in await asyncio.to_thread(self._reader.segments)}
+
+    async def _wait_gone(self, names: set[str]) -> None:
+        """Wait until these segments are deleted: each call process lets go of its own within a second or two. Raises
+        StoreUnavailable."""
+        for _ in range(GONE_LOOKS):
+            await self.take_once()
+            left = {segment.name for segment in await asyncio.to_thread(self._reader.segments)}
+            if not left & names:
+                return
+            await asyncio.sleep(GONE_S / GONE_LOOKS)
+        raise StoreUnavailable("Deleted from the store, but not from the spool of every call process yet. Try again.")
 
     async def sweep(self) -> None:
         """Delete what is older than its team wants it kept, and blobs that nobody knows."""
