@@ -38,7 +38,7 @@ def text(told: Told, language: str = "en") -> str:
     parts = [_machine(told, words), _goals(figures, language)]
     parts += [_calls(figures, words, side) for side in ("openai", "bedrock")]
     parts += [_events(figures, words), _tls(figures, words), _many(figures, words), _rest(figures, words)]
-    parts += [_ledger(told, words), _who(told, words)]
+    parts += [_idle(told, words), _ledger(told, words), _who(told, words)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -104,7 +104,7 @@ def _events(figures: Figures, words: Words) -> str:
 
 def _tls(figures: Figures, words: Words) -> str:
     columns = {"small": words["small"], "turn_800k_next": f"800 KB {words['next']}", "paced_1000": words["event"]}
-    ways = {peer.name: peer.tls for peer in PEERS}
+    ways = {peer.name: peer.tls[words["language"]] for peer in PEERS}
     rows = [
         [f"{shown} ({ways[peer]})", *(_cell(figures.median("tls", name, peer, part)) for name in columns)]
         for shown, peer, part in _peers(figures, "tls", words)
@@ -166,6 +166,12 @@ def _goals(figures: Figures, language: str) -> str:
     return f"**{words['goals']}**\n\n" + _table(head, rows) if rows else ""
 
 
+def _idle(told: Told, words: Words) -> str:
+    found = told["sessions"].get("openai", {}).get("idle", {})
+    shown = ", ".join(f"{name} {one['all'] * 1_000:.3g}" for name, one in found.items() if "all" in one)
+    return words["idle_cpu"].format(shown=shown) if shown else ""
+
+
 def _ledger(told: Told, words: Words) -> str:
     found = [session["ledger"] for session in told["sessions"].values() if session.get("ledger")]
     if not found:
@@ -175,7 +181,11 @@ def _ledger(told: Told, words: Words) -> str:
 
 
 def _who(told: Told, words: Words) -> str:
-    rows = [[peer.name, told["versions"][peer.name], peer.what] for peer in PEERS if peer.name in told["versions"]]
+    rows = [
+        [peer.name, told["versions"][peer.name], peer.what[words["language"]]]
+        for peer in PEERS
+        if peer.name in told["versions"]
+    ]
     missing = [words["missing"].format(name=name, why=why) for name, why in told["missing"].items()]
     return "\n\n".join(
         [f"**{words['who']}**", _table([words["peer"], words["version"], words["does"]], rows), *missing]

@@ -81,8 +81,6 @@ call = sa.Table(
     sa.Column("reserved_nanousd", sa.BigInteger, nullable=False),
     sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
     sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
-    sa.Column("cache_saved_nanousd", sa.BigInteger, nullable=False, server_default="0"),
-    sa.Column("cache_lost_nanousd", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("org", sa.Integer, nullable=False),
     sa.Column("key", sa.Integer, nullable=False),
     sa.Column("user", sa.Integer, nullable=False),
@@ -100,7 +98,6 @@ call = sa.Table(
     sa.Column("price_version", sa.Integer, nullable=False),
     sa.Column("price_scope", sa.Integer, nullable=False),
     sa.Column("task", sa.Integer, nullable=False, server_default="0"),  # its number, 0: none
-    sa.Column("cache_cause", sa.Integer, nullable=False, server_default="0"),  # why its cache was broken, 0: it was not
     sa.Column("deployment", sa.Integer, nullable=False),  # of the only attempt, where this row says all of it
     sa.Column("sent_us", sa.Integer, nullable=False),  # from the start of the call to that of the only attempt
     sa.Column("first_byte_us", sa.Integer, nullable=False),
@@ -186,10 +183,13 @@ task_mode = sa.Table(
 )
 
 call_cache = sa.Table(
-    "call_cache",  # calls whose prompt cache was broken, see record.cache.BrokenCache
+    "call_cache",  # what a prompt cache did for a call, see ledger.journal.Caching
     metadata,
     sa.Column("call_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("saved_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("lost_nanousd", sa.BigInteger, nullable=False),
     sa.Column("lost_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cause", sa.Integer, nullable=False),  # 0: it was not broken
     sa.Column("block", sa.String(40), nullable=False),
     sa.Column("detail", sa.String(200), nullable=False),
     sa.Column("before", sa.LargeBinary(16), nullable=False),
