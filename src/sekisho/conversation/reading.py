@@ -37,6 +37,7 @@ _TOOL_WORDS = (b'"call_', b'"toolu', b'"chatcmpl-tool', b'"functions.')
 _BEFORE_ID = 24  # bytes of a key and what stands between it and its value
 _NO_CLUE = MessageClue()
 _NO_SYSTEM = SystemClue()
+_COPIED_BLOCKS = 64
 
 
 class Messages(Sequence[Block]):
@@ -137,7 +138,8 @@ class Reader:
             system = system or blocks[start]
             start += 1
         reading.head = start - first
-        reading.messages = Messages(blocks, start)
+        # a short history is copied: a tuple is asked without a call of Python
+        reading.messages = blocks[start:] if len(blocks) <= _COPIED_BLOCKS else Messages(blocks, start)
         if system is not None:
             self._read_system(reading, body, system)
         if is_aider:
