@@ -5,8 +5,8 @@ with everything on; every other peer does less (its file in `bench/peers` says w
 are medians of the rounds, ratios the median of each round's ratio. Needs Linux, nginx, wrk, openssl; peers are
 installed into .cache/bench from package registries, and named where that fails.
 
-`.cache/bench/run.json` keeps what is done: `--resume` goes on from there. A whole run writes bench/results.json, the
-tables in docs/*/performance.md and the plots in docs/pictures.
+`.cache/bench/run.json` (of a part: `part.json`) keeps what is done: `--resume` goes on from there. A whole run writes
+bench/results.json, the tables in docs/*/performance.md and the plots in docs/pictures.
 """
 
 import argparse
@@ -25,23 +25,24 @@ from bench.peers import PEERS
 from bench.peers.peer import CACHE, Peer
 from bench.sessions import SESSIONS, UPSTREAM, Session, direct, own_start, start_times, started
 
-_RUN = CACHE / "run.json"
+_RUN, _PART = CACHE / "run.json", CACHE / "part.json"
 
 
 class Run:
     """The figures so far, on disk after every measure."""
 
-    def __init__(self, resume: bool) -> None:
+    def __init__(self, file: Path, resume: bool) -> None:
+        self._file = file
         self.told: dict[str, Any] = {"machine": description(), "versions": {}, "missing": {}, "sessions": {}}
-        if resume and _RUN.exists():
-            self.told = json.loads(_RUN.read_text())
+        if resume and file.exists():
+            self.told = json.loads(file.read_text())
 
     def has(self, session: str, measure: str) -> bool:
         return measure in self.told["sessions"].get(session, {})
 
     def add(self, session: str, measure: str, figures: Any) -> None:
         self.told["sessions"].setdefault(session, {})[measure] = figures
-        _RUN.write_text(json.dumps(self.told, indent=1) + "\n")
+        self._file.write_text(json.dumps(self.told, indent=1) + "\n")
 
 
 def main() -> None:
@@ -49,7 +50,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the peers end with us
     find_wrk()
     CACHE.mkdir(parents=True, exist_ok=True)
-    run = Run(options.resume)
+    is_part = bool(options.only or options.peers)
+    run = Run(_PART if is_part else _RUN, options.resume)
     peers = _install([peer for peer in PEERS if not options.peers or peer.name.lower() in options.peers], run)
     with tempfile.TemporaryDirectory(prefix="sekisho-bench-") as folder:
         for session in SESSIONS:
@@ -63,7 +65,7 @@ def main() -> None:
                 own = own_start(at, options.rounds) if name == "own_start" else start_times(peers, at, options.rounds)
                 run.add("start", name, own)
     print(report.text(run.told))
-    if not (options.only or options.peers):
+    if not is_part:
         report.write(run.told)
 
 

@@ -157,14 +157,18 @@ def median(rounds: list[Figures]) -> Figures:
 
 
 def _cost(running: Running, load: Callable[[], float]) -> Figures:
-    """CPU us per unit, of the whole peer ("us") and of its parts that are named."""
-    parts = running.parts()
+    """CPU us per unit, of the whole peer ("us") and of its parts that are named, less what it takes when idle."""
+    parts, began_s = running.parts(), time.monotonic()
     before = {name: cpu_s(pids) for name, pids in parts.items()}
     units = load()
     running.at_rest()
     if not units:
         raise BenchError("no call was answered in the time of the load")
-    used = {name: (cpu_s(pids) - before[name]) / units * 1e6 for name, pids in parts.items()}
+    took_s = time.monotonic() - began_s
+    used = {
+        name: max(0.0, cpu_s(pids) - before[name] - running.idle_s.get(name, 0.0) * took_s) / units * 1e6
+        for name, pids in parts.items()
+    }
     return {"us": used.pop("all"), **{f"{name}_us": us for name, us in used.items()}, "units": units}
 
 

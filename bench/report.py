@@ -104,7 +104,7 @@ def _events(figures: Figures, words: Words) -> str:
 
 def _tls(figures: Figures, words: Words) -> str:
     columns = {"small": words["small"], "turn_800k_next": f"800 KB {words['next']}", "paced_1000": words["event"]}
-    ways = {peer.name: peer.tls for peer in PEERS}
+    ways = {peer.name: peer.tls[words["language"]] for peer in PEERS}
     rows = [
         [f"{shown} ({ways[peer]})", *(_cell(figures.median("tls", name, peer, part)) for name in columns)]
         for shown, peer, part in _peers(figures, "tls", words)
@@ -175,7 +175,11 @@ def _ledger(told: Told, words: Words) -> str:
 
 
 def _who(told: Told, words: Words) -> str:
-    rows = [[peer.name, told["versions"][peer.name], peer.what] for peer in PEERS if peer.name in told["versions"]]
+    rows = [
+        [peer.name, told["versions"][peer.name], peer.what[words["language"]]]
+        for peer in PEERS
+        if peer.name in told["versions"]
+    ]
     missing = [words["missing"].format(name=name, why=why) for name, why in told["missing"].items()]
     return "\n\n".join(
         [f"**{words['who']}**", _table([words["peer"], words["version"], words["does"]], rows), *missing]

@@ -16,13 +16,14 @@ from bench import oracle
 from bench.answering import answering
 from bench.bodies import small_call
 from bench.loads import Figures, Load
-from bench.machine import BenchError, free_port, load, rss_mb, running, wait_answer, wait_port
+from bench.machine import BenchError, cpu_s, free_port, load, rss_mb, running, wait_answer, wait_port
 from bench.peers.peer import DOORS, PATHS, Certificate, Peer, Running, Side, Site
 from bench.peers.sekisho import Sekisho, parts_of, serving
 from bench.said import Wire
 
 Measure = Callable[[Load, Running, Peer], Figures]
 UPSTREAM = "upstream alone"
+_IDLE_S = 4.0
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,18 @@ def started(session: Session, peers: list[Peer], folder: Path, seconds: float) -
                 continue
             made.peers[peer.name] = (peer, running)
             made.idle_mb[peer.name] = memory_of(running)
+        _measure_idle([running for _, running in made.peers.values()])
         yield made
+
+
+def _measure_idle(all_running: list[Running]) -> None:
+    """Note what each part takes while nothing is asked, all peers at once."""
+    time.sleep(1)  # what follows a start
+    before = [{name: cpu_s(pids) for name, pids in one.parts().items()} for one in all_running]
+    time.sleep(_IDLE_S)
+    for one, earlier in zip(all_running, before, strict=True):
+        for name, pids in one.parts().items():
+            one.idle_s[name] = (cpu_s(pids) - earlier.get(name, 0.0)) / _IDLE_S
 
 
 def direct(session: Session, up: Upstream) -> Running:

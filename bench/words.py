@@ -5,6 +5,7 @@ from collections.abc import Mapping
 Words = Mapping[str, str]
 
 _EN: Words = {
+    "language": "en",
     "openai": "to an OpenAI-compatible upstream",
     "bedrock": "to the Bedrock wire",
     "tls": "TLS from the client, to an OpenAI-compatible upstream",
@@ -47,6 +48,7 @@ _EN: Words = {
     "plot_event": "CPU per streamed event",
 }
 _JA: Words = {
+    "language": "ja",
     "openai": "OpenAI 互換の上流に対して",
     "bedrock": "Bedrock のワイヤー形式の上流に対して",
     "tls": "クライアントとの間が TLS、OpenAI 互換の上流に対して",

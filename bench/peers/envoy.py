@@ -14,6 +14,7 @@ from bench.peers.peer import (
     Running,
     Side,
     Site,
+    both,
     pip_install,
     pip_version,
 )  # fmt: skip
@@ -23,8 +24,14 @@ _TYPES = "type.googleapis.com/envoy.extensions"
 
 class Envoy:
     name = "Envoy"
-    what = "passes bytes; no AI filter"
-    tls = "ends TLS itself"
+    what = both(
+        "passes bytes; no AI filter",
+        "バイト列を通すだけ（AI 用フィルターなし）",
+    )
+    tls = both(
+        "ends TLS itself",
+        "自身で TLS を終端",
+    )
     sides: tuple[Side, ...] = ("openai", "bedrock")
     paced_streams = 1_000
 

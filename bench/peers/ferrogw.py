@@ -6,13 +6,19 @@ from contextlib import contextmanager
 
 from bench.machine import free_port, running, tree, wait_port
 from bench.peers.nginx import passing
-from bench.peers.peer import CACHE, CHAT_MODEL, PATHS, Running, Side, Site, pip_install, pip_version
+from bench.peers.peer import CACHE, CHAT_MODEL, PATHS, Running, Side, Site, both, pip_install, pip_version
 
 
 class Ferrogw:
     name = "ferrogw"
-    what = "parses and routes; no keys, no budgets, no usage record"
-    tls = "behind nginx, which counts"
+    what = both(
+        "parses and routes; no keys, no budgets, no usage record",
+        "解析と振り分け。キー・予算・使用記録なし",
+    )
+    tls = both(
+        "behind nginx, which counts",
+        "nginx の後ろ（その CPU も数える）",
+    )
     sides: tuple[Side, ...] = ("openai",)
     paced_streams = 1_000
 

@@ -18,6 +18,7 @@ from bench.peers.peer import (
     Running,
     Side,
     Site,
+    both,
     pip_install,
     pip_version,
 )  # fmt: skip
@@ -27,8 +28,14 @@ _KEY = "sk-bench-0123456789abcdef0123456789abcdef"
 
 class LiteLLM:
     name = "LiteLLM"
-    what = "one worker, master key; no virtual keys, budgets or ledger"
-    tls = "ends TLS itself"
+    what = both(
+        "one worker, master key; no virtual keys, budgets or ledger",
+        "ワーカー 1、マスターキーのみ。仮想キー・予算・台帳なし",
+    )
+    tls = both(
+        "ends TLS itself",
+        "自身で TLS を終端",
+    )
     sides: tuple[Side, ...] = ("openai", "bedrock")
     paced_streams = 20
 

@@ -8,15 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.machine import BenchError, free_port, running, tree, wait_port
-from bench.peers.peer import BEDROCK_MODEL, CHAT_MODEL, PATHS, Certificate, Running, Side, Site
+from bench.peers.peer import BEDROCK_MODEL, CHAT_MODEL, PATHS, Certificate, Running, Side, Site, both
 
 _BEDROCK = f"/model/{BEDROCK_MODEL}/invoke"
 
 
 class Nginx:
     name = "nginx"
-    what = "passes bytes; the limit"
-    tls = "ends TLS itself"
+    what = both(
+        "passes bytes; the limit",
+        "バイト列を通すだけ（物理的な限界）",
+    )
+    tls = both(
+        "ends TLS itself",
+        "自身で TLS を終端",
+    )
     sides: tuple[Side, ...] = ("openai", "bedrock")
     paced_streams = 1_000
 

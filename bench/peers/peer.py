@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from bench.bodies import Door
@@ -44,22 +45,24 @@ def _nothing() -> None:
 class Running:
     """A started peer. `parts`: the process ids whose CPU and memory count; "all" is all of them.
 
-    `at_rest` waits until work that the calls have left behind is done."""
+    `at_rest` waits until work that the calls have left behind is done. `idle_s`: CPU seconds a second of each part
+    without any load."""
 
     url: str
     model: str
     parts: Callable[[], dict[str, list[int]]]
     headers: dict[str, str] = field(default_factory=dict)
     at_rest: Callable[[], None] = _nothing
+    idle_s: dict[str, float] = field(default_factory=dict)
     ledger_usd: Callable[[], str] | None = None
 
 
 class Peer(Protocol):
-    """One peer. `what` and `tls` say in a sentence what it does here, for the tables' notes."""
+    """One peer. `what` and `tls` say what it does here, in both languages, for the tables."""
 
     name: str
-    what: str
-    tls: str
+    what: Mapping[str, str]
+    tls: Mapping[str, str]
     sides: tuple[Side, ...]
     paced_streams: int  # the most that are tried: of the counts in `bench.scenarios`
 
@@ -71,6 +74,11 @@ class Peer(Protocol):
 
     def start(self, site: Site) -> AbstractContextManager[Running]:
         """Run it until the block ends. Raises BenchError."""
+
+
+def both(en: str, ja: str) -> Mapping[str, str]:
+    """A text in both languages."""
+    return MappingProxyType({"en": en, "ja": ja})
 
 
 def pip_install(name: str, *packages: str) -> Path:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from bench.machine import BenchError, free_port, running, wait_port
 from bench.peers.ferrogw import behind_tls
-from bench.peers.peer import CACHE, CHAT_MODEL, Running, Side, Site
+from bench.peers.peer import CACHE, CHAT_MODEL, Running, Side, Site, both
 
 _PACKAGE = CACHE / "portkey" / "node_modules" / "@portkey-ai" / "gateway"
 _PROGRAM = _PACKAGE / "build" / "start-server.js"
@@ -22,8 +22,14 @@ _MENDED = "i=this.updateHeaders(new Response(i.body,i),n.cacheStatus,o),{respons
 
 class Portkey:
     name = "Portkey"
-    what = "parses and routes by headers; no keys, no usage record"
-    tls = "behind nginx, which counts"
+    what = both(
+        "parses and routes by headers; no keys, no usage record",
+        "解析とヘッダーによる振り分け。キー・使用記録なし",
+    )
+    tls = both(
+        "behind nginx, which counts",
+        "nginx の後ろ（その CPU も数える）",
+    )
     sides: tuple[Side, ...] = ("openai",)
     paced_streams = 250
 

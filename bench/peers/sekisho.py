@@ -16,7 +16,7 @@ import sekisho
 from bench.bodies import MODEL
 from bench.machine import START_S, BenchError, free_port, running, tree, wait_answer
 from bench.peers.nginx import passing
-from bench.peers.peer import BEDROCK_MODEL, CHAT_MODEL, PATHS, Running, Side, Site
+from bench.peers.peer import BEDROCK_MODEL, CHAT_MODEL, PATHS, Running, Side, Site, both
 
 MASTER_KEY = "sk-bench-master-0123456789abcdef0123456789abcdef"
 _COMMAND = (sys.executable, "-c", "from sekisho.cli.main import main; main()")
@@ -33,8 +33,14 @@ _TERMS = {
 
 class Sekisho:
     name = "Sekisho"
-    what = "everything on: key, team, hard budgets, limits, journal, ledger; all its processes count"
-    tls = "behind nginx, which counts"
+    what = both(
+        "everything on: key, team, hard budgets, limits, journal, ledger; all its processes count",
+        "すべて有効（キー、チーム、ハード予算、制限、ジャーナル、台帳）。全プロセスを数える",
+    )
+    tls = both(
+        "behind nginx, which counts",
+        "nginx の後ろ（その CPU も数える）",
+    )
     sides: tuple[Side, ...] = ("openai", "bedrock")
     paced_streams = 1_000
 
@@ -57,11 +63,13 @@ class Sekisho:
             parts = lambda: parts_of(pid)  # noqa: E731
             rest, spent = (lambda: _at_rest(site.folder / "home")), (lambda: _ledger_usd(port))
             if site.tls is None:
-                yield Running(f"http://127.0.0.1:{port}{PATHS[site.side]}", model, parts, headers, rest, spent)
+                yield Running(
+                    f"http://127.0.0.1:{port}{PATHS[site.side]}", model, parts, headers, rest, ledger_usd=spent
+                )
                 return
             with passing(site.folder / "tls", port, site.tls) as (url, more):
                 both = lambda: {"all": [*parts_of(pid)["all"], *more]}  # noqa: E731
-                yield Running(url + PATHS[site.side], model, both, headers, rest, spent)
+                yield Running(url + PATHS[site.side], model, both, headers, rest, ledger_usd=spent)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from bench.machine import START_S, BenchError, running
 from bench.peers.ferrogw import behind_tls
-from bench.peers.peer import CACHE, Running, Side, Site, pip_install, pip_version
+from bench.peers.peer import CACHE, Running, Side, Site, both, pip_install, pip_version
 
 _PROGRAM = """
 import asyncio
@@ -26,8 +26,14 @@ asyncio.run(main())
 
 class TensorZero:
     name = "TensorZero"
-    what = "parses and rewrites; no keys, no usage record"
-    tls = "behind nginx, which counts"
+    what = both(
+        "parses and rewrites; no keys, no usage record",
+        "解析と書き換え。キー・使用記録なし",
+    )
+    tls = both(
+        "behind nginx, which counts",
+        "nginx の後ろ（その CPU も数える）",
+    )
     sides: tuple[Side, ...] = ("openai",)
     paced_streams = 1_000
 

@@ -142,6 +142,7 @@ class VirtualKey(msgspec.Struct, frozen=True):
     """What the call plane knows of a key. `digest`: HMAC-SHA-256 of the key under the pepper; empty `models`: all.
 
     `previous_digest`: that of the raw key before a rotation, good until `previous_until`. `content_level`: its team's.
+    `cut_streams`: whether streams under way are cut when it is revoked; None: as the call process is set.
     """
 
     id: str
@@ -158,6 +159,7 @@ class VirtualKey(msgspec.Struct, frozen=True):
     previous_digest: bytes = b""
     previous_until: int = 0
     content_level: ContentLevel = "none"
+    cut_streams: bool | None = None
 
 
 Language = Literal["en", "ja"]

@@ -113,6 +113,25 @@ async def test_a_call_and_its_task_read_as_a_conversation(running):
     assert await readings(running) == [("user:audrey", "bob"), ("operator", "bob")]
 
 
+async def test_who_may_read_content_finds_it_by_any_part_of_a_word(running):
+    await bobs_call(running)
+    for query, user, where in (
+        ("PLAN of", "bob", ["request"]),
+        ("い計", "bob", ["answer"]),
+        ("plan", "alice", []),
+        ("plan", "charlie", []),
+        ("ｐｌａｎ", "audrey", ["request"]),
+        ("nothing like it", "bob", []),
+    ):
+        asked = {"params": {"q": query}, "headers": await headers_of(running, user)}
+        found = (await running.gate.get("/admin/v1/content/search", **asked)).json()
+        assert [one["where"] for one in found["calls"]] == where, (query, user)
+        assert found["next"] is None
+    assert await readings(running) == [("user:audrey", "bob")]
+    await running.operator.delete("/admin/v1/content", params={"user_id": "bob"})
+    assert (await running.operator.get("/admin/v1/content/search", params={"q": "plan"})).json()["calls"] == []
+
+
 @pytest.mark.parametrize("what", ["", "?user_id=bob", "?team_id=red"])
 async def test_what_is_deleted_is_gone_from_the_disk_and_the_deletion_is_on_record(running, what):
     path = await bobs_call(running)

@@ -2,15 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace as changed
 
+from sekisho.access.distribution import read_snapshot
 from sekisho.calls.gate import Limits
 from sekisho.values import Delivery, VirtualKey
 from tests.acceptance.conftest import Gateway
+from tests.acceptance.control_plane import Running, running_control_plane
 from tests.acceptance.test_client_faults import ASKS, connected, request
 from tests.unit.dialects.wire import compact
 
@@ -22,6 +26,12 @@ TOLD = {
     "/model/nova-pro/converse-stream": b":exception-type",
 }
 GOOD_ENDS = (b'"finish_reason":"', b"response.completed", b"message_stop", b"messageStop")
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    async with running_control_plane(tmp_path / "home") as running:
+        yield running
 
 
 @pytest.fixture
@@ -95,3 +105,52 @@ class TestByDefault:
             await connection.read_past(FIRST_WORDS)
             revoke(gateway, CHANGES["blocked"])
             await connection.read_past(b"message_stop")
+
+    async def test_a_key_may_say_that_its_streams_are_cut_also_when_it_is_deleted(self, gateway: Gateway) -> None:
+        revoke(gateway, lambda key: changed(key, cut_streams=True))
+        async with connected(gateway) as connection:
+            await connection.say(stalled("/v1/messages"))
+            await connection.read_past(FIRST_WORDS)
+            revoke(gateway, CHANGES["deleted"])
+            await connection.read_past(TOLD["/v1/messages"])
+        (settled,) = await gateway.journal.wait_settled()
+        assert (settled.status, settled.error) == ("interrupted", "invalid_api_key")
+
+
+async def test_a_key_may_say_that_its_streams_go_on(gateway: Gateway) -> None:
+    text = json.dumps(ASKS["/v1/messages"]).replace('"Hello"', '"[[simulate: stall s=1]] Hello"')
+    async with connected(gateway) as connection:
+        await connection.say(request("/v1/messages", compact(json.loads(text))))
+        await connection.read_past(FIRST_WORDS)
+        revoke(gateway, lambda key: changed(key, cut_streams=False, blocked=True))
+        await connection.read_past(b"message_stop")
+
+
+async def test_a_key_says_it_else_its_team_else_the_gateway(running: Running) -> None:
+    async def put(path: str, method: str = "PATCH", **fields: object) -> dict[str, Any]:
+        answer = await running.operator.request(method, f"/admin/v1/{path}", json=fields)
+        assert answer.status_code in (200, 201), answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def in_force() -> bool | None:
+        snapshot = read_snapshot(running.home / "snapshot")
+        assert snapshot is not None
+        return next(key.cut_streams for key in snapshot.keys if key.id == made["id"])
+
+    await put("teams", "POST", id="red", cut_streams=True)
+    made = await put("keys", "POST", alias="k", team_id="red")
+    assert (made["cut_streams"], in_force()) == (None, True)
+    assert (await put(f"keys/{made['id']}", cut_streams=False))["cut_streams"] is False
+    assert in_force() is False
+    assert "cut_streams: false" in (await running.operator.get("/admin/v1/export")).text
+    await put(f"keys/{made['id']}", cut_streams=None)
+    await put("teams/red", cut_streams=None)
+    assert in_force() is None
+    assert "cut_streams" not in (await running.operator.get("/admin/v1/export")).text
+    document = "teams: {red: {cut_streams: false}}\nkeys: {k: {team: red, cut_streams: true}}\n"
+    await put("apply", "POST", document=document, adopt=True)
+    assert in_force() is True
+    assert (await running.operator.get("/admin/v1/teams/red")).json()["cut_streams"] is False
+    planned = await put("plan", "POST", document=document)
+    assert planned["changes"] == []

@@ -166,3 +166,23 @@ async def test_failures_are_in_the_audit_log_without_what_was_sent(home):
     await home.arrive("5", "eve", "something else")
     entry = (await home.running.operator.get("/admin/v1/audit?limit=1")).json()["entries"][0]
     assert (entry["action"], entry["id"], entry["after"]["address"]) == ("sign_in.fail", "eve", "192.0.2.1")
+
+
+async def test_an_administrator_sees_what_is_configured_and_tests_it(home):
+    admin = await home.arrive("9", "boss", "platform")
+    await admin.open("/console/settings/sign-in")
+    for said in (home.provider.issuer, CLIENT, "http://localhost/console/oidc/callback", "dept-a-leads", "/scim/v2"):
+        assert said in admin.text
+    assert SECRET not in admin.text
+    await admin.send("/console/settings/sign-in")
+    assert "It answers. Keys it signs with: 2." in admin.text
+    home.provider.discovery = {"issuer": "https://another.example.com"}
+    await admin.send("/console/settings/sign-in")
+    home.provider.discovery = {}
+    assert "set oidc_issuer to that" in admin.text
+
+
+async def test_no_other_role_sees_it(home):
+    for number, groups in enumerate((("dept-a",), ("dept-a-leads",), ("money",))):
+        browser = await home.arrive(f"2{number}", f"user{number}", *groups)
+        assert (await browser.open("/console/settings/sign-in")).status_code == 404

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import socket
 import tempfile
@@ -128,18 +129,25 @@ async def test_another_sekisho_is_asked_over_http_with_its_key(sekisho, plane, t
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-    monkeypatch.setenv("SEKISHO_ADMIN_URL", f"http://127.0.0.1:{port}")
-    without = await sekisho("plan", str(file))
-    assert (without.exit_code, without.stderr) == (1, "No key. Give it in SEKISHO_ADMIN_KEY.\n")
-    monkeypatch.setenv("SEKISHO_ADMIN_KEY", "sk-wrong-key-of-this-test")
+    monkeypatch.setenv("SEKISHO_URL", f"http://127.0.0.1:{port}")
+    assert (await sekisho("plan", str(file))).exit_code == 2  # without a token it is the one of this machine
+    without = await sekisho("plan", str(file), "--url", os.environ["SEKISHO_URL"])
+    assert (without.exit_code, without.stderr) == (1, "No key. Give it in SEKISHO_TOKEN.\n")
+    monkeypatch.setenv("SEKISHO_TOKEN", "sk-wrong-key-of-this-test")
     wrong = await sekisho("plan", str(file))
     assert (wrong.exit_code, wrong.stderr) == (1, "The master key is not valid.\n")
-    monkeypatch.setenv("SEKISHO_ADMIN_KEY", MASTER)
+    monkeypatch.setenv("SEKISHO_TOKEN", MASTER)
     assert (await sekisho("apply", str(file), "--yes")).exit_code == 0
+    monkeypatch.delenv("SEKISHO_TOKEN")
+    monkeypatch.setenv("SEKISHO_ADMIN_KEY", MASTER)  # the names of before
+    monkeypatch.setenv("SEKISHO_ADMIN_URL", os.environ["SEKISHO_URL"])
+    monkeypatch.delenv("SEKISHO_URL")
+    before = await sekisho("plan", str(file))
+    assert (before.exit_code, before.stderr) == (0, "SEKISHO_ADMIN_KEY is now SEKISHO_TOKEN.\n")
     assert "dept-a" in (await sekisho("export")).stdout
     server.should_exit = True
     await serving
     monkeypatch.setenv("SEKISHO_ADMIN_URL", f"http://127.0.0.1:{port}")
     silent = await sekisho("export")
     assert silent.exit_code == 1
-    assert silent.stderr.startswith(f"Nothing answers at http://127.0.0.1:{port}")
+    assert f"\nNothing answers at http://127.0.0.1:{port}" in silent.stderr

@@ -97,6 +97,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "GET /admin/v1/calls/{call_id}/content": ("content:read", SOMEWHERE),
     "GET /admin/v1/calls/{call_id}/content/request": ("content:read", SOMEWHERE),
     "GET /admin/v1/calls/{call_id}/content/answer": ("content:read", SOMEWHERE),
+    "GET /admin/v1/content/search": ("content:read", SOMEWHERE),
     "GET /admin/v1/calls/{call_id}/conversation": ("content:read", SOMEWHERE),
     "GET /admin/v1/tasks/{task_id}/turns": ("content:read", SOMEWHERE),
     "DELETE /admin/v1/calls/{call_id}/content": ("content:write", EVERYWHERE),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -200,3 +201,20 @@ async def test_a_loop_is_slowed_down_then_stopped_and_goes_on_with_a_new_message
     assert [opened.delayed_ms > 0 for opened in gateway.journal.opened] == [False, False, True]
     assert [one.error for one in gateway.journal.refused] == ["loop_stopped", "loop_stopped"]
     await ask(gateway, *messages, {"role": "user", "content": "Use the other target."})
+
+
+async def test_caps_are_limits_like_any_other_and_what_a_task_has_cost_can_be_asked_for(running: Running) -> None:
+    scope = {"kind": "org", "id": "default"}
+    answer = await running.operator.post(
+        "/admin/v1/limits", json={"scope": scope, "nanousd_per_task": 5, "calls_per_task": 9}
+    )
+    made = answer.json()
+    assert (answer.status_code, made["nanousd_per_task"], made["calls_per_task"], made["parallel"]) == (201, 5, 9, None)
+    changed = (await running.operator.patch(f"/admin/v1/limits/{made['id']}", json={"calls_per_task": None})).json()
+    assert (changed["nanousd_per_task"], changed["calls_per_task"]) == (5, None)
+    key = (await running.operator.post("/admin/v1/keys", json={})).json()
+    await running.call_of(key, 2_000_000)
+    spent = await running.operator.get(f"/internal/tasks/{task_of(key).hex()}/spent")
+    assert msgspec.msgpack.decode(spent.content) == [2_000_000, 1]
+    unknown = await running.operator.get(f"/internal/tasks/{'00' * 16}/spent")
+    assert msgspec.msgpack.decode(unknown.content) == [0, 0]

@@ -26,6 +26,7 @@ class Team(msgspec.Struct, frozen=True):
     """A department or a project. `models`: its keys may use no others; empty: all.
 
     `content_level`, `content_days`: how much of what its calls say is kept, and how long; None, 0: as the organisation.
+    `cut_streams`: whether streams of a key that is revoked are cut; None: as the gateway is set.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Team(msgspec.Struct, frozen=True):
     blocked: bool = False
     content_level: ContentLevel | None = None
     content_days: int = 0
+    cut_streams: bool | None = None
 
 
 class TeamChange(msgspec.Struct, frozen=True):
@@ -50,6 +52,7 @@ class TeamChange(msgspec.Struct, frozen=True):
     blocked: bool | UnsetType = UNSET
     content_level: ContentLevel | UnsetType | None = UNSET
     content_days: int | UnsetType = UNSET
+    cut_streams: bool | UnsetType | None = UNSET
 
 
 class Member(msgspec.Struct, frozen=True):

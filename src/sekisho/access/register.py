@@ -50,6 +50,7 @@ class StoredKey(msgspec.Struct, frozen=True):
     blocked: bool = False
     previous_digest: bytes | None = None
     previous_until: int | None = None
+    cut_streams: bool | None = None
 
     @property
     def is_handed_over(self) -> bool:
@@ -71,6 +72,7 @@ class StoredKey(msgspec.Struct, frozen=True):
             blocked=self.blocked,
             previous_digest=self.previous_digest or b"",
             previous_until=self.previous_until or 0,
+            cut_streams=self.cut_streams,
         )
 
 
@@ -90,10 +92,11 @@ class KeyDraft(msgspec.Struct, frozen=True):
     expires_at: int | None = None
     blocked: bool = False
     is_to_hand_over: bool = False
+    cut_streams: bool | None = None
 
 
 class KeyChange(msgspec.Struct, frozen=True):
-    """What to change; what is UNSET stays. `expires_at` None: never expires."""
+    """What to change; what is UNSET stays. `expires_at` None: never expires; `cut_streams` None: as its team."""
 
     alias: str | UnsetType = UNSET
     user_id: str | UnsetType = UNSET
@@ -103,6 +106,7 @@ class KeyChange(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] | UnsetType = UNSET
     expires_at: int | UnsetType | None = UNSET
     blocked: bool | UnsetType = UNSET
+    cut_streams: bool | UnsetType | None = UNSET
 
 
 class Rotation(msgspec.Struct, frozen=True):
@@ -228,6 +232,7 @@ class KeyRegister:
             metadata=draft.metadata,
             expires_at=draft.expires_at,
             blocked=draft.blocked,
+            cut_streams=draft.cut_streams,
         )
         await self._store.add(stored, rules(Scope("key", stored.id)))
         try:

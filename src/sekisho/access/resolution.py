@@ -42,14 +42,18 @@ def resolve_keys(
     """The keys as the call plane must judge them. `content_level`: where a team says nothing. `left`: users whose keys
     are blocked, whatever else is said of them."""
     by_id = {team.id: team for team in teams}
-    resolved = (_with_level(_resolve(key, by_id, models), by_id, content_level) for key in keys)
+    resolved = (_as_team(_resolve(key, by_id, models), by_id, content_level) for key in keys)
     return tuple(replace(key, blocked=True) if key.user_id and key.user_id in left else key for key in resolved)
 
 
-def _with_level(key: VirtualKey, teams: Mapping[str, Team], content_level: ContentLevel) -> VirtualKey:
+def _as_team(key: VirtualKey, teams: Mapping[str, Team], content_level: ContentLevel) -> VirtualKey:
+    """With what its team says of content, and of streams where the key says nothing."""
     team = teams.get(key.team_id)
     level = content_level if team is None or team.content_level is None else team.content_level
-    return key if level == key.content_level else replace(key, content_level=level)
+    cut_streams = team.cut_streams if team and key.cut_streams is None else key.cut_streams
+    if (level, cut_streams) == (key.content_level, key.cut_streams):
+        return key
+    return replace(key, content_level=level, cut_streams=cut_streams)
 
 
 def _resolve(key: VirtualKey, teams: Mapping[str, Team], models: Sequence[Model]) -> VirtualKey:

@@ -43,6 +43,7 @@ class TeamRegister:
         blocked: bool = False,
         content_level: ContentLevel | None = None,
         content_days: int = 0,
+        cut_streams: bool | None = None,
         members: Mapping[str, Role] | None = None,
         rules: Callable[[Scope], RuleWrite] = lambda _: NO_RULES,
     ) -> Team:
@@ -61,6 +62,7 @@ class TeamRegister:
             blocked=blocked,
             content_level=content_level,
             content_days=content_days,
+            cut_streams=cut_streams,
         )
         check_id(team.id, "team_id", may_have_slash=False)
         _check(TeamChange(alias, models, team.metadata))

@@ -47,6 +47,7 @@ _PROMPTS = (
     (b"Continue CLI", "continue"),
 )
 _VERSION = re.compile(r"/(\d[\w.\-]*)")
+_CLAUDE_SESSION = re.compile(r"_session_([0-9a-f-]{36})\Z")  # as Claude Code wrote its user id before it was JSON
 _NAME = re.compile(r"^[A-Za-z0-9][\w.\-]{0,39}$")
 _PROMPT_BYTES = 6000
 
@@ -114,6 +115,7 @@ def _session_of(fields: Mapping[str, msgspec.Raw]) -> str:
         metadata = _metadata.decode(fields["metadata"])
         if metadata.user_id.startswith("{"):
             return _claude_user.decode(metadata.user_id).session_id[:128]
-        return metadata.session_id[:128]
+        named = _CLAUDE_SESSION.search(metadata.user_id)
+        return named[1] if named else metadata.session_id[:128]
     except msgspec.DecodeError:
         return ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from sekisho.calls.call import Call
-from sekisho.calls.signed import signed_payload
+from sekisho.calls.signed import passed_payload, signed_payload, unchanged_payload
 from sekisho.calls.translating import written_on
 from sekisho.conversation.kept import WORTH_BYTES
 from sekisho.dialects import anthropic_messages, openai_chat, openai_responses, passing
@@ -155,23 +155,32 @@ def _invoke_by_invoke(call: Call) -> Shaped:
 
 
 def _converse_by_converse(call: Call) -> Shaped:
-    return Shaped(converse.fit_request(call.body, call.fields, call.known_model), passing.ConverseToConverse())
+    body = converse.fit_request(call.body, call.fields, call.known_model)
+    if body is call.chain.body and len(body) >= WORTH_BYTES:
+        return Shaped(unchanged_payload(call.chain), passing.ConverseToConverse())
+    return Shaped(body, passing.ConverseToConverse())
+
+
+def _passed(call: Call, pass_members: Callable[..., dict[str, msgspec.Raw]]) -> Payload:
+    """The client's own body, as these members of it go upstream."""
+    members = pass_members(
+        call.fields,
+        call.chosen_deployment.upstream_model,
+        max_output_tokens=call.known_model.max_output_tokens,
+    )
+    if call.fields is call.chain.fields and len(call.body) >= WORTH_BYTES:
+        return passed_payload(call.chain, members)
+    return Payload((msgspec.json.encode(members),))
 
 
 def _messages_by_messages(call: Call) -> Shaped:
-    body = anthropic_messages.pass_request(
-        call.body, call.chosen_deployment.upstream_model, max_output_tokens=call.known_model.max_output_tokens
-    )
+    body = _passed(call, anthropic_messages.pass_members)
     return Shaped(body, passing.MessagesToMessages(call.id_text, call.model_name), _betas(call))
 
 
 def _chat_by_chat(call: Call) -> Shaped:
     return Shaped(
-        openai_chat.pass_request(
-            call.body,
-            call.chosen_deployment.upstream_model,
-            max_output_tokens=call.known_model.max_output_tokens,
-        ),
+        _passed(call, openai_chat.pass_fields),
         openai_chat.ChatPassing(call_id=call.id_text, model=call.model_name, wants_usage=_wants_usage(call)),
     )
 

@@ -1,13 +1,16 @@
-"""The hash of a body that is signed, gone on from the turn before it.
+"""A body in pieces, and the hash of one that is signed, gone on from the turn before it.
 
 SigV4 signs the SHA-256 of the body, 0.4 ms for 800 KB. What a turn has in common with the one before it stands at the
 beginning, also as we write it: so the hash is kept where that may end. Why: docs/why/blocks.md
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from sekisho.conversation.chain import Chain
-from sekisho.conversation.layout import Span
+from sekisho.conversation.layout import HISTORY, Span
 from sekisho.dialects.cache_marks import MARK_WORDS
 from sekisho.dialects.text import Text
 from sekisho.upstream.payload import Begun, Payload
@@ -40,6 +43,42 @@ def signed_payload(chain: Chain, head: bytes, messages: Text, tail: bytes) -> Pa
     payload = Payload((head, view, tail), begun, sorted(set(cuts))[-_MOST_KEPT:])
     chain.notes.sent["invoke"] = _Hashed(head, payload.kept)
     return payload
+
+
+def unchanged_payload(chain: Chain) -> Payload:
+    """The client's own body."""
+    history = chain.history
+    if history is None:
+        return Payload((chain.body,))
+    head, tail = chain.body[: history.start], chain.body[history.end :]
+    return signed_payload(chain, head, chain.text.part(*history), tail)
+
+
+def passed_payload(chain: Chain, members: Mapping[str, msgspec.Raw]) -> Payload:
+    """A body of these members; a history that is the client's own goes out as it lies in its body."""
+    name, history = HISTORY[chain.door], chain.history
+    pieces: list[bytes | memoryview] = []
+    joint = b"{"
+    for member, value in members.items():
+        pieces.append(joint + msgspec.json.encode(member) + b":")
+        joint = b","
+        is_given = member == name and history is not None and value is chain.fields[name]
+        pieces.append(memoryview(chain.body)[slice(*history)] if is_given and history else bytes(value))
+    pieces.append(b"}" if members else b"{}")
+    return Payload(_joined(pieces))
+
+
+def _joined(pieces: list[bytes | memoryview]) -> list[bytes | memoryview]:
+    """The small ones between the large ones joined."""
+    joined: list[bytes | memoryview] = []
+    small: list[bytes] = []
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            small.append(piece)
+        else:
+            joined += (b"".join(small), piece)
+            small = []
+    return [*joined, b"".join(small)]
 
 
 def _size(begun: Begun) -> int:

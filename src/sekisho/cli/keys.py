@@ -11,7 +11,16 @@ from sekisho.cli.gateway import Url
 from sekisho.cli.hand_over import LinkExpires, MustSignIn, hand_over_fields, print_link, redeem
 from sekisho.cli.messages import columns, program, say
 from sekisho.cli.operator import ask, stop
-from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, Yes, given, print_json
+from sekisho.cli.options import (
+    DEFAULT_HOME,
+    AsJson,
+    CutStreamsOption,
+    Home,
+    Yes,
+    cut_streams_fields,
+    given,
+    print_json,
+)
 from sekisho.cli.resources import Resource, Thing, state, tell
 from sekisho.cli.status import local_time
 
@@ -59,6 +68,7 @@ def create(
     model: Models = None,
     tag: Tags = None,
     expires: Expires = None,
+    cut_streams: CutStreamsOption = None,
     hand_over: HandOver = False,
     must_sign_in: MustSignIn = False,
     link_expires: LinkExpires = None,
@@ -66,7 +76,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key; its raw form, or the link to it, goes to standard output, everything else to standard error."""
-    fields = _fields(alias, user, team, model, tag, expires)
+    fields = _fields(alias, user, team, model, tag, expires) | cut_streams_fields(cut_streams)
     key = ask(home, "POST", KEYS.path, fields | hand_over_fields(hand_over, must_sign_in, link_expires))
     _warn_of_unknown(home, key["models"])
     _print_secret(key, home, url, as_json)
@@ -98,6 +108,7 @@ def update(
     model: Models = None,
     tag: Tags = None,
     expires: Expires = None,
+    cut_streams: CutStreamsOption = None,
     never_expires: Annotated[
         bool, typer.Option("--never-expires", help=say("Let it live for ever.", "無期限にします。"))
     ] = False,
@@ -107,7 +118,7 @@ def update(
     as_json: AsJson = False,
 ) -> None:
     """Change what is given; leave the rest."""
-    fields = _fields(alias, user, team, model, tag, expires)
+    fields = _fields(alias, user, team, model, tag, expires) | cut_streams_fields(cut_streams)
     fields |= {"expires_in": None} if never_expires else {}
     fields |= {"models": []} if all_models else {}
     if not fields:

@@ -1,6 +1,7 @@
 """Options and words that several command groups share."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -38,6 +39,31 @@ Metadata = Annotated[
     list[str] | None,
     typer.Option("--metadata", help=say("NAME=VALUE; may repeat.", "名前=値。複数回指定できます。")),
 ]
+
+
+class CutStreams(StrEnum):
+    """What becomes of streams under way when their key is revoked."""
+
+    yes = "yes"
+    no = "no"
+    default = "default"
+
+
+CutStreamsOption = Annotated[
+    CutStreams | None,
+    typer.Option(
+        "--cut-streams",
+        help=say(
+            "Cut streams under way when a key is revoked; default: as the team, else as the gateway is set.",
+            "キーの失効時に実行中のストリームを切断するか。default はチームの設定、なければゲートウェイの設定。",
+        ),
+    ),
+]
+
+
+def cut_streams_fields(said: CutStreams | None) -> dict[str, bool | None]:
+    """What the option says, as the API takes it."""
+    return {} if said is None else {"cut_streams": {"yes": True, "no": False, "default": None}[said.value]}
 
 
 def list_all(home: Path, path: str, name: str, **query: str | None) -> list[dict[str, Any]]:

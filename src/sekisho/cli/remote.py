@@ -18,6 +18,7 @@ import typer
 from sekisho.cli.gateway import GatewayError, root_url
 from sekisho.cli.messages import language, say
 from sekisho.cli.operator import UnixConnection, not_running, stop
+from sekisho.cli.place import local_url
 
 Server = Annotated[
     str | None,
@@ -25,8 +26,8 @@ Server = Annotated[
         "--url",
         envvar="SEKISHO_ADMIN_URL",
         help=say(
-            "Address of another Sekisho; its key in SEKISHO_ADMIN_KEY. Default: the one that runs here.",
-            "別のマシンで動く関所のアドレス。キーは SEKISHO_ADMIN_KEY。初期値はこのマシンの関所。",
+            "Address of another Sekisho; who you are there in SEKISHO_TOKEN. Default: SEKISHO_URL, else the one here.",
+            "別の関所のアドレス。トークンは SEKISHO_TOKEN で指定。初期値は SEKISHO_URL、なければこのマシンの関所。",
         ),
     ),
 ]
@@ -47,7 +48,11 @@ class Admin:
     """The admin API."""
 
     def __init__(self, home: Path, url: str | None) -> None:
+        """`url` None: where every command asks: with SEKISHO_TOKEN the gateway at SEKISHO_URL or of this machine, else
+        the control process of the home."""
         self._home = home
+        if url is None and os.environ.get("SEKISHO_TOKEN"):
+            url = os.environ.get("SEKISHO_URL") or local_url(home)
         try:
             self._root = root_url(url) if url else ""
         except GatewayError as error:
@@ -107,13 +112,20 @@ class Admin:
 
 
 def _read_key() -> str:
+    """Who one is, as for every other command; else under its name of before, with a note, or as it is typed."""
+    token = os.environ.get("SEKISHO_TOKEN", "").strip()
+    if token:
+        return token
     key = os.environ.get("SEKISHO_ADMIN_KEY", "").strip()
+    if key:
+        note = "SEKISHO_ADMIN_KEY is now SEKISHO_TOKEN.", "SEKISHO_ADMIN_KEY の名前は SEKISHO_TOKEN に変わりました。"
+        typer.echo(say(*note), err=True)
     if not key and sys.stdin.isatty():
         key = typer.prompt(
             say("Master key or access token", "マスターキーまたはアクセストークン"), hide_input=True
         ).strip()
     if not key:
-        stop(say("No key. Give it in SEKISHO_ADMIN_KEY.", "キーがありません。SEKISHO_ADMIN_KEY で渡してください。"))
+        stop(say("No key. Give it in SEKISHO_TOKEN.", "キーがありません。SEKISHO_TOKEN で渡してください。"))
     return key
 
 

@@ -9,10 +9,12 @@ from sekisho.cli.operator import ask
 from sekisho.cli.options import (
     DEFAULT_HOME,
     AsJson,
+    CutStreamsOption,
     Home,
     Metadata,
     Yes,
     confirm,
+    cut_streams_fields,
     given,
     parse_metadata,
 )
@@ -97,13 +99,15 @@ def create(
     metadata: Metadata = None,
     content: ContentLevelOption = None,
     content_days: ContentDays = None,
+    cut_streams: CutStreamsOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a team with its first members."""
     roles = [{"user_id": one, "role": "lead"} for one in lead or ()]
     roles += [{"user_id": one, "role": "member"} for one in member or ()]
     fields = given(alias=alias, models=model or None, members=roles or None, metadata=parse_metadata(metadata))
-    TEAMS.create(home, {"id": team} | fields | content_fields(content, content_days), as_json)
+    fields |= content_fields(content, content_days) | cut_streams_fields(cut_streams)
+    TEAMS.create(home, {"id": team} | fields, as_json)
 
 
 @app.command("list", help=say("Show all teams.", "すべてのチームを一覧表示します。"))
@@ -130,11 +134,13 @@ def update(
     metadata: Metadata = None,
     content: ContentLevelOption = None,
     content_days: ContentDays = None,
+    cut_streams: CutStreamsOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Change what is given; leave the rest."""
     fields = given(alias=alias, models=[] if all_models else model or None, metadata=parse_metadata(metadata))
-    TEAMS.update(home, team, fields | content_fields(content, content_days), as_json)
+    fields |= content_fields(content, content_days) | cut_streams_fields(cut_streams)
+    TEAMS.update(home, team, fields, as_json)
 
 
 @app.command("block", help=say("Refuse calls with the team's keys.", "チームのキーの利用を停止します。"))

@@ -28,6 +28,7 @@ _MASK = (1 << 64) - 1
 _MIX = 0x9E3779B97F4A7C15
 _KEPT_CLUES = 4_096
 _KEPT_COUNTED = 512
+_LONG = 64  # a shorter list is copied as fast as it is looked into
 _WORTH_MESSAGES = 12  # a shorter history is counted as fast as it is looked up
 _MOST_TOOL_BYTES = 65_536
 _TOOL_ID = re.compile(
@@ -37,7 +38,6 @@ _TOOL_WORDS = (b'"call_', b'"toolu', b'"chatcmpl-tool', b'"functions.')
 _BEFORE_ID = 24  # bytes of a key and what stands between it and its value
 _NO_CLUE = MessageClue()
 _NO_SYSTEM = SystemClue()
-_COPIED_BLOCKS = 64
 
 
 class Messages(Sequence[Block]):
@@ -138,8 +138,7 @@ class Reader:
             system = system or blocks[start]
             start += 1
         reading.head = start - first
-        # a short history is copied: a tuple is asked without a call of Python
-        reading.messages = blocks[start:] if len(blocks) <= _COPIED_BLOCKS else Messages(blocks, start)
+        reading.messages = blocks[start:] if len(blocks) < _LONG else Messages(blocks, start)
         if system is not None:
             self._read_system(reading, body, system)
         if is_aider:

@@ -107,7 +107,7 @@ class Tasks:
         owner = self._owner(sight.owner)
         reading = self._reader.read(sight.chain, sight.call_id, is_aider=sight.agent == "aider")
         thread = self._named(owner, sight, reading) if sight.claims.session else self._found(owner, sight, reading)
-        is_new = not thread.calls and thread.task.id == _call_id(sight)
+        is_new = not thread.calls and thread.task.is_new
         turn = self._turn(thread, sight, reading)
         was = self._other_id(thread, sight, reading)
         repetition = self._repetition(thread, sight, reading, turn)
@@ -222,10 +222,16 @@ class Tasks:
         """The thread that this history goes on from, or a new one."""
         if reading.clue.kind in ("title", "compaction", "side"):
             return self._beside(owner, sight, reading)
+        if reading.answers_at >= 0:
+            found = (
+                self._with_tool(owner, sight, reading)
+                or self._gone_on(owner, sight, reading)
+                or self._with_same_pieces(owner, sight, reading)
+            )
+        else:
+            found = self._first_again(owner, sight, reading)
         return (
-            self._with_tool(owner, sight, reading)
-            or self._gone_on(owner, sight, reading)
-            or self._with_same_pieces(owner, sight, reading)
+            found
             or self._summarised(owner, sight, reading)
             or self._begun_beside(owner, sight, reading)
             or self._started(owner, sight, reading)
@@ -249,13 +255,11 @@ class Tasks:
 
     def _gone_on(self, owner: Owner, sight: Sight, reading: Reading) -> Thread | None:
         """The thread with the longest history that this one begins with."""
-        prefix, size = reading.prefix, len(reading.prefix)
-        for length in range(size, 0, -1):
+        prefix = reading.prefix
+        for length in range(len(prefix), 0, -1):
             threads = owner.at_leaf(prefix[length - 1])
             if not threads:
                 continue
-            if reading.answers_at < 0:
-                return self._first_again(threads, sight, reading, length)
             if length <= reading.answers_at:  # they share only what was asked first
                 return self._first_answered(threads, sight, reading)
             tips = [thread for thread in threads if thread.size == length]
@@ -263,15 +267,13 @@ class Tasks:
         return None
 
     @staticmethod
-    def _first_again(threads: list[Thread], sight: Sight, reading: Reading, length: int) -> Thread | None:
-        """The same first request: sent again, or that of another task."""
-        if length != len(reading.prefix):
-            return None
-        is_retry = sight.claims.is_retry
-        for one in reversed(threads):  # many, where a program asks the same again and again: cheapest question first
-            if one.was_answered and not is_retry:
+    def _first_again(owner: Owner, sight: Sight, reading: Reading) -> Thread | None:
+        """The same first request: sent again, or (None) that of another task."""
+        size, is_retry = len(reading.prefix), sight.claims.is_retry
+        for one in reversed(owner.at_leaf(reading.prefix[-1]) if size else ()):
+            if one.was_answered and not is_retry:  # many, where a program asks the same again and again
                 continue
-            if one.first_answer or one.size != length:
+            if one.first_answer or one.size != size:
                 continue
             if is_retry or (not one.open_calls and sight.now_us - one.ended_us <= _RETRY_REACH_US):
                 return one
@@ -355,7 +357,7 @@ class Tasks:
         main = self._spoken_of(owner, sight, reading)
         if main is not None and main.is_side:
             return main
-        task = main.task if main else KnownTask(_call_id(sight))
+        task = main.task if main else KnownTask(_call_id(sight), is_new=True)
         thread = self._new(owner, sight, reading, task)
         thread.is_side = True
         if reading.clue.kind == "compaction" and main is not None:
@@ -393,7 +395,7 @@ class Tasks:
             near = sight.now_us - titled.seen_us <= _SIDE_REACH_US
             if near and not any(one.task is titled.task and not one.is_side for one in owner.newest_first()):
                 return self._new(owner, sight, reading, titled.task)
-        return self._new(owner, sight, reading, KnownTask(_call_id(sight)))
+        return self._new(owner, sight, reading, KnownTask(_call_id(sight), is_new=True))
 
     def _new(self, owner: Owner, sight: Sight, reading: Reading, task: KnownTask) -> Thread:
         thread = Thread(task, sight.client, reading.system, sight.now_us)

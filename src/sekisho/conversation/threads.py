@@ -12,7 +12,7 @@ MOST_OWNERS = 4_000
 MOST_THREADS = 64  # of one owner
 MOST_THREADS_IN_ALL = 20_000
 _KEPT_LEAVES = 24  # of one thread: where its earlier calls ended, for those that go back
-_KEPT_ALIKE = 8  # threads that were asked the very same
+_KEPT_ALIKE = 4  # threads that were asked the very same
 _KEPT_PIECES = 16
 _KEPT_WORDS = 4
 _KEPT_TOOLS = 16
@@ -21,10 +21,11 @@ _KEPT_TOOLS = 16
 class KnownTask:
     """A task. `id` may change once, from one made for its first call to one that every process finds (`is_found`)."""
 
-    __slots__ = ("account", "id", "is_found", "said")
+    __slots__ = ("account", "id", "is_found", "is_new", "said")
 
-    def __init__(self, task_id: bytes) -> None:
+    def __init__(self, task_id: bytes, *, is_new: bool = False) -> None:
         self.id = task_id
+        self.is_new = is_new  # it is named by its first call
         self.account = task_id  # stays
         self.is_found = False
         self.said: bytes = b""  # the other id that was last said to be the same task

@@ -66,6 +66,22 @@ class AnswerPart(msgspec.Struct, frozen=True):
     form: AnswerForm
 
 
+class NewText(msgspec.Struct, frozen=True):
+    """What a call added, as text to be searched, sealed. `part` 0: of its request; else of its answer."""
+
+    call_id: bytes
+    part: int
+    vault: int
+    sealed: bytes
+
+
+class FoundText(msgspec.Struct, frozen=True):
+    """A text that may hold what is searched for, and whose it is."""
+
+    text: NewText
+    row: ContentRow
+
+
 class NewBlock(msgspec.Struct, frozen=True):
     """A block in a pack."""
 
@@ -171,6 +187,10 @@ class ContentRows(Protocol):
 
     async def find(self, call_id: bytes) -> ContentRow | None: ...
 
+    async def there(self, call_ids: Collection[bytes]) -> set[bytes]:
+        """Which of these calls have a row, also as a stub."""
+        ...
+
     async def of_task(self, task_id: bytes, *, after: bytes = b"", until: bytes = b"", limit: int) -> list[ContentRow]:
         """The calls of a task in their order, behind `after` and up to `until`."""
         ...
@@ -190,10 +210,15 @@ class ContentRows(Protocol):
         filings: Sequence[Filing],
         rows: Sequence[ContentRow],
         answers: Sequence[AnswerPart],
+        texts: Sequence[NewText],
         offset: tuple[str, int] | None,
         now_us: int,
     ) -> None:
         """All of it, or nothing. Raises Stale when a block or a parent is gone that was there."""
+        ...
+
+    async def texts(self, vaults: Collection[int], user_id: str, *, before: bytes, limit: int) -> list[FoundText]:
+        """Texts of these vaults and of this user's calls anywhere, newest call first, of calls before `before`."""
         ...
 
     async def drop(self, where: ContentFilter, most: int, now_us: int) -> tuple[int, list[str]]:

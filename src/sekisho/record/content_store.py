@@ -8,8 +8,8 @@ import asyncio
 import logging
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -24,6 +24,7 @@ from sekisho.record.content import (
     ContentRows,
     ContentSettings,
     Filing,
+    FoundText,
     Holding,
     NewBlock,
     NewPack,
@@ -36,6 +37,7 @@ from sekisho.record.content import (
 )
 from sekisho.record.intake import Intake, Known
 from sekisho.record.sealing import TeamKey, Wrapping, new_key
+from sekisho.record.searching import SeenTexts, find, plain
 from sekisho.record.spool import Asked, Frame, Lost, Said
 from sekisho.values import ContentLevel, Door
 
@@ -45,6 +47,8 @@ _TRIES = 5
 _CACHED_REQUESTS = 2_000
 _DELETED_AT_ONCE = 200
 _BURIED_AT_ONCE = 100
+_TEXTS_AT_ONCE = 1_000
+MOST_TEXTS = 50_000
 
 
 class Blobs(Protocol):
@@ -82,6 +86,14 @@ class Own(msgspec.Struct, frozen=True):
     answer: bytes | None
 
 
+class Hit(msgspec.Struct, frozen=True):
+    """A call in which something was found, and the words around it."""
+
+    row: ContentRow
+    where: Literal["request", "answer"]
+    words: str
+
+
 class ContentStore:
     """The content of one organisation's calls."""
 
@@ -96,6 +108,7 @@ class ContentStore:
         self._keys: dict[int, TeamKey] = {}
         self._requests: OrderedDict[bytes, Known] = OrderedDict()
         self._strays: set[str] = set()
+        self._seen = SeenTexts()
         self.is_broken = False  # a request was built on one that is not here: call processes must begin anew
 
     async def take(self, segment: str, frames: Sequence[Frame]) -> None:
@@ -111,13 +124,12 @@ class ContentStore:
             raise StoreUnavailable("Content changes faster than it can be kept.")
 
     async def _take(self, segment: str, frames: Sequence[Frame]) -> None:
-        intake = Intake(
-            await self._vaults_for(frames), dict(self._keys), await self._known_calls(frames), self._clock.now_us()
-        )
+        intake = Intake(await self._vaults_for(frames), dict(self._keys), await self._known_calls(frames), self._seen)
         await asyncio.to_thread(intake.read, frames)
         filings = [await self._file(vault, blocks, intake.named[vault]) for vault, blocks in intake.blocks.items()]
         offset = (segment, frames[-1].end_offset)
-        await self._rows.keep(filings, intake.rows, intake.answers, offset, self._clock.now_us())
+        await self._rows.keep(filings, intake.rows, intake.answers, intake.texts, offset, self._clock.now_us())
+        self._seen.add(intake.seen)
         self.is_broken = self.is_broken or intake.is_broken
         for call_id, known in intake.requests.items():
             self._requests[call_id] = known
@@ -160,9 +172,11 @@ class ContentStore:
 
     async def _known_calls(self, frames: Sequence[Frame]) -> dict[bytes, Known]:
         """The calls that these frames go on with and that came before them."""
-        new = {frame.head.origin.call_id for frame in frames if isinstance(frame.head, Asked | Lost)}
+        asked = {frame.head.origin.call_id for frame in frames if isinstance(frame.head, Asked)}
+        new = asked - await self._rows.there(asked)
         wanted = {frame.head.base for frame in frames if isinstance(frame.head, Asked)}
         wanted |= {frame.head.call_id for frame in frames if isinstance(frame.head, Said)}
+        wanted |= {frame.head.origin.call_id for frame in frames if isinstance(frame.head, Asked | Lost)}
         known: dict[bytes, Known] = {}
         for call_id in wanted - new - {b""}:
             found = self._requests.get(call_id) or await self._find_request(call_id)
@@ -174,7 +188,9 @@ class ContentStore:
         lineage = await self._rows.lineage(call_id)
         if not lineage or lineage[0].is_gone:
             return None
-        return Known(lineage[0].vault, all_pieces(lineage), lineage[0].depth, lineage[0].request_state == "whole")
+        row = lineage[0]
+        is_whole = row.request_state == "whole"
+        return Known(row.vault, all_pieces(lineage), row.depth, is_whole, row.door, row.stream, len(row.answer))
 
     async def _file(self, vault: int, blocks: Mapping[bytes, bytes], named: Counter[bytes]) -> Filing:
         """Put the blocks that are not stored yet into a pack."""
@@ -230,6 +246,40 @@ class ContentStore:
             request_state=row.request_state,
             answer_state=row.answer_state,
         )
+
+    async def search(
+        self, query: str, vaults: Collection[int], user_id: str, *, before: bytes, limit: int
+    ) -> tuple[list[Hit], bytes]:
+        """Calls in which the query stands, newest first, of these vaults and of this user; and where to go on: empty at
+        the end. One asking reads so much at most, and may give fewer hits than there are. Raises StoreUnavailable."""
+        hits: list[Hit] = []
+        wanted, read = plain(query), 0
+        while len(hits) < limit and read < MOST_TEXTS:
+            found = await self._rows.texts(vaults, user_id, before=before, limit=_TEXTS_AT_ONCE)
+            if not found:
+                return hits, b""
+            if any(one.row.vault not in self._keys for one in found):
+                await self._load_vaults()
+            hits += await asyncio.to_thread(self._hits, found, wanted)
+            read, before = read + len(found), found[-1].row.call_id
+            if len(found) < _TEXTS_AT_ONCE:
+                before = b""
+                break
+        if len(hits) > limit:
+            hits, before = hits[:limit], hits[limit - 1].row.call_id
+        return hits, before
+
+    def _hits(self, found: Sequence[FoundText], wanted: str) -> list[Hit]:
+        """One for each call that has the words, with the first place."""
+        hits: dict[bytes, Hit] = {}
+        for one in found:
+            call_id = one.row.call_id
+            if call_id in hits or one.row.vault not in self._keys:
+                continue
+            text = self._keys[one.row.vault].open(one.text.sealed, call_id).decode()
+            if (words := find(text, wanted)) is not None:
+                hits[call_id] = Hit(one.row, "answer" if one.text.part else "request", words)
+        return list(hits.values())
 
     async def read_own(self, rows: Sequence[ContentRow]) -> list[Own]:
         """What each of these calls brought that its parent did not have. Raises StoreUnavailable."""
@@ -290,6 +340,7 @@ class ContentStore:
             async with self._working:
                 count, packs = await self._rows.drop(where, _DELETED_AT_ONCE, self._clock.now_us())
                 self._requests.clear()
+                self._seen.clear()
                 for pack in packs:
                     await self._repack(pack)
             deleted += count
@@ -308,6 +359,7 @@ class ContentStore:
             count = await self._rows.drop_vault(vault, self._clock.now_us())
             self._keys.pop(vault, None)
             self._requests.clear()
+            self._seen.clear()
         await self.bury()
         return count
 

@@ -10,6 +10,7 @@ from sekisho.record.content import (
     AnswerPart,
     AnswerState,
     ContentRow,
+    NewText,
     Piece,
     Pieces,
     addresses_in,
@@ -17,7 +18,9 @@ from sekisho.record.content import (
     length_of,
 )
 from sekisho.record.sealing import TeamKey
+from sekisho.record.searching import SeenTexts, answer_texts, request_texts, text_digest
 from sekisho.record.spool import Asked, Frame, Lost, Origin, Said
+from sekisho.values import Door
 
 LITERAL_BYTES = 48  # so few bytes take less room in a row than the address of a block
 MOST_DEPTH = 64
@@ -31,6 +34,9 @@ class Known(msgspec.Struct, frozen=True):
     pieces: Pieces
     depth: int
     is_whole: bool = True
+    door: Door | None = None
+    stream: bool = False
+    answer_parts: int = 0
 
 
 class Intake:
@@ -38,16 +44,20 @@ class Intake:
     was built on one that is not here."""
 
     def __init__(
-        self, vaults: Mapping[str, int], keys: Mapping[int, TeamKey], known: Mapping[bytes, Known], now_us: int
+        self, vaults: Mapping[str, int], keys: Mapping[int, TeamKey], known: Mapping[bytes, Known], seen: SeenTexts
     ) -> None:
+        self._seen = seen
+        self.seen: dict[bytes, None] = {}  # digests of the texts that are kept
         self._vaults = vaults
         self._keys = keys
         self._known = known
         self._rows: dict[bytes, ContentRow] = {}
         self._answers: dict[bytes, AnswerPart] = {}
+        self._parts: Counter[bytes] = Counter()
         self.requests: dict[bytes, Known] = {}
         self.blocks: dict[int, dict[bytes, bytes]] = {}
         self.named: dict[int, Counter[bytes]] = {}
+        self.texts: list[NewText] = []
         self.is_broken = False
 
     @property
@@ -71,9 +81,13 @@ class Intake:
 
     def _ask(self, asked: Asked, body: bytes) -> None:
         origin = asked.origin
+        if origin.call_id in self._known:
+            return  # it is stored already
         vault = self._vaults[origin.team_id]
         own = self._pieces(vault, _cut(body, asked.cuts))
         row = _row(origin, vault)
+        texts = request_texts(origin.door, _cut(body, asked.cuts) if asked.base else [body])
+        self._add_text(origin.call_id, 0, vault, texts)
         if asked.base:
             based = self._on_base(asked, row, own)
             if based is None:
@@ -106,7 +120,8 @@ class Intake:
 
     def _keep(self, row: ContentRow, pieces: Pieces) -> None:
         self._rows[row.call_id] = row
-        self.requests[row.call_id] = Known(row.vault, pieces, row.depth, row.request_state == "whole")
+        is_whole = row.request_state == "whole"
+        self.requests[row.call_id] = Known(row.vault, pieces, row.depth, is_whole, row.door, row.stream)
         self.named.setdefault(row.vault, Counter()).update(addresses_in(row.pieces))
         self.blocks.setdefault(row.vault, {})
 
@@ -118,6 +133,7 @@ class Intake:
         self.named.setdefault(call.vault, Counter()).update(addresses_in(pieces))
         self.blocks.setdefault(call.vault, {})
         state = _STATES[said.state]
+        self._tell_answer(said, body, call)
         row = self._rows.get(said.call_id)
         if row is not None:
             self._rows[said.call_id] = msgspec.structs.replace(
@@ -127,6 +143,26 @@ class Intake:
         before = self._answers.get(said.call_id)
         pieces = (*before.pieces, *pieces) if before else pieces
         self._answers[said.call_id] = AnswerPart(said.call_id, pieces, state, said.form)
+
+    def _tell_answer(self, said: Said, body: bytes, call: Known) -> None:
+        row = self._rows.get(said.call_id)
+        door, stream = (row.door, row.stream) if row else (call.door, call.stream)
+        if body and door:
+            texts = answer_texts(door, body, stream=stream, form=said.form)
+            self._parts[said.call_id] += 1
+            self._add_text(said.call_id, self._parts[said.call_id] + call.answer_parts, call.vault, texts)
+
+    def _add_text(self, call_id: bytes, part: int, vault: int, texts: Sequence[str]) -> None:
+        """Keep what of these texts was not kept lately, to be searched."""
+        new = []
+        for text in texts:
+            digest = text_digest(vault, text)
+            if text and digest not in self._seen and digest not in self.seen:
+                self.seen[digest] = None
+                new.append(text)
+        if new:
+            sealed = self._keys[vault].seal("\n".join(new).encode(errors="replace"), call_id)
+            self.texts.append(NewText(call_id, part, vault, sealed))
 
     def _lose(self, origin: Origin) -> None:
         """A call of which something could not be kept: its request if nothing came, else its answer."""

@@ -1,7 +1,7 @@
 """The content of calls on its way from the call processes to the store: segment files beside the journal.
 
-A segment is `<process id>-<number>.spool`: frames of head length, body length, CRC-32 of both (each 4 bytes,
-little-endian), head (msgpack of a `Head`), body (the bytes themselves). The writer holds an exclusive `flock` on its
+A segment is `<process id>-<number>.spool`: frames of head length, body length (4 bytes each, little-endian), XXH3 of
+both (8 bytes), head (msgpack of a `Head`), body (the bytes themselves). The writer holds an exclusive `flock` on its
 newest segment while it lives, and takes that of the next before it lets go of the last: a segment that can be locked is
 complete. Losing all of it loses no money: the ledger never waits for it. Why it is so: docs/why/content.md
 """
@@ -11,13 +11,13 @@ import logging
 import os
 import re
 import struct
-import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
 import msgspec
+from xxhash import xxh3_64
 
 from sekisho.clock import Clock
 from sekisho.values import ContentLevel, Door
@@ -30,7 +30,7 @@ MOST_BYTES = 1 << 30
 _RETRY_US = 1_000_000
 _MOST_LOST = 10_000
 _JOINED_PARTS = 512  # more buffers than that are too many for one `writev`
-_HEADER = struct.Struct("<III")
+_HEADER = struct.Struct("<IIQ")
 _NAME = re.compile(r"(?P<process>[A-Za-z0-9_.-]{1,128})-(?P<number>[0-9]{6,})\.spool")
 
 
@@ -154,10 +154,11 @@ class SpoolWriter:
         encoded = self._encoder.encode(head)
         if len(parts) > _JOINED_PARTS:
             parts = (b"".join(parts),)
-        check, size = zlib.crc32(encoded), 0
+        check, size = xxh3_64(encoded), 0
         for part in parts:
-            check, size = zlib.crc32(part, check), size + len(part)
-        header = _HEADER.pack(len(encoded), size, check)
+            check.update(part)
+            size += len(part)
+        header = _HEADER.pack(len(encoded), size, check.intdigest())
         length = len(header) + len(encoded) + size
         try:
             written = os.writev(self._descriptor, (header, encoded, *parts))
@@ -257,7 +258,7 @@ class SpoolReader:
             return None
         end = offset + _HEADER.size + head_bytes + body_bytes
         try:
-            if zlib.crc32(body, zlib.crc32(encoded)) != check:
+            if xxh3_64(encoded + body).intdigest() != check:
                 raise msgspec.DecodeError("its check sum is wrong")
             return Frame(_DECODER.decode(encoded), body, end)
         except msgspec.DecodeError as error:

@@ -11,9 +11,9 @@ import msgspec
 from sekisho.record.content import ContentRow, addresses_in
 from sekisho.record.content_store import ContentStore, Own
 from sekisho.record.conversation import ToolCall, ToolOutput, Turn, Words, read_answer, read_message, read_request
+from sekisho.record.searching import is_message
 
 _CONTEXT = 4  # how many calls back a turn may look new and not be
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class CallTurns(msgspec.Struct, frozen=True):
@@ -63,13 +63,7 @@ class _Reading:
         """Whether this is a message that was not sent before."""
         if isinstance(piece, tuple) and piece[0] in self._addresses:
             return False
-        if not data.startswith(b"{"):
-            return False
-        try:
-            names = _fields(data)
-        except (msgspec.DecodeError, RecursionError):
-            return False
-        return "role" in names or "type" in names
+        return is_message(data)
 
     def _new(self, turns: Iterable[Turn]) -> tuple[Turn, ...]:
         """Those turns that were not said before."""

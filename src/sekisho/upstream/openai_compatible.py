@@ -3,6 +3,7 @@
 Source: OpenAI API reference.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from sekisho.dialects.openai_chat.faults import parse_fault
@@ -27,7 +28,7 @@ class OpenAICompatibleClient:
         self,
         deployment: Deployment,
         credential: BearerCredential | None,
-        body: bytes,
+        body: bytes | Sequence[bytes | memoryview],
         *,
         stream: bool,
         first_byte_timeout_s: float,

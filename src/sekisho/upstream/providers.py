@@ -57,7 +57,7 @@ class Providers:
                 return self._anthropic.open(
                     deployment,
                     _bearer(credential),
-                    bytes(body),
+                    body.parts if isinstance(body, Payload) else body,
                     stream=stream,
                     betas=betas,
                     first_byte_timeout_s=self._timeout_s,
@@ -66,7 +66,7 @@ class Providers:
                 return self._openai.open(
                     deployment,
                     _bearer(credential) if credential else None,
-                    bytes(body),
+                    body.parts if isinstance(body, Payload) else body,
                     stream=stream,
                     first_byte_timeout_s=self._timeout_s,
                 )

@@ -43,7 +43,9 @@ class Desk:
     def __post_init__(self) -> None:
         self.rows = SqlContent(self.database)
         self.keeper = ContentKeeper(self.home, self.settings, self.rows, "default", self.clock, self._publish)
-        self.spool = SpoolWriter(self.home / "spool", "call.1", self.clock, most_bytes=self.settings.spool_bytes)
+        self.spool = SpoolWriter(
+            self.home / "spool", f"{self.home.name[-40:]}.1", self.clock, most_bytes=self.settings.spool_bytes
+        )
         self.masked = MaskedSpool(self, Masker(b"k" * 32))
         self.recorder = Recorder(self, self.clock, lambda: self.generation, self.masked)
 

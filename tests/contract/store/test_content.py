@@ -13,7 +13,7 @@ from sekisho.errors import StoreUnavailable
 from sekisho.record.content import ContentFilter
 from sekisho.record.conversation import read_answer, read_request
 from sekisho.record.task_turns import read_task
-from sekisho.store.sql.tables import content, content_block, content_pack
+from sekisho.store.sql.tables import content, content_block, content_pack, content_text
 from tests.contract.store.recordings import Desk
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -46,11 +46,11 @@ async def counts(desk: Desk) -> dict[str, int]:
     async with desk.database.read() as connection:
         return {
             table.name: (await connection.execute(sa.select(sa.func.count()).select_from(table))).scalar_one()
-            for table in (content, content_block, content_pack)
+            for table in (content, content_block, content_pack, content_text)
         }
 
 
-NOTHING = {"content": 0, "content_block": 0, "content_pack": 0}
+NOTHING = {"content": 0, "content_block": 0, "content_pack": 0, "content_text": 0}
 
 
 @pytest.mark.parametrize("layout", [{"separators": (",", ":")}, {"indent": 1}, {"ensure_ascii": False}])

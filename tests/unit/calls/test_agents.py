@@ -40,6 +40,10 @@ def by_body(body: dict[str, object], agent: Agent = Agent()) -> Agent:  # noqa: 
         ({"prompt_cache_key": "s-1"}, Agent(session="s-1")),
         ({"prompt_cache_key": 7, "metadata": {"session_id": "s-2"}}, Agent(session="s-2")),
         ({"metadata": {"user_id": '{"session_id": "s-3"}'}}, Agent(session="s-3")),
+        (
+            {"metadata": {"user_id": "user_a_account__session_0f8fad5b-d9cb-469f-a165-70867728950e"}},
+            Agent(session="0f8fad5b-d9cb-469f-a165-70867728950e"),
+        ),
         ({"metadata": {"user_id": "{broken"}}, Agent()),
         ({"metadata": []}, Agent()),
     ],

@@ -14,11 +14,12 @@ from sekisho.calls.gate import Gate
 from sekisho.calls.shaping import shape, wire_of
 from sekisho.conversation.chain import Chain
 from sekisho.conversation.kept import Conversations
+from sekisho.dialects import anthropic_messages, openai_chat
 from sekisho.dialects.body import parse_fields
 from sekisho.errors import BadRequest
 from sekisho.ledger.catalog import load_catalog
 from sekisho.upstream.payload import Payload
-from sekisho.values import Door, Model, VirtualKey
+from sekisho.values import Door, Model, VirtualKey, Wire
 from tests.unit.conversation.conversations import (
     DOORS,
     EDITS,
@@ -64,10 +65,10 @@ def call_of(chain: Chain, number: int, model: Model) -> Call:
     )
 
 
-def sent(call: Call) -> tuple[Any, ...]:
+def sent(call: Call, wire: Wire | None = None) -> tuple[Any, ...]:
     """What goes upstream, with its hash; or why nothing does."""
     try:
-        body = shape(call, wire_of(call.door, call.chosen_deployment, call.known_model.family)).body
+        body = shape(call, wire or wire_of(call.door, call.chosen_deployment, call.known_model.family)).body
     except BadRequest as error:
         return error.message, error.param
     hashed = body.sha256_hex() if isinstance(body, Payload) else sha256(body).hexdigest().encode()
@@ -81,6 +82,12 @@ def check_turn(parts: Parts, call: Call, known_tokens: int) -> None:
     full = replace(call, chain=Chain(call.door, call.body, parse_fields(call.body)))
     full = replace(full, fields=full.chain.fields)
     assert sent(call) == sent(full)
+    if call.door in ("anthropic_messages", "openai_chat"):  # to servers that speak the same
+        same: Wire = "openai_chat" if call.door == "openai_chat" else "anthropic_messages"
+        pass_request = openai_chat.pass_request if call.door == "openai_chat" else anthropic_messages.pass_request
+        model = call.known_model
+        whole = pass_request(call.body, model.deployments[0].upstream_model, max_output_tokens=model.max_output_tokens)
+        assert sent(call, same)[0] == whole
     prompt, in_full = measure(gate, call), measure(gate, full)
     assert (prompt.tokens, prompt.longest_ttl, prompt.is_anchored) == (
         in_full.tokens,
@@ -110,7 +117,7 @@ def test_every_turn_goes_upstream_as_if_it_were_read_in_full(door: Door, model: 
     assert parts.conversations.hits
 
 
-@pytest.mark.parametrize("door", ["openai_chat", "anthropic_messages"])
+@pytest.mark.parametrize("door", ["openai_chat", "anthropic_messages", "bedrock_converse"])
 def test_a_conversation_that_grows_is_signed_from_where_it_was(door: Door) -> None:
     chance = random.Random(door)
     parts, model = Parts(), MODELS["claude-sonnet-4-5"]

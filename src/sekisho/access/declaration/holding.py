@@ -18,6 +18,7 @@ from sekisho.access.declaration.things import (
     user_address,
 )
 from sekisho.access.declaration.words import render_time
+from sekisho.access.organisation import Team
 from sekisho.access.register import StoredKey
 from sekisho.access.rules import StoredRule
 from sekisho.values import Policy, RateLimit, Scope
@@ -48,7 +49,7 @@ def _things(holdings: Holdings, templates: dict[Scope, str], keys: dict[str, str
             content_level=team.content_level,
             content_days=team.content_days,
         )
-        yield Thing(team_address(team.id), fields, team)
+        yield Thing(team_address(team.id), fields | _cut_streams(team), team)
     for member in holdings.members:
         role = "" if member.role == "member" else member.role
         fields = stated(role=role, budget_template=templates.get(member.scope))
@@ -98,7 +99,12 @@ def _key_fields(key: StoredKey, template_id: str | None) -> dict[str, object]:
         budget_template=template_id,
         expires=None if key.expires_at is None else render_time(key.expires_at),
         blocked=key.blocked,
-    )
+    ) | _cut_streams(key)
+
+
+def _cut_streams(one: Team | StoredKey) -> dict[str, object]:
+    """It says something also when it says no."""
+    return {} if one.cut_streams is None else {"cut_streams": one.cut_streams}
 
 
 def _rule(stored: StoredRule, keys: dict[str, str], now_us: int) -> Thing:

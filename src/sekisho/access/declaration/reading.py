@@ -127,7 +127,7 @@ class _Reader:
             content_level=_content_level(fields),
             content_days=_content_days(fields),
         )
-        self._state(address, blocked=fields.flag("blocked"))
+        self._state(address, blocked=fields.flag("blocked"), cut_streams=fields.flag("cut_streams"))
         self._rules.owned_by(address, fields)
         leads = dict.fromkeys(fields.texts("leads", are_ids=True), fields.line_of("leads"))
         for user_id, member in fields.named("members"):
@@ -162,7 +162,8 @@ class _Reader:
         elif fields.has("expires"):
             at_us = fields.time("expires", self._declaration.time_zone)
             expires = None if at_us is None else render_time(at_us)
-        self._state(address, blocked=fields.flag("blocked"), expires=expires)
+        cut_streams = fields.flag("cut_streams")
+        self._state(address, blocked=fields.flag("blocked"), expires=expires, cut_streams=cut_streams)
         self._mention(self._declaration.things[address].fields.get("user", ""), fields.line)
         self._rules.owned_by(address, fields)
         fields.finish()

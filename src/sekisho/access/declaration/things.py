@@ -25,8 +25,8 @@ RULES = ("budget", "limit", "policy")  # they belong to an owner, whose address 
 # Fields that the file leaves alone when it does not state them: somebody may have acted on them meanwhile.
 LEFT_ALONE: dict[str, tuple[str, ...]] = {
     "user": ("roles",),
-    "team": ("blocked",),
-    "key": ("blocked", "expires"),
+    "team": ("blocked", "cut_streams"),
+    "key": ("blocked", "expires", "cut_streams"),
     "budget": ("increase", "from"),
 }
 

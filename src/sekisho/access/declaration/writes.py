@@ -166,6 +166,7 @@ class WriteBuilder:
                 blocked=after.get("blocked", False),
                 content_level=after.get("content_level"),
                 content_days=after.get("content_days", 0),
+                cut_streams=after.get("cut_streams"),
                 updated_at=self._maker.now_us,
             )
         )
@@ -186,6 +187,7 @@ class WriteBuilder:
             "metadata": after.get("metadata", {}),
             "expires_at": parse_time(expires, "UTC") if expires else None,
             "blocked": after.get("blocked", False),
+            "cut_streams": after.get("cut_streams"),
         }
         if name in self._key_ids:
             self._new["keys"].append((self._key_ids[name], KeyChange(**fields)))

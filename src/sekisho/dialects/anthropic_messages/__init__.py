@@ -5,6 +5,14 @@ mean. Claude on Bedrock speaks the same bodies inside another envelope: dialects
 """
 
 from sekisho.dialects.anthropic_messages.reply import ReplyParser, ReplyRenderer, render_error
-from sekisho.dialects.anthropic_messages.request import parse_request, pass_request, render_request
+from sekisho.dialects.anthropic_messages.request import parse_request, pass_members, pass_request, render_request
 
-__all__ = ["ReplyParser", "ReplyRenderer", "parse_request", "pass_request", "render_error", "render_request"]
+__all__ = [
+    "ReplyParser",
+    "ReplyRenderer",
+    "parse_request",
+    "pass_members",
+    "pass_request",
+    "render_error",
+    "render_request",
+]

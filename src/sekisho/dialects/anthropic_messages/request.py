@@ -288,10 +288,18 @@ def _object(raw: msgspec.Raw, where: str) -> str:
 
 
 def pass_request(body: bytes, upstream_model: str, *, max_output_tokens: int) -> bytes:
-    """A client's own body for the Anthropic API as upstream: another model name, no longer answer than the model's.
+    """A client's own body for the Anthropic API as upstream; see `pass_members`."""
+    members = decode(body, dict[str, msgspec.Raw], "body")
+    return msgspec.json.encode(pass_members(members, upstream_model, max_output_tokens=max_output_tokens))
+
+
+def pass_members(
+    given: dict[str, msgspec.Raw], upstream_model: str, *, max_output_tokens: int
+) -> dict[str, msgspec.Raw]:
+    """The members of such a body as they go upstream: another model name, no longer answer than the model's.
 
     What would change the price of a token is left out, and hosted tools that cost by use; all else stays as it came."""
-    members = decode(body, dict[str, msgspec.Raw], "body")
+    members = dict(given)
     for name in _PRICED_APART:
         members.pop(name, None)
     if _CHARGED_TOOL.search(bytes(members.get("tools", b""))):
@@ -304,7 +312,7 @@ def pass_request(body: bytes, upstream_model: str, *, max_output_tokens: int) ->
     if asked.isdigit() and int(asked) > max_output_tokens:
         members["max_tokens"] = msgspec.Raw(b"%d" % max_output_tokens)
     members["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
-    return msgspec.json.encode(members)
+    return members
 
 
 def render_request(request: Request, upstream_model: str, quirks: Quirks, *, max_output_tokens: int = 32_000) -> bytes:

@@ -27,26 +27,40 @@ _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _NOTEWORTHY = re.compile(rb'"(?:usage|error)"\s*:\s*[^\sn]|"finish_reason"\s*:\s*"|"object"\s*:\s*"error"')
 
 
-def pass_request(body: bytes, upstream_model: str, *, max_output_tokens: int) -> bytes:
-    """The client's body with the upstream's model name and, for a stream, usage asked for.
+Fields = dict[str, msgspec.Raw]
 
-    An answer's length is lowered to `max_output_tokens`; a service tier, which has its own price, is left out. Raises
-    BadRequest for a body that is no JSON object; all other checking is the upstream's."""
+
+def pass_request(body: bytes, upstream_model: str, *, max_output_tokens: int) -> bytes:
+    """The client's body with the upstream's model name and, for a stream, usage asked for; see `pass_fields`.
+
+    Raises BadRequest for a body that is no JSON object; all other checking is the upstream's."""
     try:
         fields = _raw_object(body)
-        if fields.get("stream") == msgspec.Raw(b"true"):
-            options = _raw_object(fields.get("stream_options", b"null")) if _has(fields, "stream_options") else {}
-            options["include_usage"] = msgspec.Raw(b"true")
-            fields["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
     except UNREADABLE as error:
         raise BadRequest("The body must be a JSON object, and stream_options too.") from error
+    return msgspec.json.encode(pass_fields(fields, upstream_model, max_output_tokens=max_output_tokens))
+
+
+def pass_fields(given: Fields, upstream_model: str, *, max_output_tokens: int) -> Fields:
+    """The members of a client's body as they go upstream, in their order.
+
+    An answer's length is lowered to `max_output_tokens`; a service tier, which has its own price, is left out. Raises
+    BadRequest for stream_options that are no object."""
+    fields = dict(given)
+    if _is(fields, "stream", b"true"):
+        try:
+            options = _raw_object(fields.get("stream_options", b"null")) if _has(fields, "stream_options") else {}
+        except UNREADABLE as error:
+            raise BadRequest("The body must be a JSON object, and stream_options too.") from error
+        options["include_usage"] = msgspec.Raw(b"true")
+        fields["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
     for name in ("max_tokens", "max_completion_tokens"):
         asked = bytes(fields.get(name, b""))
         if asked.isdigit() and int(asked) > max_output_tokens:
             fields[name] = msgspec.Raw(b"%d" % max_output_tokens)
     fields.pop("service_tier", None)
     fields["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
-    return msgspec.json.encode(fields)
+    return fields
 
 
 class ChatPassing:
@@ -154,6 +168,10 @@ class ChatPassing:
 
 def _has(fields: dict[str, msgspec.Raw], name: str) -> bool:
     return name in fields and fields[name] != msgspec.Raw(b"null")
+
+
+def _is(fields: Fields, name: str, value: bytes) -> bool:
+    return name in fields and bytes(fields[name]) == value
 
 
 def _raw_object(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:

@@ -15,7 +15,7 @@ from sekisho.store.sql.spend_edges import first_id
 from sekisho.store.sql.tables import cache_by_team, call, call_cache, task
 
 _MEASURES = ("calls", "input_tokens", "cache_read_tokens", "cache_write_tokens", "saved_nanousd", "lost_nanousd")
-_NAMED = ("team", "user", "key", "agent", "model", "cache_cause")
+_NAMED = ("team", "user", "key", "agent", "model", "cause")
 
 
 class SqlCache:
@@ -48,6 +48,7 @@ class SqlCache:
             sa.select(call_cache, call, task.c.id.label("task_id"))
             .join(call, call.c.id == call_cache.c.call_id)
             .outerjoin(task, task.c.number == call.c.task)
+            .where(call_cache.c.cause != EMPTY)
             .order_by(call_cache.c.call_id.desc())
             .limit(limit)
         )
@@ -89,12 +90,14 @@ class SqlCache:
             call.c.input_tokens,
             call.c.cache_read_tokens,
             written.label("cache_write_tokens"),
-            call.c.cache_saved_nanousd.label("saved_nanousd"),
-            call.c.cache_lost_nanousd.label("lost_nanousd"),
-        ).where(*conditions)
+            sa.func.coalesce(call_cache.c.saved_nanousd, 0).label("saved_nanousd"),
+            sa.func.coalesce(call_cache.c.lost_nanousd, 0).label("lost_nanousd"),
+        )
+        whole = whole.outerjoin(call_cache, call_cache.c.call_id == call.c.id).where(*conditions)
         causes = sa.select(
-            day, call.c.team, call.c.cache_cause, sa.literal(1), zero, zero, zero, zero, call.c.cache_lost_nanousd
-        ).where(*conditions, call.c.cache_cause != EMPTY)
+            day, call.c.team, call_cache.c.cause, sa.literal(1), zero, zero, zero, zero, call_cache.c.lost_nanousd
+        ).join(call_cache, call_cache.c.call_id == call.c.id)
+        causes = causes.where(*conditions, call_cache.c.cause != EMPTY)
         return sa.select(sa.union_all(whole, causes).subquery("of_calls"))
 
     async def _read(
@@ -128,7 +131,7 @@ class SqlCache:
         if where.team_id:
             conditions.append(await self._named(connection, call.c.team, where.team_id))
         if where.cause:
-            conditions.append(await self._named(connection, call.c.cache_cause, where.cause))
+            conditions.append(await self._named(connection, call_cache.c.cause, where.cause))
         if where.task_id:
             same = sa.select(sa.func.coalesce(task.c.same_as, task.c.number)).where(task.c.id == where.task_id)
             conditions.append(call.c.task == same.scalar_subquery())
@@ -163,10 +166,10 @@ def _broken(row: sa.RowMapping, texts: dict[int, str]) -> BrokenCache:
         key_id=texts[row["key"]],
         agent=texts[row["agent"]],
         model=texts[row["model"]],
-        cause=texts[row["cache_cause"]],  # type: ignore[arg-type]  # written by the ledger from the same literals
+        cause=texts[row["cause"]],  # type: ignore[arg-type]  # written by the ledger from the same literals
         block=row["block"],
         detail=row["detail"],
         lost_tokens=row["lost_tokens"],
-        lost_nanousd=row["cache_lost_nanousd"],
+        lost_nanousd=row["lost_nanousd"],
         before=row["before"],
     )

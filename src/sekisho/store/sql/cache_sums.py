@@ -1,18 +1,19 @@
-"""Sums of what prompt caches did, by day, team and cause; and the few calls whose cache was broken, with the reason.
+"""What prompt caches did, kept beside the calls that had to do with one; and its sums by day, team and cause.
 
 As with every roll-up, a call's share is a function of its row, and a batch adds the difference between the rows after
 and before it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.ledger.journal import Record, Settled
+from sekisho.ledger.journal import CacheBreak, Caching
 from sekisho.store.sql.bulk import add_up
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.names import clean
+from sekisho.store.sql.names import EMPTY, Names, clean
 from sekisho.store.sql.roll_ups import REFUSED, RUNNING
 from sekisho.store.sql.tables import cache_by_team, call_cache
 
@@ -23,21 +24,25 @@ Cell = tuple[str, int, str, str]  # organisation, day, team, cause; "" for all c
 Share = tuple[int, ...]  # the measures of `cache_by_team`, in their order
 
 
-NO_CACHE: Final[Row] = {"cache_saved_nanousd": 0, "cache_lost_nanousd": 0, "cache_cause": ""}
+async def read(names: Names, connection: AsyncConnection, call_ids: Sequence[bytes]) -> dict[bytes, Caching]:
+    """What is kept of these calls."""
+    rows = (await connection.execute(sa.select(call_cache).where(call_cache.c.call_id.in_(call_ids)))).mappings().all()
+    texts = await names.texts(connection, {row["cause"] for row in rows})
+    return {row["call_id"]: _caching(row, texts[row["cause"]]) for row in rows}
 
 
-def settled_cache(record: Settled) -> Row:
-    """The columns of a call's row."""
-    caching = record.caching
-    if caching is None:
-        return NO_CACHE
-    if caching.broke is None:
-        return {**NO_CACHE, "cache_saved_nanousd": caching.saved_nanousd}
-    return {
-        "cache_saved_nanousd": caching.saved_nanousd,
-        "cache_lost_nanousd": caching.broke.lost_nanousd,
-        "cache_cause": clean(caching.broke.cause),
-    }
+def _caching(row: sa.RowMapping, cause: str) -> Caching:
+    if not cause:
+        return Caching(row["saved_nanousd"])
+    broke = CacheBreak(
+        cause=cause,  # type: ignore[arg-type]  # written from the same literals
+        block=row["block"],
+        detail=row["detail"],
+        lost_tokens=row["lost_tokens"],
+        lost_nanousd=row["lost_nanousd"],
+        before=row["before"],
+    )
+    return Caching(row["saved_nanousd"], broke)
 
 
 def difference(before: Mapping[bytes, Row], after: Mapping[bytes, Row]) -> dict[Cell, Share]:
@@ -65,10 +70,12 @@ def _shares(row: Row) -> Iterator[tuple[Cell, Share]]:
         return
     at = (row["org"], row["started_at"] // DAY_US, row["team"])
     written = row["cache_write_5m_tokens"] + row["cache_write_1h_tokens"]
-    saved, lost = row["cache_saved_nanousd"], row["cache_lost_nanousd"]
+    caching: Caching | None = row["caching"]
+    broke = caching.broke if caching else None
+    saved, lost = caching.saved_nanousd if caching else 0, broke.lost_nanousd if broke else 0
     yield (*at, ""), (1, row["input_tokens"], row["cache_read_tokens"], written, saved, lost)
-    if row["cache_cause"]:
-        yield (*at, row["cache_cause"]), (1, 0, 0, 0, 0, lost)
+    if broke:
+        yield (*at, clean(broke.cause)), (1, 0, 0, 0, 0, lost)
 
 
 async def add(
@@ -82,18 +89,24 @@ async def add(
         await add_up(database, connection, cache_by_team, sums)
 
 
-async def keep_breaks(database: Database, connection: AsyncConnection, records: Iterable[Record]) -> None:
-    """Note why caches were broken; each call once."""
-    rows = [
-        {
-            "call_id": record.call_id,
-            "lost_tokens": broke.lost_tokens,
-            "block": clean(broke.block),
-            "detail": clean(broke.detail),
-            "before": broke.before,
-        }
-        for record in records
-        if isinstance(record, Settled) and record.caching and (broke := record.caching.broke)
-    ]
+async def keep(
+    database: Database, connection: AsyncConnection, changed: Iterable[Row], numbers: Mapping[str, int]
+) -> None:
+    """Note what caches did for these calls; each once, for a call is settled once."""
+    rows = [_kept(row["id"], caching, numbers) for row in changed if (caching := row["caching"]) is not None]
     if rows:
         await connection.execute(database.insert(call_cache).on_conflict_do_nothing(), rows)
+
+
+def _kept(call_id: bytes, caching: Caching, numbers: Mapping[str, int]) -> dict[str, Any]:
+    broke = caching.broke
+    return {
+        "call_id": call_id,
+        "saved_nanousd": caching.saved_nanousd,
+        "lost_nanousd": broke.lost_nanousd if broke else 0,
+        "lost_tokens": broke.lost_tokens if broke else 0,
+        "cause": numbers[clean(broke.cause)] if broke else EMPTY,
+        "block": clean(broke.block) if broke else "",
+        "detail": clean(broke.detail) if broke else "",
+        "before": broke.before if broke else b"",
+    }

@@ -14,22 +14,25 @@ from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
 from sekisho.store.sql.names import EMPTY, Names
 from sekisho.store.sql.roll_ups import tags_of
 from sekisho.store.sql.spend_edges import first_id
-from sekisho.store.sql.tables import attempt, call, call_action, call_message, counter, name, task
+from sekisho.store.sql.tables import attempt, call, call_action, call_cache, call_message, counter, name, task
 from sekisho.store.sql.task_sums import mode_and_turn
 from sekisho.store.sql.times import unpack_times
 from sekisho.values import Usage
 
 _ACTIONS = ("asked_model", "clamped_tokens", "delayed_ms")
+_CACHING = ("saved_nanousd", "lost_nanousd", "cause")
 _WITH_MESSAGE = (
     sa.select(
         call,
         call_message.c.text.label("message"),
         *(call_action.c[one] for one in _ACTIONS),
         task.c.id.label("task_id"),
+        *(call_cache.c[one].label(f"cache_{one}") for one in _CACHING),
     )
     .outerjoin(call_message, call_message.c.call_id == call.c.id)
     .outerjoin(call_action, call_action.c.call_id == call.c.id)
     .outerjoin(task, task.c.number == call.c.task)
+    .outerjoin(call_cache, call_cache.c.call_id == call.c.id)
 )
 
 
@@ -109,7 +112,9 @@ class SqlCalls:
         if where.part is not None:
             conditions.append(await self._in_part(connection, where.part))
         rows = (await connection.execute(query.where(*conditions))).mappings().all()
-        texts = await self._names.texts(connection, {row[column] for row in rows for column in NAMED})
+        texts = await self._names.texts(
+            connection, {row[one] or EMPTY for row in rows for one in (*NAMED, "cache_cause")}
+        )
         return [_call_row(row, texts) for row in rows]
 
     async def _in_part(self, connection: AsyncConnection, part: Part) -> sa.ColumnElement[bool]:
@@ -208,9 +213,9 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
         asked_model=row["asked_model"] or "",
         clamped_tokens=row["clamped_tokens"] or 0,
         delayed_ms=row["delayed_ms"] or 0,
-        cache_saved_nanousd=row["cache_saved_nanousd"],
-        cache_lost_nanousd=row["cache_lost_nanousd"],
-        cache_cause=named["cache_cause"],
+        cache_saved_nanousd=row["cache_saved_nanousd"] or 0,
+        cache_lost_nanousd=row["cache_lost_nanousd"] or 0,
+        cache_cause=texts[row["cache_cause"] or EMPTY],
         task_id=row["task_id"] or b"",
         mode=mode,
         turn=turn,

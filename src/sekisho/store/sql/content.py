@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
+from msgspec.structs import asdict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.record.content import (
@@ -13,9 +14,11 @@ from sekisho.record.content import (
     ContentFilter,
     ContentRow,
     Filing,
+    FoundText,
     Holding,
     NewBlock,
     NewPack,
+    NewText,
     Pieces,
     Stale,
     Stored,
@@ -25,7 +28,16 @@ from sekisho.record.content import (
 from sekisho.store.sql.content_deletion import drop_rows
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
-from sekisho.store.sql.tables import content, content_block, content_pack, content_vault, counter, spool_offset, task
+from sekisho.store.sql.tables import (
+    content,
+    content_block,
+    content_pack,
+    content_text,
+    content_vault,
+    counter,
+    spool_offset,
+    task,
+)
 
 T = TypeVar("T")
 _QUERY_SIZE = 500
@@ -83,6 +95,15 @@ class SqlContent:
             row = (await connection.execute(query)).mappings().one_or_none()
             return content_row(row) if row else None
 
+    async def there(self, call_ids: Collection[bytes]) -> set[bytes]:
+        """Which of these calls have a row, also as a stub."""
+        found: set[bytes] = set()
+        async with self._database.read() as connection:
+            for chunk in _chunks(sorted(call_ids)):
+                query = sa.select(content.c.call_id).where(content.c.call_id.in_(chunk))
+                found.update((await connection.execute(query)).scalars())
+        return found
+
     async def of_task(self, task_id: bytes, *, after: bytes = b"", until: bytes = b"", limit: int) -> list[ContentRow]:
         """The calls of a task in their order, behind `after` and up to `until`; by any of its ids."""
         number = (
@@ -122,6 +143,7 @@ class SqlContent:
         filings: Sequence[Filing],
         rows: Sequence[ContentRow],
         answers: Sequence[AnswerPart],
+        texts: Sequence[NewText],
         offset: tuple[str, int] | None,
         now_us: int,
     ) -> None:
@@ -135,6 +157,10 @@ class SqlContent:
             await _adopt(connection, rows)
             for part in answers:
                 await _append(connection, part)
+            if texts:
+                await connection.execute(
+                    self._database.insert(content_text).on_conflict_do_nothing(), [asdict(text) for text in texts]
+                )
             if offset is not None:
                 insert = self._database.insert(spool_offset).values(segment=offset[0], end_offset=offset[1])
                 new = {"end_offset": insert.excluded.end_offset}
@@ -158,6 +184,23 @@ class SqlContent:
             raise Stale
         times = [{"named": address, "times": count} for address, count in filing.references.items()]
         await connection.execute(update, times)
+
+    async def texts(self, vaults: Collection[int], user_id: str, *, before: bytes, limit: int) -> list[FoundText]:
+        """Texts of these vaults and of this user's calls, newest call first."""
+        ours = sa.or_(content.c.vault.in_(vaults), content.c.user_id == user_id if user_id else sa.false())
+        query = sa.select(content, content_text.c.part, content_text.c.sealed).join(
+            content_text, content_text.c.call_id == content.c.call_id
+        )
+        query = query.where(ours, content.c.is_gone.is_(False))
+        if before:
+            query = query.where(content.c.call_id < before)
+        query = query.order_by(content.c.call_id.desc(), content_text.c.part).limit(limit)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).mappings()
+            return [
+                FoundText(NewText(row["call_id"], row["part"], row["vault"], row["sealed"]), content_row(row))
+                for row in rows
+            ]
 
     async def drop(self, where: ContentFilter, most: int, now_us: int) -> tuple[int, list[str]]:
         """Delete up to so many calls: how many, and the packs that have lost blocks."""
@@ -200,7 +243,7 @@ class SqlContent:
             await lock_vaults(connection, [vault])
             calls = sa.select(sa.func.count()).where(content.c.vault == vault, content.c.is_gone.is_(False))
             count: int = (await connection.execute(calls)).scalar_one()
-            for table in (content, content_block):
+            for table in (content, content_block, content_text):
                 await connection.execute(table.delete().where(table.c.vault == vault))
             await connection.execute(content_pack.update().where(content_pack.c.vault == vault).values(is_doomed=True))
             await connection.execute(content_vault.delete().where(content_vault.c.id == vault))

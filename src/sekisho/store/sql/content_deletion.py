@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.record.content import Pieces, addresses_in, length_of
-from sekisho.store.sql.tables import content, content_block
+from sekisho.store.sql.tables import content, content_block, content_text
 
 _QUERY_SIZE = 500
 _encode = msgspec.msgpack.Encoder().encode
@@ -23,6 +23,9 @@ Released = Counter[tuple[int, bytes]]
 async def drop_rows(connection: AsyncConnection, call_ids: Sequence[bytes]) -> list[str]:
     """Delete these calls' content; the packs that have lost blocks. Their vaults are locked."""
     released: Released = Counter()
+    for start in range(0, len(call_ids), _QUERY_SIZE):
+        some = call_ids[start : start + _QUERY_SIZE]
+        await connection.execute(content_text.delete().where(content_text.c.call_id.in_(some)))
     for call_id in call_ids:
         await _drop(connection, call_id, released)
     return await _release(connection, released)

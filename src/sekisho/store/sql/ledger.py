@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.ledger.journal import Attempt, Caller, Opened, Refused, Settled, Unrecognised
+from sekisho.ledger.journal import Attempt, Caching, Caller, Opened, Refused, Settled, Unrecognised
 from sekisho.ledger.journal_files import Batch
 from sekisho.store.sql import cache_sums, roll_ups, task_sums
 from sekisho.store.sql.attempts import INT32_MAX, NAMED_IN_ATTEMPT, fitting, only_attempt, pack, row_of
@@ -33,9 +33,9 @@ USAGE_COLUMNS = Usage.__struct_fields__
 # The columns of `call` and `attempt` that hold the number of a name.
 NAMED = (
     *("org", "key", "user", "team", "tags", "agent", "agent_version", "session", "door", "model"),
-    *("status", "stage", "stop_reason", "error", "price_version", "price_scope", "cache_cause", "deployment"),
+    *("status", "stage", "stop_reason", "error", "price_version", "price_scope", "deployment"),
 )
-_BESIDE = ("message", "note", "classes", "mode", "turn")  # of a row in memory, kept elsewhere
+_BESIDE = ("caching", "message", "note", "classes", "mode", "turn")  # of a row in memory, kept elsewhere
 
 Row = dict[str, Any]  # columns of `call`, names still as strings
 
@@ -72,7 +72,6 @@ class SqlLedger:
             numbers = await self._book(connection, before, after, attempts)
             await self._tasks.merge(connection, (one.task for one in records if isinstance(one, Opened | Refused)))
             await keep_actions(self._database, connection, batch.records)
-            await cache_sums.keep_breaks(self._database, connection, batch.records)
             await self._track_running(connection, after, batch.segment.process)
             await self._keep_offset(connection, batch.segment.name, batch.end_offset)
             await record_refusals(connection, refusals)  # last: it takes the lock of the audit log
@@ -106,13 +105,17 @@ class SqlLedger:
 
     async def _rows(self, connection: AsyncConnection, call_ids: set[bytes]) -> dict[bytes, Row]:
         rows: dict[bytes, Row] = {}
+        caching: dict[bytes, Caching] = {}
         for chunk in _chunks(sorted(call_ids)):
-            for found in (await connection.execute(_locking(chunk))).mappings():
-                rows[found["id"]] = dict(found)
+            known = (await connection.execute(_locking(chunk))).mappings().all()
+            rows.update({found["id"]: dict(found) for found in known})
+            if known:
+                caching.update(await cache_sums.read(self._names, connection, chunk))
         texts = await self._names.texts(connection, {row[column] for row in rows.values() for column in NAMED})
         for row in rows.values():
             row.update({column: texts[row[column]] for column in NAMED})
             row["mode"], row["turn"] = task_sums.mode_and_turn(row.pop("kind"))
+            row["caching"] = caching.get(row["id"])
         return rows
 
     async def _book(
@@ -139,6 +142,7 @@ class SqlLedger:
             await connection.execute(self._database.insert(attempt).on_conflict_do_nothing(), rows)
         await roll_ups.add(self._database, connection, gain, numbers)
         await cache_sums.add(self._database, connection, cached, numbers)
+        await cache_sums.keep(self._database, connection, changed, numbers)
         await self._tasks.add(connection, before, after, numbers)
         return numbers
 
@@ -267,7 +271,7 @@ def _settlement(record: Settled, started_at: int) -> Row:
         "list_cost_nanousd": record.list_cost_nanousd,
         "cost_nanousd": record.cost_nanousd,
         "classes": record.classes_nanousd,
-        **cache_sums.settled_cache(record),
+        "caching": record.caching,
         "price_version": clean(priced.price_version) if priced else "",
         "price_scope": clean(priced.price_scope) if priced else "",
         "deployment": clean(only.deployment) if only else "",
@@ -368,7 +372,7 @@ _NOT_SETTLED: Final[Row] = {
     "cost_nanousd": 0,
     "price_version": "",
     "price_scope": "",
-    **cache_sums.NO_CACHE,
+    "caching": None,
     "deployment": "",
     "sent_us": 0,
     "upstream_request_id": b"",

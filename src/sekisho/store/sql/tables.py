@@ -53,6 +53,7 @@ virtual_key = sa.Table(
     sa.Column("deleted_at", sa.BigInteger),
     sa.Column("previous_digest", sa.LargeBinary(32)),  # of the raw key before the last rotation
     sa.Column("previous_until", sa.BigInteger),
+    sa.Column("cut_streams", sa.Boolean),  # NULL: as the team, else as the gateway is set
 )
 sa.Index(
     "virtual_key_live_alias_uq",
@@ -80,8 +81,6 @@ call = sa.Table(
     sa.Column("reserved_nanousd", sa.BigInteger, nullable=False),
     sa.Column("list_cost_nanousd", sa.BigInteger, nullable=False),
     sa.Column("cost_nanousd", sa.BigInteger, nullable=False),
-    sa.Column("cache_saved_nanousd", sa.BigInteger, nullable=False, server_default="0"),
-    sa.Column("cache_lost_nanousd", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("org", sa.Integer, nullable=False),
     sa.Column("key", sa.Integer, nullable=False),
     sa.Column("user", sa.Integer, nullable=False),
@@ -99,7 +98,6 @@ call = sa.Table(
     sa.Column("price_version", sa.Integer, nullable=False),
     sa.Column("price_scope", sa.Integer, nullable=False),
     sa.Column("task", sa.Integer, nullable=False, server_default="0"),  # its number, 0: none
-    sa.Column("cache_cause", sa.Integer, nullable=False, server_default="0"),  # why its cache was broken, 0: it was not
     sa.Column("deployment", sa.Integer, nullable=False),  # of the only attempt, where this row says all of it
     sa.Column("sent_us", sa.Integer, nullable=False),  # from the start of the call to that of the only attempt
     sa.Column("first_byte_us", sa.Integer, nullable=False),
@@ -185,10 +183,13 @@ task_mode = sa.Table(
 )
 
 call_cache = sa.Table(
-    "call_cache",  # calls whose prompt cache was broken, see record.cache.BrokenCache
+    "call_cache",  # what a prompt cache did for a call, see ledger.journal.Caching
     metadata,
     sa.Column("call_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("saved_nanousd", sa.BigInteger, nullable=False),
+    sa.Column("lost_nanousd", sa.BigInteger, nullable=False),
     sa.Column("lost_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cause", sa.Integer, nullable=False),  # 0: it was not broken
     sa.Column("block", sa.String(40), nullable=False),
     sa.Column("detail", sa.String(200), nullable=False),
     sa.Column("before", sa.LargeBinary(16), nullable=False),
@@ -364,6 +365,17 @@ content_pack = sa.Table(
     sqlite_with_rowid=False,
 )
 
+content_text = sa.Table(
+    "content_text",  # what a call added, as text to be searched; sealed with its team's key
+    metadata,
+    sa.Column("call_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),  # 0: the request; else a part of the answer
+    sa.Column("vault", sa.Integer, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Index("content_text_vault_call_id_ix", "vault", "call_id"),
+    sqlite_with_rowid=False,
+)
+
 spool_offset = sa.Table(
     "spool_offset",
     metadata,
@@ -525,6 +537,7 @@ team = sa.Table(
     sa.Column("deleted_at", sa.BigInteger),
     sa.Column("content_level", sa.String(10), nullable=False, server_default=""),  # empty: the organisation's
     sa.Column("content_days", sa.Integer, nullable=False, server_default="0"),  # 0: the organisation's
+    sa.Column("cut_streams", sa.Boolean),  # NULL: as the gateway is set
 )
 sa.Index(
     "team_live_alias_uq",

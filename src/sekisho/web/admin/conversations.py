@@ -48,6 +48,26 @@ class TaskTurns(BaseModel):
     next: str | None
 
 
+class FoundCall(BaseModel):
+    """A call in which the text stands: in what its request added, or in its answer, with the words around it."""
+
+    call_id: str
+    task_id: str
+    team_id: str
+    user_id: str
+    started_at: str | None
+    where: str
+    words: str
+
+
+class Found(BaseModel):
+    """Calls, newest first. `next`: pass it as `before` to search on; null at the end. A page may be short, or empty,
+    before the end: a search reads so much at a time."""
+
+    calls: list[FoundCall]
+    next: str | None
+
+
 def conversations_router(services: Services, authority: Authority) -> APIRouter:
     """Routes for whoever may read content."""
     router = APIRouter(prefix="/admin/v1", tags=["content"])
@@ -85,6 +105,34 @@ def conversations_router(services: Services, authority: Authority) -> APIRouter:
             raise NotFound(NO_TASK)
         shown_calls = [_task_call(one) for one in found[:limit] if one.row.call_id in calls]
         return TaskTurns(calls=shown_calls, next=id_text(found[limit - 1].row.call_id) if len(found) > limit else None)
+
+    @router.get("/content/search")
+    async def search(
+        who: may_read,
+        q: Annotated[str, Query(min_length=2, max_length=200)],
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        before: str = "",
+    ) -> Found:
+        """Calls in which a text stands, newest first, among those whose content this principal may read."""
+        store, sight = services.content.store, reading.sight(who)
+        teams = {vault: team for team, vault in (await store.vaults()).items()}
+        vaults = [vault for vault, team in teams.items() if sight.is_all or team in sight.team_ids]
+        cursor = parse_call_id(before, "before") if before else b""
+        hits, following = await store.search(q, vaults, sight.user_id, before=cursor, limit=limit)
+        await reading.among(who, "search", "", [hit.row for hit in hits])
+        found = [
+            FoundCall(
+                call_id=id_text(hit.row.call_id),
+                task_id=id_text(hit.row.task_id) if hit.row.task_id else "",
+                team_id=teams.get(hit.row.vault, ""),
+                user_id=hit.row.user_id,
+                started_at=iso(hit.row.started_at),
+                where=hit.where,
+                words=hit.words,
+            )
+            for hit in hits
+        ]
+        return Found(calls=found, next=id_text(following) if following else None)
 
     return router
 

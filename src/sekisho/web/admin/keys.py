@@ -21,7 +21,8 @@ Names = Annotated[list[Text], Field(max_length=500)]
 
 
 class KeyUpdate(BaseModel):
-    """What to change; what is left out stays. `expires_in`: "30d" from now, null for never."""
+    """What to change; what is left out stays. `expires_in`: "30d" from now, null for never. `cut_streams`: whether
+    streams under way are cut when the key is revoked; null: as its team, else as the gateway is set."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -32,6 +33,7 @@ class KeyUpdate(BaseModel):
     tags: Names = []
     metadata: dict[str, Any] = {}
     expires_in: str | None = None
+    cut_streams: bool | None = None
 
     def change(self, now_us: int) -> KeyChange:
         """The change that was asked for."""
@@ -49,6 +51,7 @@ class KeyUpdate(BaseModel):
             tags=new("tags", tuple(self.tags)),
             metadata=new("metadata", self.metadata),
             expires_at=new("expires_in", expires_at),
+            cut_streams=new("cut_streams", self.cut_streams),
         )
 
 
@@ -70,6 +73,7 @@ class KeyCreation(KeyUpdate):
             metadata=self.metadata,
             expires_at=None if self.expires_in is None else expiry(self.expires_in, now_us),
             is_to_hand_over=self.hand_over is not None,
+            cut_streams=self.cut_streams,
         )
 
 
@@ -97,6 +101,7 @@ class Key(BaseModel):
     metadata: dict[str, Any]
     expires_at: str | None
     blocked: bool
+    cut_streams: bool | None
     is_handed_over: bool
     previous_until: str | None
     created_at: str | None
@@ -222,6 +227,7 @@ def _fields(key: StoredKey, who: Principal) -> dict[str, Any]:
         "metadata": key.metadata,
         "expires_at": iso(key.expires_at),
         "blocked": key.blocked,
+        "cut_streams": key.cut_streams,
         "is_handed_over": key.is_handed_over,
         "previous_until": iso(key.previous_until),
         "created_at": iso(key.created_at),

@@ -32,7 +32,8 @@ class TeamUpdate(_Fields):
     """What to change; what is left out stays. No models: all models.
 
     `content_level`, `content_days`: how much of what the team's calls say is kept, and how many days; null and 0: as
-    the organisation."""
+    the organisation. `cut_streams`: whether streams under way are cut when a key of the team is revoked; null: as the
+    gateway is set."""
 
     alias: Text = ""
     models: Names = ()
@@ -40,6 +41,7 @@ class TeamUpdate(_Fields):
     blocked: bool = False
     content_level: ContentLevel | None = None
     content_days: Annotated[int, Field(ge=0, le=MOST_CONTENT_DAYS)] = 0
+    cut_streams: bool | None = None
 
 
 class MemberFields(_Fields):
@@ -113,6 +115,7 @@ def teams_router(services: Services, authority: Authority) -> APIRouter:
             blocked=body.blocked,
             content_level=body.content_level,
             content_days=body.content_days,
+            cut_streams=body.cut_streams,
             members={member.user_id: member.role for member in body.members},
         )
         return await show(team, who)
@@ -276,6 +279,7 @@ def _team(team: Team, members: list[Member], who: Principal) -> dict[str, Any]:
         "blocked": team.blocked,
         "content_level": team.content_level,
         "content_days": team.content_days,
+        "cut_streams": team.cut_streams,
         "leads": [one.user_id for one in members if one.role == "lead"],
         "owner": render_owner(next((f"user:{one.user_id}" for one in members if one.role == "lead"), ""), team.org_id),
         "members": [{"user_id": one.user_id, "role": one.role} for one in members],

@@ -53,7 +53,7 @@ NAV: Mapping[RoleName, tuple[Group, ...]] = {
         Group("now", (_LIVE, _TASKS, _NOTICES)),
         Group("way", (Place("models", "models", "model"), _KEYS, _LIMITS, _POLICIES)),
         Group("record", (_AUDIT, _WHY)),
-        Group("settings", (Place("settings", "settings", "rates"),)),
+        Group("settings", (Place("settings", "settings", "rates"), Place("sign_in", "settings/sign-in", "person"))),
     ),
     "cost_manager": (
         Group("cost", (Place("overview", "overview", "home"), _BUDGETS, _BREAKDOWN, _TASKS)),

@@ -33,6 +33,7 @@ from sekisho.web.console.parts import Parts
 from sekisho.web.console.records import record_pages
 from sekisho.web.console.rules_pages import rule_pages
 from sekisho.web.console.sign_in import sign_in_pages
+from sekisho.web.console.sign_in_settings import sign_in_settings_pages
 from sekisho.web.console.tasks import task_pages
 from sekisho.web.console.views import CallQueries, ConsoleInfo, ConsoleSessions, HandOvers
 from sekisho.web.console.why import why_pages
@@ -50,6 +51,7 @@ FILES: tuple[Callable[[Parts], tuple[Page, ...]], ...] = (
     model_pages,
     rule_pages,
     record_pages,
+    sign_in_settings_pages,
 )
 
 

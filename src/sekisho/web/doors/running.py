@@ -44,10 +44,8 @@ class RunningStreams:
         self._streams.discard(stream)
 
     def cut_revoked(self) -> None:
-        """Cut the streams whose key was blocked, deleted or has expired, also by way of its team. A stream of which the
-        end is being booked ends as it would have."""
-        if not self._gate.limits.cut_revoked_streams:
-            return
+        """Cut the streams whose key was blocked, deleted or has expired, also by way of its team, and that are to be
+        cut then. A stream of which the end is being booked ends as it would have."""
         for stream in tuple(self._streams):
             if stream.reason is None and not stream.answer.has_ended:
                 stream.reason = self._objection(stream.key)
@@ -55,7 +53,11 @@ class RunningStreams:
                     stream.task.cancel()
 
     def _objection(self, key: VirtualKey) -> SekishoError | None:
+        """Why a stream of this key is cut. A key that is gone is judged as it was when the stream began."""
         current = self._gate.registry.keys.find(key.digest)
+        wanted = (current or key).cut_streams
+        if not (self._gate.limits.cut_revoked_streams if wanted is None else wanted):
+            return None
         if current is None:
             return NotAuthenticated("This key is no longer valid. Ask your administrator.")
         try:

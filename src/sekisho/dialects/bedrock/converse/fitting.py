@@ -33,7 +33,7 @@ def fit_request(body: bytes, fields: Mapping[str, msgspec.Raw], model: Model) ->
     changed: dict[str, Any] = {}
     max_tokens = _fit_inference(fields, model, changed)
     _fit_thinking(fields, model.quirks, max_tokens, changed)
-    if b'"cachePoint"' in body and not model.quirks.cache_min_tokens:
+    if not model.quirks.cache_min_tokens and b'"cachePoint"' in body:
         for name in ("messages", "system", "toolConfig"):
             if b'"cachePoint"' in bytes(fields.get(name, b"")):
                 changed[name] = _without_cache_points(decode(fields[name], Any, name))

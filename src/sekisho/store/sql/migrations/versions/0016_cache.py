@@ -1,4 +1,4 @@
-"""What prompt caches did: saved and lost of each call, why a cache was broken, sums by day and team.
+"""What prompt caches did for calls, and the sums of it by day and team.
 
 Calls from before have no such figures; the sums begin with the calls that come.
 """
@@ -12,13 +12,13 @@ oldest_code = "0014"
 
 
 def upgrade() -> None:
-    op.add_column("call", sa.Column("cache_saved_nanousd", sa.BigInteger(), nullable=False, server_default="0"))
-    op.add_column("call", sa.Column("cache_lost_nanousd", sa.BigInteger(), nullable=False, server_default="0"))
-    op.add_column("call", sa.Column("cache_cause", sa.Integer(), nullable=False, server_default="0"))
     op.create_table(
         "call_cache",
         sa.Column("call_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("saved_nanousd", sa.BigInteger(), nullable=False),
+        sa.Column("lost_nanousd", sa.BigInteger(), nullable=False),
         sa.Column("lost_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cause", sa.Integer(), nullable=False),
         sa.Column("block", sa.String(length=40), nullable=False),
         sa.Column("detail", sa.String(length=200), nullable=False),
         sa.Column("before", sa.LargeBinary(length=16), nullable=False),
