@@ -58,7 +58,11 @@ def shape(call: Call, wire: Wire) -> Shaped:
 
 
 def _translate(call: Call, wire: Wire) -> Shaped:
-    if (call.door, wire) == ("openai_chat", "bedrock_converse") and len(call.body) >= WORTH_BYTES:
+    if (
+        wire == "bedrock_converse"
+        and call.door in ("openai_chat", "openai_responses")
+        and len(call.body) >= WORTH_BYTES
+    ):
         going_on = written_on(call)
         if going_on is not None:
             request, payload = going_on

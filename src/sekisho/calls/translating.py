@@ -1,4 +1,4 @@
-"""An OpenAI chat written for Converse at the cost of what is new: what was written for the turn before is taken over.
+"""A chat or a body of Responses written for Converse at the cost of what is new: what was written before is taken over.
 
 A history is written in stretches. One may be cut before an answer that stands behind a turn of the user: nothing is
 joined across it. What stands before the cut stays as it was written; the rest is written anew with each turn. None
@@ -12,7 +12,7 @@ import msgspec
 from sekisho.calls.call import Call
 from sekisho.conversation.chain import Chain
 from sekisho.conversation.layout import HISTORY
-from sekisho.dialects import openai_chat
+from sekisho.dialects import openai_chat, openai_responses
 from sekisho.dialects.bedrock import converse
 from sekisho.dialects.cache_marks import MARK_WORDS
 from sekisho.dialects.exchange import CachePoint, Message, Part, Request
@@ -21,7 +21,7 @@ from sekisho.dialects.folding import MAX_CACHE_POINTS, cap_cache_points, fold_fi
 from sekisho.dialects.openai import Role, Turns
 from sekisho.errors import BadRequest
 from sekisho.upstream.payload import Begun, Payload
-from sekisho.values import Model
+from sekisho.values import Door, Model
 
 _KEY = "converse"
 _MOST_PIECES = 32
@@ -33,7 +33,8 @@ class _Written(msgspec.Struct, frozen=True):
     """The first `elements` of a history as they are written for this model.
 
     `system`: what leads of it. `call_ids`, `documents`: used in it. `pieces`: its JSON, each followed by a comma.
-    `tools_raw`, `tools`: the tools as they came and decoded. `head`, `hashes`: how the body began, once it was signed.
+    `tools_raw`, `tools`: the tools as they came and decoded; `leading_raw`: the instructions. `head`, `hashes`: how the
+    body began, once it was signed.
     """
 
     model: Model
@@ -44,6 +45,7 @@ class _Written(msgspec.Struct, frozen=True):
     pieces: tuple[bytes, ...] = ()
     tools_raw: msgspec.Raw | None = None
     tools: Any = None
+    leading_raw: msgspec.Raw | None = None
     head: bytes = b""
     hashes: list[Begun] = []
 
@@ -55,10 +57,10 @@ def written_on(call: Call) -> tuple[Request, Payload] | None:
         return None
     before = _written_before(chain, model)
     try:
-        source = _settings(chain, before)
-        said = [_said(chain, number) for number in range(before.elements, len(chain.elements))]
-        stretch = _Stretch(before, said, _cut(chain, before.elements, said))
-        return stretch.write(call, source)
+        reader = _READERS[chain.door](_settings(chain, before))
+        said = [_said(chain, number, reader) for number in range(before.elements, len(chain.elements))]
+        stretch = _Stretch(before, reader, said, _cut(chain, before.elements, said))
+        return stretch.write(call)
     except (BadRequest, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # the whole translation says what is wrong
 
@@ -67,7 +69,14 @@ def _written_before(chain: Chain, model: Model) -> _Written:
     before = chain.before.sent.get(_KEY) if chain.before and chain.base else None
     if not isinstance(before, _Written) or chain.base is None or before.elements > chain.base.kept_blocks:
         return _Written(model)
+    if chain.door == "openai_responses" and not _says_as_much(chain, before):
+        return _Written(model)
     return before if before.model is model or before.model == model else _Written(model)
+
+
+def _says_as_much(chain: Chain, before: _Written) -> bool:
+    """Whether what items mean without saying so is as it was: names of tools, and the system text that leads."""
+    return chain.fields.get("tools") is before.tools_raw and chain.fields.get("instructions") is before.leading_raw
 
 
 def _settings(chain: Chain, before: _Written) -> dict[str, Any]:
@@ -81,12 +90,54 @@ def _settings(chain: Chain, before: _Written) -> dict[str, Any]:
     return source
 
 
-def _said(chain: Chain, number: int) -> Said:
+class _ChatReader:
+    """Reads the decoded parts of a chat."""
+
+    def __init__(self, source: dict[str, Any]) -> None:
+        self.source = source
+
+    def leading(self) -> list[Part]:
+        return []
+
+    def read(self, message: dict[str, Any], number: int) -> Said:
+        return openai_chat.read_message(message, f"messages[{number}]")
+
+    def request(self, turns: Turns) -> Request:
+        return openai_chat.request_of(self.source, turns)
+
+
+class _ResponsesReader:
+    """Reads the decoded parts of a body of Responses."""
+
+    def __init__(self, source: dict[str, Any]) -> None:
+        self.source = source
+        self._offered = openai_responses.read_offered(source)
+
+    def leading(self) -> list[Part]:
+        return openai_responses.instructions_of(self.source)
+
+    def read(self, item: dict[str, Any], number: int) -> Said:
+        return openai_responses.read_item(item, f"input[{number}]", self._offered.toolbox)
+
+    def request(self, turns: Turns) -> Request:
+        return openai_responses.request_of(self.source, turns, self._offered)
+
+
+_Reader = _ChatReader | _ResponsesReader
+_READERS: dict[Door, type[_ChatReader] | type[_ResponsesReader]] = {
+    "openai_chat": _ChatReader,
+    "openai_responses": _ResponsesReader,
+}
+READ_ON = frozenset(_READERS)
+"""The doors whose histories can be written on."""
+
+
+def _said(chain: Chain, number: int, reader: _Reader) -> Said:
     span = chain.elements[number]
-    message = _decode(memoryview(chain.body)[span.start : span.end])
-    if not isinstance(message, dict):
-        raise BadRequest("messages: must be objects.", param="messages")
-    return openai_chat.read_message(message, f"messages[{number}]")
+    element = _decode(memoryview(chain.body)[span.start : span.end])
+    if not isinstance(element, dict):
+        raise BadRequest("A history holds objects only.")
+    return reader.read(element, number)
 
 
 def _cut(chain: Chain, first: int, said: list[Said]) -> int:
@@ -104,18 +155,21 @@ def _cut(chain: Chain, first: int, said: list[Said]) -> int:
 class _Stretch:
     """The new elements: those before the cut stay as they are written now, the others will be written again."""
 
-    def __init__(self, before: _Written, said: list[Said], cut: int) -> None:
+    def __init__(self, before: _Written, reader: _Reader, said: list[Said], cut: int) -> None:
         self._before = before
+        self._reader = reader
         self._cut = cut
         self._kept = Turns(has_begun=before.elements > 0)
+        if not before.elements:
+            self._kept.add("system", reader.leading())
         self._open = Turns(has_begun=True)
         for number, words in enumerate(said):
             (self._kept if number < cut else self._open).add(*words)
 
-    def write(self, call: Call, source: dict[str, Any]) -> tuple[Request, Payload] | None:
+    def write(self, call: Call) -> tuple[Request, Payload] | None:
         quirks, model = call.known_model.quirks, call.known_model
         turns = self._open if self._before.elements else self._kept
-        request = msgspec.structs.replace(openai_chat.request_of(source, turns), stream=call.stream)
+        request = msgspec.structs.replace(self._reader.request(turns), stream=call.stream)
         choice = request.tool_choice
         if not request.tools or not quirks.system or (choice and choice.mode == "none"):
             return None  # what is said of tools then depends on the whole history
@@ -132,8 +186,13 @@ class _Stretch:
         fitted, _ = fit(capped, quirks, model.max_output_tokens, claude=converse.is_claude(model))
         rest = converse.render_messages(fitted.messages, dict(written.documents))
         head, tail = converse.render_around(fitted, model)
+        fields = call.chain.fields
         written = msgspec.structs.replace(
-            written, tools_raw=call.chain.fields.get("tools"), tools=source.get("tools"), head=head
+            written,
+            tools_raw=fields.get("tools"),
+            tools=self._reader.source.get("tools"),
+            leading_raw=fields.get("instructions"),
+            head=head,
         )
         return request, self._payload(call.chain, written, rest + tail)
 

@@ -15,7 +15,7 @@ from sekisho.values import Door
 WORTH_BYTES = 8_192  # a smaller body is read about as fast as it is compared
 _MOST_BYTES = 64 * 1024 * 1024
 _LEAST_IN_COMMON = 8  # of a body: with less than an eighth a full parse is as cheap
-_TRANSLATED: tuple[Door, ...] = ("openai_chat",)
+_TRANSLATED: tuple[Door, ...] = ("openai_chat", "openai_responses")
 _BODIES_PER_OWNER = 8  # sub-agents and conversations of one key take turns
 
 

@@ -16,6 +16,7 @@ from xxhash import xxh3_64_intdigest
 
 from sekisho.conversation.chain import Block, Chain
 from sekisho.dialects.cache_marks import MARK, MARK_WORDS
+from sekisho.dialects.search import same_bytes
 
 Part = Literal["tools", "system", "settings", "message"]
 
@@ -231,7 +232,24 @@ _VOLATILE = re.compile(
 
 def is_volatile(before: bytes, after: bytes) -> bool:
     """Whether two texts differ only in what changes by itself: dates, times, numbers, ids."""
+    before, after = _differing(before, after)
     return before != after and _VOLATILE.sub(b"#", before) == _VOLATILE.sub(b"#", after)
+
+
+def _differing(before: bytes, after: bytes) -> tuple[bytes, bytes]:
+    """The two without the words that both begin and end with: a blank is no part of what changes by itself, and
+    parts what stands beside it."""
+    start = before.rfind(b" ", 0, same_bytes(before, after)) + 1
+    low, high = 0, min(len(before), len(after)) - start
+    while low < high:
+        middle = (low + high + 1) // 2
+        if before.endswith(after[len(after) - middle :]):
+            low = middle
+        else:
+            high = middle - 1
+    blank = before.find(b" ", len(before) - low)
+    same = 0 if blank < 0 else len(before) - blank
+    return before[start : len(before) - same], after[start : len(after) - same]
 
 
 class _Function(msgspec.Struct, frozen=True):

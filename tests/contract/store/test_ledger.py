@@ -356,6 +356,10 @@ async def test_recent_calls_come_newest_first_page_by_page_and_filtered(database
     assert await only(is_ended=True) == [call_id(4)]
     assert await only(since=NOON + 1000, until=NOON + 3000) == [call_id(2), call_id(1)]
     assert await only(model="never seen") == []
+    assert await only(agent="cline") == [call_id(n) for n in (4, 2, 0)]
+    assert await only(tag="project:x") == [call_id(n) for n in (4, 2, 0)]
+    for near in ("project", "PROJECT:X", "%", '"', "project:x,"):
+        assert await only(tag=near) == []
     assert await calls.recent("another", limit=9) == []
 
 

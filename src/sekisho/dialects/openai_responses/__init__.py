@@ -3,6 +3,22 @@
 from sekisho.dialects.openai import render_error
 from sekisho.dialects.openai_responses.answers import AnswerParser
 from sekisho.dialects.openai_responses.replies import ReplyRenderer, tool_origins
-from sekisho.dialects.openai_responses.requests import parse_request
+from sekisho.dialects.openai_responses.requests import (
+    instructions_of,
+    parse_request,
+    read_item,
+    read_offered,
+    request_of,
+)
 
-__all__ = ["AnswerParser", "ReplyRenderer", "parse_request", "render_error", "tool_origins"]
+__all__ = [
+    "AnswerParser",
+    "ReplyRenderer",
+    "instructions_of",
+    "parse_request",
+    "read_item",
+    "read_offered",
+    "render_error",
+    "request_of",
+    "tool_origins",
+]

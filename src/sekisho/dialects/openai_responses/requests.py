@@ -4,6 +4,8 @@ Nothing is stored between calls, so whatever points to earlier state is refused 
 Source: OpenAI API reference (responses); Codex for namespaces, free-text tools and client metadata.
 """
 
+from typing import NamedTuple
+
 import msgspec
 
 from sekisho.dialects.exchange import (
@@ -13,10 +15,12 @@ from sekisho.dialects.exchange import (
     Reasoning,
     Request,
     Thinking,
+    ToolChoice,
     ToolResult,
     ToolUse,
 )
 from sekisho.dialects.openai import (
+    Role,
     Turns,
     file_part,
     image_part,
@@ -61,15 +65,35 @@ def parse_request(body: bytes) -> Request:
 
     `stream_options`, `include` and `reasoning.summary` change nothing: usage, thinking and its summary always come."""
     source = decode_object(body)
+    offered = read_offered(source)
+    return request_of(source, _turns(source, offered.toolbox, offered.unused), offered)
+
+
+class Offered(NamedTuple):
+    """The tools of a body, how they are chosen, which may be, and the names of what is not used so far."""
+
+    toolbox: Toolbox
+    choice: ToolChoice | None
+    allowed: set[str] | None
+    unused: list[str]
+
+
+def read_offered(source: JsonObject) -> Offered:
+    """What a decoded body says of tools. Raises BadRequest, also for a body that needs state."""
     _refuse_state(source)
     unused = [name for name in source if name not in _FIELDS]
     if find_bool(source, "store"):
         unused.append("store")
     toolbox = Toolbox()
     toolbox.read(find_list(source, "tools") or [], unused)
-    tool_choice, allowed = read_tool_choice(source, toolbox, unused)
+    choice, allowed = read_tool_choice(source, toolbox, unused)
+    return Offered(toolbox, choice, allowed, unused)
+
+
+def request_of(source: JsonObject, turns: Turns, offered: Offered) -> Request:
+    """The request of a decoded body whose input was read already: `source` may be without it."""
+    toolbox, tool_choice, allowed, unused = offered
     tools = tuple(tool for tool in toolbox.tools if allowed is None or tool.name in allowed)
-    turns = _turns(source, toolbox, unused)
     return Request(
         model=get_text(source, "model"),
         messages=turns.messages("input"),
@@ -85,6 +109,28 @@ def parse_request(body: bytes) -> Request:
         stream=find_bool(source, "stream") or False,
         unused=tuple(dict.fromkeys(unused)),
     )
+
+
+def instructions_of(source: JsonObject) -> list[Part]:
+    """The system text that leads."""
+    return text_parts(find_text(source, "instructions"))
+
+
+class _Said:
+    """Takes what `_add_item` adds."""
+
+    def __init__(self) -> None:
+        self.words: tuple[Role, list[Part], str] = ("system", [], "")
+
+    def add(self, role: Role, parts: list[Part], run: str = "") -> None:
+        self.words = (role, parts, run)
+
+
+def read_item(item: JsonObject, at: str, toolbox: Toolbox) -> tuple[Role, list[Part], str]:
+    """What one item says, whatever stands before it: the arguments of `Turns.add`. Raises BadRequest."""
+    said = _Said()
+    _add_item(item, at, said, toolbox, [])
+    return said.words
 
 
 def _refuse_state(source: JsonObject) -> None:
@@ -109,7 +155,7 @@ def _json_schema(source: JsonObject, unused: list[str]) -> JsonSchema | None:
 
 def _turns(source: JsonObject, toolbox: Toolbox, unused: list[str]) -> Turns:
     turns = Turns()
-    turns.add("system", text_parts(find_text(source, "instructions")))
+    turns.add("system", instructions_of(source))
     value = source.get("input")
     if isinstance(value, str):
         turns.add("user", text_parts(value))
@@ -121,7 +167,7 @@ def _turns(source: JsonObject, toolbox: Toolbox, unused: list[str]) -> Turns:
     return turns
 
 
-def _add_item(item: JsonObject, at: str, turns: Turns, toolbox: Toolbox, unused: list[str]) -> None:
+def _add_item(item: JsonObject, at: str, turns: Turns | _Said, toolbox: Toolbox, unused: list[str]) -> None:
     """What a model said or did in a row is one assistant message; results in a row are one user message."""
     kind = find_text(item, "type", at) or "message"
     match kind:
@@ -151,7 +197,7 @@ def _tool_use(item: JsonObject, at: str, toolbox: Toolbox, arguments: str) -> To
     return ToolUse(get_text(item, "call_id", at), name, arguments)
 
 
-def _add_message(item: JsonObject, at: str, turns: Turns) -> None:
+def _add_message(item: JsonObject, at: str, turns: Turns | _Said) -> None:
     role = get_text(item, "role", at)
     content = item.get("content")
     path = f"{at}.content"

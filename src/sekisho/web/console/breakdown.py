@@ -127,6 +127,8 @@ class _Breakdown:
             first = words.moment(until - 1).date() - timedelta(days=USUAL_DAYS[period] - 1)
             since = parse_since(first.isoformat(), "since", zone) or 0
         since = max(since, until - 900 * DAY_US)
+        if "team" in plain:
+            visit.need_team(plain["team"])
         where: dict[Dimension, tuple[str, ...]] = {one: (plain[one],) for one in DIMENSIONS if one in plain}
         query = SpendQuery((by,), period, since, until, zone.key, within_sight(where, visit.who))
         return _Asked(by, period, query, plain)

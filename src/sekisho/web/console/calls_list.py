@@ -74,6 +74,8 @@ class _CallList:
         """The filter, and what the address says in plain words. What cannot be is ignored."""
         query, zone = visit.request.query_params, self.parts.zone
         plain = {name: query[name][:401] for name in FILTERS if query.get(name)}
+        if "team" in plain and "user" not in plain:
+            visit.need_team(plain["team"])
         times: dict[str, int | None] = {}
         for name, parse in (("since", parse_since), ("until", parse_until)):
             text = query.get(name, "")

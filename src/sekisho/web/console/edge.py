@@ -113,6 +113,11 @@ class Visit:
         if not self.who.may(permission):
             raise NotFound("There is no such page.")
 
+    def need_team(self, team_id: str) -> None:
+        """Let pass only whoever may see what this team spends. Raises NotFound, as for a team that is not there."""
+        if not self.who.sight("spend:read").covers_team(team_id):
+            raise NotFound("There is no such team.")
+
     @property
     def home(self) -> str:
         """Where the role in use lands."""

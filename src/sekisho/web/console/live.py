@@ -71,6 +71,7 @@ class _Live:
             after=after,
             older=older,
             newest=_address(wanted),
+            csv=_csv_address(wanted),
             page_rows=PAGE_ROWS,
             totals=totals,
             trends=trends(totals),
@@ -161,6 +162,12 @@ def _address(wanted: CallFilter, before: str = "") -> str:
     if before:
         fields["before"] = before
     return f"{LIVE}?{urlencode(fields, quote_via=quote)}" if fields else LIVE
+
+
+def _csv_address(wanted: CallFilter) -> str:
+    """Where the same calls are exported."""
+    fields = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value}
+    return f"{ROOT}/calls?{urlencode({**fields, 'format': 'csv'}, quote_via=quote)}"
 
 
 def _filters(wanted: CallFilter, choices: CallChoices, visit: Visit) -> list[_FilterMenu]:

@@ -53,8 +53,9 @@ class _Members:
         led = sorted(visit.who.leads)
         if not led:
             raise NotFound("There is no such page.")
-        asked = visit.request.query_params.get("team", "")
-        team_id = asked if asked in led else led[0]
+        team_id = visit.request.query_params.get("team", "") or led[0]
+        if team_id not in led:
+            raise NotFound("There is no such team.")
         team = await services.teams.get(team_id)
         costs = await read_costs(services, visit.who, month_of(services, ""), team_id)
         nodes = {node.scope.id: node for root in costs.roots for node in root.walk() if node.scope.kind == "member"}

@@ -61,8 +61,9 @@ class _Overview:
     async def team(self, visit: Visit) -> Response:
         """A lead's own team; of several the one that the address names."""
         led = sorted(visit.who.sight("spend:read").team_ids)
-        asked = visit.request.query_params.get("team", "")
-        return await self._month(visit, asked if asked in led else led[0])
+        asked = visit.request.query_params.get("team", "") or led[0]
+        visit.need_team(asked)
+        return await self._month(visit, asked)
 
     async def _month(self, visit: Visit, team_id: str) -> Response:
         services = self.parts.services

@@ -7,6 +7,7 @@ Forms come by htmx: what is accepted leads to a page with a toast, what is not c
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 from starlette.responses import Response
@@ -40,7 +41,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 async def ask_admin(visit: Visit, who: Principal, method: str, path: str, body: Any = None) -> Answer:
-    """Let the admin API of this application do something as this principal."""
+    """Let the admin API of this application do something as this principal. `path`: as in an address, quoted."""
     sent = b"" if body is None else json.dumps(body).encode()
     parts: list[bytes] = []
     status = 500
@@ -62,7 +63,7 @@ async def ask_admin(visit: Visit, who: Principal, method: str, path: str, body: 
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
-        "path": plain,
+        "path": unquote(plain),
         "raw_path": plain.encode(),
         "query_string": query.encode(),
         "root_path": "",

@@ -238,7 +238,7 @@ EN = {
     "budgets.new.title": "Which budget do you want to make?",
     "budgets.make": "Make it",
     "budgets.change": "Change",
-    "budgets.change.title": "How much shall {name} have by {window}?",
+    "budgets.change.title": "How much shall {name} have ({window})?",
     "budgets.save": "Change the budget",
     "budgets.now": "Now {amount}, of which {spent} is spent. In force from the next call on.",
     "budgets.amount": "Amount in US dollars",
