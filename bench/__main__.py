@@ -114,6 +114,7 @@ def _session(
             run.add(session.name, name, told)
             print(report.line(session.name, name, told), flush=True)
         run.add(session.name, "memory", made.memory())
+        run.add(session.name, "idle", made.idle())
         run.add(session.name, "ledger", made.ledger())
         print(f"{session.name} ledger: {run.told['sessions'][session.name]['ledger']}; load {load()}", flush=True)
 

@@ -41,6 +41,17 @@ def _limit(session: str, measure: str) -> Callable[[Figures], str]:
     return find
 
 
+def _own(session: str, measure: str, figure: str, unit: str) -> Callable[[Figures], str]:
+    """A figure of ours as it is; what is added to the upstream's for latency."""
+
+    def find(figures: Figures) -> str:
+        value = figures.median(session, measure, OURS, figure)
+        alone = figures.median(session, measure, "upstream alone", figure) if measure == "latency" else 0.0
+        return "–" if value is None or alone is None else f"{value - alone:.3g} {unit}"
+
+    return find
+
+
 _MORE, _PACED = ("openai", "turn_800k_next"), ("openai", "paced_1000")
 GOALS: tuple[Goal, ...] = (
     Goal("1 KB call, of LiteLLM", "1 KB のコール、LiteLLM 比", "1/100", _times("openai_small", "small", "LiteLLM")),
@@ -79,4 +90,16 @@ GOALS: tuple[Goal, ...] = (
         _times(*_PACED, "LiteLLM"),
     ),
     Goal("the same, Bedrock", "同上、Bedrock", "1/10", _times("bedrock", "paced_1000", "LiteLLM")),
+    Goal("event, 1,000 a second", "イベント、毎秒 1,000", "60 µs", _own("openai", "paced_1000", "us", "µs")),
+    Goal("the same, Bedrock", "同上、Bedrock", "60 µs", _own("bedrock", "paced_1000", "us", "µs")),
+    Goal("event, 4,000 a second", "イベント、毎秒 4,000", "30 µs", _own("openai", "paced_4000", "us", "µs")),
+    Goal("the same, Bedrock", "同上、Bedrock", "30 µs", _own("bedrock", "paced_4000", "us", "µs")),
+    Goal("added latency, p50", "加わる遅延 p50", "0.3 ms", _own("openai_small", "latency", "p50_ms", "ms")),
+    Goal("added latency, p99", "加わる遅延 p99", "2 ms", _own("openai_small", "latency", "p99_ms", "ms")),
+    Goal("paced streams on one core", "1 コアのストリーム本数", "1,000", _own("openai", "many_streams", "streams", "")),
+    Goal("the same, Bedrock", "同上、Bedrock", "1,000", _own("bedrock", "many_streams", "streams", "")),
+    Goal("start, known home", "起動、既存のホーム", "1 s", _own("start", "own_start", "known_s", "s")),
+    Goal("start, new home", "起動、新しいホーム", "1 s", _own("start", "own_start", "new_s", "s")),
+    Goal("idle, call process", "待機時、コールプロセス", "60 MB", _own("start", "own_start", "call_mb", "MB")),
+    Goal("idle, control process", "待機時、管理プロセス", "100 MB", _own("start", "own_start", "control_mb", "MB")),
 )

@@ -38,7 +38,7 @@ def text(told: Told, language: str = "en") -> str:
     parts = [_machine(told, words), _goals(figures, language)]
     parts += [_calls(figures, words, side) for side in ("openai", "bedrock")]
     parts += [_events(figures, words), _tls(figures, words), _many(figures, words), _rest(figures, words)]
-    parts += [_ledger(told, words), _who(told, words)]
+    parts += [_idle(told, words), _ledger(told, words), _who(told, words)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -164,6 +164,12 @@ def _goals(figures: Figures, language: str) -> str:
     rows = [[getattr(goal, language), goal.goal, found] for goal in GOALS if (found := goal.find(figures)) != "–"]
     head = [words["figure"], words["goal"], f"{words['measured']} ({words['call']})"]
     return f"**{words['goals']}**\n\n" + _table(head, rows) if rows else ""
+
+
+def _idle(told: Told, words: Words) -> str:
+    found = told["sessions"].get("openai", {}).get("idle", {})
+    shown = ", ".join(f"{name} {one['all'] * 1_000:.3g}" for name, one in found.items() if "all" in one)
+    return words["idle_cpu"].format(shown=shown) if shown else ""
 
 
 def _ledger(told: Told, words: Words) -> str:

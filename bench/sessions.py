@@ -162,6 +162,10 @@ class Started:
             for name, (_, running) in self.peers.items()
         }
 
+    def idle(self) -> dict[str, dict[str, float]]:
+        """CPU seconds a second of each peer's parts without any load, which all figures are less."""
+        return {name: running.idle_s for name, (_, running) in self.peers.items()}
+
     def ledger(self) -> dict[str, Any] | None:
         """What the upstream said Sekisho's calls used, at the catalog's prices, and what its ledger says they cost."""
         name = Sekisho.name

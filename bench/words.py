@@ -44,6 +44,7 @@ _EN: Words = {
     "{date}; load average {low} to {high}.",
     "own": "Sekisho unconfigured, on its simulator: {new_s} s to the first answer in a new home, {known_s} s in "
     "a known one; {call_mb} MB call process, {control_mb} MB control process, {all_mb} MB in all.",
+    "idle_cpu": "Taken off all figures: what a peer takes when idle, in ms of CPU a second: {shown}.",
     "plot_cpu": "CPU per call",
     "plot_event": "CPU per streamed event",
 }
@@ -88,6 +89,7 @@ _JA: Words = {
     "own": "何も設定せず、シミュレーターで動く関所：最初の応答まで、新しいホームで {new_s} 秒、"
     "既存のホームで {known_s} 秒。"
     "コールプロセス {call_mb} MB、管理プロセス {control_mb} MB、監視プロセスとシミュレーターを含めて {all_mb} MB。",
+    "idle_cpu": "どの値からも、待機中に使う CPU（1 秒あたりのミリ秒）を差し引いています：{shown}。",
     "plot_cpu": "1 コールあたりの CPU",
     "plot_event": "ストリームの 1 イベントあたりの CPU",
 }

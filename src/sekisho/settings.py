@@ -100,6 +100,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     content_level: ContentLevel | None = None
     content_days: Annotated[int, msgspec.Meta(ge=1, le=3_650)] = 30
     content_key: SecretRef | None = None
+    content_store: str = ""
+    content_s3_kms_key: str = ""
     content_spool_bytes: Annotated[int, msgspec.Meta(ge=20_000_000, le=1_000_000_000_000)] = 1_000_000_000
     leads_read_content: bool = False
     language: Language = "en"
@@ -163,6 +165,10 @@ def _conflicts(settings: Settings) -> list[str]:
         if settings.valkey_url is None:
             problems.append(
                 "replicated needs Valkey, in which all replicas count budgets and limits together: set valkey_url."
+            )
+        if settings.content_level not in (None, "none") and not settings.content_store:
+            problems.append(
+                "replicated needs content_store in S3: content in one machine's files is not there for others."
             )
         if settings.pepper is None:
             problems.append(
@@ -248,6 +254,13 @@ def parse_time_zone(text: str) -> str:
         raise ValueError(f"'{text}' is not the name of a time zone") from error
 
 
+def parse_content_store(text: str) -> str:
+    """Where packs of content lie: s3://BUCKET or s3://BUCKET/PREFIX. Raises ValueError."""
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w./-]*)?", text):
+        raise ValueError(f"'{text}' is not an address like s3://BUCKET/PREFIX")
+    return text.rstrip("/")
+
+
 def parse_endpoint(text: str) -> str:
     """The address of an upstream, without a slash at its end. Raises ValueError."""
     if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", text):
@@ -273,6 +286,8 @@ def _parse(name: str, raw: Any, variable: str) -> Any:
         return parse_region(_text(raw))
     if name == "time_zone":
         return parse_time_zone(_text(raw))
+    if name == "content_store":
+        return parse_content_store(_text(raw)) if raw else ""
     if name in ("bedrock_endpoint", "public_url", "oidc_issuer"):
         return parse_endpoint(_text(raw)) if raw else ""
     kind = FIELDS[name].type

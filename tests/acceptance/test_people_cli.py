@@ -199,3 +199,16 @@ async def test_a_person_signs_in_is_known_and_signs_out(sekisho, home, monkeypat
     assert await sekisho.plane.services().tokens.find_raw(token) is None
     assert (await sekisho("whoami")).exit_code == 1
     assert "not signed in" in (await sekisho("logout")).stderr
+
+
+async def test_content_is_looked_at_searched_and_deleted(sekisho):
+    assert "all is well" in await said(sekisho("content status"))
+    searched = await sekisho("content search plan")
+    assert (searched.exit_code, searched.stdout, searched.stderr) == (0, "", "Nothing was found.\n")
+    assert await said(sekisho("content delete --user alice --yes")) == "Deleted: 0 calls.\n"
+    assert (await sekisho("content delete --user alice --team red --yes")).exit_code == 1
+    missing = await sekisho("content show", "0" * 26)
+    assert (missing.exit_code, "no such call" in missing.stderr) == (1, True)
+    await said(sekisho("team create red --content masked --content-days 9"))
+    assert "masked, 9 days" in await said(sekisho("team show red"))
+    assert json.loads(await said(sekisho("team update red --content default --json")))["content_level"] is None

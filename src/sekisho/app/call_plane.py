@@ -31,6 +31,7 @@ from sekisho.web.doors.forward import ForwardDoor
 from sekisho.web.doors.server import DoorServer, tune_allocator
 
 log = logging.getLogger(__name__)
+_ROTATE_S = 1.0
 _GC_THRESHOLDS = (20_000, 20, 20)  # a call leaves no cycles behind; by default there is a collection every few calls
 
 
@@ -55,6 +56,13 @@ def pepper_of(settings: Settings) -> bytes:
     if settings.pepper is not None:
         return resolve_pepper(settings.pepper, os.environ)
     return load_or_create_pepper(Path(settings.home))
+
+
+async def _rotate(spool: SpoolWriter) -> None:
+    """Let what was said not lie in the spool for longer than it takes to keep it."""
+    while True:
+        await asyncio.sleep(_ROTATE_S)
+        spool.rotate()
 
 
 async def run_call_plane(settings: Settings, listener: socket.socket, process_id: str) -> None:
@@ -112,6 +120,7 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
     looks = LookAnswers(local, socket_path, counting.counters)
     loops = (follower.run, masked.run, looks.run, *counting.loops)
     background = [asyncio.create_task(run()) for run in loops]
+    background.append(asyncio.create_task(_rotate(spool)))
     if committed is not None:
         background.append(asyncio.create_task(committed.run()))
     with orderly_stop():

@@ -14,15 +14,18 @@ from sekisho.clock import Clock
 from sekisho.errors import SekishoError, StoreUnavailable
 from sekisho.record.content import ContentFilter, ContentHealth, ContentRows, ContentSettings
 from sekisho.record.content_store import Blobs, ContentStore
-from sekisho.record.sealing import KEY_BYTES, HomeKey
+from sekisho.record.sealing import KEY_BYTES, HomeKey, Wrapping
 from sekisho.record.spool import Segment, SpoolReader
 from sekisho.store.blobs.files import FileBlobs
 
 log = logging.getLogger(__name__)
 
+KMS = b"kms:"  # begins a reference to a key of AWS KMS
 TAKE_S = 0.5
 TAKE_BACKOFF_S = 10.0
 SWEEP_S = 3600.0
+GONE_S = 6.0
+GONE_LOOKS = 30
 _DAY_US = 86_400_000_000
 _HEAL_US = 60_000_000
 
@@ -40,9 +43,8 @@ class ContentKeeper:
         publish: Callable[[], Awaitable[None]],
     ) -> None:
         """`publish`: puts what the database says in force in every call process."""
-        blobs: Blobs = FileBlobs(home / "content")
         self.settings = settings
-        self.store = ContentStore(rows, blobs, _Key(home, settings.key), org_id, clock)
+        self.store = ContentStore(rows, _blobs(home, settings), _wrapping(home, settings), org_id, clock)
         self._publish = publish
         self._rows = rows
         self._org_id = org_id
@@ -120,15 +122,34 @@ class ContentKeeper:
 
     async def forget(self, where: ContentFilter) -> int:
         """Delete the content of calls, wherever it is by now; of how many. Raises StoreUnavailable: try again."""
-        await self._renew()
-        await self.take_once()
-        return await self.store.delete(where)
+        old = await self._take_old()
+        deleted = await self.store.delete(where)
+        await self._wait_gone(old)
+        return deleted
 
     async def forget_team(self, team_id: str) -> int:
         """As `forget`, for all of a team; its key goes too."""
+        old = await self._take_old()
+        deleted = await self.store.delete_team(team_id)
+        await self._wait_gone(old)
+        return deleted
+
+    async def _take_old(self) -> set[str]:
+        """Take all that was said until now; the segments that it lay in."""
         await self._renew()
         await self.take_once()
-        return await self.store.delete_team(team_id)
+        return {segment.name for segment in await asyncio.to_thread(self._reader.segments)}
+
+    async def _wait_gone(self, names: set[str]) -> None:
+        """Wait until these segments are deleted: each call process lets go of its own within a second or two. Raises
+        StoreUnavailable."""
+        for _ in range(GONE_LOOKS):
+            await self.take_once()
+            left = {segment.name for segment in await asyncio.to_thread(self._reader.segments)}
+            if not left & names:
+                return
+            await asyncio.sleep(GONE_S / GONE_LOOKS)
+        raise StoreUnavailable("Deleted from the store, but not from the spool of every call process yet. Try again.")
 
     async def sweep(self) -> None:
         """Delete what is older than its team wants it kept, and blobs that nobody knows."""
@@ -138,6 +159,22 @@ class ContentKeeper:
             await self.store.delete(ContentFilter(vault=vault.id, before=now_us - days * _DAY_US))
         await self.store.bury()
         await self.store.sweep_strays()
+
+
+def _blobs(home: Path, settings: ContentSettings) -> Blobs:
+    if not settings.store:
+        return FileBlobs(home / "content")
+    from sekisho.store.blobs.s3 import S3Blobs  # noqa: PLC0415  botocore is slow to import
+
+    return S3Blobs(settings.store, settings.region, settings.sse_kms_key)
+
+
+def _wrapping(home: Path, settings: ContentSettings) -> Wrapping:
+    if not settings.key.startswith(KMS):
+        return _Key(home, settings.key)
+    from sekisho.store.blobs.kms import KmsKey  # noqa: PLC0415  botocore is slow to import
+
+    return KmsKey(settings.key.removeprefix(KMS).decode(), settings.region)
 
 
 class _Key:

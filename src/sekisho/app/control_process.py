@@ -77,7 +77,10 @@ def content_settings(settings: Settings, *, is_demo: bool) -> ContentSettings:
     return ContentSettings(
         level=settings.content_level or ("full" if is_demo else "none"),
         days=settings.content_days,
-        key=resolve_pepper(settings.content_key, os.environ, "content_key") if settings.content_key else b"",
+        key=_content_key(settings),
+        store=settings.content_store,
+        sse_kms_key=settings.content_s3_kms_key,
+        region=settings.aws_region,
         spool_bytes=settings.content_spool_bytes,
         leads_may_read=settings.leads_read_content,
     )
@@ -97,6 +100,15 @@ def _oidc(settings: Settings) -> OidcSettings | None:
         groups_claim=settings.oidc_groups_claim,
         name=settings.oidc_name,
     )
+
+
+def _content_key(settings: Settings) -> bytes:
+    """The secret, or the reference to a key of KMS. Raises SettingsError."""
+    reference = settings.content_key
+    if reference is None:
+        return b""
+    text = resolve_secret(reference, os.environ) if reference.kind != "file" else ""
+    return text.encode() if text.startswith("kms:") else resolve_pepper(reference, os.environ, "content_key")
 
 
 class CredentialBook:

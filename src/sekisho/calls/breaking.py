@@ -14,12 +14,10 @@ from sekisho.values import Language
 PATIENCE = 4  # clients send a request again for good reasons: so many times as often as a tool call may fail
 _EN = {
     "tool": "the agent has made the same tool call {times} times in a row, and it failed with the same result",
-    "request": "the same request has come {times} times in a row with nothing new in it",
     "error": "the same request has ended with the same error ({name}) {times} times in a row",
 }
 _JA = {
     "tool": "エージェントが同じツール呼び出しを {times} 回続けて行い、同じ結果で失敗しています",
-    "request": "新しい内容のない同じリクエストが {times} 回続けて届いています",
     "error": "同じリクエストが {times} 回続けて同じエラー（{name}）で終わっています",
 }
 

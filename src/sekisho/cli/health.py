@@ -11,7 +11,8 @@ def health(home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Print how it is. Exit status 1 when something is wrong."""
     found = ask(home, "GET", "/admin/v1/status")
     counters = found["counters"]
-    is_well = not (found["journal_error"] or found["damaged"] or counters["failure"])
+    content = found["content"]
+    is_well = not (found["journal_error"] or found["damaged"] or counters["failure"] or content["failure"])
     if as_json:
         print_json(found)
     else:
@@ -23,6 +24,11 @@ def health(home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
             (say("Counters", "カウンター"), f"{counters['engine']} {counters['address']}".strip()),
             (say("State of the counters", "カウンターの状態"), counters["failure"] or fine),
             (say("Budgets without them", "届かないときの予算"), _mode(counters["budgets_fail_mode"])),
+            (say("Content of calls", "コールの内容"), content["failure"] or fine),
+            (
+                say("Waiting content", "保存待ちの内容"),
+                f"{content['spool_bytes']:,} / {content['spool_most_bytes']:,} B",
+            ),
             (say("Limits without them", "届かないときの制限"), _mode(counters["limits_fail_mode"])),
         ]
         typer.echo(columns(facts))

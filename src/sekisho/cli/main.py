@@ -86,6 +86,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         say("Show the processes and how they are.", "プロセスとその状態を表示します。"),
     ),
     "audit": ("sekisho.cli.audit", "app", ""),
+    "content": ("sekisho.cli.content", "app", ""),
     "role": ("sekisho.cli.roles", "app", ""),
     "token": ("sekisho.cli.tokens", "app", ""),
     "metadata": ("sekisho.cli.required", "app", ""),
@@ -166,7 +167,7 @@ _PANELS = (
     (say("Organisation", "組織"), ("team", "user", "key", "tag", "role", "token", "policy", "metadata")),
     (say("Money and limits", "予算と上限"), ("budget", "limit", "spend", "task", "cache", "events", "bounds")),
     (say("Organisation as one file", "組織をファイルで管理"), ("plan", "apply", "export")),
-    (say("Operate", "運用"), ("health", "audit", "backup", "restore", "completion")),
+    (say("Operate", "運用"), ("health", "audit", "content", "backup", "restore", "completion")),
 )
 
 

@@ -37,16 +37,17 @@ _ANSWERS_FROM_END = 8
 _PIECE_BYTES = 200  # a shorter message, such as "go on", is found in many conversations
 _FAILED_BYTES = 65_536
 _LOOK_BACK = 24
+# What the same request will end with again. Whatever passes (a busy provider, a budget) is for clients to try again.
+_LASTING = frozenset({"upstream_rejected", "context_length_exceeded", "content_blocked", "invalid_request"})
 _ASIDE: tuple[Turn, ...] = ("title", "side", "compaction", "probe")
 
 
 class Repetition(msgspec.Struct, frozen=True):
     """Something that a task does again and again: this call included, `times` in a row.
 
-    "tool": the same call of a tool fails with the same result. "request": nothing new is in the request. "error": it
-    ends with the same error, `name`."""
+    "tool": the same call of a tool fails with the same result. "error": it ends with the same error, `name`."""
 
-    kind: Literal["tool", "request", "error"]
+    kind: Literal["tool", "error"]
     times: int
     name: str = ""
 
@@ -154,9 +155,9 @@ class Tasks:
             thread.was_answered = True
             thread.error, thread.errors = "", 0
         elif error == thread.error:
-            thread.errors += 1
+            thread.errors += error in _LASTING
         else:
-            thread.error, thread.errors = error, 1
+            thread.error, thread.errors = error, int(error in _LASTING)
 
     def _first_words(self, reading: Reading, body: bytes) -> int:
         """What the person wrote first, in the messages before the first answer."""
@@ -466,16 +467,14 @@ class Tasks:
     def _repetition(thread: Thread, sight: Sight, reading: Reading, turn: Turn) -> Repetition | None:
         """What the thread does again with this call, most urgent first. What a person writes begins anew."""
         if turn in ("human", "title", "side", "compaction", "probe"):
-            thread.repeats = thread.failures = thread.failure = thread.errors = 0
+            thread.failures = thread.failure = thread.errors = 0
             return None
         if turn == "repeat":
-            thread.repeats += 1
             if thread.failures > 1:
                 return Repetition("tool", thread.failures)
             if thread.errors > 1:
                 return Repetition("error", thread.errors, thread.error)
-            return Repetition("request", thread.repeats)
-        thread.repeats = 0
+            return None  # sent again, and it works: a client's business
         calls, results = _last_tools(reading, sight.chain.body)
         failure = failure_of(calls, results) if calls and results else 0
         thread.failures = thread.failures + 1 if failure and failure == thread.failure else int(bool(failure))

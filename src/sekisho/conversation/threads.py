@@ -54,7 +54,6 @@ class Thread:
         "open_calls",
         "parent",
         "pieces",
-        "repeats",
         "repository",
         "said",
         "seen_us",
@@ -93,7 +92,6 @@ class Thread:
         self.mode: Literal["plan", "act", ""] = ""  # as its messages say
         self.repository = ""
         self.branch = ""
-        self.repeats = 0
         self.failure = 0
         self.failures = 0
         self.error = ""

@@ -143,13 +143,17 @@ class ContentHealth(msgspec.Struct, frozen=True):
 
 class ContentSettings(msgspec.Struct, frozen=True):
     """What the operator says of content. `level`, `days`: of teams that say nothing. Without `key` the one in the home
-    is used. `leads_may_read`: leads see the content of their teams."""
+    is used; "kms:KEY" names one of KMS. `leads_may_read`: leads see the content of their teams. `store`: empty for
+    files in the home, or s3://bucket/prefix; `sse_kms_key`: S3 encrypts with it. `region`: of both."""
 
     level: ContentLevel = "none"
     days: int = 30
     key: bytes = b""
     spool_bytes: int = 1 << 30
     leads_may_read: bool = False
+    store: str = ""
+    sse_kms_key: str = ""
+    region: str = ""
 
     def __repr__(self) -> str:
         return f"ContentSettings(level={self.level}, days={self.days}, key=***)"

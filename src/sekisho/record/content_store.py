@@ -126,8 +126,16 @@ class ContentStore:
     async def _take(self, segment: str, frames: Sequence[Frame]) -> None:
         intake = Intake(await self._vaults_for(frames), dict(self._keys), await self._known_calls(frames), self._seen)
         await asyncio.to_thread(intake.read, frames)
-        filings = [await self._file(vault, blocks, intake.named[vault]) for vault, blocks in intake.blocks.items()]
-        offset = (segment, frames[-1].end_offset)
+        filings: list[Filing] = []
+        try:
+            for vault, blocks in intake.blocks.items():
+                filings.append(await self._file(vault, blocks, intake.named[vault]))
+            await self._keep(filings, intake, (segment, frames[-1].end_offset))
+        except Stale:  # what was put for nothing is deleted at once: it may hold what was just deleted
+            await asyncio.to_thread(self._delete_blobs, [pack.name for filing in filings for pack in filing.packs])
+            raise
+
+    async def _keep(self, filings: Sequence[Filing], intake: Intake, offset: tuple[str, int]) -> None:
         await self._rows.keep(filings, intake.rows, intake.answers, intake.texts, offset, self._clock.now_us())
         self._seen.add(intake.seen)
         self.is_broken = self.is_broken or intake.is_broken
@@ -376,8 +384,12 @@ class ContentStore:
                 data = await asyncio.to_thread(self._open_pack, vault, pack)
                 blocks = {address: data[one.start : one.start + one.length] for address, one in left.items()}
                 new, places = await asyncio.to_thread(self._put_pack, vault, blocks)
-                await self._rows.repack(vault, pack, new, places, self._clock.now_us())
-                return
+                try:
+                    await self._rows.repack(vault, pack, new, places, self._clock.now_us())
+                    return
+                except Stale:
+                    await asyncio.to_thread(self._blobs.delete, new.name)
+                    raise
             except Stale:  # others deleted from it too; if it is gone there is nothing to do
                 continue
 

@@ -142,11 +142,16 @@ class SpoolWriter:
         """Note that a call's content could not be kept."""
         self._lost.append(Lost(origin))
 
+    def rotate(self) -> None:
+        """Go on in a new segment, so that what is in this one can be taken and deleted: it is not encrypted."""
+        if self._offset > 0:
+            self.close()
+
     def close(self) -> None:
         """Let go of the segment: the reader takes it for complete."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
-            self._descriptor = -1
+            self._descriptor, self._offset = -1, 0
 
     def _write(self, head: Head, parts: Sequence[Buffer]) -> None:
         if self._descriptor < 0 or self._offset >= SEGMENT_BYTES:

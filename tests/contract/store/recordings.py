@@ -60,6 +60,7 @@ class Desk:
 
     async def _publish(self) -> None:
         self.generation += 1
+        self.spool.rotate()  # as a call process does every second
 
     def ask(
         self,

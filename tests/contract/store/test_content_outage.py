@@ -1,5 +1,6 @@
 """A store that fails, a disk that is full, damage: calls go on, and content catches up or is said to be lost."""
 
+import asyncio
 import errno
 import logging
 import os
@@ -168,3 +169,31 @@ def test_frames_come_out_as_they_went_in_also_from_a_writer_that_died_in_the_mid
     assert {frame.body for frame in frames} == {b"partanother" * 600}
     assert reader.remove_drained({segment.name: 0}) == []
     assert reader.remove_drained({segment.name: frames[-1].end_offset}) == [segment.name]
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3), st.none() | st.integers(0, 7)), min_size=2, max_size=6))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+async def test_two_replicas_that_write_and_delete_at_once_agree(desk, steps):
+    """Both keep the same words for the same team: each may delete what the other has just built on."""
+    other = Desk(desk.home / "other", desk.database)
+    other.keeper.store._blobs = desk.keeper.store._blobs
+    other.keeper.store._wrapping = desk.keeper.store._wrapping
+    both = (desk, other)
+    kept: dict[bytes, bytes] = {}
+    for number, (who, word, deleted) in enumerate(steps):
+        body = BODY % (b'","'.join(b"word %d " % one * 20 for one in range(word + 1)))
+        call_id = both[who].call(body, b"answer %d " % number * 9)
+        kept[call_id] = body
+        jobs = [one.keeper.take_once() for one in both]
+        if deleted is not None:
+            victim = list(kept)[deleted % len(kept)]
+            del kept[victim]
+            jobs.append(both[1 - who].keeper.forget(ContentFilter(call_id=victim)))
+        await asyncio.gather(*jobs)
+        if deleted is not None:  # it may have been taken only after the deletion had looked
+            await both[who].keeper.forget(ContentFilter(call_id=victim))
+    other.spool.close()  # each example has another one
+    for number, (call_id, body) in enumerate(kept.items()):
+        assert (await both[number % 2].keeper.store.read(call_id)).request == body
+    await desk.keeper.forget(ContentFilter(user_id="alice"))
+    assert (await counts(desk), desk.files()) == (NOTHING, [])

@@ -21,6 +21,15 @@ class CountersInUse(BaseModel):
     limits_fail_mode: str
 
 
+class ContentInUse(BaseModel):
+    """How the store of what calls say is. `failure` is empty when all is well; while it is not, calls go on and content
+    waits in the spool, up to `spool_most_bytes`; what comes then is lost."""
+
+    failure: str
+    spool_bytes: int
+    spool_most_bytes: int
+
+
 class Operation(BaseModel):
     """`processes`: the call processes that serve, by id, with the epoch of the snapshot each has in force. `damaged`:
     journals that are not booked any further, by process."""
@@ -31,6 +40,7 @@ class Operation(BaseModel):
     journal_error: str
     damaged: dict[str, str]
     counters: CountersInUse
+    content: ContentInUse
 
 
 def operations_router(services: Services, authority: Authority) -> APIRouter:
@@ -41,6 +51,7 @@ def operations_router(services: Services, authority: Authority) -> APIRouter:
     async def status(_who: Annotated[Principal, Depends(authority.require("settings:read"))]) -> Operation:
         """The processes, how far the ledger is behind, and how the counters are."""
         health, counting = services.health(), await services.counting()
+        content = services.content.health()
         return Operation(
             epoch=health.epoch,
             processes=health.processes,
@@ -53,6 +64,9 @@ def operations_router(services: Services, authority: Authority) -> APIRouter:
                 failure=counting.failure,
                 budgets_fail_mode="closed",
                 limits_fail_mode=counting.limits_fail_mode,
+            ),
+            content=ContentInUse(
+                failure=content.failure, spool_bytes=content.spool_bytes, spool_most_bytes=content.spool_most_bytes
             ),
         )
 

@@ -26,6 +26,17 @@ FRESH_US = 15 * 60 * 1_000_000
 TOKEN_LIVES = ("7d", "30d", "90d", "365d")
 _ACCOUNT = f"{ROOT}/account"
 
+# in this order: each of them also bears the names of those behind it
+_BROWSERS = (("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+)
+
 
 def account_pages(services: Services, edge: Edge, drawing: Drawing) -> tuple[Page, ...]:
     """The pages of this file."""
@@ -172,6 +183,7 @@ class _Account:
             "this": _session(visit),
             "tokens": await self.services.tokens.list(user_id=user.id, limit=100),
             "lives": TOKEN_LIVES,
+            "browser_name": browser_name,
             "is_proved": self._is_fresh_link(visit) or not account.password,
         }
 
@@ -206,6 +218,13 @@ class _Account:
         if session is None or session.method != "link":
             return False
         return self.services.clock.now_us() - session.created_at < FRESH_US
+
+
+def browser_name(agent: str) -> str:
+    """A browser and its system as people call them, from what it calls itself; its first words if nobody knows it."""
+    browser = next((name for sign, name in _BROWSERS if sign in agent), "")
+    system = next((name for sign, name in _SYSTEMS if sign in agent), "")
+    return ", ".join(filter(None, (browser, system))) or agent[:60]
 
 
 def _actor(visit: Visit) -> str:
