@@ -248,6 +248,11 @@ async def test_a_reset_takes_everything_and_a_new_link_sets_a_new_password(runni
 
 async def test_passwords_can_be_turned_off(running, new):
     await invited(running, new(), "alice")
+    halfway = new()
+    await invited(running, halfway, "bob")
+    secret, _ = await enrolled(running, halfway)
+    running.clock.advance(60)
+    await halfway.sign_in("bob", PASSWORD)
     await running.operator.put(RULES, json={"allows_passwords": False})
     browser = new()
     await browser.open("/console/sign-in")
@@ -255,6 +260,8 @@ async def test_passwords_can_be_turned_off(running, new):
     token = re.findall(r'name="csrf" value="([0-9a-f]{64})"', browser.text)[-1]
     fields = {"csrf": token, "login": "alice", "password": PASSWORD}
     assert (await browser.client.post("/console/sign-in", data=fields)).status_code == 403
+    answer = await halfway.send("/console/sign-in/second", {"code": code_now(running, secret)})
+    assert answer.status_code == 403  # also for whoever had given the password before
 
 
 async def test_forms_come_from_our_own_pages_only(running, new):

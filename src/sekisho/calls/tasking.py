@@ -87,8 +87,10 @@ def task_of(gate: Gate, call: Call) -> Task:
 
 
 def owner_of(key: VirtualKey) -> str:
-    """Whose calls may share a task: those of one person in one team, or of one key that is nobody's."""
-    return f"{key.org_id}\0{key.team_id}\0{key.user_id}" if key.user_id else f"{key.org_id}\0\0key\0{key.id}"
+    """Whose calls may share a task: those of one person in one team, or of one key that is nobody's.
+
+    A person's id is never empty, so that no name of a conversation makes one owner look like another."""
+    return f"{key.org_id}\0{key.team_id}\0{key.user_id}" if key.user_id else f"{key.org_id}\0\0\0{key.id}"
 
 
 def task_demand(gate: Gate, call: Call) -> TaskDemand | None:

@@ -97,6 +97,20 @@ def test_somebody_elses_guesses_do_not_touch_a_browser_that_is_known():
     assert (standing.wait_s, len(after)) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("", "-", False),
+    ],
+)
+def test_guesses_are_counted_by_what_one_visitor_has_of_addresses(one, other, is_same):
+    assert (guesses_of("alice", one, "")[1] == guesses_of("alice", other, "")[1]) is is_same
+
+
 def test_groups_give_roles_and_teams():
     rules = SignInRules(
         (

@@ -116,6 +116,8 @@ class _SignIn:
         form = await read_form(visit)
         if form is None or self.parts is None:
             return self.drawing.failed(visit, 403, "")
+        if not (await self.parts.rules.get()).allows_passwords:  # it may have changed since the password was given
+            return self.drawing.failed(visit, 403, "")
         ticket, code = form.get("ticket", ""), form.get("code", "")
         attempt = await self.parts.accounts.second_factor(ticket, code, visit.visitor, _device(visit))
         if attempt.ticket:  # a wrong code: the same page again
