@@ -1,12 +1,13 @@
 """The way to the spool for teams whose content is kept masked: nothing is written before it is masked.
 
 Masking takes time, so calls only put what they say into a queue of bounded size; a background task masks it piece by
-piece and gives way to calls between any two. What does not fit into the queue is lost, and said to be.
+piece and gives way to calls between any two; a piece that is long goes to a thread. What does not fit into the queue is
+lost, and said to be.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -68,42 +69,65 @@ class MaskedSpool:
         while True:
             await self._has_jobs.wait()
             while self._jobs:
-                for _ in self._work():
-                    await asyncio.sleep(0)
+                await self._do(self._jobs[0])
             self._has_jobs.clear()
 
     def finish(self) -> None:
         """Mask and write what is left, at the end of the process."""
         while self._jobs:
-            for _ in self._work():
-                pass
+            job = self._jobs[0]
+            work = self._work(job)
+            text = next(work, None)
+            while text is not None:
+                text = _following(work, self._masker.mask(text, _scope(job)))
 
-    def _work(self) -> Iterator[None]:
-        """Do the first job, in steps."""
-        job = self._jobs[0]
-        scope = job.origin.task_id or job.origin.key_id.encode()
+    async def _do(self, job: _Job) -> None:
+        """Do a job; begun anew if this is cancelled."""
+        work = self._work(job)
+        text = next(work, None)
+        while text is not None:
+            if len(text) > 2 * _AT_ONCE:  # one text of a hostile client takes seconds
+                masked = await asyncio.to_thread(self._masker.mask, text, _scope(job))
+            else:
+                masked = self._masker.mask(text, _scope(job))
+                await asyncio.sleep(0)
+            text = _following(work, masked)
+
+    def _work(self, job: _Job) -> Generator[str, str, None]:
+        """Do the first job: gives texts, and is sent each of them masked."""
         if isinstance(job.head, Asked):
             head, parts = job.head, []
             for start, end in pairwise((0, *job.head.cuts, len(job.data))):
                 masked: list[str] = []
                 for text in _slices(job.data[start:end].decode(errors="surrogateescape")):
-                    masked.append(self._masker.mask(text, scope))
-                    yield
+                    masked.append((yield text))
                 parts.append("".join(masked).encode(errors="surrogateescape"))
             written = self._spool.append(_recut(head, parts), parts)
         else:
             turns = read_answer(job.origin.door, job.data, stream=job.origin.stream) if job.data else ()
-            yield
+            yield ""
             masked = []
             for text in _slices(msgspec.json.encode(turns).decode()):
-                masked.append(self._masker.mask(text, scope))
-                yield
+                masked.append((yield text))
             answer = "".join(masked).encode() if turns else b""
             written = self._spool.append(Said(job.head.call_id, job.head.state, "turns"), (answer,))
         if not written:
             self._spool.lose(job.origin)
         self._jobs.popleft()
         self._bytes -= len(job.data)
+
+
+def _scope(job: _Job) -> bytes:
+    """Within what the same value has the same placeholder."""
+    return job.origin.task_id or job.origin.key_id.encode()
+
+
+def _following(work: Generator[str, str, None], masked: str) -> str | None:
+    """The next text to be masked; None at the end."""
+    try:
+        return work.send(masked)
+    except StopIteration:
+        return None
 
 
 def _recut(head: Asked, parts: Sequence[bytes]) -> Asked:
