@@ -121,6 +121,7 @@ def ended(gate: Gate, call: Call, error: str, stop_reason: StopReason | None = N
         call.id,
         gate.clock.monotonic_us(),
         error=error,
+        model=call.model_name,
         asked_for_tools=stop_reason == "tool_use",
         tool=heard.tool if heard else b"",
         said=heard.text if heard else "",

@@ -38,7 +38,7 @@ _PIECE_BYTES = 200  # a shorter message, such as "go on", is found in many conve
 _FAILED_BYTES = 65_536
 _LOOK_BACK = 24
 # What the same request will end with again. Whatever passes (a busy provider, a budget) is for clients to try again.
-_LASTING = frozenset({"upstream_rejected", "context_length_exceeded", "content_blocked", "invalid_request"})
+_LASTING = frozenset({"upstream_rejected", "context_length_exceeded", "content_blocked"})
 _ASIDE: tuple[Turn, ...] = ("title", "side", "compaction", "probe")
 
 
@@ -132,7 +132,15 @@ class Tasks:
             known[1].open_calls -= 1
 
     def ended(
-        self, call_id: bytes, now_us: int, *, error: str, asked_for_tools: bool, tool: bytes = b"", said: str = ""
+        self,
+        call_id: bytes,
+        now_us: int,
+        *,
+        error: str,
+        asked_for_tools: bool,
+        model: str = "",
+        tool: bytes = b"",
+        said: str = "",
     ) -> None:
         """A call that was assigned has ended, or was refused before it was sent (`error` names why).
 
@@ -154,10 +162,10 @@ class Tasks:
         if not error:
             thread.was_answered = True
             thread.error, thread.errors = "", 0
-        elif error == thread.error:
+        elif (error, model) == (thread.error, thread.failed_model):
             thread.errors += error in _LASTING
         else:
-            thread.error, thread.errors = error, int(error in _LASTING)
+            thread.error, thread.failed_model, thread.errors = error, model, int(error in _LASTING)
 
     def _first_words(self, reading: Reading, body: bytes) -> int:
         """What the person wrote first, in the messages before the first answer."""

@@ -42,6 +42,7 @@ class Thread:
         "client",
         "ended_us",
         "error",
+        "failed_model",
         "errors",
         "failure",
         "failures",
@@ -94,6 +95,7 @@ class Thread:
         self.branch = ""
         self.failure = 0
         self.failures = 0
+        self.failed_model = ""  # with which that error came
         self.error = ""
         self.errors = 0
 

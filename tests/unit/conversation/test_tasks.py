@@ -198,7 +198,7 @@ def test_results_that_differ_are_no_loop() -> None:
 
 
 def test_what_is_sent_again_without_a_lasting_failure_is_no_loop() -> None:
-    for error in ("", "upstream_unavailable", "rate_limit_exceeded", "budget_exceeded"):
+    for error in ("", "upstream_unavailable", "rate_limit_exceeded", "budget_exceeded", "invalid_request"):
         talk = Talk()
         steps = [("user", "fix it"), ("assistant", "run make"), ("tool", "ok")]
         assert {talk.ask(chat(*steps), error=error).repetition for _ in range(200)} == {None}, error
