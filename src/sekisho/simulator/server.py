@@ -84,6 +84,9 @@ class Simulator:
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Listen, and return the base URL. Port 0 takes a free one."""
         listener = socket.create_server((host, port))
+        # accepted connections inherit it; asyncio sets it only on sockets that name their protocol, and else every
+        # answer in two parts waits 40 ms for the other side's acknowledgement
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
             self,
             http="httptools",

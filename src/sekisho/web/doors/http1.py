@@ -11,6 +11,7 @@ No timer per request: `sweep`, called about once a second for every connection, 
 
 import asyncio
 import logging
+import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -341,6 +342,8 @@ class DoorProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        if (connection := transport.get_extra_info("socket")) is not None and connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio leaves it out for our listeners
         self._state.connections.add(cast(Any, self))
         self.client = transport.get_extra_info("peername")
         self.server = transport.get_extra_info("sockname")
