@@ -53,6 +53,19 @@ async def test_an_arrival_is_one_user_however_often_it_comes(database, directory
     assert await grants_of(database, "alice") == ()
 
 
+async def test_a_name_does_not_take_over_rights_that_were_given_by_hand(database, directory):
+    people = SqlOrganisation(database)
+    for user_id in ("alice", "bob"):
+        await people.add_user(User(user_id, "default", 3, "operator", 3))
+    await SqlGrants(database).put_grant("default", "alice", Grant("platform_admin"), "operator", 4)
+    with pytest.raises(NotAllowed):
+        await directory.arrive("default", ALICE, 5)
+    bob = msgspec.structs.replace(ALICE, subject="2", user_name="bob")
+    assert await directory.arrive("default", bob, 6) == "bob"  # nothing to take over
+    await SqlGrants(database).put_grant("default", "bob", Grant("auditor"), "operator", 7)
+    assert await directory.arrive("default", bob, 8) == "bob"  # linked before
+
+
 async def test_a_deleted_user_is_forgotten_and_its_name_is_free(database, directory):
     await directory.arrive("default", msgspec.structs.replace(ALICE, groups=("money",)), 5)
     await directory.leave("default", "alice", "operator", 6)

@@ -23,6 +23,7 @@ from sekisho.store.sql.tables import (
     directory_group,
     directory_link,
     leaver_key,
+    local_account,
     person,
     role_grant,
     scim_group,
@@ -261,7 +262,8 @@ async def _linked(connection: AsyncConnection, org_id: str, arrival: Arrival) ->
 async def _may_enter(
     connection: AsyncConnection, org_id: str, arrival: Arrival, row: sa.RowMapping, *, is_linked: bool
 ) -> None:
-    """Raises NotAllowed for who has left, for a service account, and for a user who is another account's."""
+    """Raises NotAllowed for who has left, for a service account, for another account's user, and for one who has
+    a password or wide rights already: a name that people can change at their provider must not take those over."""
     if row["left_at"] is not None:
         raise NotAllowed("This account is no longer active. Ask your administrator.", param="left")
     columns = directory_link.c
@@ -269,6 +271,20 @@ async def _may_enter(
     is_taken = not is_linked and (await connection.execute(sa.select(columns.subject).where(*taken))).first()
     if row["kind"] != "person" or is_taken:
         raise NotAllowed("This user name belongs to another account. Ask your administrator.", param="taken")
+    if not is_linked and await _is_guarded(connection, org_id, row["id"]):
+        raise NotAllowed("This user name belongs to another account. Ask your administrator.", param="taken")
+
+
+async def _is_guarded(connection: AsyncConnection, org_id: str, user_id: str) -> bool:
+    """Whether the user has a password, or a role for the whole organisation that no group gave."""
+    account, grant = local_account.c, role_grant.c
+    password = sa.select(account.user_id).where(
+        account.org_id == org_id, account.user_id == user_id, account.password != ""
+    )
+    by_hand = sa.select(grant.user_id).where(
+        *(grant.org_id == org_id, grant.user_id == user_id, grant.team_id == "", grant.created_by != DIRECTORY)
+    )
+    return (await connection.execute(sa.union_all(password, by_hand).limit(1))).first() is not None
 
 
 async def _link(connection: AsyncConnection, org_id: str, arrival: Arrival, user_id: str, now_us: int) -> None:
