@@ -20,6 +20,7 @@ _WORDS = (
 ).split()
 _TOOLS = ("read_file", "edit_file", "run_command", "search", "list_files")
 _SECOND = 1_000_000
+_MAIN_AGENT = "/root"  # as Codex names it on the wire; its sub-agents are below
 
 
 @dataclass
@@ -236,9 +237,9 @@ class Conversation:
                 if parent:
                     headers[b"x-claude-code-agent-id"] = session
             case "codex":
-                metadata = {"agent_name": "/root", "root_turn_id": "r" + self.session, "thread_source": "user"}
+                metadata = {"agent_name": _MAIN_AGENT, "root_turn_id": "r" + self.session, "thread_source": "user"}
                 if parent:
-                    metadata = {"agent_name": "/root/1", "root_turn_id": "r" + self.parent, "thread_source": "subagent"}
+                    metadata = {"agent_name": f"{_MAIN_AGENT}/1", "root_turn_id": "r" + self.parent, "thread_source": "subagent"}
                 metadata["request_kind"] = "compaction" if turn == "compaction" else "turn"
                 workspaces = {f"/home/x/{self.repository}": {"latest_git_commit_hash": "0" * 40}}
                 headers[b"session-id"] = headers[b"thread-id"] = session

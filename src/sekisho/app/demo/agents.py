@@ -101,7 +101,7 @@ class ClaudeCode(Agent):
         ]
 
     def _ask(self) -> None:
-        where = f"<env>Working directory: /work/{self.story.repository}\nCurrent branch: {self.story.branch}</env>"
+        where = f"<env>Working directory: /home/dev/{self.story.repository}\nCurrent branch: {self.story.branch}</env>"
         self._messages.append(_user([_text(where), _text(self.story.ask)]))
 
     def _planning(self) -> Request:
@@ -172,7 +172,7 @@ class Cline(Agent):
         self._rules = f"You are Cline, an AI coding agent. Your primary goal is to help with coding tasks.\n{rules}"
 
     def _ask(self) -> None:
-        files = f"# Current Working Directory (/work/{self.story.repository}) Files\nsrc/\ntests/"
+        files = f"# Current Working Directory (/home/dev/{self.story.repository}) Files\nsrc/\ntests/"
         where = f"<environment_details>\n{files}\n</environment_details>"
         self._messages += [
             {"role": "system", "content": self._rules},
