@@ -239,7 +239,11 @@ class Conversation:
             case "codex":
                 metadata = {"agent_name": _MAIN_AGENT, "root_turn_id": "r" + self.session, "thread_source": "user"}
                 if parent:
-                    metadata = {"agent_name": f"{_MAIN_AGENT}/1", "root_turn_id": "r" + self.parent, "thread_source": "subagent"}
+                    metadata = {
+                        "agent_name": f"{_MAIN_AGENT}/1",
+                        "root_turn_id": "r" + self.parent,
+                        "thread_source": "subagent",
+                    }
                 metadata["request_kind"] = "compaction" if turn == "compaction" else "turn"
                 workspaces = {f"/home/x/{self.repository}": {"latest_git_commit_hash": "0" * 40}}
                 headers[b"session-id"] = headers[b"thread-id"] = session

@@ -36,7 +36,7 @@ from sekisho.store.sql.migrate import migrate
 from sekisho.store.sql.names import Names
 from sekisho.store.sql.roll_ups import MEASURES, ROLL_UPS, Level, RollUp
 from sekisho.store.sql.spend import SqlSpend
-from sekisho.store.sql.tables import call
+from sekisho.store.sql.tables.ledger import call
 
 _RESULTS = Path(__file__).with_name("ledger.json")
 _CHUNK = 20_000

@@ -17,7 +17,7 @@ from sekisho.ledger.journal import Record
 from sekisho.ledger.journal_files import JournalWriter
 from sekisho.simulator.credentials import SIMULATOR_CREDENTIAL
 from sekisho.store.sql.roll_ups import HOURLY
-from sekisho.store.sql.tables import call, running_call, spend_by_caller
+from sekisho.store.sql.tables.ledger import call, running_call, spend_by_caller
 from sekisho.values import Delivery, Model, Snapshot, VirtualKey
 from tests.acceptance.conftest import ALICE, PEPPER, CallPlane, MemoryJournal, call_plane
 from tests.acceptance.control_plane import MASTER, Running, bearer, running_control_plane

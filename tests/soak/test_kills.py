@@ -17,7 +17,7 @@ from sekisho.store.sql.engine import Database, sqlite_url
 from sekisho.store.sql.ledger import SqlLedger
 from sekisho.store.sql.migrate import migrate
 from sekisho.store.sql.names import Names
-from sekisho.store.sql.tables import call, journal_offset, running_call, spend_by_caller
+from sekisho.store.sql.tables.ledger import call, journal_offset, running_call, spend_by_caller
 from tests.acceptance.processes import Served, served, wait_for
 from tests.acceptance.test_processes import check_books, ledger, load
 

@@ -29,7 +29,7 @@ from sekisho.store.sql.engine import Database, sqlite_url
 from sekisho.store.sql.ledger import SqlLedger
 from sekisho.store.sql.migrate import HEAD, migrate
 from sekisho.store.sql.names import Names
-from sekisho.store.sql.tables import call, running_call
+from sekisho.store.sql.tables.ledger import call, running_call
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _CHUNK_NAME = re.compile(r"tables/([a-z_]{1,60})/[0-9]{1,9}")

@@ -32,7 +32,7 @@ from sekisho.store.sql.names import Names
 from sekisho.store.sql.organisation import SqlOrganisation
 from sekisho.store.sql.rules import SqlRules
 from sekisho.store.sql.sessions import SqlSessions
-from sekisho.store.sql.tables import audit_entry
+from sekisho.store.sql.tables.rights import audit_entry
 from sekisho.values import Budget, RateLimit, Scope, Window
 
 KEY = StoredKey("k" * 26, "default", b"secret-digest" * 2, "wxyz", 5, "operator", 5, "alice", "alice", "red")

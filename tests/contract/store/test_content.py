@@ -13,7 +13,7 @@ from sekisho.errors import StoreUnavailable
 from sekisho.record.content import ContentFilter
 from sekisho.record.conversation import read_answer, read_request
 from sekisho.record.task_turns import read_task
-from sekisho.store.sql.tables import content, content_block, content_pack, content_text
+from sekisho.store.sql.tables.content import content, content_block, content_pack, content_text
 from tests.contract.store.recordings import Desk
 
 SAMPLES = Path(__file__).parents[2] / "samples"

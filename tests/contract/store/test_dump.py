@@ -18,7 +18,7 @@ from sekisho.store.sql.names import Names
 from sekisho.store.sql.organisation import SqlOrganisation
 from sekisho.store.sql.rules import SqlRules
 from sekisho.store.sql.spend import SqlSpend
-from sekisho.store.sql.tables import name
+from sekisho.store.sql.tables.schema import name
 from sekisho.values import Budget, Scope, Window
 from tests.contract.store.test_ledger import ALICE, BOB, opened, refused, settled
 

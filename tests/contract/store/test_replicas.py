@@ -19,7 +19,8 @@ from sekisho.store.sql.migrate import migrate
 from sekisho.store.sql.names import Names
 from sekisho.store.sql.news import listen
 from sekisho.store.sql.replicas import SqlReplicas, check_pepper
-from sekisho.store.sql.tables import call, ended_process, replica, spend_by_team
+from sekisho.store.sql.tables.ledger import call, ended_process, spend_by_team
+from sekisho.store.sql.tables.schema import replica
 from sekisho.values import Usage
 from tests.servers import own_database
 

@@ -17,7 +17,8 @@ from sekisho.errors import StoreUnavailable
 from sekisho.store.sql import engine
 from sekisho.store.sql.engine import Database, sqlite_url
 from sekisho.store.sql.migrate import HEAD, _upgrade, alembic_config, migrate
-from sekisho.store.sql.tables import counter, installation, metadata
+from sekisho.store.sql.tables import metadata
+from sekisho.store.sql.tables.schema import counter, installation
 
 
 async def test_the_migrations_build_exactly_the_tables(database):

@@ -20,7 +20,7 @@ from sekisho.store.sql.names import Names
 from sekisho.store.sql.roll_ups import HOURLY, QUARTERLY, ROLL_UPS, Level, bucket_start
 from sekisho.store.sql.spend import SqlSpend
 from sekisho.store.sql.spend_plan import plan
-from sekisho.store.sql.tables import call
+from sekisho.store.sql.tables.ledger import call
 from sekisho.values import Usage
 from tests.thorough import examples
 

@@ -17,7 +17,8 @@ from sekisho.store.sql.audit import lock_head, record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.grants import need_user
-from sekisho.store.sql.tables import local_account, person, recovery_code, sign_in_failure
+from sekisho.store.sql.tables.organisation import person
+from sekisho.store.sql.tables.sign_in import local_account, recovery_code, sign_in_failure
 
 _NEW = {"password": "", "password_at": 0, "totp": b"", "totp_at": 0, "totp_step": 0}
 _NAME_CHARACTERS = 400

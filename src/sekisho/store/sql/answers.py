@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from sekisho.access.answers import KeptAnswer
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.tables import idempotent_answer
+from sekisho.store.sql.tables.schema import idempotent_answer
 
 
 class SqlAnswers:

@@ -20,7 +20,7 @@ from sekisho.errors import NotAuthenticated
 from sekisho.ledger.journal import Refused, Unrecognised
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import clean
-from sekisho.store.sql.tables import audit_entry, audit_head
+from sekisho.store.sql.tables.rights import audit_entry, audit_head
 
 INSERT_ROWS = 500
 

@@ -14,7 +14,7 @@ from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import Names
 from sekisho.store.sql.rules import read_budgets
 from sekisho.store.sql.scope_spend import SpendSums
-from sekisho.store.sql.tables import call, ended_process, journal_offset, running_call
+from sekisho.store.sql.tables.ledger import call, ended_process, journal_offset, running_call
 from sekisho.values import Budget, Scope
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from sekisho.record.bounds import BoundSum
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import Names
 from sekisho.store.sql.spend_edges import first_id
-from sekisho.store.sql.tables import call, call_action
+from sekisho.store.sql.tables.ledger import call, call_action
 
 
 class SqlBounds:

@@ -12,7 +12,7 @@ from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import EMPTY, Names
 from sekisho.store.sql.roll_ups import REFUSED, RUNNING
 from sekisho.store.sql.spend_edges import first_id
-from sekisho.store.sql.tables import cache_by_team, call, call_cache, task
+from sekisho.store.sql.tables.ledger import cache_by_team, call, call_cache, task
 
 _MEASURES = ("calls", "input_tokens", "cache_read_tokens", "cache_write_tokens", "saved_nanousd", "lost_nanousd")
 _NAMED = ("team", "user", "key", "agent", "model", "cause")

@@ -15,7 +15,7 @@ from sekisho.store.sql.bulk import add_up
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import EMPTY, Names, clean
 from sekisho.store.sql.roll_ups import REFUSED, RUNNING
-from sekisho.store.sql.tables import cache_by_team, call_cache
+from sekisho.store.sql.tables.ledger import cache_by_team, call_cache
 
 DAY_US: Final = 86_400_000_000
 

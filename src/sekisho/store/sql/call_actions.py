@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.ledger.journal import Opened, Record
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import clean
-from sekisho.store.sql.tables import call_action
+from sekisho.store.sql.tables.ledger import call_action
 
 
 async def keep_actions(database: Database, connection: AsyncConnection, records: Iterable[Record]) -> None:

@@ -14,7 +14,8 @@ from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
 from sekisho.store.sql.names import EMPTY, Names
 from sekisho.store.sql.roll_ups import tags_of
 from sekisho.store.sql.spend_edges import first_id
-from sekisho.store.sql.tables import attempt, call, call_action, call_cache, call_message, counter, name, task
+from sekisho.store.sql.tables.ledger import attempt, call, call_action, call_cache, call_message, task
+from sekisho.store.sql.tables.schema import counter, name
 from sekisho.store.sql.task_sums import mode_and_turn
 from sekisho.store.sql.times import unpack_times
 from sekisho.values import Usage

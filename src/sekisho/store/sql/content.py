@@ -28,16 +28,16 @@ from sekisho.record.content import (
 from sekisho.store.sql.content_deletion import drop_rows
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
-from sekisho.store.sql.tables import (
+from sekisho.store.sql.tables.content import (
     content,
     content_block,
     content_pack,
     content_text,
     content_vault,
-    counter,
     spool_offset,
-    task,
 )
+from sekisho.store.sql.tables.ledger import task
+from sekisho.store.sql.tables.schema import counter
 
 T = TypeVar("T")
 _QUERY_SIZE = 500

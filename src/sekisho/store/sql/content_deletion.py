@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.record.content import Pieces, addresses_in, length_of
-from sekisho.store.sql.tables import content, content_block, content_text
+from sekisho.store.sql.tables.content import content, content_block, content_text
 
 _QUERY_SIZE = 500
 _encode = msgspec.msgpack.Encoder().encode

@@ -25,7 +25,8 @@ from sekisho.store.sql.organisation import read_members, read_tags, read_teams, 
 from sekisho.store.sql.owners import pass_on
 from sekisho.store.sql.required import read_required
 from sekisho.store.sql.rules import read_rules, read_templates, write_rules
-from sekisho.store.sql.tables import budget_template, declared, person, role_grant, tag, team, team_member, virtual_key
+from sekisho.store.sql.tables.organisation import budget_template, declared, person, tag, team, team_member, virtual_key
+from sekisho.store.sql.tables.rights import role_grant
 from sekisho.store.sql.tokens import end_access
 
 _ROWS = 500

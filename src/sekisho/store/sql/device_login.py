@@ -7,7 +7,7 @@ from sekisho.access.audit import AuditEvent
 from sekisho.access.device_login import DeviceLogin, State
 from sekisho.store.sql.audit import lock_head, record_all
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.tables import device_login
+from sekisho.store.sql.tables.sign_in import device_login
 
 
 class SqlDeviceLogins:

@@ -19,19 +19,16 @@ from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.grants import note_role
 from sekisho.store.sql.organisation import bind_key, end_membership, put_member
 from sekisho.store.sql.sign_in_rules import read_sign_in_rules
-from sekisho.store.sql.tables import (
+from sekisho.store.sql.tables.organisation import person, team, team_member, virtual_key
+from sekisho.store.sql.tables.rights import role_grant
+from sekisho.store.sql.tables.sign_in import (
     directory_group,
     directory_link,
     leaver_key,
     local_account,
-    person,
-    role_grant,
     scim_group,
     scim_member,
     scim_user,
-    team,
-    team_member,
-    virtual_key,
 )
 from sekisho.store.sql.tokens import end_access
 

@@ -11,7 +11,8 @@ from sekisho.store.sql.engine import Database
 from sekisho.store.sql.keys import read_keys
 from sekisho.store.sql.organisation import read_teams
 from sekisho.store.sql.rules import read_budgets, read_limits, read_policies
-from sekisho.store.sql.tables import counter, person, team_member
+from sekisho.store.sql.tables.organisation import person, team_member
+from sekisho.store.sql.tables.schema import counter
 from sekisho.values import Language
 
 

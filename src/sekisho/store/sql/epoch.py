@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.store.sql.tables import counter
+from sekisho.store.sql.tables.schema import counter
 
 CHANNEL = "sekisho_epoch"
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from sekisho.record.events import Event
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.tables import event
+from sekisho.store.sql.tables.ledger import event
 
 
 class SqlEvents:

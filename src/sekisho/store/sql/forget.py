@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.store.sql.tables import directory_group, directory_link, leaver_key, person, scim_member, scim_user
+from sekisho.store.sql.tables.organisation import person
+from sekisho.store.sql.tables.sign_in import directory_group, directory_link, leaver_key, scim_member, scim_user
 
 
 async def forget_directory(connection: AsyncConnection, org_id: str, user_id: str) -> None:

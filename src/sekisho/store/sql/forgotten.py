@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import Names
-from sekisho.store.sql.tables import (
+from sekisho.store.sql.tables.ledger import (
     attempt,
     call,
     call_action,

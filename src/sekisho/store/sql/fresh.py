@@ -7,7 +7,8 @@ import functools
 
 import sqlalchemy as sa
 
-from sekisho.store.sql.tables import counter, installation, metadata, name
+from sekisho.store.sql.tables import metadata
+from sekisho.store.sql.tables.schema import counter, installation, name
 
 _APPEND_ONLY = "the audit log is append-only"
 TRIGGERS = (

@@ -14,7 +14,8 @@ from sekisho.errors import BadRequest, NotFound
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
-from sekisho.store.sql.tables import person, role_change, role_grant, team, team_member
+from sekisho.store.sql.tables.organisation import person, team, team_member
+from sekisho.store.sql.tables.rights import role_change, role_grant
 
 
 class SqlGrants:

@@ -8,7 +8,7 @@ from sekisho.access.audit import AuditEvent
 from sekisho.access.hand_over import HandOver
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.tables import hand_over
+from sekisho.store.sql.tables.rights import hand_over
 
 
 class SqlHandOvers:

@@ -20,7 +20,8 @@ from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.organisation import bind_key
 from sekisho.store.sql.required import need_metadata
 from sekisho.store.sql.rules import judge_move, retire_rules, write_rules
-from sekisho.store.sql.tables import org, virtual_key
+from sekisho.store.sql.tables.organisation import virtual_key
+from sekisho.store.sql.tables.schema import org
 from sekisho.values import Scope, VirtualKey
 
 _COLUMNS = [column for column in virtual_key.c if column.name != "deleted_at"]

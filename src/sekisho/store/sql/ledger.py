@@ -20,7 +20,8 @@ from sekisho.store.sql.call_actions import keep_actions
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.roll_ups import RUNNING
-from sekisho.store.sql.tables import attempt, call, call_message, counter, ended_process, journal_offset, running_call
+from sekisho.store.sql.tables.ledger import attempt, call, call_message, ended_process, journal_offset, running_call
+from sekisho.store.sql.tables.schema import counter
 from sekisho.store.sql.task_sums import TaskSums, texts_of
 from sekisho.store.sql.times import pack_times
 from sekisho.values import Usage

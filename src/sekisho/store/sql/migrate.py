@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sekisho.errors import StoreUnavailable
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.fresh import build
-from sekisho.store.sql.tables import installation
+from sekisho.store.sql.tables.schema import installation
 
 if TYPE_CHECKING:
     from alembic.config import Config

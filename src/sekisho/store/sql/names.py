@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.tables import name
+from sekisho.store.sql.tables.schema import name
 
 NAME_CHARACTERS = 1000  # PostgreSQL cannot index much more than 2,700 bytes
 CACHE_SIZE = 50_000

@@ -22,7 +22,7 @@ from sekisho.store.sql.grants import drop_roles, note_role
 from sekisho.store.sql.owners import need_owner, pass_on
 from sekisho.store.sql.required import need_metadata
 from sekisho.store.sql.rules import retire_rules, write_rules
-from sekisho.store.sql.tables import person, tag, team, team_member, virtual_key
+from sekisho.store.sql.tables.organisation import person, tag, team, team_member, virtual_key
 from sekisho.store.sql.tokens import end_access
 from sekisho.values import Scope
 

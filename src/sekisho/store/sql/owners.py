@@ -10,7 +10,7 @@ from sekisho.access.roles import Grant
 from sekisho.errors import BadRequest, Conflict
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.grants import note_role
-from sekisho.store.sql.tables import person, tag, team_member
+from sekisho.store.sql.tables.organisation import person, tag, team_member
 
 SHOWN = 20
 

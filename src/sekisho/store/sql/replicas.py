@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.access.replicas import Replica
 from sekisho.errors import MayNotJoin, StoreUnavailable
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.tables import counter, ended_process, installation, replica, running_call
+from sekisho.store.sql.tables.ledger import ended_process, running_call
+from sekisho.store.sql.tables.schema import counter, installation, replica
 
 _LOCK = 0x53454B4A  # of PostgreSQL's advisory locks: one joins or is taken for lost at a time
 _NOW_US = sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)")

@@ -7,7 +7,7 @@ from sekisho.access.audit import AuditEvent
 from sekisho.record.reporting import Reporting
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.tables import setting
+from sekisho.store.sql.tables.schema import setting
 
 NAME = "reporting"
 

@@ -11,7 +11,8 @@ from sekisho.access.audit import AuditEvent
 from sekisho.access.required import Kind, Required, RequiredField, check_metadata
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.tables import person, setting, team, virtual_key
+from sekisho.store.sql.tables.organisation import person, team, virtual_key
+from sekisho.store.sql.tables.schema import setting
 
 NAME = "required_metadata"
 

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.record.spend import Dimension
-from sekisho.store.sql import tables
 from sekisho.store.sql.bulk import add_up
 from sekisho.store.sql.engine import Database
+from sekisho.store.sql.tables import ledger as tables
 from sekisho.values import Usage
 
 RUNNING: Final = "running"

@@ -21,7 +21,7 @@ from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.names import QUERY_SIZE, Names
 from sekisho.store.sql.scope_spend import SpendSums
-from sekisho.store.sql.tables import (
+from sekisho.store.sql.tables.organisation import (
     budget,
     budget_credit,
     budget_template,

@@ -20,7 +20,8 @@ from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.organisation import bind_key
 from sekisho.store.sql.sign_in_rules import read_sign_in_rules
-from sekisho.store.sql.tables import person, scim_group, scim_member, scim_user
+from sekisho.store.sql.tables.organisation import person
+from sekisho.store.sql.tables.sign_in import scim_group, scim_member, scim_user
 
 _USER_COLUMNS = {"username": "user_name_key", "externalid": "external_id", "id": "id"}
 _GROUP_COLUMNS = {"displayname": "display_name", "externalid": "external_id", "id": "id"}

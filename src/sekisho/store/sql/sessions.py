@@ -10,7 +10,7 @@ from sekisho.access.grants import actor_name
 from sekisho.access.sessions import Session
 from sekisho.store.sql import audit
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.tables import console_session, login_code
+from sekisho.store.sql.tables.sign_in import console_session, login_code
 
 _SHOWN = ("id", "user_id", "method", "address", "expires_at")
 

@@ -12,7 +12,8 @@ from sekisho.errors import BadRequest
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
-from sekisho.store.sql.tables import setting, team
+from sekisho.store.sql.tables.organisation import team
+from sekisho.store.sql.tables.schema import setting
 
 NAME = "sign_in"
 

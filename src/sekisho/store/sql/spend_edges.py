@@ -12,7 +12,7 @@ from sekisho.record.spend import Dimension
 from sekisho.store.sql.names import Names
 from sekisho.store.sql.roll_ups import FAILED, MEASURES, REFUSED, tags_of
 from sekisho.store.sql.spend_plan import Edge
-from sekisho.store.sql.tables import call
+from sekisho.store.sql.tables.ledger import call
 
 Sums = dict[tuple[int, ...], list[int]]  # (number of the span, numbers of the names): measures
 _COLUMNS: Final[tuple[Dimension, ...]] = ("key", "user", "team", "agent", "model")

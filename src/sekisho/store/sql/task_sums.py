@@ -16,7 +16,7 @@ from sekisho.store.sql.bulk import add_up
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.roll_ups import FAILED, REFUSED, RUNNING
-from sekisho.store.sql.tables import call, task, task_mode
+from sekisho.store.sql.tables.ledger import call, task, task_mode
 from sekisho.values import Usage
 
 NO_TASK: Final = 0

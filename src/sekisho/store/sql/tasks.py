@@ -9,7 +9,7 @@ from sekisho.record.calls import Part
 from sekisho.record.tasks import ANY_TASK, Cursor, ModeSum, TaskFilter, TaskOrder, TaskRow
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import Names
-from sekisho.store.sql.tables import call, task, task_mode
+from sekisho.store.sql.tables.ledger import call, task, task_mode
 from sekisho.store.sql.task_sums import CLASSES, MODES
 from sekisho.values import Usage
 

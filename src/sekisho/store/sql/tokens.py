@@ -13,7 +13,9 @@ from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.grants import need_user
-from sekisho.store.sql.tables import access_token, console_session, device_login, login_code, team_member
+from sekisho.store.sql.tables.organisation import team_member
+from sekisho.store.sql.tables.rights import access_token
+from sekisho.store.sql.tables.sign_in import console_session, device_login, login_code
 
 
 class SqlTokens:
