@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import msgspec.inspect
 
-from sekisho.values import ContentLevel, Language
+from sekisho.values import ContentLevel
 
 PREFIX = "SEKISHO_"
 MAX_SECRET_BYTES = 65_536
@@ -104,7 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     content_s3_kms_key: str = ""
     content_spool_bytes: Annotated[int, msgspec.Meta(ge=20_000_000, le=1_000_000_000_000)] = 1_000_000_000
     leads_read_content: bool = False
-    language: Language = "en"
+    language: Literal["auto", "en", "ja"] = "auto"  # auto: that of who starts it
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

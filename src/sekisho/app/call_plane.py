@@ -100,7 +100,7 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
         digest=digester(pepper),
         journal=journal,
         counters=counting.counters,
-        language=settings.language,
+        language="en" if settings.language == "auto" else settings.language,
         process_id=process_id,
         upstreams=Providers(http, clock, first_byte_timeout_s=limits.first_byte_timeout_s),
         limits=limits,

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from sekisho import __version__
 from sekisho.app.serve import ServeError, Supervisor
-from sekisho.cli.messages import program, say
+from sekisho.cli.messages import language, program, say
 from sekisho.cli.operator import OperatorError
 from sekisho.settings import (
     Settings,
@@ -133,6 +134,8 @@ def effective_settings(config: Path | None, options: Mapping[str, object]) -> Se
         resolve_pepper(settings.pepper, environment)
     if settings.database_url:
         resolve_database_url(settings.database_url, environment)
+    if settings.language == "auto":
+        settings = msgspec.structs.replace(settings, language=language())
     return settings
 
 

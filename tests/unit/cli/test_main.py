@@ -34,6 +34,20 @@ def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+def test_agents_are_spoken_to_in_the_language_of_who_starts_it() -> None:
+    words = "from sekisho.cli.serve import effective_settings as e; print(e(None, {}).language)"
+    for environment, expected in (
+        ({"LANG": "ja_JP.UTF-8"}, "ja"),
+        ({"LANG": "C"}, "en"),
+        ({"LANG": "ja_JP.UTF-8", "SEKISHO_LANGUAGE": "en"}, "en"),
+    ):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SEKISHO_", "AWS_", "L"))}
+        done = subprocess.run(
+            [sys.executable, "-c", words], env=kept | environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == expected, environment
+
+
 def explained(language: str) -> Explained:
     """What is said of every command (empty name) and of each of its options and arguments."""
     done = subprocess.run(

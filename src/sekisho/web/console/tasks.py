@@ -15,7 +15,7 @@ from sekisho.clock import id_text, parse_id
 from sekisho.errors import NotFound
 from sekisho.record.calls import CallFilter, CallRow
 from sekisho.web.admin.calls import part_of
-from sekisho.web.console.calls_view import ViewedCalls
+from sekisho.web.console.calls_view import ViewedCalls, key_label
 from sekisho.web.console.conversation_view import Window, items_of, title_of
 from sekisho.web.console.edge import Visit
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
@@ -31,7 +31,6 @@ PAGE_TASKS = 50
 MOST_CSV_TASKS = 100_000
 WINDOW_CALLS = 100
 MOST_CALLS = 20_000
-MOST_NAMES = 10_000
 _FILTERS = {"team": "team_id", "user": "user_id", "key": "key_id", "agent": "agent", "mode": "mode", "since": "since",
             "until": "until"}  # fmt: skip
 _CSV_HEAD = (
@@ -108,7 +107,7 @@ class _Tasks:
             csv=csv_address(visit),
             shows_people=visit.role != "developer",
             at=_microseconds,
-            **await self._names(),
+            **await self._names(found["tasks"]),
         )
 
     async def task(self, visit: Visit) -> Response:
@@ -129,7 +128,7 @@ class _Tasks:
             strip=strip_of(rows),
             first_at=_microseconds(task["first_at"]),
             last_at=_microseconds(task["last_at"]),
-            **await self._window(visit, task["id"], rows, 0, said),
+            **await self._window(visit, task, rows, 0, said),
         )
 
     async def more(self, visit: Visit) -> Response:
@@ -140,11 +139,16 @@ class _Tasks:
         first = int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
         after = _text_of(rows[first - 1]) if 0 < first <= len(rows) else ""
         said = await self._said(visit, task["id"], after)
-        about = await self._window(visit, task["id"], rows, first, said)
+        about = await self._window(visit, task, rows, first, said)
         return self.parts.drawing.page(visit, "_turns.html", **about)
 
     async def _window(
-        self, visit: Visit, task_id: str, rows: Sequence[CallRow], first: int, said: Mapping[str, Mapping[str, Any]]
+        self,
+        visit: Visit,
+        task: Mapping[str, Any],
+        rows: Sequence[CallRow],
+        first: int,
+        said: Mapping[str, Mapping[str, Any]],
     ) -> dict[str, Any]:
         shown = rows[first : first + WINDOW_CALLS]
         views = await ViewedCalls(self.parts.services).views(shown)
@@ -158,10 +162,10 @@ class _Tasks:
         prose = Prose(str(visit.words("task.chart")), str(visit.words("task.chart.source")))
         following = first + WINDOW_CALLS
         return {
-            **await self._names(),
+            **await self._names([task]),
             "items": items_of(window, said, prose),
             "left": max(0, len(rows) - following),
-            "following": f"{ROOT}/tasks/{task_id}/more?from={following}",
+            "following": f"{ROOT}/tasks/{task['id']}/more?from={following}",
         }
 
     async def _calls(self, visit: Visit, task_id: str) -> list[CallRow]:
@@ -176,12 +180,18 @@ class _Tasks:
         answer = await ask_admin(visit, visit.who, "GET", f"/admin/v1/tasks/{task_id}/turns?{query}")
         return {call["call_id"]: call for call in answer.body["calls"]} if answer.is_good else {}
 
-    async def _names(self) -> dict[str, Any]:
-        """What people and teams are called. Only ids that are shown anyway are looked up in it."""
+    async def _names(self, tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the people, teams and keys of these tasks are called."""
         services = self.parts.services
-        people = {one.id: one.alias for one in await services.users.list(limit=MOST_NAMES)}
-        teams = {one.id: one.alias for one in await services.teams.list(limit=MOST_NAMES)}
-        return {"names": people, "teams": teams}
+        users, teams, keys = (
+            frozenset(one[name] for one in tasks if one[name]) for name in ("user_id", "team_id", "key_id")
+        )
+        labels = await services.keys.labels(keys)
+        return {
+            "names": {one.id: one.alias for one in await services.users.list(limit=len(users) or 1, among=users)},
+            "teams": {one.id: one.alias for one in await services.teams.list(limit=len(teams) or 1, among=teams)},
+            "keys": {key_id: key_label(labels, key_id) for key_id in keys},
+        }
 
     async def _every(self, visit: Visit, asked: Mapping[str, str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
