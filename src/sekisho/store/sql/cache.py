@@ -6,10 +6,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.record.cache import BrokenCache, CacheDimension, CacheFilter, CacheSum
-from sekisho.record.calls import Part
 from sekisho.store.sql.cache_sums import DAY_US
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import EMPTY, Names
+from sekisho.store.sql.part import in_part
 from sekisho.store.sql.roll_ups import REFUSED, RUNNING
 from sekisho.store.sql.spend_edges import first_id
 from sekisho.store.sql.tables.ledger import cache_by_team, call, call_cache, task
@@ -140,14 +140,8 @@ class SqlCache:
         if where.until is not None:
             conditions.append(call.c.started_at < where.until)
         if where.part is not None:
-            conditions.append(await self._in_part(connection, where.part))
+            conditions.append(await in_part(connection, self._names, where.part, call))
         return conditions
-
-    async def _in_part(self, connection: AsyncConnection, part: Part) -> sa.ColumnElement[bool]:
-        known = await self._names.known(connection, (*part.team_ids, part.user_id))
-        teams = [known[team_id] for team_id in part.team_ids if team_id and team_id in known]
-        own = call.c.user == known[part.user_id] if part.user_id and part.user_id in known else sa.false()
-        return sa.or_(call.c.team.in_(teams), own)
 
     async def _named(
         self, connection: AsyncConnection, column: sa.ColumnElement[int], text: str

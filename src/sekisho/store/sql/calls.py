@@ -7,11 +7,12 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow, Part
+from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow
 from sekisho.store.sql.attempts import NAMED_IN_ATTEMPT, row_in_call
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
 from sekisho.store.sql.names import EMPTY, Names
+from sekisho.store.sql.part import in_part
 from sekisho.store.sql.roll_ups import tags_of
 from sekisho.store.sql.spend_edges import first_id
 from sekisho.store.sql.tables.ledger import attempt, call, call_action, call_cache, call_message, task
@@ -111,19 +112,12 @@ class SqlCalls:
         if where.tag:
             conditions.append(call.c.tags.in_(await self._tag_sets(connection, where.tag)))
         if where.part is not None:
-            conditions.append(await self._in_part(connection, where.part))
+            conditions.append(await in_part(connection, self._names, where.part, call))
         rows = (await connection.execute(query.where(*conditions))).mappings().all()
         texts = await self._names.texts(
             connection, {row[one] or EMPTY for row in rows for one in (*NAMED, "cache_cause")}
         )
         return [_call_row(row, texts) for row in rows]
-
-    async def _in_part(self, connection: AsyncConnection, part: Part) -> sa.ColumnElement[bool]:
-        """Whether a call is of one of these teams, or of this user."""
-        known = await self._names.known(connection, (*part.team_ids, part.user_id))
-        teams = [known[team_id] for team_id in part.team_ids if team_id and team_id in known]
-        own = call.c.user == known[part.user_id] if part.user_id and part.user_id in known else sa.false()
-        return sa.or_(call.c.team.in_(teams), own)
 
     async def _tag_sets(self, connection: AsyncConnection, tag: str) -> list[int]:
         """The numbers of the sets of tags, JSON lists, that have this one. A pattern alone would not heed case."""

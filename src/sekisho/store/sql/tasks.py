@@ -5,10 +5,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.record.calls import Part
 from sekisho.record.tasks import ANY_TASK, Cursor, ModeSum, TaskFilter, TaskOrder, TaskRow
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import Names
+from sekisho.store.sql.part import in_part
 from sekisho.store.sql.tables.ledger import call, task, task_mode
 from sekisho.store.sql.task_sums import CLASSES, MODES
 from sekisho.values import Usage
@@ -115,14 +115,8 @@ class SqlTasks:
         if where.mode is not None:
             conditions.append(_has_mode(where.mode))
         if where.part is not None:
-            conditions.append(await self._in_part(connection, where.part))
+            conditions.append(await in_part(connection, self._names, where.part, task))
         return conditions
-
-    async def _in_part(self, connection: AsyncConnection, part: Part) -> sa.ColumnElement[bool]:
-        known = await self._names.known(connection, (*part.team_ids, part.user_id))
-        teams = [known[team_id] for team_id in part.team_ids if team_id and team_id in known]
-        own = task.c.user == known[part.user_id] if part.user_id and part.user_id in known else sa.false()
-        return sa.or_(task.c.team.in_(teams), own)
 
 
 def _number_of(task_id: bytes) -> sa.ScalarSelect[int]:
