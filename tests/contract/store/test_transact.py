@@ -55,7 +55,9 @@ async def test_errors_of_the_database_are_those_of_any_transaction(database):
 @SQLITE
 async def test_transactions_of_both_kinds_wait_for_each_other(database):
     async def count(connection) -> int:
-        found = (await connection.execute(sa.select(sa.func.count()).where(name.c.text.like("whole%")))).scalar_one()
+        found: int = (
+            await connection.execute(sa.select(sa.func.count()).where(name.c.text.like("whole%")))
+        ).scalar_one()
         await connection.execute(name.insert(), {"text": f"whole {found}"})
         return found
 
