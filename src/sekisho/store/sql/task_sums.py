@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.ledger.journal import TaskNote
-from sekisho.store.sql.bulk import add_up
+from sekisho.store.sql.bulk import add_up, insert
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.roll_ups import FAILED, REFUSED, RUNNING
@@ -98,7 +98,7 @@ class TaskSums:
                 connection, {owners[one][column] for one in missing for column in ("org", "team", "user", "key")}
             )
             values = [_blank(one, owners[one], numbers) for one in missing]
-            await connection.execute(self._database.insert(task).on_conflict_do_nothing(index_elements=["id"]), values)
+            await insert(self._database, connection, task, values, "ON CONFLICT (id) DO NOTHING")
             found |= await self._find(connection, set(missing))
         for row in fresh:
             row["task"] = found[row["note"].id]
@@ -137,19 +137,7 @@ class TaskSums:
                 continue
             root = kept.same_as or kept.number
             if gone is None:  # its calls may be on their way in another journal
-                blank = {column: getattr(kept, column) for column in ("org", "team", "user", "key", "first_at")}
-                blank |= {
-                    "id": was,
-                    "same_as": root,
-                    "last_at": kept.first_at,
-                    "agent": 0,
-                    "repository": 0,
-                    "branch": 0,
-                }
-                blank |= dict.fromkeys(_IN_TOTAL, 0)
-                await connection.execute(
-                    self._database.insert(task).on_conflict_do_nothing(index_elements=["id"]), blank
-                )
+                await self._lead(connection, was, root, kept)
                 continue
             other = gone.same_as or gone.number
             is_same_owner = (gone.org, gone.team, gone.user) == (kept.org, kept.team, kept.user)
