@@ -10,7 +10,7 @@ from sekisho.record.tasks import ANY_TASK, Cursor, ModeSum, TaskFilter, TaskOrde
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import Names
 from sekisho.store.sql.part import in_part
-from sekisho.store.sql.tables.ledger import call, call_action, task, task_mode
+from sekisho.store.sql.tables.ledger import call, call_action, call_cache, task, task_mode
 from sekisho.store.sql.task_sums import CLASSES, MODES, mode_and_turn
 from sekisho.values import Usage
 
@@ -20,8 +20,10 @@ _STEP = (
         *(call.c.id, call.c.kind, call.c.status, call.c.cost_nanousd, call.c.list_cost_nanousd, call.c.input_tokens),
         *(call.c.cache_read_tokens, call.c.cache_write_5m_tokens + call.c.cache_write_1h_tokens, call.c.output_tokens),
         *(call.c.duration_us, call.c.upstream_us, call_action.c.delayed_ms),
+        *(call_cache.c.saved_nanousd, call_cache.c.lost_nanousd, call_cache.c.cause),
     )
     .outerjoin(call_action, call_action.c.call_id == call.c.id)
+    .outerjoin(call_cache, call_cache.c.call_id == call.c.id)
     .order_by(call.c.id.desc())
 )
 _PLAIN = ("first_at", "last_at", "calls", "turns", "failed", "refused", "running", "cost_nanousd")
@@ -144,7 +146,8 @@ class SqlTasks:
 
 
 def _step(row: Any, texts: dict[int, str]) -> TaskStep:
-    call_id, kind, status, cost, list_cost, fresh, read, written, output, duration_us, upstream_us, delayed_ms = row
+    call_id, kind, status, cost, list_cost, fresh, read, written, output, duration_us, upstream_us, *rest = row
+    delayed_ms, saved, lost, cause = rest
     return TaskStep(
         id=call_id,
         mode=mode_and_turn(kind)[0],
@@ -156,6 +159,9 @@ def _step(row: Any, texts: dict[int, str]) -> TaskStep:
         duration_us=duration_us or 0,
         upstream_us=upstream_us,
         waited_us=(delayed_ms or 0) * 1000,
+        cache_saved_nanousd=saved or 0,
+        cache_lost_nanousd=lost or 0,
+        is_cache_broken=bool(cause),
     )
 
 
