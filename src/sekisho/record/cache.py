@@ -12,6 +12,9 @@ import msgspec
 from sekisho.record.calls import Part
 from sekisho.values import BreakCause, Language
 
+NEVER_CACHED: frozenset[str] = frozenset({"unmarked", "below_minimum"})
+"""Causes by which no cached prefix broke: there was none yet."""
+
 CacheDimension = Literal["team", "day", "cause"]
 
 

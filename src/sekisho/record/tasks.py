@@ -42,7 +42,7 @@ class TaskStep(msgspec.Struct, frozen=True):
 
     `status` as in `record.calls.CallRow`; `prompt_tokens` is (fresh, read from a cache, written to one);
     `duration_us` is 0 while it runs, `waited_us`: held back by a budget. For what its prompt
-    cache did see `record.cache`."""
+    cache did see `record.cache`; `is_cache_broken`: something cached was not served again."""
 
     id: bytes
     mode: str

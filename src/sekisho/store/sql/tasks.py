@@ -5,10 +5,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from sekisho.record.cache import NEVER_CACHED
 from sekisho.record.calls import Part
 from sekisho.record.tasks import ANY_TASK, Cursor, ModeSum, TaskFilter, TaskOrder, TaskRow, TaskStep
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.names import Names
+from sekisho.store.sql.names import EMPTY, Names
 from sekisho.store.sql.part import in_part
 from sekisho.store.sql.tables.ledger import call, call_action, call_cache, task, task_mode
 from sekisho.store.sql.task_sums import CLASSES, MODES, mode_and_turn
@@ -101,7 +102,7 @@ class SqlTasks:
             if part is not None:
                 query = query.where(await in_part(connection, self._names, part, call))
             rows = (await connection.execute(query)).all()
-            texts = await self._names.texts(connection, {row[2] for row in rows})
+            texts = await self._names.texts(connection, {row[2] for row in rows} | {row[-1] or EMPTY for row in rows})
         return [_step(row, texts) for row in reversed(rows)]
 
     async def _rows(self, connection: AsyncConnection, rows: Any) -> list[TaskRow]:
@@ -161,7 +162,7 @@ def _step(row: Any, texts: dict[int, str]) -> TaskStep:
         waited_us=(delayed_ms or 0) * 1000,
         cache_saved_nanousd=saved or 0,
         cache_lost_nanousd=lost or 0,
-        is_cache_broken=bool(cause),
+        is_cache_broken=bool(cause) and texts[cause] not in NEVER_CACHED,
     )
 
 

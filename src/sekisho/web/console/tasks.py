@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from sekisho.clock import id_text, parse_id
 from sekisho.errors import NotFound
-from sekisho.record.cache import REMEDIES
+from sekisho.record.cache import NEVER_CACHED, REMEDIES
 from sekisho.record.calls import CallFilter, CallRow
 from sekisho.record.tasks import TaskStep
 from sekisho.web.admin.calls import part_of
@@ -175,6 +175,7 @@ class _Tasks:
             **await self._names([task]),
             "items": items_of(window, said, prose),
             "remedies": {cause: words[visit.words.language] for cause, words in REMEDIES.items()},
+            "never_cached": NEVER_CACHED,
             "text_of": id_text,
             "left": max(0, len(steps) - following),
             "following": f"{ROOT}/tasks/{task['id']}/more?from={following}",
