@@ -202,7 +202,7 @@ class ClaudeCode(Agent):
 
 
 class Cline(Agent):
-    """OpenAI chat, as through LiteLLM: no session; plan mode by the tools; marks on the rules and the last messages."""
+    """OpenAI chat, as through LiteLLM: no session; plan mode by words and tools; marks on rules and last words."""
 
     def _prepare(self) -> None:
         rules = listing("rules", _RULES_LINES, Random(2))
@@ -210,8 +210,7 @@ class Cline(Agent):
         self._minute = self.random.randrange(60)
 
     def _ask(self) -> None:
-        files = f"# Current Working Directory (/home/dev/{self.story.repository}) Files\nsrc/\ntests/"
-        where = f"<environment_details>\n{files}\n</environment_details>"
+        where = self._details("PLAN" if self.story.plan else "ACT")
         self._messages += [
             {"role": "system", "content": self._rules},
             {"role": "user", "content": f"<task>\n{self.story.ask}\n</task>\n{where}"},
@@ -219,8 +218,16 @@ class Cline(Agent):
 
     def _planning(self) -> Request:
         request = self._request(Answer((Text(self.story.plan),), "end_turn"), is_plan=True)
-        self._messages += [{"role": "assistant", "content": self.story.plan}, {"role": "user", "content": "OK"}]
+        self._messages += [
+            {"role": "assistant", "content": self.story.plan},
+            {"role": "user", "content": f"OK\n{self._details('ACT')}"},
+        ]
         return request
+
+    def _details(self, mode: str) -> str:
+        """What the agent puts behind the words of the person."""
+        files = f"# Current Working Directory (/home/dev/{self.story.repository}) Files\nsrc/\ntests/"
+        return f"<environment_details>\n{files}\n\n# Current Mode\n{mode} MODE\n</environment_details>"
 
     def _acting(self, step: Step) -> Request:
         arguments: dict[str, tuple[str, dict[str, Any]]] = {

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from sekisho.access.organisation import Member
 from sekisho.access.roles import Principal
 from sekisho.access.rules import RuleFilter
@@ -361,7 +363,7 @@ def saved_nanousd(models: Iterable[Part], offered: Iterable[Model]) -> int:
 
 def add_usage(usages: Iterable[Usage]) -> Usage:
     """The sum of each class."""
-    columns = zip(*((getattr(one, name) for name in Usage.__struct_fields__) for one in usages), strict=True)
+    columns = zip(*(msgspec.structs.astuple(one) for one in usages), strict=True)
     return Usage(*(sum(column) for column in columns))
 
 
