@@ -1,6 +1,7 @@
 """Many rows in one statement, on both engines: what the drain writes a thousand times a second."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,6 +12,8 @@ _ARRAYS: dict[type[object], str] = {
     sa.SmallInteger: "smallint[]",
     sa.Integer: "integer[]",
     sa.BigInteger: "bigint[]",
+    sa.Boolean: "boolean[]",
+    sa.LargeBinary: "bytea[]",
 }
 
 
@@ -25,26 +28,38 @@ async def add_up(
     Rows are written in the order of the primary key: near ones share pages, and two writers cannot wait for each other.
     """
     rows = [key + sums[key] for key in sorted(sums)]
+    await _insert(database, connection, list(table.c), rows, _on_conflict(table))
+
+
+async def insert(
+    database: Database,
+    connection: AsyncConnection,
+    table: sa.Table,
+    rows: Sequence[Mapping[str, Any]],
+    on_conflict: str = "",
+) -> None:
+    """Write new rows, which all have the same columns: integers, booleans and bytes as the driver takes them."""
+    columns = [table.c[name] for name in rows[0]]
+    names = [column.name for column in columns]
+    await _insert(database, connection, columns, [tuple([row[name] for name in names]) for row in rows], on_conflict)
+
+
+async def _insert(
+    database: Database,
+    connection: AsyncConnection,
+    columns: Sequence[sa.Column[Any]],
+    rows: Sequence[tuple[Any, ...]],
+    on_conflict: str,
+) -> None:
+    names = ", ".join(f'"{column.name}"' for column in columns)
+    into = f"INSERT INTO {columns[0].table.name} ({names})"
     if database.is_sqlite:
-        await connection.exec_driver_sql(_sqlite_upsert(table), rows)
+        marks = ", ".join("?" * len(columns))
+        await connection.exec_driver_sql(f"{into} VALUES ({marks}) {on_conflict}", list(rows))
     else:
-        await connection.exec_driver_sql(
-            _postgresql_upsert(table), tuple(list(column) for column in zip(*rows, strict=True))
-        )
-
-
-def _sqlite_upsert(table: sa.Table) -> str:
-    marks = ", ".join("?" * len(table.c))
-    return f"INSERT INTO {table.name} ({_columns(table)}) VALUES ({marks}) {_on_conflict(table)}"
-
-
-def _postgresql_upsert(table: sa.Table) -> str:
-    arrays = ", ".join(f"${n}::{_ARRAYS[type(column.type)]}" for n, column in enumerate(table.c, start=1))
-    return f"INSERT INTO {table.name} ({_columns(table)}) SELECT * FROM unnest({arrays}) {_on_conflict(table)}"
-
-
-def _columns(table: sa.Table) -> str:
-    return ", ".join(f'"{column.name}"' for column in table.c)
+        arrays = ", ".join(f"${n}::{_ARRAYS[type(column.type)]}" for n, column in enumerate(columns, start=1))
+        values = tuple(list(column) for column in zip(*rows, strict=True))
+        await connection.exec_driver_sql(f"{into} SELECT * FROM unnest({arrays}) {on_conflict}", values)
 
 
 def _on_conflict(table: sa.Table) -> str:
