@@ -112,7 +112,7 @@ async def test_families_holidays_wishes_and_the_longest_answer_are_kept_and_take
         ("region:ap-northeast-1",),
         8000,
     )
-    change = {"holidays": [], "hours": [], "prefers": [], "max_output_tokens": None}
+    change: dict[str, Any] = {"holidays": [], "hours": [], "prefers": [], "max_output_tokens": None}
     changed = (await running.operator.patch(f"{URL}/{made['id']}", json=change)).json()
     assert {name: changed[name] for name in (*change, "families")} == change | {"families": ["claude"]}
 
