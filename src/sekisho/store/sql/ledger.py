@@ -35,7 +35,7 @@ USAGE_COLUMNS = Usage.__struct_fields__
 # The columns of `call` and `attempt` that hold the number of a name.
 NAMED = (
     *("org", "key", "user", "team", "tags", "agent", "agent_version", "session", "door", "model"),
-    *("status", "stage", "stop_reason", "error", "price_version", "price_scope", "deployment"),
+    *("repository", "status", "stage", "stop_reason", "error", "price_version", "price_scope", "deployment"),
 )
 _BESIDE = ("caching", "message", "note", "classes", "mode", "turn")  # of a row in memory, kept elsewhere
 
@@ -357,6 +357,7 @@ _UNKNOWN_OPENING: Final[Row] = _caller(Caller("", "")) | {
     "task": 0,
     "mode": "",
     "turn": "",
+    "repository": "",
     "door": "",
     "model": "",
     "stream": False,

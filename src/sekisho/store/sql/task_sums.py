@@ -42,9 +42,10 @@ Share = tuple[int, ...]  # of MEASURES, in their order
 
 def describe(note: TaskNote | None) -> Row:
     """What a call's row says of its task."""
-    return {"note": note, "task": NO_TASK, "mode": "", "turn": ""} | (
-        {"mode": note.mode if note.mode in MODES else "", "turn": note.turn} if note else {}
-    )
+    if note is None:
+        return {"note": None, "task": NO_TASK, "mode": "", "turn": "", "repository": ""}
+    mode = note.mode if note.mode in MODES else ""
+    return {"note": note, "task": NO_TASK, "mode": mode, "turn": note.turn, "repository": clean(note.repository)}
 
 
 def kind_of(mode: str, turn: str) -> int:
@@ -55,6 +56,25 @@ def kind_of(mode: str, turn: str) -> int:
 def mode_and_turn(kind: int) -> tuple[str, str]:
     """What `kind_of` made a number of."""
     return MODES[kind // _TURNS], TURNS[kind % _TURNS]
+
+
+def in_mode(mode: str) -> sa.ColumnElement[bool]:
+    """Whether a call was made in this mode; "" for those beside a conversation."""
+    if mode not in MODES:
+        return sa.false()
+    first = MODES.index(mode) * _TURNS
+    return sa.and_(call.c.kind >= first, call.c.kind < first + _TURNS)
+
+
+def mode_number(numbers: Mapping[str, int]) -> sa.ColumnElement[int]:
+    """The number of the name of a call's mode, in SQL; -1 where `numbers` does not have it.
+
+    Nothing in it is a parameter, so that PostgreSQL sees the same in SELECT and GROUP BY."""
+    cases: list[tuple[sa.ColumnElement[bool], sa.ColumnElement[int]]] = [
+        (call.c.kind < sa.literal_column(str(_TURNS * (place + 1))), sa.literal_column(str(numbers.get(mode, -1))))
+        for place, mode in enumerate(MODES)
+    ]
+    return sa.case(*cases)
 
 
 class TaskSums:
