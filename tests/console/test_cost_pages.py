@@ -58,7 +58,9 @@ async def test_the_calls_behind_a_slice_cost_what_the_slice_says(house: House) -
 
 async def test_pages_of_calls_meet_without_a_gap_or_a_double(house: House) -> None:
     manager = await visitor(house, "mallory")
-    every = {row["call_id"] for row in await manager.rows("calls?user=alice&format=csv")}
+    rows = await manager.rows("calls?user=alice&format=csv")
+    every = {row["call_id"] for row in rows}
+    assert {row["tools"] for row in rows} == {"", "execute_command:1 read_file:3"}  # none where it was refused
     seen: list[str] = []
     address = "calls?user=alice"
     while address:

@@ -52,7 +52,9 @@ class Call(BaseModel):
     counters and counts) and `upstream_us` (in its attempts), exactly; 0 while it runs.
     `task_id`: what it belongs to; `mode`: plan, act or nothing; `turn`: human, agent, title, compaction, side,
     sub_agent, repeat or probe. `cache_saved_nanousd`: what it would have cost more without a prompt cache;
-    `cache_lost_nanousd`: what it cost more since its cache was broken, by `cache_cause` (empty: it was not)."""
+    `cache_lost_nanousd`: what it cost more since its cache was broken, by `cache_cause` (empty: it was not).
+    `tools`: those that the answer called, by name, and how often; what is more than a row holds is under an empty
+    name."""
 
     id: str
     change: int
@@ -73,6 +75,7 @@ class Call(BaseModel):
     ended_at: str | None
     stage: str
     stop_reason: str
+    tools: dict[str, int]
     error: str
     message: str
     is_metered: bool
@@ -199,4 +202,5 @@ def _call_fields(row: CallRow) -> dict[str, Any]:
         "started_at": iso(row.started_at),
         "ended_at": iso(row.ended_at),
         "usage": tokens(row.usage),
+        "tools": dict(row.tools),
     }

@@ -49,13 +49,16 @@ class TaskTurns(BaseModel):
 
 
 class FoundCall(BaseModel):
-    """A call in which the text stands: in what its request added, or in its answer, with the words around it."""
+    """A call in which the text stands: in what its request added, or in its answer, with the words around it.
+
+    `level`: at which its content is kept."""
 
     call_id: str
     task_id: str
     team_id: str
     user_id: str
     started_at: str | None
+    level: ContentLevel
     where: str
     words: str
 
@@ -127,6 +130,7 @@ def conversations_router(services: Services, authority: Authority) -> APIRouter:
                 team_id=teams.get(hit.row.vault, ""),
                 user_id=hit.row.user_id,
                 started_at=iso(hit.row.started_at),
+                level=hit.row.level,
                 where=hit.where,
                 words=hit.words,
             )
