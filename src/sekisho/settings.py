@@ -8,6 +8,7 @@ not settings. Each setting has a heading in docs/en/settings.md and docs/ja/sett
 import difflib
 import re
 from collections.abc import Collection, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -67,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 4000
     public_url: str = ""
+    trusted_proxies: tuple[str, ...] = ()
     session_idle_s: Seconds = 3600.0
     session_life_s: Annotated[float, msgspec.Meta(gt=0, le=2_592_000)] = 43_200.0
     oidc_issuer: str = ""
@@ -268,6 +270,21 @@ def parse_endpoint(text: str) -> str:
     return text.rstrip("/")
 
 
+def parse_networks(raw: Any) -> tuple[str, ...]:
+    """Addresses and networks in CIDR form, as a list or with commas, in one spelling. Raises ValueError for anything
+    else, and for a network of everybody."""
+    found: list[str] = []
+    for text in raw.split(",") if isinstance(raw, str) else raw if isinstance(raw, list) else [raw]:
+        try:
+            network = ip_network(str(text).strip())
+        except ValueError as error:
+            raise ValueError(f"'{text}' is not an address or a network such as 10.0.0.0/24") from error
+        if not network.prefixlen:
+            raise ValueError(f"'{text}' would trust everybody: name the addresses of the proxies")
+        found.append(str(network))
+    return tuple(found)
+
+
 def _find(name: str, env: Mapping[str, str], file: Mapping[str, Any]) -> tuple[str, Any] | None:
     variable = PREFIX + name.upper()
     if env.get(variable):  # set to nothing is not set
@@ -286,6 +303,8 @@ def _parse(name: str, raw: Any, variable: str) -> Any:
         return parse_region(_text(raw))
     if name == "time_zone":
         return parse_time_zone(_text(raw))
+    if name == "trusted_proxies":
+        return parse_networks(raw)
     if name == "content_store":
         return parse_content_store(_text(raw)) if raw else ""
     if name in ("bedrock_endpoint", "public_url", "oidc_issuer"):
