@@ -1,6 +1,9 @@
 """Options and words that several command groups share."""
 
+import functools
+import inspect
 import json
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,6 +67,28 @@ CutStreamsOption = Annotated[
 def cut_streams_fields(said: CutStreams | None) -> dict[str, bool | None]:
     """What the option says, as the API takes it."""
     return {} if said is None else {"cut_streams": {"yes": True, "no": False, "default": None}[said.value]}
+
+
+def taking(options: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a table, by name; what was said of them is its first argument."""
+
+    def give(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command).parameters.values())[1:]
+        more = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+            for name, option in options.items()
+        ]
+
+        @functools.wraps(command)
+        def run(**arguments: Any) -> None:
+            said = {name: value for name in options if (value := arguments.pop(name)) not in (None, [])}
+            command(said, **arguments)
+
+        run.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in (*own, *more)}
+        return run
+
+    return give
 
 
 def list_all(home: Path, path: str, name: str, **query: str | None) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ class CallRow(msgspec.Struct, frozen=True):
     What a budget did to the call: `asked_model` was asked for, and `model` served in its place; the answer had at most
     `clamped_tokens`, fewer than asked; it was held back for `delayed_ms`. `lead_us`: before its admission, when it
     `started_at`. `waited_us`: for its body, for room in a budget, for counters and counts. For `task_id`, `mode` and
-    `turn` see `record.tasks`, for what its prompt cache did `record.cache`.
+    `turn` see `record.tasks` (`repository` is a claim too), for what its prompt cache did `record.cache`.
     """
 
     id: bytes
@@ -63,6 +63,7 @@ class CallRow(msgspec.Struct, frozen=True):
     task_id: bytes = b""
     mode: str = ""
     turn: str = ""
+    repository: str = ""
     lead_us: int = 0
     waited_us: int = 0
 
@@ -103,7 +104,7 @@ class Part(msgspec.Struct, frozen=True):
 class CallFilter(msgspec.Struct, frozen=True):
     """Which calls; an empty field means any. `since` <= start of the call < `until`. `is_ended`: not those running.
 
-    `part`: only of this part of the organisation.
+    Of `mode` and `repository`, which calls may lack, None means any. `part`: only of this part of the organisation.
     """
 
     key_id: str = ""
@@ -118,6 +119,8 @@ class CallFilter(msgspec.Struct, frozen=True):
     agent: str = ""
     tag: str = ""
     task_id: bytes = b""
+    mode: str | None = None
+    repository: str | None = None
 
 
 ANY_CALL = CallFilter()

@@ -85,6 +85,7 @@ class TaskFilter(msgspec.Struct, frozen=True):
     key_id: str = ""
     agent: str = ""
     mode: str | None = None
+    repository: str | None = None
     since: int | None = None
     until: int | None = None
     min_cost_nanousd: int = 0

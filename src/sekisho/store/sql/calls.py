@@ -17,7 +17,7 @@ from sekisho.store.sql.roll_ups import tags_of
 from sekisho.store.sql.spend_edges import first_id
 from sekisho.store.sql.tables.ledger import attempt, call, call_action, call_cache, call_message, task
 from sekisho.store.sql.tables.schema import counter, name
-from sekisho.store.sql.task_sums import mode_and_turn
+from sekisho.store.sql.task_sums import in_mode, mode_and_turn
 from sekisho.store.sql.times import unpack_times
 from sekisho.values import Usage
 
@@ -113,6 +113,11 @@ class SqlCalls:
             conditions.append(call.c.tags.in_(await self._tag_sets(connection, where.tag)))
         if where.part is not None:
             conditions.append(await in_part(connection, self._names, where.part, call))
+        if where.mode is not None:
+            conditions.append(in_mode(where.mode))
+        if where.repository is not None:
+            number = await self._names.find(connection, where.repository)
+            conditions.append(sa.false() if number is None else call.c.repository == number)
         rows = (await connection.execute(query.where(*conditions))).mappings().all()
         texts = await self._names.texts(
             connection, {row[one] or EMPTY for row in rows for one in (*NAMED, "cache_cause")}
@@ -214,4 +219,5 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
         task_id=row["task_id"] or b"",
         mode=mode,
         turn=turn,
+        repository=named["repository"],
     )

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.access.allocation import excess_nanousd, parents
 from sekisho.access.audit import AuditEvent
 from sekisho.access.money import MOST_NANOUSD, usd_text
-from sekisho.access.policies import POLICY_LISTS
+from sekisho.access.policies import POLICY_FIELDS
 from sekisho.access.roles import Sight
 from sekisho.access.rules import Credit, RuleChange, RuleFilter, RuleKind, RuleWrite, StoredRule
 from sekisho.access.templates import Template
@@ -457,7 +457,7 @@ def _row(stored: StoredRule) -> dict[str, Any]:
         "updated_at": stored.updated_at,
     }
     if isinstance(rule, Policy):
-        return row | {"allowed": {name: msgspec.to_builtins(getattr(rule, name)) for name in POLICY_LISTS}}
+        return row | {"allowed": {name: msgspec.to_builtins(getattr(rule, name)) for name in POLICY_FIELDS}}
     row["model"] = rule.model
     if isinstance(rule, RateLimit):
         return row | {name: getattr(rule, name) for name in _LIMITED}

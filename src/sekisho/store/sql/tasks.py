@@ -135,6 +135,9 @@ class SqlTasks:
             conditions.append(task.c.cost_nanousd >= where.min_cost_nanousd)
         if where.mode is not None:
             conditions.append(_has_mode(where.mode))
+        if where.repository is not None:
+            number = await self._names.find(connection, where.repository)
+            conditions.append(sa.false() if number is None else task.c.repository == number)
         if where.part is not None:
             conditions.append(await in_part(connection, self._names, where.part, task))
         return conditions

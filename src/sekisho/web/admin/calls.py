@@ -1,6 +1,6 @@
 """Calls in Sekisho's own admin API, under /admin/v1."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
@@ -51,7 +51,8 @@ class Call(BaseModel):
     Times in microseconds: `total_us` is `gateway_us` (our own), `waited_us` (for its body, for room in a budget, for
     counters and counts) and `upstream_us` (in its attempts), exactly; 0 while it runs.
     `task_id`: what it belongs to; `mode`: plan, act or nothing; `turn`: human, agent, title, compaction, side,
-    sub_agent, repeat or probe. `cache_saved_nanousd`: what it would have cost more without a prompt cache;
+    sub_agent, repeat or probe; `repository`: the client's claim.
+    `cache_saved_nanousd`: what it would have cost more without a prompt cache;
     `cache_lost_nanousd`: what it cost more since its cache was broken, by `cache_cause` (empty: it was not)."""
 
     id: str
@@ -97,6 +98,7 @@ class Call(BaseModel):
     task_id: str
     mode: str
     turn: str
+    repository: str
 
 
 class CallDetail(Call):
@@ -127,16 +129,25 @@ def calls_router(services: Services, authority: Authority) -> APIRouter:
         team_id: str = "",
         model: str = "",
         status: str = "",
+        agent: str = "",
+        tag: str = "",
+        mode: Literal["plan", "act", ""] | None = None,
+        repository: str | None = None,
         since: str | None = None,
         until: str | None = None,
     ) -> CallPage:
-        """Calls, newest first. `since` and `until` are dates (whole days, UTC) or times."""
+        """Calls, newest first. `since` and `until` are dates (whole days, UTC) or times. An empty `mode` or
+        `repository` asks for the calls that have none."""
         where = CallFilter(
             key_id=key_id,
             user_id=user_id,
             team_id=team_id,
             model=model,
             status=status,
+            agent=agent,
+            tag=tag,
+            mode=mode,
+            repository=repository,
             since=parse_since(since, "since"),
             until=parse_until(until, "until"),
             part=part_of(who),

@@ -20,6 +20,7 @@ from sekisho.web.console.calls_view import ViewedCalls, key_label
 from sekisho.web.console.conversation_view import Window, items_of, title_of
 from sekisho.web.console.edge import Visit
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
+from sekisho.web.console.filters import asked_value, filter_said
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
@@ -33,7 +34,7 @@ MOST_CSV_TASKS = 100_000
 WINDOW_CALLS = 100
 MOST_CALLS = 20_000
 _FILTERS = {"team": "team_id", "user": "user_id", "key": "key_id", "agent": "agent", "mode": "mode", "since": "since",
-            "until": "until"}  # fmt: skip
+            "until": "until", "repository": "repository"}  # fmt: skip
 _CSV_HEAD = (
     *("task_id", "first_at", "last_at", "team_id", "user_id", "key_id", "agent", "repository", "branch"),
     *("calls", "turns", "failed", "refused", "cost_nanousd"),
@@ -84,7 +85,7 @@ class _Tasks:
         query = visit.request.query_params
         plain = {name: query[name][:200] for name in _FILTERS if query.get(name)}
         sort = "cost" if query.get("sort") == "cost" else "last"
-        asked = {_FILTERS[name]: value for name, value in plain.items()} | {"sort": sort}
+        asked = {_FILTERS[name]: asked_value(value) for name, value in plain.items()} | {"sort": sort}
         if wants_csv(visit):
             return csv_file("tasks", _CSV_HEAD, map(_csv_row, await self._every(visit, asked)))
         after = query.get("after", "")
@@ -96,7 +97,8 @@ class _Tasks:
             tasks=[one | {"agent_name": agent_name(one["agent"])} for one in found["tasks"]],
             most=max((one["cost_nanousd"] for one in found["tasks"]), default=0),
             chips=[
-                (name, value, _address({k: v for k, v in own.items() if k != name})) for name, value in plain.items()
+                (name, filter_said(name, value, visit.words), _address({k: v for k, v in own.items() if k != name}))
+                for name, value in plain.items()
             ],
             orders_named=[
                 (visit.words("tasks.order." + name), _address(plain | {"sort": name}), name == sort)
