@@ -122,6 +122,7 @@ def conversations_router(services: Services, authority: Authority) -> APIRouter:
         vaults = [vault for vault, team in teams.items() if sight.is_all or team in sight.team_ids]
         cursor = parse_call_id(before, "before") if before else b""
         hits, following = await store.search(q, vaults, sight.user_id, before=cursor, limit=limit)
+        await reading.note_search(who, q, len(hits))
         await reading.among(who, "search", "", [hit.row for hit in hits])
         found = [
             FoundCall(
