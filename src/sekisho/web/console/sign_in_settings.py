@@ -11,8 +11,10 @@ from starlette.responses import Response
 from sekisho.access.scim import Filter
 from sekisho.errors import SekishoError
 from sekisho.web.console.edge import Visit, read_form
+from sekisho.web.console.language import Words
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
+from sekisho.web.console.writing import in_words
 from sekisho.web.scim.router import ROOT as SCIM_ROOT
 
 
@@ -49,9 +51,9 @@ class _SignInSettings:
         """Ask the identity provider now."""
         if await read_form(visit) is None:
             return self.parts.drawing.failed(visit, 403, "")
-        return await self._page(visit, await self._ask())
+        return await self._page(visit, await self._ask(visit.words))
 
-    async def _ask(self) -> Tested | None:
+    async def _ask(self, words: Words) -> Tested | None:
         oidc = self.parts.services.sign_in.oidc
         if oidc is None:
             return None
@@ -59,7 +61,7 @@ class _SignInSettings:
             found = await oidc.provider(is_fresh=True)
             keys = await oidc.keys(found, is_fresh=True)
         except SekishoError as error:
-            return Tested(problem=error.message)
+            return Tested(problem=in_words(error.message, words))
         endpoints = (found.authorization_endpoint, found.token_endpoint, found.end_session_endpoint)
         return Tested("", found.issuer, tuple(filter(None, endpoints)), len(keys.keys))
 
