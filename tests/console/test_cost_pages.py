@@ -93,7 +93,9 @@ async def test_a_slice_within_a_slice_leads_to_its_calls_and_tasks(house: House)
 
 async def test_pages_of_calls_meet_without_a_gap_or_a_double(house: House) -> None:
     manager = await visitor(house, "mallory")
-    every = {row["call_id"] for row in await manager.rows("calls?user=alice&format=csv")}
+    rows = await manager.rows("calls?user=alice&format=csv")
+    every = {row["call_id"] for row in rows}
+    assert {row["tools"] for row in rows} == {"", "execute_command:1 read_file:3"}  # none where it was refused
     seen: list[str] = []
     address = "calls?user=alice"
     while address:

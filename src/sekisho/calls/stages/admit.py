@@ -222,6 +222,7 @@ async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
         lead_us=trail.asked_us - trail.started_us,
         waited_us=trail.waited_us,
         caching=caching_of(gate, call),
+        tools=tuple(sorted(translation.tools.items())) if translation and translation.tools else (),
     )
     ended(gate, call, outcome.error, settled.stop_reason)
     _learn(gate, call, settled)

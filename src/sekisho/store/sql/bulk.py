@@ -1,6 +1,7 @@
 """Many rows in one statement, on both engines: what the drain writes a thousand times a second."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -51,17 +52,24 @@ async def _insert(
     rows: Sequence[tuple[Any, ...]],
     on_conflict: str,
 ) -> None:
+    statement = _statement(tuple(columns), database.is_sqlite) + on_conflict
+    if database.is_sqlite:
+        await connection.exec_driver_sql(statement, list(rows))
+    else:
+        await connection.exec_driver_sql(statement, tuple(list(column) for column in zip(*rows, strict=True)))
+
+
+@lru_cache(maxsize=64)
+def _statement(columns: tuple[sa.Column[Any], ...], is_sqlite: bool) -> str:
     names = ", ".join(f'"{column.name}"' for column in columns)
     into = f"INSERT INTO {columns[0].table.name} ({names})"
-    if database.is_sqlite:
-        marks = ", ".join("?" * len(columns))
-        await connection.exec_driver_sql(f"{into} VALUES ({marks}) {on_conflict}", list(rows))
-    else:
-        arrays = ", ".join(f"${n}::{_ARRAYS[type(column.type)]}" for n, column in enumerate(columns, start=1))
-        values = tuple(list(column) for column in zip(*rows, strict=True))
-        await connection.exec_driver_sql(f"{into} SELECT * FROM unnest({arrays}) {on_conflict}", values)
+    if is_sqlite:
+        return f"{into} VALUES ({', '.join('?' * len(columns))}) "
+    arrays = ", ".join(f"${n}::{_ARRAYS[type(column.type)]}" for n, column in enumerate(columns, start=1))
+    return f"{into} SELECT * FROM unnest({arrays}) "
 
 
+@lru_cache(maxsize=64)
 def _on_conflict(table: sa.Table) -> str:
     key = ", ".join(f'"{column.name}"' for column in table.primary_key)
     added = ", ".join(
