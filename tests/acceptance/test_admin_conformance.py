@@ -88,9 +88,9 @@ async def test_whatever_is_sent_the_answer_is_in_the_document_and_a_refusal_chan
             refused += 1
             assert response.json()["error"]["message"], told
             assert everything(running.home) == before, told
-        elif method != "GET":
-            answered += 1
-            before = everything(running.home)
+        else:
+            answered += method != "GET"
+            before = everything(running.home)  # reading what others said is noted
     assert answered > 10
     assert refused > 50
 

@@ -290,6 +290,18 @@ class ContentStore:
                 hits[call_id] = Hit(one.row, "answer" if one.text.part else "request", words)
         return list(hits.values())
 
+    async def titles(self, task_ids: Collection[bytes]) -> dict[bytes, tuple[ContentRow, str]]:
+        """The title of each of these tasks and the row of the call that it is from; left out where none is kept. Raises
+        StoreUnavailable."""
+        found = await self._rows.titles(task_ids)
+        if any(one.row.vault not in self._keys for one in found.values()):
+            await self._load_vaults()
+        return {
+            task_id: (one.row, self._keys[one.row.vault].open(one.text.sealed, one.row.call_id).decode())
+            for task_id, one in found.items()
+            if one.row.vault in self._keys
+        }
+
     async def read_own(self, rows: Sequence[ContentRow]) -> list[Own]:
         """What each of these calls brought that its parent did not have. Raises StoreUnavailable."""
         for attempt in range(_TRIES):
