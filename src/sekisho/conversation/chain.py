@@ -14,6 +14,7 @@ from xxhash import xxh3_64_intdigest
 from sekisho.conversation.layout import HISTORY, Fields, Span, find_members, list_elements
 from sekisho.dialects.alignment import Alignment
 from sekisho.dialects.cache_marks import MARK, MARK_WORDS
+from sekisho.dialects.plain import is_plain
 from sekisho.dialects.text import Text
 from sekisho.values import Door
 
@@ -80,6 +81,7 @@ class Chain:
     __slots__ = (
         "_blocks",
         "_elements",
+        "_is_plain",
         "_members",
         "_texts",
         "alignment",
@@ -105,6 +107,14 @@ class Chain:
         self._elements: tuple[Span, ...] | None = None
         self._texts: dict[str, Text] = {}
         self._blocks: tuple[Block, ...] | None = None
+        self._is_plain: bool | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is small, and known to have no picture, document or cache mark in it."""
+        if self._is_plain is None:
+            self._is_plain = is_plain(self.door, self.body)
+        return self._is_plain
 
     @property
     def members(self) -> dict[str, Span]:
@@ -213,7 +223,7 @@ def _message(chain: Chain, span: Span) -> Block:
 
 def _block(kind: BlockKind, chain: Chain, span: Span, role: str) -> Block:
     text = chain.body[span.start : span.end]
-    if any(chain.text.is_within(word, *span) for word in MARK_WORDS):
+    if not chain.is_plain and any(chain.text.is_within(word, *span) for word in MARK_WORDS):
         text = MARK.sub(b"", text)
     return Block(kind, span.start, span.end, role, xxh3_64_intdigest(text))
 

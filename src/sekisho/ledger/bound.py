@@ -55,11 +55,11 @@ class PriceBound:
         """The most that one try can cost. `is_long_ttl`: something in the body may ask for an hour of caching."""
         most = 0
         for above_tokens, dearest_5m, dearest_1h, output in self._levels:
-            if prompt_tokens_max > above_tokens:
-                input_price = dearest_1h if is_long_ttl else dearest_5m
-                cost = prompt_tokens_max * input_price + max_output_tokens * output
-                if cost > most:
-                    most = cost
+            if prompt_tokens_max <= above_tokens:
+                break  # they rise
+            cost = prompt_tokens_max * (dearest_1h if is_long_ttl else dearest_5m) + max_output_tokens * output
+            if cost > most:
+                most = cost
         return -(-most // PICO_PER_NANO)
 
 

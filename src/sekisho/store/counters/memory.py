@@ -16,6 +16,8 @@ Why each nano-USD is counted once. For every cell that is loaded this holds afte
 from collections import deque
 from collections.abc import Iterable
 
+import msgspec
+
 from sekisho.clock import Clock
 from sekisho.ledger.counters import (
     Admitted,
@@ -80,35 +82,20 @@ class _Plan:
         self.tokens_until = _NEVER if not limits else 0
 
 
-class _Call:
+class _Call(msgspec.Struct, eq=False):
     """A call that was admitted. `at_us` is monotonic; `cost` and `position` are known once it is settled."""
 
-    __slots__ = (
-        "admitted_at",
-        "at_us",
-        "cost",
-        "demand",
-        "hard",
-        "is_recent",
-        "limits",
-        "position",
-        "soft",
-        "task",
-        "tokens",
-    )
-
-    def __init__(self, demand: Demand, admitted_at: int, at_us: int, plan: _Plan) -> None:
-        self.demand = demand
-        self.admitted_at = admitted_at
-        self.at_us = at_us
-        self.tokens = demand.tokens
-        self.hard = plan.hard
-        self.soft = plan.soft
-        self.limits = plan.limits
-        self.is_recent = True
-        self.cost = 0
-        self.task: TaskCell | None = None
-        self.position: JournalPosition = (0, 0)
+    demand: Demand
+    admitted_at: int
+    at_us: int
+    tokens: int
+    hard: tuple[BudgetCell, ...]
+    soft: tuple[BudgetCell, ...]
+    limits: tuple[LimitCounter, ...]
+    task: TaskCell | None = None
+    is_recent: bool = True
+    cost: int = 0
+    position: JournalPosition = (0, 0)
 
 
 class MemoryCounters:
@@ -124,6 +111,7 @@ class MemoryCounters:
         self._budgets_of: dict[Scope, list[BudgetCounter]] = {}
         self._limits_of: dict[Scope, list[LimitCounter]] = {}
         self._plans: dict[tuple[tuple[Scope, ...], str], _Plan] = {}
+        self._near: dict[int, tuple[tuple[Scope, ...], str, _Plan]] = {}  # by the identity of the scopes
         self._open: dict[bytes, _Call] = {}
         self._recent: deque[_Call] = deque()  # admitted in the last minute, oldest first
         self._unbooked: list[_Call] = []  # settled, and not yet in a ledger read
@@ -149,7 +137,7 @@ class MemoryCounters:
         self._budgets = {}
         self._budgets_of = {}
         self._limits_of = {}
-        self._plans.clear()
+        self._forget_plans()
         for budget in budgets:
             counter = kept.get(budget.id)
             if counter is None or not counter.counts_same(budget):
@@ -222,9 +210,9 @@ class MemoryCounters:
                 if not limit.takes(tokens):
                     return _too_fast(plan.limits, tokens, at_us)
             self._look_ahead(plan)
-        call = self._open[demand.call_id] = _Call(demand, now_us, at_us, plan)
+        call = _Call(demand, now_us, at_us, tokens, plan.hard, plan.soft, plan.limits, task)
+        self._open[demand.call_id] = call
         if task is not None:
-            call.task = task
             task.begin(bound)
         for cell in plan.hard:
             cell.held += bound
@@ -254,20 +242,21 @@ class MemoryCounters:
         if call is None:
             return True
         is_new = position > self._booked  # then it is behind the read of every cell
-        change = cost_nanousd - call.demand.bound_nanousd
+        bound = call.demand.bound_nanousd
+        change = cost_nanousd - bound
         for cell in call.hard:
             if is_new or position > cell.booked:
                 cell.spent += cost_nanousd
                 cell.held += change
             else:
-                cell.held -= call.demand.bound_nanousd
+                cell.held -= bound
         for cell in call.soft:
             cell.held -= call.demand.estimate_nanousd
             if is_new or position > cell.booked:
                 cell.spent += cost_nanousd
                 cell.held += cost_nanousd
         if call.task is not None:
-            call.task.end(call.demand.bound_nanousd, cost_nanousd)
+            call.task.end(bound, cost_nanousd)
         if is_new:
             call.cost = cost_nanousd
             call.position = position
@@ -321,19 +310,29 @@ class MemoryCounters:
     def _plan_at(self, demand: Demand, now_us: int) -> _Plan:
         """The plan for this call, with the cells of now."""
         if now_us < self._now_us:
-            self._plans.clear()  # the clock was set back: their cells may be those of later windows
+            self._forget_plans()  # the clock was set back: their cells may be those of later windows
         self._now_us = now_us
-        plan = self._plans.get((demand.scopes, demand.model)) or self._plan(demand)
+        plan = self._plan(demand)
         if now_us >= plan.until_us or plan.loads != self._loads:
             self._enter_windows(plan, now_us)
         return plan
 
     def _plan(self, demand: Demand) -> _Plan:
+        """By the very object that names the scopes, which is the same for all calls of a key to a model: to compare what
+        it says takes as long as to hold the call in all its budgets."""
+        known = self._near.get(id(demand.scopes))
+        if known is not None and known[0] is demand.scopes and known[1] == demand.model:
+            return known[2]
+        plan = self._found_plan(demand)
+        self._near[id(demand.scopes)] = demand.scopes, demand.model, plan  # while it is held here its id is its own
+        return plan
+
+    def _found_plan(self, demand: Demand) -> _Plan:
+        if max(len(self._plans), len(self._near)) >= _KEPT_PLANS:
+            self._forget_plans()
         key = (demand.scopes, demand.model)
         plan = self._plans.get(key)
         if plan is None:
-            if len(self._plans) >= _KEPT_PLANS:
-                self._plans.clear()
             scopes = dict.fromkeys(demand.scopes)
             budgets = (one for scope in scopes for one in self._budgets_of.get(scope, ()))
             limits = (one for scope in scopes for one in self._limits_of.get(scope, ()))
@@ -342,6 +341,10 @@ class MemoryCounters:
                 tuple(one for one in limits if one.limit.model in ("", demand.model)),
             )
         return plan
+
+    def _forget_plans(self) -> None:
+        self._plans.clear()
+        self._near.clear()
 
     def _enter_windows(self, plan: _Plan, now_us: int) -> None:
         plan.hard, plan.soft = _parted(counter.cell_at(now_us) for counter in plan.budgets)
