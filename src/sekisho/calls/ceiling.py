@@ -85,18 +85,14 @@ def counted(prompt: Prompt, tokens: int) -> Prompt:
 
 def ceiling_nanousd(call: Call, prompt: Prompt, attempts: int, max_output_tokens: int) -> int:
     """The most this call can cost: the sum of its dearest attempts. Raises NotAllowed without a price."""
-    tokens, is_long_ttl = prompt.tokens, prompt.longest_ttl == "1h"
-    bounds = [one.nanousd(tokens, max_output_tokens, is_long_ttl) for one in call.known_passage.bounds]
-    if not bounds:
+    passage = call.known_passage
+    if not passage.candidates:
         raise NotAllowed(
             f"The price of the model '{call.known_model.name}' is not known, so calls to it cannot be accounted for. "
             "Ask the administrator to set its price.",
             param="model",
         )
-    if len(bounds) > attempts:
-        bounds.sort(reverse=True)
-        del bounds[attempts:]
-    return sum(bounds)
+    return passage.bounds.nanousd(prompt.tokens, max_output_tokens, prompt.longest_ttl == "1h", attempts)
 
 
 def least_output_tokens(gate: Gate, call: Call) -> int:

@@ -91,6 +91,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.keys = KeyRing(())
+        self.recognised: dict[bytes, VirtualKey] = {}  # the key of an Authorization header
         self.models: dict[str, Model] = {}
         self.names: dict[str, Model] = {}
         self._passages: dict[tuple[str, str], Passage] = {}
@@ -118,6 +119,7 @@ class Registry:
                 names.setdefault(alias, model)
         names.update({model.name: model for model in snapshot.models})
         self.keys = KeyRing(snapshot.keys)
+        self.recognised = {}
         self.models = {model.name: model for model in snapshot.models}
         self.names = names
         self._policies = {}

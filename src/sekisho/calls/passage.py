@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from sekisho.access.keys import may_use, scopes_of
 from sekisho.access.policies import Allowance, Denied
 from sekisho.calls.call import Agent
-from sekisho.ledger.bound import PriceBound
+from sekisho.ledger.bound import PriceBounds
 from sekisho.ledger.journal import Caller
 from sekisho.values import Deployment, Model, RateLimit, Scope, VirtualKey
 
@@ -57,7 +57,7 @@ class Passage:
         self.scopes: tuple[Scope, ...] = scopes_of(key)
         priced = [(one, one.price) for one in self.model.deployments if one.price is not None]
         self.candidates: tuple[Deployment, ...] = tuple([one for one, _ in priced])
-        self.bounds = tuple([PriceBound(price) for _, price in priced])
+        self.bounds = PriceBounds([price for _, price in priced])
         self.caps_tasks = _caps(limits, self.scopes, asked.name)
         self.has_soft_budgets = not soft.isdisjoint(self.scopes)
         self._callers: dict[Agent, Caller] = {}

@@ -75,13 +75,12 @@ class Notes:
 class Chain:
     """One body, read. `fields`: the values of its top level, undecoded. `base`: None where nothing earlier is known.
 
-    `text`: the whole body, to be searched. `notes`: its own; `before`: those of the base. `alignment`: with the base.
+    `is_plain`: it is small, and known to have no picture, document or cache mark in it. `text`: the whole body, to be searched. `notes`: its own; `before`: those of the base. `alignment`: with the base.
     """
 
     __slots__ = (
         "_blocks",
         "_elements",
-        "_is_plain",
         "_members",
         "_texts",
         "alignment",
@@ -90,6 +89,7 @@ class Chain:
         "body",
         "door",
         "fields",
+        "is_plain",
         "notes",
         "text",
     )
@@ -107,14 +107,7 @@ class Chain:
         self._elements: tuple[Span, ...] | None = None
         self._texts: dict[str, Text] = {}
         self._blocks: tuple[Block, ...] | None = None
-        self._is_plain: bool | None = None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is small, and known to have no picture, document or cache mark in it."""
-        if self._is_plain is None:
-            self._is_plain = is_plain(self.door, self.body)
-        return self._is_plain
+        self.is_plain = is_plain(door, body)
 
     @property
     def members(self) -> dict[str, Span]:

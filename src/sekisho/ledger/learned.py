@@ -15,22 +15,18 @@ _SORTED_EVERY = 16
 class _Recent:
     """The last values, and one of their quantiles: worked out when it is asked for, anew once a few values have come."""
 
-    __slots__ = ("_due", "_known", "_per_cent", "values")
+    __slots__ = ("_known", "_per_cent", "due", "values")
 
     def __init__(self, per_cent: int) -> None:
         self.values: deque[int] = deque(maxlen=_KEPT_CALLS)
         self._per_cent = per_cent
         self._known: int | None = None
-        self._due = _WORTH_CALLS
-
-    def add(self, value: int) -> None:
-        self.values.append(value)
-        self._due -= 1
+        self.due = _WORTH_CALLS
 
     def quantile(self) -> int | None:
         """None where too few values are known."""
-        if self._due <= 0:
-            self._due = _SORTED_EVERY
+        if self.due <= 0:
+            self.due = _SORTED_EVERY
             ordered = sorted(self.values)
             self._known = ordered[len(ordered) * self._per_cent // 100]
         return self._known
@@ -50,8 +46,11 @@ class Learned:
                 self._pairs.popitem(last=False)
             pair = self._pairs[agent, model] = (_Recent(90), _Recent(99))
         self._pairs.move_to_end((agent, model))
-        pair[0].add(cost_nanousd)
-        pair[1].add(output_tokens)
+        costs, tokens = pair
+        costs.values.append(cost_nanousd)
+        costs.due -= 1
+        tokens.values.append(output_tokens)
+        tokens.due -= 1
 
     def cost_nanousd(self, agent: str, model: str, bound_nanousd: int) -> int:
         """What nine of ten calls have cost at most; the bound where too few are known, and never more than it."""

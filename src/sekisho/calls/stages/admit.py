@@ -49,7 +49,8 @@ _NO_COSTS = (0, 0, 0, 0)  # by class of tokens
 
 async def admit(gate: Gate, call: Call, next: Next) -> Reply:
     delayed_ms = await slow_or_stop(gate, call) if call.task.repetition is not None else 0
-    demand, verdict = _ask(gate, call)
+    _bounded(call, measure(gate, call), gate.limits.max_attempts)
+    demand, verdict = _ask(gate, call, heeds_steps=True)
     if isinstance(verdict, Admitted):  # nearly every call
         admitted, opened = call, _opened(call, verdict, delayed_ms)
     else:
@@ -80,18 +81,18 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
 
 async def admission(gate: Gate, call: Call) -> tuple[Call, Opened]:
     """The call as it may be sent, with everything held that it needs, and its record. Raises what refuses it."""
-    demand, verdict = _ask(gate, call)
+    _bounded(call, measure(gate, call), gate.limits.max_attempts)
+    demand, verdict = _ask(gate, call, heeds_steps=True)
     return await _fitted(gate, call, demand, verdict, 0)
 
 
-def _ask(gate: Gate, call: Call) -> tuple[Demand, Verdict | None]:
-    """What the call may cost at most, and what the counters say to that."""
-    _bounded(call, measure(gate, call), gate.limits.max_attempts)
-    return _ask_again(gate, call, heeds_steps=True)
-
-
-def _ask_again(gate: Gate, call: Call, *, heeds_steps: bool) -> tuple[Demand, Verdict | None]:
-    demand = _demand(gate, call, heeds_steps=heeds_steps)
+def _ask(gate: Gate, call: Call, *, heeds_steps: bool) -> tuple[Demand, Verdict | None]:
+    """What the call asks of the counters, and what they say to that at once."""
+    passage, model, bound = call.known_passage, call.known_model.name, call.bound_nanousd
+    estimate = gate.learned.cost_nanousd(call.agent.name, model, bound) if passage.has_soft_budgets else bound
+    tokens = len(call.body) // _BYTES_PER_TOKEN + call.max_output_tokens
+    task = task_demand(gate, call) if passage.caps_tasks else None
+    demand = Demand(call.id, passage.scopes, model, bound, estimate, tokens, heeds_steps, task)
     call.trail.asked_us = gate.clock.monotonic_us()
     return demand, gate.counters.admit_at_once(demand)
 
@@ -103,7 +104,7 @@ async def _fitted(
     heeds_steps, delayed_ms = True, held_ms
     for attempt in range(_MOST_TRIES):
         if attempt:
-            demand, verdict = _ask_again(gate, call, heeds_steps=heeds_steps)
+            demand, verdict = _ask(gate, call, heeds_steps=heeds_steps)
         if verdict is None or isinstance(verdict, NotLoaded):
             verdict = await _verdict(gate, call.trail, demand)
         if isinstance(verdict, TaskNotLoaded):
@@ -163,14 +164,6 @@ def _bounded(call: Call, prompt: Prompt, attempts: int) -> Call:
     call.prompt = prompt
     call.attempts = attempts
     return call
-
-
-def _demand(gate: Gate, call: Call, *, heeds_steps: bool) -> Demand:
-    passage, model, bound = call.known_passage, call.known_model.name, call.bound_nanousd
-    estimate = gate.learned.cost_nanousd(call.agent.name, model, bound) if passage.has_soft_budgets else bound
-    tokens = len(call.body) // _BYTES_PER_TOKEN + call.max_output_tokens
-    task = task_demand(gate, call) if passage.caps_tasks else None
-    return Demand(call.id, passage.scopes, model, bound, estimate, tokens, heeds_steps, task)
 
 
 def _opened(call: Call, admitted: Admitted, delayed_ms: int) -> Opened:

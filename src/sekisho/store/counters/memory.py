@@ -131,7 +131,9 @@ class MemoryCounters:
         self._budgets_of: dict[Scope, list[BudgetCounter]] = {}
         self._limits_of: dict[Scope, list[LimitCounter]] = {}
         self._plans: dict[tuple[tuple[Scope, ...], str], _Plan] = {}
-        self._near: dict[int, tuple[tuple[Scope, ...], str, _Plan]] = {}  # by the identity of the scopes
+        # By the very object that names the scopes, the same for all calls of a key to a model: to compare what it says
+        # takes as long as to hold the call in all its budgets.
+        self._near: dict[int, _Plan] = {}
         self._open: dict[bytes, _Call] = {}
         self._recent: deque[_Recent] = deque()  # admitted in the last minute, oldest first
         self._unbooked: list[_Call] = []  # settled, and not yet in a ledger read
@@ -206,7 +208,12 @@ class MemoryCounters:
         at_us = self._clock.monotonic_us()
         if self._recent and self._recent[0].at_us <= at_us - MINUTE_US:
             self._forget_old_calls(at_us)
-        plan = self._plan_at(demand, now_us)
+        plan = self._near.get(id(demand.scopes))
+        if plan is None or plan.scopes is not demand.scopes or plan.model != demand.model:
+            plan = self._plan(demand.scopes, demand.model)
+        if not self._now_us <= now_us < plan.until_us or plan.loads != self._loads:
+            plan = self._plan_at(demand, now_us)
+        self._now_us = now_us
         if plan.stepping and demand.heeds_steps:
             due = _due(plan.stepping, now_us)
             if due:
@@ -320,7 +327,7 @@ class MemoryCounters:
                 limit.calls.pop()
         uses = (
             LimitUse.of(one.limit, len(one.calls), one.tokens, one.open)
-            for one in self._plan_at(demand, self._clock.now_us()).limits
+            for one in self._plan(demand.scopes, demand.model).limits
         )
         return Look(verdict, tuple(uses))
 
@@ -333,23 +340,12 @@ class MemoryCounters:
         """The plan for this call, with the cells of now."""
         if now_us < self._now_us:
             self._forget_plans()  # the clock was set back: their cells may be those of later windows
-        self._now_us = now_us
         plan = self._plan(demand.scopes, demand.model)
         if now_us >= plan.until_us or plan.loads != self._loads:
             self._enter_windows(plan, now_us)
         return plan
 
     def _plan(self, scopes: tuple[Scope, ...], model: str) -> _Plan:
-        """By the very object that names the scopes, which is the same for all calls of a key to a model: to compare what
-        it says takes as long as to hold the call in all its budgets."""
-        known = self._near.get(id(scopes))
-        if known is not None and known[0] is scopes and known[1] == model:
-            return known[2]
-        plan = self._found_plan(scopes, model)
-        self._near[id(scopes)] = scopes, model, plan  # while it is held here its id is its own
-        return plan
-
-    def _found_plan(self, scopes: tuple[Scope, ...], model: str) -> _Plan:
         if max(len(self._plans), len(self._near)) >= _KEPT_PLANS:
             self._forget_plans()
         plan = self._plans.get((scopes, model))
@@ -363,6 +359,8 @@ class MemoryCounters:
                 tuple(one for one in budgets if one.budget.model in ("", model)),
                 tuple(one for one in limits if one.limit.model in ("", model)),
             )
+        plan.scopes = scopes
+        self._near[id(scopes)] = plan  # this id is of nothing else as long as the plan holds them
         return plan
 
     def _forget_plans(self) -> None:
