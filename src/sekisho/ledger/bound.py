@@ -57,8 +57,9 @@ class PriceBounds:
         self._steps_above = min((above for one in levels for above, _ in one[1:]), default=_NEVER)
 
     def nanousd(self, prompt_tokens_max: int, max_output_tokens: int, is_long_ttl: bool, attempts: int) -> int:
-        """The most that so many tries can cost: the dearest. `is_long_ttl`: something in the body may ask for an hour of
-        caching."""
+        """The most that so many tries can cost: the dearest.
+
+        `is_long_ttl`: something in the body may ask for an hour of caching."""
         place = 1 if is_long_ttl else 0
         if prompt_tokens_max <= self._steps_above and len(self._base) <= attempts:  # nearly every call
             sum_nanousd = 0

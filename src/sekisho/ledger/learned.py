@@ -13,7 +13,7 @@ _SORTED_EVERY = 16
 
 
 class _Recent:
-    """The last values, and one of their quantiles: worked out when it is asked for, anew once a few values have come."""
+    """The last values, and one of their quantiles: worked out when it is asked for, anew once a few have come."""
 
     __slots__ = ("_known", "_per_cent", "due", "values")
 

@@ -97,9 +97,7 @@ def _ask(gate: Gate, call: Call, *, heeds_steps: bool) -> tuple[Demand, Verdict 
     return demand, gate.counters.admit_at_once(demand)
 
 
-async def _fitted(
-    gate: Gate, call: Call, demand: Demand, verdict: Verdict | None, held_ms: int
-) -> tuple[Call, Opened]:
+async def _fitted(gate: Gate, call: Call, demand: Demand, verdict: Verdict | None, held_ms: int) -> tuple[Call, Opened]:
     """As `admission`, for a call that was asked for. `held_ms`: how long it was held back before."""
     heeds_steps, delayed_ms = True, held_ms
     for attempt in range(_MOST_TRIES):
@@ -211,6 +209,7 @@ def _settled(gate: Gate, call: Call, outcome: Outcome) -> Settled:
     """The record of a call that has ended, at its exact cost."""
     trail, translation = call.trail, outcome.translation
     notes = trail.attempts
+    attempts: tuple[Attempt, ...]
     if len(notes) == 1:
         attempt, classes = _priced(call, notes[0])
         attempts, usage, is_metered = (attempt,), attempt.usage, notes[0].is_metered
