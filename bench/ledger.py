@@ -37,6 +37,7 @@ from sekisho.store.sql.names import Names
 from sekisho.store.sql.roll_ups import MEASURES, ROLL_UPS, Level, RollUp
 from sekisho.store.sql.spend import SqlSpend
 from sekisho.store.sql.tables.ledger import call
+from sekisho.store.sql.times import pack_times
 
 _RESULTS = Path(__file__).with_name("ledger.json")
 _CHUNK = 20_000
@@ -179,7 +180,11 @@ class Filler:
             **{"status": number("ok"), "stage": 0, "stop_reason": number(str(settled.stop_reason)), "error": 0},
             **{"started_at": opened.started_at, "duration_us": settled.ended_at - opened.started_at},
             **{"first_byte_us": settled.first_byte_us, "upstream_us": settled.upstream_us},
-            **{"stages_us": msgspec.msgpack.encode(settled.stages_us), "is_metered": True, "client_left": False},
+            **{
+                "stages_us": pack_times(settled.stages_us, settled.lead_us, settled.waited_us),
+                "is_metered": True,
+                "client_left": False,
+            },
             **msgspec.structs.asdict(settled.usage),
             **{"list_cost_nanousd": settled.list_cost_nanousd, "cost_nanousd": settled.cost_nanousd},
             **{"price_version": number(attempt.price_version), "price_scope": number(attempt.price_scope)},

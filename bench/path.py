@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.bodies import small_call
 from sekisho.access.keys import digest, digester
@@ -63,6 +63,7 @@ class _Translation:
     stop_reason = "end_turn"
     usage = Usage(300, 0, 0, 0, 30)
     failed = None
+    tools: ClassVar[dict[str, int]] = {}
 
     def body(self, cost_nanousd: int) -> bytes:
         return b"{}"

@@ -8,6 +8,7 @@ not settings. Each setting has a heading in docs/en/settings.md and docs/ja/sett
 import difflib
 import re
 from collections.abc import Collection, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -23,11 +24,13 @@ PEPPER_BYTES = 32
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
-_SECRETS = ("master_key", "pepper", "database_url", "valkey_url", "content_key", "oidc_client_secret")
+_SECRETS = ("master_key", "pepper", "database_url", "valkey_url", "content_key", "oidc_client_secret", "https_proxy")
 _DATABASE_URL = re.compile(r"postgres(ql)?://[^\s/]*/[^\s/?#]+(\?\S*)?")
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}")
 # Names that other tools on the same machine already use, tried after our own.
 _FALLBACKS = {
+    "https_proxy": ("HTTPS_PROXY", "https_proxy"),
+    "no_proxy": ("NO_PROXY", "no_proxy"),
     "aws_region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
     "bedrock_endpoint": ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_BEDROCK_RUNTIME_ENDPOINT"),
 }
@@ -67,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 4000
     public_url: str = ""
+    trusted_proxies: tuple[str, ...] = ()
     session_idle_s: Seconds = 3600.0
     session_life_s: Annotated[float, msgspec.Meta(gt=0, le=2_592_000)] = 43_200.0
     oidc_issuer: str = ""
@@ -76,6 +80,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     oidc_user_claim: Annotated[str, msgspec.Meta(min_length=1)] = "preferred_username"
     oidc_groups_claim: Annotated[str, msgspec.Meta(min_length=1)] = "groups"
     oidc_name: Annotated[str, msgspec.Meta(max_length=60)] = ""
+    oidc_trusts_email: bool = False
+    https_proxy: SecretRef | None = None
+    no_proxy: str = ""
+    ca_file: Path | None = None
     call_processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     aws_region: str = "us-east-1"
     bedrock_endpoint: str = ""
@@ -268,6 +276,21 @@ def parse_endpoint(text: str) -> str:
     return text.rstrip("/")
 
 
+def parse_networks(raw: Any) -> tuple[str, ...]:
+    """Addresses and networks in CIDR form, as a list or with commas, in one spelling. Raises ValueError for anything
+    else, and for a network of everybody."""
+    found: list[str] = []
+    for text in raw.split(",") if isinstance(raw, str) else raw if isinstance(raw, list) else [raw]:
+        try:
+            network = ip_network(str(text).strip())
+        except ValueError as error:
+            raise ValueError(f"'{text}' is not an address or a network such as 10.0.0.0/24") from error
+        if not network.prefixlen:
+            raise ValueError(f"'{text}' would trust everybody: name the addresses of the proxies")
+        found.append(str(network))
+    return tuple(found)
+
+
 def _find(name: str, env: Mapping[str, str], file: Mapping[str, Any]) -> tuple[str, Any] | None:
     variable = PREFIX + name.upper()
     if env.get(variable):  # set to nothing is not set
@@ -286,6 +309,8 @@ def _parse(name: str, raw: Any, variable: str) -> Any:
         return parse_region(_text(raw))
     if name == "time_zone":
         return parse_time_zone(_text(raw))
+    if name == "trusted_proxies":
+        return parse_networks(raw)
     if name == "content_store":
         return parse_content_store(_text(raw)) if raw else ""
     if name in ("bedrock_endpoint", "public_url", "oidc_issuer"):

@@ -250,9 +250,12 @@ class Hours(msgspec.Struct, frozen=True, array_like=True):
 class Policy(msgspec.Struct, frozen=True):
     """What a scope may use. Each field lists what is allowed, empty: everything; policies of several scopes all hold.
 
-    Names may have `*` and `?`. `models`: public names. `geographies`: where Bedrock may answer: "in-region", or the
-    prefix of a geographic or the global inference profile ("jp", "apac", "us", "global"). `agents`: what a client says
-    it is. Times outside all `hours` are forbidden."""
+    Names may have `*` and `?`. `models`: public names. `families`: of the catalog ("claude", "nova"), whatever name the
+    operator gave a model. `geographies`: where Bedrock may answer: "in-region", or the prefix of a geographic or the
+    global inference profile ("jp", "apac", "us", "global"). `agents`: what a client says it is. Times outside all
+    `hours` are forbidden, and so are `holidays`: dates ("2026-12-29") or first and last ones ("2026-12-29/2027-01-03")
+    in the time zones of the hours. `prefers`: which deployments come first ("region:ap-northeast-1", "account:prod").
+    `max_output_tokens`: no answer is longer."""
 
     id: str
     scope: Scope
@@ -264,6 +267,10 @@ class Policy(msgspec.Struct, frozen=True):
     accounts: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     hours: tuple[Hours, ...] = ()
+    families: tuple[str, ...] = ()
+    holidays: tuple[str, ...] = ()
+    prefers: tuple[str, ...] = ()
+    max_output_tokens: int | None = None
 
 
 class AwsCredential(msgspec.Struct, frozen=True, tag="aws"):

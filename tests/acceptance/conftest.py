@@ -26,6 +26,7 @@ from sekisho.upstream.providers import Providers
 from sekisho.values import Delivery, Model, Snapshot, VirtualKey
 from sekisho.web.doors.app import DoorApp
 from sekisho.web.doors.forward import ForwardDoor
+from sekisho.web.doors.proxies import NOBODY, Proxies
 from sekisho.web.doors.server import DoorServer
 
 PEPPER = b"p" * 32
@@ -146,6 +147,7 @@ async def call_plane(
     home: Path,
     clock: Clock = SystemClock(),  # noqa: B008  it has no state
     journal: MemoryJournal | None = None,
+    proxies: Proxies = NOBODY,
 ) -> AsyncIterator[CallPlane]:
     """A call plane that offers these models; their credential is named "simulator"."""
     registry = Registry()
@@ -164,7 +166,7 @@ async def call_plane(
     )
     forward = ForwardDoor(http, home / "nobody.sock", max_body_bytes=1_000_000)
     app = DoorApp(gate, forward)
-    server = DoorServer(app, shutdown_grace_s=1)
+    server = DoorServer(app, shutdown_grace_s=1, proxies=proxies)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()

@@ -71,6 +71,9 @@ async def test_a_policy_is_kept_shown_changed_and_in_force(running: Running) -> 
         {"providers": []},
         {"providers": ["azure"]},
         {"geographies": ["mars"]},
+        {"prefers": ["tokyo"]},
+        {"holidays": ["2026-12-29"]},
+        {"max_output_tokens": 0},
         {"hours": ["mon 9"]},
         {"hours": ["mon 09:00-10:00"], "time_zone": "Asia/Nowhere"},
         {"models": [""]},
@@ -89,6 +92,29 @@ async def test_a_policy_that_makes_no_sense_is_refused_and_changes_nothing(
     assert answer.status_code in (400, 422)
     assert (await running.operator.get(URL)).json()["policies"] == []
     assert in_force(running) == ()
+
+
+async def test_families_holidays_wishes_and_the_longest_answer_are_kept_and_taken_away(running: Running) -> None:
+    said = {
+        "scope": JAPAN["scope"],
+        "families": ["claude"],
+        "holidays": ["2026-12-29/2027-01-03"],
+        "prefers": ["region:ap-northeast-1"],
+        "max_output_tokens": 8000,
+    }
+    hours = {"hours": ["mon-fri 09:00-18:00"], "time_zone": "Asia/Tokyo"}
+    made = (await running.operator.post(URL, json=said | hours)).json()
+    assert {name: made[name] for name in said} == said
+    (policy,) = in_force(running)
+    assert (policy.families, policy.holidays, policy.prefers, policy.max_output_tokens) == (
+        ("claude",),
+        ("2026-12-29/2027-01-03",),
+        ("region:ap-northeast-1",),
+        8000,
+    )
+    change: dict[str, Any] = {"holidays": [], "hours": [], "prefers": [], "max_output_tokens": None}
+    changed = (await running.operator.patch(f"{URL}/{made['id']}", json=change)).json()
+    assert {name: changed[name] for name in (*change, "families")} == change | {"families": ["claude"]}
 
 
 async def test_two_policies_of_a_scope_have_different_names(running: Running) -> None:

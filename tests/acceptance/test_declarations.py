@@ -265,7 +265,13 @@ teams:
   a:
     leads: [alice]
     policies:
-      office: {agents: [cline, claude-*], hours: [mon-fri 09:00-18:00 Asia/Tokyo, sat 22:00-06:00]}
+      office:
+        agents: [cline, claude-*]
+        hours: [mon-fri 09:00-18:00 Asia/Tokyo, sat 22:00-06:00]
+        holidays: [2026-12-29/2027-01-03]
+        families: [claude]
+        prefers: ["region:ap-northeast-1"]
+        max_output_tokens: 8000
 """
 
 
@@ -277,6 +283,9 @@ async def test_policies_and_roles_are_stated_granted_and_taken_back(running):
         ("org", "bedrock", 0),
         ("team", "office", 2),
     }
+    office = snapshot.policies[-1]
+    assert (office.holidays, office.families) == (("2026-12-29/2027-01-03",), ("claude",))
+    assert (office.prefers, office.max_output_tokens) == (("region:ap-northeast-1",), 8000)
     granted = (await running.operator.get("/admin/v1/role-grants")).json()["grants"]
     assert {(one["user_id"], one["role"], one["team_id"]) for one in granted} == {
         ("alice", "platform_admin", None),
@@ -303,7 +312,11 @@ async def test_policies_and_roles_are_stated_granted_and_taken_back(running):
 async def test_policies_and_roles_that_cannot_be_are_refused(running):
     wrong = POLICIES.replace("bedrock]", "openai, nobody]").replace("sat 22:00", "someday 22:00")
     wrong = wrong.replace("platform_admin,", "team_lead in a, king,")
-    assert [line for line, _ in await problems(running, wrong)] == [2, 4, 4, 10]
+    assert [line for line, _ in await problems(running, wrong)] == [2, 4, 4, 12]
+    wrong = POLICIES.replace("region:ap", "planet:ap").replace("2026-12-29/", "2028-12-29/").replace("8000", "0")
+    assert [line for line, _ in await problems(running, wrong)] == [16]
+    wrong = wrong.replace(": 0", ": 1")
+    assert [line for line, _ in await problems(running, wrong)] == [13, 15]
     missing = await problems(running, POLICIES.replace("cost_manager in a", "auditor in nowhere"))
     assert missing == [(4, "There is no team 'nowhere'.")]
 

@@ -122,3 +122,11 @@ async def test_one_address_begins_only_so_many(running):
     more = await running.gate.post(CODE, headers={"x-sekisho-forwarded": "198.51.100.7"})
     assert (more.status_code, more.json()["error"]) == (429, "slow_down")
     await begin(running, **{"x-sekisho-forwarded": "198.51.100.8"})
+
+
+async def test_over_ipv6_a_network_counts_as_one_address(running):
+    for number in range(20):
+        await begin(running, **{"x-sekisho-forwarded": f"2001:db8:7::{number:x}"})
+    more = await running.gate.post(CODE, headers={"x-sekisho-forwarded": "2001:db8:7:0:ffff::1"})
+    assert (more.status_code, more.json()["error"]) == (429, "slow_down")
+    await begin(running, **{"x-sekisho-forwarded": "2001:db8:7:1::1"})

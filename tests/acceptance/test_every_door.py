@@ -115,14 +115,17 @@ def without_model(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, models=tuple(model for model in snapshot.models if model.name != MODEL))
 
 
+ALWAYS = Hours(tuple(range(7)), 0, 1440)
 POLICIES: dict[PolicyGate, Control] = {
     "model": Control(400, "not_allowed", with_policy(models=("nova-*",)), hides=True),
+    "family": Control(400, "not_allowed", with_policy(families=("nova",)), hides=True),
     "provider": Control(400, "not_allowed", with_policy(providers=("anthropic",)), hides=True),
     "region": Control(400, "not_allowed", with_policy(regions=("eu-*",)), hides=True),
     "geography": Control(400, "not_allowed", with_policy(geographies=("jp",)), hides=True),
     "account": Control(400, "not_allowed", with_policy(accounts=("1",)), hides=True),
     "agent": Control(400, "not_allowed", with_policy(agents=("cline",))),
     "hours": Control(400, "not_allowed", with_policy(hours=(Hours((), 0, 0),))),
+    "holiday": Control(400, "not_allowed", with_policy(hours=(ALWAYS,), holidays=("0001-01-01/9999-12-31",))),
 }
 CONTROLS: dict[str, Control] = {
     "nothing": Control(200, ""),

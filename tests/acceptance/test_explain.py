@@ -45,6 +45,8 @@ def policy(dice: random.Random, number: int) -> Policy:
         providers=dice.choice(((), ("bedrock",))),
         geographies=dice.choice(((), (), ("us", "in-region"), ("jp",))),
         agents=dice.choice(((), (), ("cline",), ("c*",))),
+        families=dice.choice(((), (), ("claude",), ("n*",))),
+        max_output_tokens=dice.choice((None, None, 20)),
     )
 
 
@@ -65,7 +67,7 @@ def budget(dice: random.Random, number: int) -> Budget:
 
 def limit(dice: random.Random, number: int) -> RateLimit:
     return RateLimit(
-        f"l{number}", dice.choice(SCOPES), "", dice.choice((None, 0, 5)), dice.choice((None, 100, 10**7)), 1
+        f"l{number}", dice.choice(SCOPES), "", dice.choice((None, 0, 5 * CASES)), dice.choice((None, 100, 10**7)), 1
     )
 
 
@@ -196,6 +198,25 @@ async def test_the_administrator_sees_every_source_and_the_holder_only_figures_o
         ("user", "10", True),
     }
     assert "'1000'" not in str(own) and "'100'" not in str(own)
+
+
+async def test_the_policy_that_makes_answers_shorter_is_named(gateway: Gateway) -> None:
+    snapshot = gateway.registry.snapshot
+    assert snapshot is not None
+    clock = SystemClock()
+    policies = tuple(Policy(f"{most}", SCOPES[1], f"at most {most}", max_output_tokens=most) for most in (900, 50))
+
+    async def booked(at_us: int) -> Booked:
+        return Booked(at_us, (), {})
+
+    explainer = Explainer(
+        lambda: replace(snapshot, policies=policies), booked, lambda: MemoryCounters(clock), clock, Limits()
+    )
+    key = next(key for key in snapshot.keys if key.id == "alice")
+    for asked, most, policy in ((4_000, 50, policies[1]), (20, 20, None)):
+        passing = (await explainer.explain(Question(key, "nova-pro", 100, asked))).passing
+        assert passing is not None
+        assert (passing.max_output_tokens, passing.shortened_by) == (most, policy)
 
 
 async def test_an_increase_is_room_and_the_lists_of_key_and_team_are_named(running: Running) -> None:

@@ -12,19 +12,25 @@ from tests.acceptance.conftest import ALICE, BOB, Gateway
 ORG = Scope("org", "org")
 TEAM = Scope("team", "red")  # Alice's
 SAY = [{"role": "user", "content": "Hello"}]
-NEVER = Hours((), 0, 0)
+NEVER, ALWAYS = Hours((), 0, 0), Hours(tuple(range(7)), 0, 1440)
 DENIED: dict[str, tuple[Policy, str, str]] = {
     "model": (
         Policy("p", ORG, "few models", models=("llama-*",)),
         "'nova-pro' is not allowed",
         "モデル「nova-pro」",
     ),
+    "family": (Policy("p", TEAM, "Claude only", families=("claude",)), "family 'nova'", "「nova」系"),
     "provider": (Policy("p", TEAM, "direct", providers=("anthropic",)), "providers that are not allowed", "提供元"),
     "region": (Policy("p", ORG, "Japan", regions=("ap-northeast-*",)), "Regions that are not allowed", "リージョン"),
     "geography": (Policy("p", TEAM, "Japan", geographies=("jp",)), "outside the places", "地域の外"),
     "account": (Policy("p", ORG, "one", accounts=("111122223333",)), "accounts that are not allowed", "アカウント"),
     "agent": (Policy("p", Scope("user", "alice"), "Cline only", agents=("cline",)), "agent 'curl'", "「curl」"),
     "hours": (Policy("p", Scope("key", "alice"), "never", hours=(NEVER,)), "calls are allowed only", "利用できる時間"),
+    "holiday": (
+        Policy("p", ORG, "new year", hours=(ALWAYS,), holidays=("0001-01-01/9999-12-31",)),
+        "no calls are allowed on 0001-01-01/9999-12-31",
+        "0001-01-01/9999-12-31 は利用できません",
+    ),
 }
 
 
@@ -100,6 +106,78 @@ async def test_a_call_goes_where_it_may_and_is_bounded_by_what_it_may_cost_there
     before, after = gateway.journal.opened
     assert [one.attempts[0].deployment for one in gateway.journal.settled] == ["dear", first.id]
     assert 0 < after.reserved_nanousd * 100 < before.reserved_nanousd
+
+
+async def test_a_call_goes_first_where_the_narrowest_policy_prefers(gateway: Gateway) -> None:
+    snapshot = gateway.registry.snapshot
+    assert snapshot is not None
+    model = gateway.registry.models["nova-pro"]
+    places = [replace(model.deployments[0], id=name, account=name) for name in ("a", "b", "c")]
+    models = tuple(replace(one, deployments=tuple(places)) if one is model else one for one in snapshot.models)
+    wide, narrow = Policy("p", ORG, prefers=("account:c",)), Policy("q", TEAM, prefers=("region:none", "account:b"))
+    for policies in ((), (wide,), (narrow, wide)):
+        gateway.registry.load(replace(snapshot, models=models, policies=policies))
+        assert (await post(gateway)).status_code == 200
+    assert [one.attempts[0].deployment for one in gateway.journal.settled] == ["a", "c", "b"]
+
+
+MODELS = ("nova-pro", "claude-sonnet-4-5")
+WISH = "[[simulate: tokens out=5000]] Write."
+LONG = {"role": "user", "content": WISH}
+VERSION = {"anthropic_version": "bedrock-2023-05-31"}
+BLOCKS = [{"role": "user", "content": [{"text": WISH}]}]
+ANSWERS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "/v1/chat/completions": ("max_tokens", {"messages": [LONG]}, '"finish_reason":"length"'),
+    "/v1/responses": ("max_output_tokens", {"input": WISH}, '"reason":"max_output_tokens"'),
+    "/v1/messages": ("max_tokens", {"messages": [LONG]}, '"stop_reason":"max_tokens"'),
+    "/model/{model}/converse": ("", {"messages": BLOCKS}, '"stopReason":"max_tokens"'),
+    "/model/{model}/invoke": ("max_tokens", {"messages": [LONG]} | VERSION, '"stop_reason":"max_tokens"'),
+}
+
+
+@pytest.mark.parametrize("asked", [None, 3_000])
+@pytest.mark.parametrize(
+    ("door", "model"),
+    [(door, model) for door in ANSWERS for model in MODELS if "invoke" not in door or model != "nova-pro"],
+)
+async def test_no_answer_is_longer_than_a_policy_allows(
+    gateway: Gateway, door: str, model: str, asked: int | None
+) -> None:
+    apply(gateway, Policy("p", ORG, max_output_tokens=40), Policy("q", TEAM, max_output_tokens=30))
+    field, body, end = ANSWERS[door]
+    body = body | ({"model": model} if door.startswith("/v1") else {})
+    if asked is not None:
+        body |= {field: asked} if field else {"inferenceConfig": {"maxTokens": asked}}
+    elif field and "chat" not in door and "responses" not in door:
+        body |= {field: 100_000}  # their clients have to say it
+    async with httpx.AsyncClient(timeout=30) as client:
+        got = await client.post(
+            gateway.url + door.format(model=model), json=body, headers={"authorization": f"Bearer {ALICE}"}
+        )
+    assert (got.status_code, end in got.text.replace(" ", "")) == (200, True), got.text
+    (settled,) = gateway.journal.settled
+    assert settled.usage.output_tokens == 30
+    (opened,) = gateway.journal.opened
+    assert opened.reserved_nanousd >= settled.cost_nanousd
+
+
+async def test_the_model_lists_name_the_longest_answer_that_is_allowed(gateway: Gateway) -> None:
+    apply(gateway, Policy("p", TEAM, max_output_tokens=30))
+    async with httpx.AsyncClient() as client:
+        headers = {"authorization": f"Bearer {ALICE}"}
+        listed = (await client.get(f"{gateway.url}/v1/models", headers=headers)).json()["data"]
+        infos = (await client.get(f"{gateway.url}/v1/model/info", headers=headers)).json()["data"]
+    assert {one["max_tokens"] for one in listed} == {30}
+    assert {one["model_info"]["max_output_tokens"] for one in infos} == {30}
+
+
+async def test_a_count_of_a_prompt_is_not_made_shorter(gateway: Gateway) -> None:
+    apply(gateway, Policy("p", ORG, max_output_tokens=30))
+    converse = {"input": {"converse": {"messages": BLOCKS}}}
+    async with httpx.AsyncClient() as client:
+        url = f"{gateway.url}/model/claude-sonnet-4-5/count-tokens"
+        got = await client.post(url, json=converse, headers={"authorization": f"Bearer {ALICE}"})
+    assert (got.status_code, got.json()["inputTokens"] > 0) == (200, True)
 
 
 async def test_lists_show_what_may_be_used(gateway: Gateway) -> None:

@@ -69,6 +69,13 @@ def code_now(running: Running, secret: bytes) -> str:
     return code_at(secret, running.clock.now_us() // 30_000_000)
 
 
+async def directory_token(running: Running) -> str:
+    """An access token of a service account that may provision."""
+    await running.operator.post("/admin/v1/users", json={"id": "directory", "kind": "service"})
+    await running.operator.post("/admin/v1/role-grants", json={"user_id": "directory", "role": "directory"})
+    return str((await running.operator.post("/admin/v1/tokens", json={"user_id": "directory"})).json()["token"])
+
+
 async def actions(running: Running, *wanted: str) -> list[dict[str, Any]]:
     """What the log says of these, newest first, in the last day."""
     entries = (await running.operator.get("/admin/v1/audit?limit=100")).json()["entries"]
@@ -304,3 +311,34 @@ async def test_an_access_token_is_made_once_on_the_account_page_and_revoked_ther
     other = (await running.operator.post("/admin/v1/tokens", json={"user_id": "bob"})).json()
     await browser.open("/console/account")
     assert (await browser.send("/console/account/tokens/end", {"id": other["id"]})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/console/sign-in", b"application/x-www-form-urlencoded"),
+        ("/admin/v1/device/code", b"application/x-www-form-urlencoded"),
+        ("/scim/v2/Users", b"application/scim+json"),
+        ("/admin/v1/keys", b"application/json"),
+    ],
+)
+async def test_a_client_that_goes_away_in_the_middle_of_a_form_is_no_error(shared, caplog, path, kind):
+    parts = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return parts.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    token = await directory_token(shared.running)
+    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": path}
+    scope |= {"scheme": "http", "raw_path": path.encode(), "query_string": b"", "root_path": "", "client": None}
+    known = [(b"authorization", f"Bearer {token}".encode())] if path.startswith("/scim") else []
+    scope |= {"server": ("/control.sock", None), "headers": [(b"content-type", kind), *known]}  # else the operator
+    keys = (await shared.running.operator.get("/admin/v1/keys")).json()
+    await shared.app(scope, receive, send)
+    assert [message["status"] for message in sent if "status" in message] in ([], [499])
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+    assert (await shared.running.operator.get("/admin/v1/keys")).json() == keys

@@ -20,7 +20,7 @@ from sekisho.app.console import create_console
 from sekisho.app.control_plane import ControlPlane, ControlPlaneSettings, create_control_app, open_control_plane
 from sekisho.clock import FakeClock, id_text, new_id
 from sekisho.ledger.catalog import load_catalog
-from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled
+from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled, TaskNote
 from sekisho.ledger.journal_files import JournalWriter
 from sekisho.values import Budget, Scope, Usage, Window
 
@@ -153,10 +153,19 @@ def _call(house: House, dice: random.Random, alias: str, at: int) -> tuple[Recor
     where = "bedrock/us-east-1/anthropic.claude"
     took = dice.randrange(2_000_000, 15_000_000)
     tried = Attempt(where, at, took, 200, "", usage, cost, cost, "2026-11-15", "in-region", "req-1")
-    opened = Opened(call_id, at, caller, "openai_chat", model, True, 90_000, cost * 3)
+    opened = Opened(call_id, at, caller, "openai_chat", model, True, 90_000, cost * 3, task=_task(alias, at))
     settled = Settled(call_id, at + took + 300, "ok", "tool_use", "", "", True, False, usage, cost, cost, (tried,),
-                      took // 4, took, (18, 6, 9, 11, 88, 41, 22))  # fmt: skip
+                      took // 4, took, (18, 6, 9, 11, 88, 41, 22),
+                      tools=(("execute_command", 1), ("read_file", 3)))  # fmt: skip
     return opened, settled
+
+
+def _task(alias: str, at: int) -> TaskNote:
+    """A task for each key and day; CI does not name its folder, and codex tells no mode."""
+    day = at // DAY_US
+    mode = "" if alias.startswith("ci") else ("plan", "act", "act")[at % 3]
+    repository = "" if alias.startswith("ci") else ("payments", "shop-front")[day % 2]
+    return TaskNote(f"{alias[:9]}-{day:06}".encode().ljust(16), b"", mode, "agent", repository)
 
 
 def cookie_of(token: str) -> dict[str, Any]:

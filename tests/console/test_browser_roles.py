@@ -172,9 +172,11 @@ async def test_a_lead_issues_and_blocks_a_key_by_keyboard(town: Town, language: 
     await dialog.locator("input[name=typed]").fill("cline-bob")
     await dialog.locator("button.btn-stop").click()
     await expect(page.locator("[data-toast]")).to_contain_text("cline-bob")
+    await expect(row.locator('[data-open^="unblock-"]')).to_have_count(1)
     await row.locator("summary").first.click()
     await row.locator('[data-open^="unblock-"]').click()
     await page.locator("dialog[open] button.btn-1").click()
+    await expect(row.locator('[data-open^="block-"]')).to_have_count(1)
     await expect(page.locator("[data-toast]")).to_contain_text("cline-bob")
 
 

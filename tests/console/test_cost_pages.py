@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from html import unescape
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
@@ -37,7 +39,7 @@ async def test_the_overview_equals_its_export_and_the_ledger(house: House) -> No
 async def test_every_slice_adds_up_to_the_same_total(house: House) -> None:
     manager = await visitor(house, "mallory")
     totals = set()
-    for by in ("team", "user", "key", "model", "agent"):
+    for by in ("team", "user", "key", "model", "agent", "mode", "repository"):
         address = f"breakdown?by={by}&period=week&since=2026-10-01&until=2026-11-20"
         rows = await manager.rows(f"{address}&format=csv")
         totals.add(sum(Decimal(row["cost_usd"]) for row in rows))
@@ -48,17 +50,41 @@ async def test_every_slice_adds_up_to_the_same_total(house: House) -> None:
 
 async def test_the_calls_behind_a_slice_cost_what_the_slice_says(house: House) -> None:
     manager = await visitor(house, "mallory")
-    for name, value in (("model", "nova-pro"), ("agent", "claude-code"), ("team", "blue"), ("tag", "pay")):
+    for name, value in (
+        *(("model", "nova-pro"), ("agent", "claude-code"), ("team", "blue"), ("tag", "pay")),
+        *(("mode", "plan"), ("mode", ""), ("repository", "payments"), ("repository", "")),
+    ):
         span = "since=2026-11-01&until=2026-11-20"
         slices = await manager.rows(f"breakdown?by={name}&period=month&{span}&format=csv")
-        calls = await manager.rows(f"calls?{name}={value}&{span}&format=csv")
+        calls = await manager.rows(f"calls?{name}={value or '-'}&{span}&format=csv")
         wanted = sum(Decimal(row["cost_usd"]) for row in slices if row["value"] == value)
         assert sum(Decimal(row["cost_usd"] or 0) for row in calls) == wanted > 0, name
 
 
+async def test_a_slice_within_a_slice_leads_to_its_calls_and_tasks(house: House) -> None:
+    manager = await visitor(house, "mallory")
+    address = "breakdown?by=mode&repository=payments&user=alice&since=2026-11-01&until=2026-11-20"
+    slices = await manager.rows(f"{address}&format=csv")
+    html = unescape(await manager.html(address))
+    for value in ("plan", "act"):
+        wanted = sum(Decimal(row["cost_usd"]) for row in slices if row["value"] == value)
+        narrowed = {"since": "2026-11-01", "until": "2026-11-20", "user": "alice", "repository": "payments"}
+        query = urlencode(narrowed | {"mode": value})
+        assert f'href="/console/calls?{query}"' in html
+        calls = await manager.rows(f"calls?{query}&format=csv")
+        assert sum(Decimal(row["cost_usd"] or 0) for row in calls) == wanted > 0
+        assert {(row["mode"], row["repository"], row["user_id"]) for row in calls} == {(value, "payments", "alice")}
+        assert f'href="/console/tasks?{query}"' in html
+        tasks = await manager.rows(f"tasks?{query}&format=csv")
+        assert tasks
+        assert {(row["repository"], row["user_id"]) for row in tasks} == {("payments", "alice")}
+
+
 async def test_pages_of_calls_meet_without_a_gap_or_a_double(house: House) -> None:
     manager = await visitor(house, "mallory")
-    every = {row["call_id"] for row in await manager.rows("calls?user=alice&format=csv")}
+    rows = await manager.rows("calls?user=alice&format=csv")
+    every = {row["call_id"] for row in rows}
+    assert {row["tools"] for row in rows} == {"", "execute_command:1 read_file:3"}  # none where it was refused
     seen: list[str] = []
     address = "calls?user=alice"
     while address:

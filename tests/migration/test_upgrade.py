@@ -20,7 +20,19 @@ from tests.migration.previous import DAY_US, a_call, build, fill
 from tests.thorough import seeds
 
 NAMES = {1: "default", 2: "k", 3: "alice", 4: "red", 5: '["x"]', 6: "ok", 7: "m", 8: "refused", 9: "failed"}
-NAMES |= {10: "running", 11: "interrupted", 12: "bob", 13: "blue", 14: '["x","y"]', 15: "nova", 16: "cline"}
+NAMES |= {
+    10: "running",
+    11: "interrupted",
+    12: "bob",
+    13: "blue",
+    14: '["x","y"]',
+    15: "nova",
+    16: "cline",
+    17: "plan",
+    18: "act",
+}
+NAMES |= {19: "shop", 20: "infra"}
+REPOSITORIES = (0, 19, 20, 0)  # of no task, then of each
 OK = {"org": 1, "key": 2, "user": 3, "team": 4, "tags": 5, "status": 6, "model": 7}
 
 
@@ -49,6 +61,8 @@ async def test_the_sums_of_the_previous_version_are_kept(empty, seed):
     await build(empty, "0002")
     calls = [random_call(lot, number) for number in range(200)]
     await fill(empty, calls, NAMES, with_key=False)
+    await build(empty, "0020")
+    await put_in_tasks(empty, lot, calls)
     await migrate(empty)
     spend = SqlSpend(empty, Names(empty))
     for by, columns in BY.items():
@@ -59,7 +73,7 @@ async def test_the_sums_of_the_previous_version_are_kept(empty, seed):
                     key = tuple(tag if column == "tags" else NAMES.get(one[column], "") for column in columns)
                     expected[key] += one["cost_nanousd"]
         rows = await spend.spend("default", SpendQuery(by=by))
-        fields = [one if one in ("tag", "model", "agent") else f"{one}_id" for one in by]
+        fields = [one if one in ("tag", "model", "agent", "mode", "repository") else f"{one}_id" for one in by]
         assert {tuple(getattr(row, field) for field in fields): row.cost_nanousd for row in rows} == expected
         refused = sum(row.refused for row in rows)
         if "tag" not in by:
@@ -69,12 +83,32 @@ async def test_the_sums_of_the_previous_version_are_kept(empty, seed):
 
 BY: dict[tuple[Dimension, ...], tuple[str, ...]] = {
     ("team",): ("team",),
-    ("team", "agent", "model"): ("team", "agent", "model"),
+    ("team", "agent", "model", "mode"): ("team", "agent", "model", "mode"),
     ("tag", "team"): ("tags", "team"),
-    ("tag", "team", "model"): ("tags", "team", "model"),
+    ("tag", "team", "model", "mode"): ("tags", "team", "model", "mode"),
     ("key", "user", "team", "model"): ("key", "user", "team", "model"),
+    ("repository", "user"): ("repository", "user"),
 }
 TAGS = {0: ("",), 5: ("x",), 14: ("x", "y")}
+
+
+async def put_in_tasks(database: Database, lot: random.Random, calls: list[dict[str, object]]) -> None:
+    """Tasks as the version before 0021 has them, some without a repository; each call in one or none, in some mode."""
+    async with database.write() as connection:
+        for number, repository in enumerate(REPOSITORIES[1:], start=1):
+            await connection.execute(
+                sa.text(
+                    f"INSERT INTO task VALUES (:number, :id, NULL, 1, 4, 3, 2, 16, :repository{', 0' * 9})"
+                ).bindparams(number=number, id=bytes([number]) * 16, repository=repository)
+            )
+        for one in calls:
+            task, mode = lot.randrange(len(REPOSITORIES)), lot.randrange(3)
+            one |= {"repository": REPOSITORIES[task], "mode": (0, 17, 18)[mode]}
+            await connection.execute(
+                sa.text("UPDATE call SET task = :task, kind = :kind WHERE id = :id").bindparams(
+                    task=task, kind=mode * 16 + lot.randrange(9), id=one["id"]
+                )
+            )
 
 
 def random_call(lot: random.Random, number: int):

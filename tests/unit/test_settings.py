@@ -184,3 +184,17 @@ def test_a_valkey_allows_several_call_processes_and_its_password_is_never_shown(
     assert settings.call_processes == 3
     assert "hush" not in repr(settings)
     assert settings.valkey_url == SecretRef("env", "SEKISHO_VALKEY_URL")
+
+
+@pytest.mark.parametrize(
+    ("raw", "networks"),
+    [("10.0.0.5, 2001:db8::/32", ("10.0.0.5/32", "2001:db8::/32")), (["10.0.0.0/24"], ("10.0.0.0/24",))],
+)
+def test_trusted_proxies_are_networks_with_commas_or_as_a_list(raw: str | list[str], networks: tuple[str, ...]) -> None:
+    assert load_settings({}, {"trusted_proxies": raw}).trusted_proxies == networks
+
+
+@pytest.mark.parametrize("raw", ["0.0.0.0/0", "::/0", "10.0.0.1/24", "proxy.example.com", "10.0.0.1,,", 7, "*"])
+def test_trusted_proxies_that_are_everybody_or_nobody_stop_the_start(raw: object) -> None:
+    with pytest.raises(SettingsError, match="trusted_proxies"):
+        load_settings({}, {"trusted_proxies": raw})

@@ -20,7 +20,7 @@ LIFE_US = 10 * 60 * 1_000_000
 INTERVAL_S = 5
 TOKEN_LIFE_US = 90 * 86_400 * 1_000_000
 MOST_OPEN = 1_000
-MOST_OF_ADDRESS = 20
+MOST_OF_NETWORK = 20
 CLIENT_CHARACTERS = 100
 _ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"  # RFC 8628, 6.1: no vowels, so no words; 20^8 codes
 _CODE_CHARACTERS = 8
@@ -69,7 +69,7 @@ class Collected(msgspec.Struct, frozen=True):
 class DeviceLoginStore(Protocol):
     """Where these are kept. Raises StoreUnavailable."""
 
-    async def add(self, org_id: str, login: DeviceLogin, *, most: int, most_of_address: int) -> bool:
+    async def add(self, org_id: str, login: DeviceLogin, *, most: int, most_of_network: int) -> bool:
         """Keep a new one, clearing out what has expired; False when there are too many."""
         ...
 
@@ -113,7 +113,7 @@ class DeviceLogins:
             now_us,
             now_us + LIFE_US,
         )
-        if not await self._store.add(self._org_id, login, most=MOST_OPEN, most_of_address=MOST_OF_ADDRESS):
+        if not await self._store.add(self._org_id, login, most=MOST_OPEN, most_of_network=MOST_OF_NETWORK):
             raise RateLimited("Too many sign-ins were begun and not finished. Wait some minutes.", retry_after_s=59)
         return Begun(device_code, f"{user_code[:4]}-{user_code[4:]}", LIFE_US // 1_000_000, INTERVAL_S)
 

@@ -9,11 +9,11 @@ An attempt is counted before it is judged, so that many at once gain nothing. Be
 """
 
 from collections.abc import Mapping
-from ipaddress import IPv6Network, ip_address
 from typing import Literal, Protocol
 
 import msgspec
 
+from sekisho.access.addresses import network_of
 from sekisho.clock import Clock
 
 Counter = Literal["device", "account", "address"]
@@ -83,18 +83,7 @@ def guesses_of(account: str, address: str, device: str) -> tuple[Guess, ...]:
     """The counters of an attempt. `device`: the name of a browser that this account is known in, else empty."""
     if device:
         return (Guess("device", f"{device}:{account}"),)
-    return (Guess("account", account), Guess("address", _network(address)))
-
-
-def _network(address: str) -> str:
-    """What one visitor has of addresses: of IPv6 it is at least a /64, and whoever has one has them all."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 4:
-        return address
-    return str(parsed.ipv4_mapped or IPv6Network((int(parsed), 64), strict=False))
+    return (Guess("account", account), Guess("address", network_of(address)))
 
 
 def after_attempt(counter: Counter, before: Failures, now_us: int) -> Failures:

@@ -4,37 +4,58 @@ Above: the authorize stage, the model lists, explain. Below: the values. Everyth
 more possible than the key's own list of models does. Source: docs/why/policies.md
 """
 
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+import re
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Literal
+from functools import partial
+from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec.structs import replace
 
-from sekisho.values import Deployment, Hours, Model, Policy, ScopeKind
+from sekisho.values import Deployment, Hours, Model, Policy, Provider, ScopeKind
 
-PolicyGate = Literal["model", "provider", "region", "geography", "account", "agent", "hours"]
+PolicyGate = Literal["model", "family", "provider", "region", "geography", "account", "agent", "hours", "holiday"]
 
-POLICY_LISTS = ("models", "providers", "regions", "geographies", "accounts", "agents", "hours")
+POLICY_LISTS = (
+    "models",
+    "families",
+    "providers",
+    "regions",
+    "geographies",
+    "accounts",
+    "agents",
+    "hours",
+    "holidays",
+    "prefers",
+)
+POLICY_FIELDS = (*POLICY_LISTS, "max_output_tokens")
 IN_REGION = "in-region"
 GEOGRAPHIES = frozenset({"us", "eu", "apac", "jp", "au", "in", "ca", "sa", "global", "us-gov"})
 """The prefixes of Bedrock's inference profiles."""
+_KNOWN: dict[str, tuple[str, ...]] = {
+    "providers": get_args(Provider),
+    "geographies": (IN_REGION, *sorted(GEOGRAPHIES)),
+}
+"""Fields that take these words only."""
 
 _SHORT_MAKERS = frozenset({"ai21", "luma", "meta", "qwen", "xai", "zai"})
 _GEOGRAPHY_CHARACTERS = 4  # no longer is any prefix but global, unless it has a hyphen
 _KEPT_AGENTS = 512
 _WIDEST_FIRST: dict[ScopeKind, int] = {"org": 0, "team": 1, "member": 2, "user": 3, "key": 4, "tag": 5}
 _MINUTE_US = 60_000_000
+_HOLIDAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:/([0-9]{4}-[0-9]{2}-[0-9]{2}))?")
 _DAY_MINUTES = 1440
 
 
 class Denied(msgspec.Struct, frozen=True):
-    """What is not allowed, and the policy that says so."""
+    """What is not allowed, and the policy that says so. `holiday`: the one that is today, as the policy writes it."""
 
     policy: Policy
     gate: PolicyGate
+    holiday: str = ""
 
 
 def geography_of(deployment: Deployment) -> str:
@@ -55,6 +76,7 @@ _DEPLOYMENT_GATES: tuple[tuple[PolicyGate, Callable[[Policy], tuple[str, ...]], 
     ("geography", lambda policy: policy.geographies, geography_of),
     ("account", lambda policy: policy.accounts, lambda deployment: deployment.account),
 )
+_PREFERRED: dict[str, Callable[[Deployment], str]] = {gate: property_of for gate, _, property_of in _DEPLOYMENT_GATES}
 
 
 class Allowance:
@@ -70,7 +92,8 @@ class Allowance:
         self._at_minute: Denied | None = None
 
     def model(self, model: Model) -> Model | Denied:
-        """The model with those of its deployments that are allowed, in their order; the same object if all are."""
+        """The model with those of its deployments that are allowed, preferred ones first, and with the longest answer
+        that is allowed; the same object where nothing of it is changed."""
         if not self.policies:
             return model
         known = self._models.get(model.name)
@@ -96,15 +119,22 @@ class Allowance:
         minute = now_us // _MINUTE_US
         if minute != self._minute:
             at = datetime.fromtimestamp(minute * 60, UTC)
-            denied = (Denied(one, "hours") for one in self._hours if not any(_holds(part, at) for part in one.hours))
+            denied = (found for policy in self._hours if (found := _judge_time(policy, at)))
             self._at_minute, self._minute = next(denied, None), minute
         return self._at_minute
+
+    def shortest(self) -> Policy | None:
+        """The policy that allows the shortest answers; None if none says how long they may be."""
+        capping = [policy for policy in self.policies if policy.max_output_tokens is not None]
+        return min(capping, key=_longest, default=None)
 
     def _judge_model(self, model: Model) -> Model | Denied:
         left = model.deployments
         for policy in self.policies:
             if policy.models and not any(_fits(name, policy.models) for name in (model.name, *model.aliases)):
                 return Denied(policy, "model")
+            if policy.families and not _fits(model.family, policy.families):
+                return Denied(policy, "family")
             for gate, allowed, property_of in _DEPLOYMENT_GATES:
                 wanted = allowed(policy)
                 if not wanted:
@@ -112,25 +142,89 @@ class Allowance:
                 left = tuple(one for one in left if _fits(property_of(one), wanted))
                 if not left:
                     return Denied(policy, gate)
-        return model if len(left) == len(model.deployments) else replace(model, deployments=left)
+        for policy in self.policies:  # the narrowest is the last, so its wish comes first
+            if policy.prefers:
+                left = tuple(sorted(left, key=partial(_rank, policy.prefers)))
+        shortest = self.shortest()
+        most = model.max_output_tokens if shortest is None else min(_longest(shortest), model.max_output_tokens)
+        if left == model.deployments and most == model.max_output_tokens:
+            return model
+        return replace(model, deployments=left, max_output_tokens=most)
 
 
 EVERYTHING = Allowance(())
+
+
+def _longest(policy: Policy) -> int:
+    assert policy.max_output_tokens is not None
+    return policy.max_output_tokens
+
+
+def _rank(prefers: tuple[str, ...], deployment: Deployment) -> int:
+    """The place of the first wish that a deployment fits; behind all if it fits none."""
+    for place, wish in enumerate(prefers):
+        kind, _, pattern = wish.partition(":")
+        if kind in _PREFERRED and _fits(_PREFERRED[kind](deployment), (pattern,)):
+            return place
+    return len(prefers)
 
 
 def _fits(name: str, allowed: tuple[str, ...]) -> bool:
     return bool(name) and any(fnmatchcase(name, pattern) for pattern in allowed)
 
 
-def _holds(hours: Hours, at: datetime) -> bool:
+def _judge_time(policy: Policy, at: datetime) -> Denied | None:
+    days = [day for part in policy.hours if (day := _day_of(part, at))]
+    if not days:
+        return Denied(policy, "hours")
+    closed = [(text, *parse_holiday(text)) for text in policy.holidays]
+    found = [next((text for text, first, last in closed if first <= day <= last), "") for day in days]
+    return Denied(policy, "holiday", found[0]) if all(found) else None
+
+
+def _day_of(hours: Hours, at: datetime) -> date | None:
+    """The day on which the part of the week began that this moment is in; None outside it."""
     local = at.astimezone(ZoneInfo(hours.time_zone))
-    minute = local.hour * 60 + local.minute
+    today, minute = local.date(), local.hour * 60 + local.minute
     if hours.from_minute < hours.until_minute:
-        return local.weekday() in hours.days and hours.from_minute <= minute < hours.until_minute
-    yesterday = (local.weekday() - 1) % 7
-    return (local.weekday() in hours.days and minute >= hours.from_minute) or (
-        yesterday in hours.days and minute < hours.until_minute
-    )
+        return today if today.weekday() in hours.days and hours.from_minute <= minute < hours.until_minute else None
+    if today.weekday() in hours.days and minute >= hours.from_minute:
+        return today
+    yesterday = today - timedelta(days=1)
+    return yesterday if yesterday.weekday() in hours.days and minute < hours.until_minute else None
+
+
+def parse_holiday(text: str) -> tuple[date, date]:
+    """Read `2026-12-29`, or the first and last of several days: `2026-12-29/2027-01-03`. Raises ValueError."""
+    found = _HOLIDAY.fullmatch(text)
+    try:
+        first = date.fromisoformat(found[1] if found else "")
+        last = date.fromisoformat(found[2]) if found and found[2] else first
+    except ValueError:
+        raise ValueError(f"'{text[:60]}' is not a date like 2026-12-29, nor like 2026-12-29/2027-01-03") from None
+    if last < first:
+        raise ValueError(f"'{text}' ends before it begins")
+    return first, last
+
+
+def problems_of(policy: Policy) -> Iterator[tuple[str, str]]:
+    """What of a policy says nothing or cannot be: each field, and why as half a sentence."""
+    if not any(getattr(policy, name) for name in POLICY_FIELDS):
+        yield POLICY_FIELDS[0], f"state at least one of {', '.join(POLICY_FIELDS)}"
+    for name, known in _KNOWN.items():
+        for odd in (one for one in getattr(policy, name) if one not in known):
+            yield name, f"'{odd[:60]}' is none of {', '.join(known)}"
+    for wish in policy.prefers:
+        kind, _, pattern = wish.partition(":")
+        if kind not in _PREFERRED or not pattern:
+            yield "prefers", f"'{wish[:60]}' is not like region:ap-northeast-1, which may be {', '.join(_PREFERRED)}"
+    for text in policy.holidays:
+        try:
+            parse_holiday(text)
+        except ValueError as error:
+            yield "holidays", str(error)
+    if policy.holidays and not policy.hours:
+        yield "holidays", "they are days without hours: state hours too, such as 'mon-sun 00:00-24:00'"
 
 
 def parse_hours(text: str, time_zone: str) -> Hours:

@@ -28,6 +28,7 @@ from sekisho.upstream.http1 import Http1Client
 from sekisho.upstream.providers import Providers
 from sekisho.web.doors.app import DoorApp
 from sekisho.web.doors.forward import ForwardDoor
+from sekisho.web.doors.proxies import Proxies
 from sekisho.web.doors.server import DoorServer, tune_allocator
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ async def run_call_plane(settings: Settings, listener: socket.socket, process_id
         ),
     )
     app = DoorApp(gate, ForwardDoor(local, socket_path, max_body_bytes=settings.max_body_bytes))
-    server = DoorServer(app, shutdown_grace_s=int(settings.shutdown_grace_s))
+    server = DoorServer(app, shutdown_grace_s=int(settings.shutdown_grace_s), proxies=Proxies(settings.trusted_proxies))
     gc.collect()
     gc.set_threshold(*_GC_THRESHOLDS)
     gc.freeze()  # what lives as long as the process is not walked again at each collection

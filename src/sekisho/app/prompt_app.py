@@ -10,8 +10,8 @@ import msgspec
 
 from sekisho.errors import SekishoError
 from sekisho.ledger.journal_files import Segment
+from sekisho.web import forwarded
 from sekisho.web.doors.asgi import JSON, send_whole
-from sekisho.web.doors.forward import FORWARDED
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sekisho.app.control_plane import ControlPlane
     from sekisho.web.doors.asgi import Receive, Scope, Send
 
+FORWARDED = forwarded.ADDRESS.encode()
 PATIENCE_S = 2.0  # until the web application is made though nobody has asked for it
 CONFIRMED = b"x-sekisho-confirmed-us"
 

@@ -10,6 +10,7 @@ from sekisho.calls.budgeting import audience_of, step_refusal
 from sekisho.calls.call import Call
 from sekisho.calls.ceiling import ceiling_nanousd, least_nanousd
 from sekisho.calls.gate import Gate
+from sekisho.calls.policing import shorten
 from sekisho.calls.shaping import shape, wire_of
 from sekisho.errors import BadRequest, NotAllowed, RateLimited
 from sekisho.ledger.counters import Due, Passed
@@ -105,8 +106,8 @@ def _step_down(gate: Gate, call: Call, name: str) -> Call | None:
         passage=passage,
         model_name=model.name,
         asked_model=call.known_model.name,
-        max_output_tokens=min(call.max_output_tokens, model.max_output_tokens),
     )
+    shorten(stepped)
     return stepped if _is_cheaper(call, stepped) and _is_legal(stepped, model) else None
 
 

@@ -36,6 +36,7 @@ from sekisho.values import (
     Delivery,
     Deployment,
     Language,
+    Policy,
     RateLimit,
     Snapshot,
     VirtualKey,
@@ -73,7 +74,8 @@ class Passing(msgspec.Struct, frozen=True):
     """The call as it would be sent. `bound_nanousd`: the most it could cost, in `attempts` tries; held of budgets.
 
     `asked_model`: where a budget puts `model` in its place. `ending`: what the answer would say at its end if it became
-    as long as `max_output_tokens`, which was lowered to fit; else empty. `delay_ms`: how long it would be held back."""
+    as long as `max_output_tokens`, which was lowered to fit; else empty. `delay_ms`: how long it would be held back.
+    `shortened_by`: the policy that allows no longer answer."""
 
     model: str
     asked_model: str
@@ -83,6 +85,7 @@ class Passing(msgspec.Struct, frozen=True):
     max_output_tokens: int
     ending: str
     delay_ms: int
+    shortened_by: Policy | None = None
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -229,6 +232,7 @@ async def _walk(gate: Gate, call: Call, key: VirtualKey) -> tuple[Passing | None
                 max_output_tokens=admitted.max_output_tokens,
                 ending=admitted.ending,
                 delay_ms=opened.delayed_ms,
+                shortened_by=_shortened_by(admitted),
             )
         )
         return Counted(0)
@@ -242,6 +246,12 @@ async def _walk(gate: Gate, call: Call, key: VirtualKey) -> tuple[Passing | None
         stopped = _gate_of(call.trail.stage, error)
         return None, _answers(stopped, error), bounds[-1]
     return found[0], tuple(GateAnswer(name, "pass") for name in GATES), bounds[-1]
+
+
+def _shortened_by(call: Call) -> Policy | None:
+    """The policy for which the answer is not longer than it is."""
+    shortest = call.known_passage.allowance.shortest()
+    return shortest if shortest and shortest.max_output_tokens == call.max_output_tokens else None
 
 
 def _gate_of(stage: str, error: SekishoError) -> GateName:

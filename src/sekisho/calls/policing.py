@@ -1,29 +1,37 @@
-"""What a caller is told when a policy does not allow a call: which policy, what of it, whom to ask."""
+"""What policies do to a call: whether its answer is made shorter, and what a caller is told whom one does not allow.
+
+Above: the authorize stage. Below: what policies leave of a model (`calls/passage.py`).
+"""
 
 from sekisho.access.policies import Denied, PolicyGate, hours_text
 from sekisho.calls.budgeting import audience_of
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
+from sekisho.dialects.clamping import clamp
 from sekisho.errors import NotAllowed
 from sekisho.values import Policy, ScopeKind
 
 _EN: dict[PolicyGate, str] = {
     "model": "the model '{model}' is not allowed",
+    "family": "models of the family '{family}' are not allowed",
     "provider": "the model '{model}' is only at providers that are not allowed",
     "region": "the model '{model}' is only in Regions that are not allowed",
     "geography": "the model '{model}' would be answered outside the places that are allowed",
     "account": "the model '{model}' is only in accounts that are not allowed",
     "agent": "the agent '{agent}' is not allowed",
     "hours": "calls are allowed only {hours}",
+    "holiday": "no calls are allowed on {holiday}",
 }
 _JA: dict[PolicyGate, str] = {
     "model": "モデル「{model}」は許可されていません",
+    "family": "「{family}」系のモデルは許可されていません",
     "provider": "モデル「{model}」の提供元は許可されていません",
     "region": "モデル「{model}」のリージョンは許可されていません",
     "geography": "モデル「{model}」は許可された地域の外で処理されます",
     "account": "モデル「{model}」の AWS アカウントは許可されていません",
     "agent": "エージェント「{agent}」は許可されていません",
     "hours": "利用できる時間は {hours} です",
+    "holiday": "{holiday} は利用できません",
 }
 _EN_SCOPES: dict[ScopeKind, str] = {
     "org": "the organisation",
@@ -67,10 +75,12 @@ def denial(gate: Gate, call: Call, denied: Denied) -> NotAllowed:
     policy = denied.policy
     words = {
         "model": call.known_model.name,
+        "family": call.known_model.family,
         "agent": call.agent.name or "?",
         "hours": "; ".join(f"{hours_text(one)} ({one.time_zone})" for one in policy.hours),
+        "holiday": denied.holiday,
     }
-    param = "model" if denied.gate in ("model", "provider", "region", "geography", "account") else None
+    param = None if denied.gate in ("agent", "hours", "holiday") else "model"
     if audience_of(gate, call).language == "ja":
         reason = _JA[denied.gate].format(**words)
         scope = _JA_SCOPES[policy.scope.kind].format(id=policy.scope.id)
@@ -81,6 +91,16 @@ def denial(gate: Gate, call: Call, denied: Denied) -> NotAllowed:
     scope = _EN_SCOPES[policy.scope.kind].format(id=policy.scope.id)
     sentence = f"{reason[0].upper()}{reason[1:]}, by the policy '{_name(policy)}' of {scope}."
     return NotAllowed(f"{sentence} Ask the administrator.", param=param)
+
+
+def shorten(call: Call) -> None:
+    """Let the answer be no longer than the model may give, which may be less than the client asked for.
+
+    Most wires write that length in any case. One that takes the client's own, or none, is given it in the body."""
+    asked = call.max_output_tokens
+    most = call.max_output_tokens = min(asked, call.known_model.max_output_tokens)
+    if call.door == "bedrock_converse" or any(one.wire == "openai_chat" for one in call.known_model.deployments):
+        call.body, call.fields = clamp(call.door, call.fields, asked, most)
 
 
 def _name(policy: Policy) -> str:

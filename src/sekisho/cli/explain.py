@@ -8,6 +8,7 @@ import typer
 from sekisho.cli.messages import language, say
 from sekisho.cli.operator import ask, stop
 from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, given, print_json, print_lines, usd_of
+from sekisho.cli.policies import allowed_text
 
 _MARKS = {"pass": "✓", "stop": "✗", "not reached": "·"}
 _GATES = {
@@ -98,18 +99,23 @@ def _show(said: dict[str, Any]) -> None:
     for policy in said["policies"]:
         scope = policy["scope"]
         title = say("policy", "ポリシー")
-        typer.echo(f"{title} {policy['name'] or policy['id']} ({scope['kind']}:{scope['id']})")
+        words = allowed_text(policy)
+        typer.echo(f"{title} {policy['name'] or policy['id']} ({scope['kind']}:{scope['id']})  {words}")
 
 
 def _show_passing(call: dict[str, Any]) -> None:
     places = ", ".join(f"{one['provider']} {one['region']} {one['geography']}".strip() for one in call["deployments"])
+    longest = str(call["max_output_tokens"])
+    if (policy := call["shortened_by"]) is not None:
+        name = policy["name"] or policy["id"]
+        longest += say(f" (policy {name})", f"（ポリシー {name}）")
     asked = f" ({call['asked_model']} → {call['model']})" if call["asked_model"] else ""
     print_lines(
         {
             say("model", "モデル"): f"{call['model']}{asked}",
             say("served by", "提供元"): places,
             say("costs at most", "最大費用"): f"${call['held_usd']}",
-            say("longest answer", "最大応答"): str(call["max_output_tokens"]),
+            say("longest answer", "最大応答"): longest,
             say("held back", "待ち時間"): f"{call['delay_ms'] / 1000:g} s",
         }
     )

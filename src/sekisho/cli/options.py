@@ -1,6 +1,9 @@
 """Options and words that several command groups share."""
 
+import functools
+import inspect
 import json
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +13,7 @@ import typer
 
 from sekisho.access.money import parse_usd, usd_text
 from sekisho.cli.messages import say
-from sekisho.cli.operator import ask
+from sekisho.cli.operator import OperatorError, ask, stop, tell_where
 from sekisho.cli.place import DEFAULT_HOME as DEFAULT_HOME
 from sekisho.errors import BadRequest
 
@@ -66,17 +69,38 @@ def cut_streams_fields(said: CutStreams | None) -> dict[str, bool | None]:
     return {} if said is None else {"cut_streams": {"yes": True, "no": False, "default": None}[said.value]}
 
 
+def taking(options: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a table, by name; what was said of them is its first argument."""
+
+    def give(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command).parameters.values())[1:]
+        more = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+            for name, option in options.items()
+        ]
+
+        @functools.wraps(command)
+        def run(**arguments: Any) -> None:
+            said = {name: value for name in options if (value := arguments.pop(name)) not in (None, [])}
+            command(said, **arguments)
+
+        run.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in (*own, *more)}
+        return run
+
+    return give
+
+
 def list_all(home: Path, path: str, name: str, **query: str | None) -> list[dict[str, Any]]:
     """Every page of a list."""
     found: list[dict[str, Any]] = []
-    after = ""
+    wanted = {"limit": str(PAGE)} | {key: value for key, value in query.items() if value}
     while True:
-        wanted = {"limit": str(PAGE), "after": after} | {key: value for key, value in query.items() if value}
         page = ask(home, "GET", f"{path}?{urlencode(wanted)}")
         found += page[name]
         if page["next"] is None:
             return found
-        after = page["next"]
+        wanted["after"] = str(page["next"])
 
 
 def parse_scope(text: str) -> dict[str, str]:
@@ -120,9 +144,13 @@ def print_lines(lines: dict[str, Any]) -> None:
     typer.echo("\n".join(f"{name}: {value}" for name, value in lines.items()))
 
 
-def confirm(question: str, yes: bool) -> None:
-    """Ask before something is lost; end the command when the answer is no."""
+def confirm(home: Path, question: str, yes: bool) -> None:
+    """Ask before something is lost, saying where; end the command when the answer is no."""
     if not yes:
+        try:
+            tell_where(home)
+        except OperatorError as error:
+            stop(str(error), error)
         typer.confirm(question, abort=True)
 
 

@@ -23,6 +23,8 @@ class Group(StrEnum):
     tag = "tag"
     model = "model"
     agent = "agent"
+    mode = "mode"
+    repository = "repository"
 
 
 class Period(StrEnum):
@@ -59,6 +61,13 @@ Key = Annotated[Values, typer.Option("--key", help=say("Only of this key (id).",
 Tag = Annotated[Values, typer.Option("--tag", help=say("Only with this tag.", "タグで絞り込みます。"))]
 Model = Annotated[Values, typer.Option("--model", help=say("Only of this model.", "モデルで絞り込みます。"))]
 Agent = Annotated[Values, typer.Option("--agent", help=say("Only of this agent.", "エージェントで絞り込みます。"))]
+Mode = Annotated[
+    Values,
+    typer.Option("--mode", help=say("Only in this mode: plan or act.", "plan または act で絞り込みます。")),
+]
+Repository = Annotated[
+    Values, typer.Option("--repository", help=say("Only of this repository.", "リポジトリで絞り込みます。"))
+]
 AsCsv = Annotated[bool, typer.Option("--csv", help=say("Print CSV.", "CSV で出力します。"))]
 
 
@@ -74,12 +83,15 @@ def spend(
     tag: Tag = None,
     model: Model = None,
     agent: Agent = None,
+    mode: Mode = None,
+    repository: Repository = None,
     home: Home = DEFAULT_HOME,
     as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
     """Print sums, dearest first, and their total."""
     filters = {"team": team, "user": user, "key": key, "tag": tag, "model": model, "agent": agent}
+    filters |= {"mode": mode, "repository": repository}
     single = {"period": per and per.value, "since": since, "until": until, "time_zone": time_zone}
     query: list[tuple[str, str]] = [("by", one.value) for one in by or ()]
     query += [(name, value) for name, value in single.items() if value]
@@ -106,7 +118,7 @@ def _whole(home: Any, query: list[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any], by: list[str], with_period: bool) -> None:
-    names = [one if one in ("tag", "model", "agent") else f"{one}_id" for one in by]
+    names = [one if one in ("tag", "model", "agent", "mode", "repository") else f"{one}_id" for one in by]
     head = [*([say("from", "開始日")] if with_period else []), *(_HEADS[one] for one in by), *_FIGURES]
     lines = [
         [*([row["period"]] if with_period else []), *(row[name] or "-" for name in names)] for row in report["rows"]
@@ -146,6 +158,8 @@ _HEADS = {
     "tag": say("tag", "タグ"),
     "model": say("model", "モデル"),
     "agent": say("agent", "エージェント"),
+    "mode": say("mode", "モード"),
+    "repository": say("repository", "リポジトリ"),
 }
 _FIGURES = (
     say("calls", "コール"),

@@ -32,12 +32,14 @@ def list_tasks(
     mode: Annotated[
         Text, _option("--mode", "With calls in this mode: plan or act.", "plan または act を含むもの。")
     ] = None,
+    repository: Annotated[Text, _option("--repository", "Of this repository.", "このリポジトリのタスク。")] = None,
     since: Annotated[Text, _option("--since", "First day or moment.", "最初の日または時刻。例: 2026-04-01")] = None,
     until: Annotated[Text, _option("--until", "Last day or moment.", "最後の日または時刻。")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print tasks."""
     given = {"team_id": team, "user_id": user, "agent": agent, "mode": mode, "since": since, "until": until}
+    given["repository"] = repository
     query = {name: value for name, value in given.items() if value} | {"limit": str(limit)}
     query |= {"sort": "cost"} if dearest else {}
     found = ask(home, "GET", f"/admin/v1/tasks?{urlencode(query)}")["tasks"]

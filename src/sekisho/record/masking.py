@@ -8,7 +8,7 @@ The time is linear in the text, also for hostile text: each pattern is tried onl
 
 import hmac
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 _ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\u(00[2-7][0-9a-f]|ff[01][0-9a-f])", re.IGNORECASE)
@@ -16,6 +16,7 @@ _NEAT = re.compile(r"[^\d+]")
 _BACK = 64
 _WORD = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _ESCAPES = "nrtbf"
+_DOUBLED = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))  # the sum of the digits of twice it
 
 
 class Pattern(NamedTuple):
@@ -94,12 +95,10 @@ PATTERNS: tuple[Pattern, ...] = (
 
 
 def is_luhn(digits: str) -> bool:
-    """Whether the check digit of a card number is right."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + place % 2)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
+    """Whether the check digit of a card number is right; the digits are ASCII."""
+    backwards = digits.encode()[::-1]
+    doubled = backwards[1::2].translate(_DOUBLED)
+    return (sum(backwards[::2]) - len(backwards[::2]) * ord("0") + sum(doubled)) % 10 == 0
 
 
 def is_my_number(digits: str) -> bool:
@@ -128,21 +127,31 @@ def _is_phone(found: str) -> bool:
 
 
 def _digits(found: str) -> str:
-    return "".join(one if one == "+" else str(int(one)) for one in _NEAT.sub("", found))
+    neat = _NEAT.sub("", found)
+    return neat if neat.isascii() else "".join(one if one == "+" else str(int(one)) for one in neat)
 
 
 _TEN_DIGITS = re.compile(r"\d(?:[ ()（）－‐-]{0,2}\d){9}")
 _RUN = re.compile(r"[\d ()（）－‐+-]*")
 _BEFORE = r"(?:(?<![A-Za-z0-9_.+-])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))"
 _AFTER = r"(?![A-Za-z0-9_０-９-])"
+
+
+def _number(regex: str) -> re.Pattern[str]:
+    """A number wherever one can begin, in group 1, also within what another place took for one: digits of something
+    else before it do not hide it."""
+    return re.compile(rf"{_BEFORE}(?=({regex}){_AFTER})")
+
+
 NUMBERS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
-    ("CARD", re.compile(rf"{_BEFORE}\d(?:[ -]?\d){{12,18}}{_AFTER}"), _is_card),
-    ("MY_NUMBER", re.compile(rf"{_BEFORE}\d{{4}}[ -]?\d{{4}}[ -]?\d{{4}}{_AFTER}"), _is_my_number),
+    # Cards in any grouping are looked for one after the other: each place anew would be slow on hostile text.
+    ("CARD", re.compile(rf"{_BEFORE}(\d(?:[ -]?\d){{12,18}}){_AFTER}"), _is_card),
+    ("CARD", _number(r"\d{13,19}|\d{4}(?:[ -]\d{4}){3}(?:[ -]\d{3})?"), _is_card),
+    ("CARD", _number(r"\d{4}(?:[ -]\d{4}){3}|\d{4}[ -]\d{6}[ -]\d{4,5}"), _is_card),
+    ("MY_NUMBER", _number(r"\d{4}[ -]?\d{4}[ -]?\d{4}"), _is_my_number),
     (
         "PHONE",
-        re.compile(
-            rf"{_BEFORE}(?:\+81[-－ ]?(?:\(0\))?|[0０])\d{{1,4}}[-－‐ (（]?\d{{1,4}}[-－‐ )）]?\d{{3,4}}{_AFTER}"
-        ),
+        _number(r"(?:\+81[-－ ]?(?:\(0\))?|[0０])\d{1,4}[-－‐ (（]?\d{1,4}[-－‐ )）]?\d{3,4}"),
         _is_phone,
     ),
 )
@@ -170,18 +179,28 @@ class Masker:
             text = self._replaced(text, _secrets(pattern, text), scope)
         return self._replaced(text, _numbers(text), scope)
 
-    def _replaced(self, text: str, found: Iterator[Found], scope: bytes) -> str:
+    def _replaced(self, text: str, found: Iterable[Found], scope: bytes) -> str:
         parts: list[str] = []
         at = 0
-        for one in sorted(found, key=lambda one: (one.start, -one.end)):
-            if one.start >= at:
-                parts += (text[at : one.start], self._placeholder(one.name, text[one.start : one.end], scope))
-                at = one.end
+        for one in _apart(found):
+            parts += (text[at : one.start], self._placeholder(one.name, text[one.start : one.end], scope))
+            at = one.end
         return "".join((*parts, text[at:])) if parts else text
 
     def _placeholder(self, name: str, value: str, scope: bytes) -> str:
         digest = hmac.digest(self._key, scope + b"\0" + value.encode(errors="surrogatepass"), "sha256").hex()[:8]
         return f"[{name}_{digest}]"
+
+
+def _apart(found: Iterable[Found]) -> list[Found]:
+    """In their order; what overlaps is one, named after the first, so that no end of it stays."""
+    apart: list[Found] = []
+    for one in sorted(found, key=lambda one: (one.start, -one.end)):
+        if apart and one.start < apart[-1].end:
+            apart[-1] = apart[-1]._replace(end=max(apart[-1].end, one.end))
+        else:
+            apart.append(one)
+    return apart
 
 
 def _secrets(pattern: Pattern, text: str) -> Iterator[Found]:
@@ -241,8 +260,8 @@ def _numbers(text: str) -> Iterator[Found]:
         assert run is not None  # it holds everywhere
         for name, regex, holds in NUMBERS:
             for one in regex.finditer(text, max(0, found.start() - 4), run.end() + 1):
-                if holds(one[0]):
-                    yield Found(name, one.start(), one.end())
+                if holds(one[1]):
+                    yield Found(name, one.start(1), one.end(1))
         found = _TEN_DIGITS.search(text, run.end())
 
 

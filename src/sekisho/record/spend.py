@@ -11,7 +11,7 @@ import msgspec
 
 from sekisho.values import Usage
 
-Dimension = Literal["key", "user", "team", "tag", "model", "agent"]
+Dimension = Literal["key", "user", "team", "tag", "model", "agent", "mode", "repository"]
 Period = Literal["day", "week", "month"]
 
 MOST_PERIODS = 1_000
@@ -22,7 +22,8 @@ class SpendQuery(msgspec.Struct, frozen=True):
 
     `by` groups by these; `period` also by calendar days, weeks (from Monday) or months of `time_zone`, and then both
     bounds are needed. `where` keeps the calls with one of these values in each dimension named; a tag is one of the
-    call's tags, and "" is the value of a call that has none.
+    call's tags, and "" is the value of a call that has none. A call beside a conversation (a title, a summary) has no
+    mode; its repository is the client's claim.
     """
 
     by: tuple[Dimension, ...] = ()
@@ -47,6 +48,8 @@ class Spend(msgspec.Struct, frozen=True):
     tag: str = ""
     model: str = ""
     agent: str = ""
+    mode: str = ""
+    repository: str = ""
     calls: int = 0
     failed: int = 0
     refused: int = 0

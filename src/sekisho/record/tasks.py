@@ -37,6 +37,24 @@ class TaskRow(msgspec.Struct, frozen=True):
     cost_nanousd: int
 
 
+class TaskStep(msgspec.Struct, frozen=True):
+    """One call of a task, as much of it as the sums and the outline of a long task need.
+
+    `status` as in `record.calls.CallRow`; `prompt_tokens` is (fresh, read from a cache, written to one);
+    `duration_us` is 0 while it runs, `waited_us`: held back by a budget."""
+
+    id: bytes
+    mode: str
+    status: str
+    cost_nanousd: int
+    list_cost_nanousd: int
+    prompt_tokens: tuple[int, int, int]
+    output_tokens: int
+    duration_us: int
+    upstream_us: int
+    waited_us: int
+
+
 class ModeSum(msgspec.Struct, frozen=True):
     """What the calls of a task in one mode ("plan", "act", or "" for those beside it) come to.
 
@@ -67,6 +85,7 @@ class TaskFilter(msgspec.Struct, frozen=True):
     key_id: str = ""
     agent: str = ""
     mode: str | None = None
+    repository: str | None = None
     since: int | None = None
     until: int | None = None
     min_cost_nanousd: int = 0
@@ -107,4 +126,8 @@ class TaskQueries(Protocol):
 
     async def by_mode(self, org_id: str, task_id: bytes) -> list[ModeSum]:
         """The sums of a task by mode."""
+        ...
+
+    async def outline(self, org_id: str, task_id: bytes, *, limit: int, part: Part | None = None) -> list[TaskStep]:
+        """The calls of a task in their order, the newest `limit` of them; of this part of the organisation only."""
         ...

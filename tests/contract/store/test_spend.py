@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sekisho.errors import BadRequest
-from sekisho.ledger.journal import Caller, Opened, Record, Refused, Settled
+from sekisho.ledger.journal import Caller, Opened, Record, Refused, Settled, TaskNote
 from sekisho.ledger.journal_files import Batch, Segment
 from sekisho.ledger.windows import Span
 from sekisho.record.spend import Dimension, Period, Spend, SpendQuery
@@ -28,7 +28,7 @@ NOW = 1_763_035_200_000_000
 MINUTE_US = 60_000_000
 DAY_US = 1440 * MINUTE_US
 ZONES = ("UTC", "Asia/Tokyo", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe", "America/New_York")
-DIMENSIONS: tuple[Dimension, ...] = ("key", "user", "team", "tag", "model", "agent")
+DIMENSIONS: tuple[Dimension, ...] = ("key", "user", "team", "tag", "model", "agent", "mode", "repository")
 
 callers = st.builds(
     Caller,
@@ -47,8 +47,17 @@ times = st.one_of(
         st.integers(-2, 2),
     ),
 )
+tasks = st.one_of(
+    st.none(),
+    st.builds(
+        lambda number, mode, repository: TaskNote(bytes([number]) * 16, b"", mode, "human", repository),
+        st.integers(1, 3),
+        st.sampled_from(["plan", "act", ""]),
+        st.sampled_from(["shop", "infra", ""]),
+    ),
+)
 calls_made = st.tuples(
-    callers, st.sampled_from(["claude", "nova"]), times, st.integers(0, 10**12), st.sampled_from("ofri")
+    callers, st.sampled_from(["claude", "nova"]), times, st.integers(0, 10**12), st.sampled_from("ofri"), tasks
 )
 values: dict[Dimension, list[str]] = {
     "key": ["key-a", "key-b", "never"],
@@ -57,6 +66,8 @@ values: dict[Dimension, list[str]] = {
     "tag": ["x", "y", ""],
     "model": ["claude", "never"],
     "agent": ["cline"],
+    "mode": ["plan", "act", ""],
+    "repository": ["shop", ""],
 }
 filters = st.dictionaries(st.sampled_from(DIMENSIONS), st.just(None), max_size=2).flatmap(
     lambda chosen: st.fixed_dictionaries(
@@ -81,11 +92,15 @@ def queries(draw: st.DrawFn) -> SpendQuery:
 
 def records_of(made: list[Any]) -> Iterator[tuple[Record, ...]]:
     """What the journal says of each call: ok, failed, refused, or interrupted by the end of its process."""
-    for number, (caller, model, at, cost, end) in enumerate(made):
+    for number, (caller, model, at, cost, end, task) in enumerate(made):
         call_id = (at // 1000).to_bytes(6, "big") + number.to_bytes(10, "big")
-        opened = Opened(call_id, at, caller, "openai_chat", model, False, 10, cost)
+        opened = Opened(call_id, at, caller, "openai_chat", model, False, 10, cost, task=task)
         if end == "r":
-            yield (Refused(call_id, at, at + 5, caller, "openai_chat", model, "admit", "budget_exceeded", "No.", ()),)
+            yield (
+                Refused(
+                    call_id, at, at + 5, caller, "openai_chat", model, "admit", "budget_exceeded", "No.", (), task=task
+                ),
+            )
         elif end == "i":
             yield (opened,)
         else:
@@ -110,9 +125,10 @@ def first_moment(at_us: int, period: Period, zone: ZoneInfo) -> int:
 def slow(made: list[Any], query: SpendQuery) -> dict[tuple[Any, ...], Counter[str]]:
     zone = ZoneInfo(query.time_zone)
     sums: dict[tuple[Any, ...], Counter[str]] = {}
-    for number, (caller, model, at, cost, end) in enumerate(made):
+    for number, (caller, model, at, cost, end, task) in enumerate(made):
         who = {"key": (caller.key_id,), "user": (caller.user_id,), "team": (caller.team_id,)}
         who |= {"tag": tuple(sorted(set(caller.tags))) or ("",), "model": (model,), "agent": (caller.agent,)}
+        who |= {"mode": (task.mode if task else "",), "repository": (task.repository if task else "",)}
         if at < (query.since or 0) or at >= (query.until or at + 1):
             continue
         if any(not set(who[one]) & set(wanted) for one, wanted in query.where.items()):
@@ -207,7 +223,7 @@ async def test_a_question_that_cannot_be_answered_is_refused(database, query, wo
 
 
 async def test_another_organisation_sees_nothing(database, names):
-    made = [(Caller("default", "key-a", "alice", "red"), "claude", NOW, 7, "o")]
+    made = [(Caller("default", "key-a", "alice", "red"), "claude", NOW, 7, "o", None)]
     (records,) = records_of(made)
     await SqlLedger(database, names).apply(Batch(Segment("p", 1), 1, records))
     spend = SqlSpend(database, names)

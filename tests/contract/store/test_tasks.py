@@ -83,6 +83,31 @@ async def test_calls_say_their_task_mode_and_turn_and_are_listed_by_it(database,
     ]
 
 
+async def test_the_outline_of_a_task_says_of_its_calls_what_their_rows_say(database, names):
+    ledger, tasks, calls = SqlLedger(database, names), SqlTasks(database, names), SqlCalls(database, names)
+    held = replace(opened(2, at=NOON + 2 * MINUTE_US), task=note(1), delayed_ms=400)
+    failed = settled(2, 250, NOON + 3 * MINUTE_US, status="failed")
+    running = replace(opened(4, at=NOON + 4 * MINUTE_US), task=note(1))
+    records = [*whole(1, note(1, mode="plan")), held, failed, *whole(3, note(2)), running]
+    await ledger.apply(batch(*records, replace(refused(5), task=note(1))))
+    rows = (await calls.recent("default", limit=9, where=CallFilter(task_id=task_id(1))))[::-1]
+    steps = await tasks.outline("default", task_id(1), limit=9)
+    assert [(step.id, step.mode, step.status, step.waited_us) for step in steps] == [
+        (row.id, row.mode, row.status, row.delayed_ms * 1000) for row in rows
+    ]
+    for step, row in zip(steps, rows, strict=True):
+        usage, ended_at = row.usage, row.ended_at or row.started_at
+        written = usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
+        assert step.prompt_tokens == (usage.input_tokens, usage.cache_read_tokens, written)
+        assert (step.cost_nanousd, step.list_cost_nanousd) == (row.cost_nanousd, row.list_cost_nanousd)
+        assert (step.output_tokens, step.upstream_us) == (usage.output_tokens, row.upstream_us)
+        assert step.duration_us == ended_at - row.started_at
+    assert {step.status for step in steps} == {"ok", "failed", "running", "refused"}
+    assert await tasks.outline("default", task_id(1), limit=2) == steps[-2:]
+    assert await tasks.outline("default", task_id(1), limit=9, part=Part(user_id="bob")) == []
+    assert await tasks.outline("elsewhere", task_id(1), limit=9) == []
+
+
 @pytest.mark.parametrize("is_late", [False, True], ids=["before", "after"])
 async def test_what_turns_out_to_be_one_task_is_one_with_all_its_calls(database, names, is_late):
     """Also when the calls of the other id come from another journal later."""

@@ -1,18 +1,21 @@
 """Hours, places and patterns of policies, judged beside a brute-force reading of the calendar."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from sekisho.access.policies import Allowance, Denied, geography_of, hours_text, parse_hours
+from sekisho.access.policies import Allowance, Denied, geography_of, hours_text, parse_hours, problems_of
 from sekisho.ledger.catalog import load_catalog
 from sekisho.values import Deployment, Hours, Policy, Provider, Scope
 
 ORG = Scope("org", "org")
 OFFICE = "mon-fri 09:00-18:00"
+ALWAYS = (Hours(tuple(range(7)), 0, 1440),)
 MODELS = {one.name: one for one in load_catalog().bedrock_models("ap-northeast-1", "http://x", "c")}
 
 
@@ -134,6 +137,82 @@ def test_policies_of_several_scopes_all_hold_and_the_widest_is_named() -> None:
     assert allowance.model(MODELS["claude-haiku-4-5"]) == Denied(team, "model")
     other = next(model for name, model in MODELS.items() if not name.startswith(("claude-", "nova-")))
     assert allowance.model(other) == Denied(org, "model")
+
+
+HOLIDAYS = ("2026-03-20", "2026-12-29/2027-01-03")
+
+
+@pytest.mark.parametrize(
+    ("hours", "moment", "closed"),
+    [
+        (OFFICE, "2026-03-19T10:00", ""),
+        (OFFICE, "2026-03-20T10:00", "2026-03-20"),
+        (OFFICE, "2026-12-28T17:59", ""),
+        (OFFICE, "2026-12-29T09:00", "2026-12-29/2027-01-03"),
+        (OFFICE, "2027-01-01T09:00", "2026-12-29/2027-01-03"),
+        (OFFICE, "2027-01-04T09:00", ""),
+        ("thu 22:00-06:00", "2026-03-20T05:00", ""),  # a night belongs to the day on which it began
+        ("fri 22:00-06:00", "2026-03-21T05:00", "2026-03-20"),
+    ],
+)
+def test_a_holiday_has_no_hours(hours: str, moment: str, closed: str) -> None:
+    policy = Policy("p", ORG, hours=(parse_hours(hours, "Asia/Tokyo"),), holidays=HOLIDAYS)
+    denied = Allowance([policy]).time(at(moment))
+    assert denied == (Denied(policy, "holiday", closed) if closed else None)
+
+
+def test_where_hours_of_two_zones_meet_a_day_counts_where_it_is_no_holiday() -> None:
+    zones = ("Asia/Tokyo", "America/New_York")
+    hours = tuple(parse_hours("mon-sun 00:00-24:00", zone) for zone in zones)
+    allowance = Allowance([Policy("p", ORG, hours=hours, holidays=("2026-03-20",))])
+    assert allowance.time(at("2026-03-20T09:00")) is None  # still the 19th in New York
+    assert allowance.time(at("2026-03-20T23:00")) is not None
+    assert allowance.time(at("2026-03-21T01:00")) is None
+
+
+@given(st.dates(), st.integers(0, 400), st.integers(-2, 402))
+def test_holidays_are_all_days_from_the_first_to_the_last(first: date, length: int, days: int) -> None:
+    assume(date(2, 1, 1) < first < date(9990, 1, 1))
+    last, day = first + timedelta(days=length), first + timedelta(days=days)
+    policy = Policy("p", ORG, hours=(parse_hours("mon-sun 00:00-24:00", "UTC"),), holidays=(f"{first}/{last}",))
+    moment = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    denied = Allowance([policy]).time(int(moment.timestamp()) * 1_000_000)
+    assert (denied is not None) == (first <= day <= last)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({}, ["models"]),
+        ({"providers": ("azure",), "geographies": ("mars", "jp", "x")}, ["providers", "geographies", "geographies"]),
+        ({"prefers": ("tokyo", "region:", "planet:earth", "region:ap-*")}, ["prefers"] * 3),
+        (
+            {"holidays": ("2026-02-30", "2026-W01-1", "20260301", "2026-03-02/2026-03-01"), "hours": ALWAYS},
+            ["holidays"] * 4,
+        ),
+        ({"holidays": ("2026-03-01",), "models": ("*",)}, ["holidays"]),
+        ({"max_output_tokens": 1}, []),
+        ({"prefers": ("account:a",)}, []),
+    ],
+)
+def test_what_makes_no_sense_in_a_policy_is_named(fields: dict[str, Any], named: list[str]) -> None:
+    assert [name for name, _ in problems_of(Policy("p", ORG, **fields))] == named
+
+
+def test_a_family_is_the_catalogs_whatever_a_model_is_called() -> None:
+    policy = Policy("p", ORG, families=("claude", "no*"))
+    renamed = replace(MODELS["claude-haiku-4-5"], name="our-default")
+    allowance = Allowance([policy])
+    assert allowance.model(renamed) is renamed
+    assert allowance.model(replace(MODELS["nova-pro"], name="claude-copy")).name == "claude-copy"
+    other = next(model for model in MODELS.values() if model.family not in ("claude", "nova"))
+    assert allowance.model(other) == Denied(policy, "family")
+    assert allowance.model(replace(other, family="")) == Denied(policy, "family")
+
+
+def test_a_wish_nobody_knows_yet_changes_no_order() -> None:
+    model = MODELS["claude-sonnet-4-5"]
+    assert Allowance([Policy("p", ORG, prefers=("planet:earth",))]).model(model) is model
 
 
 def test_an_agent_that_says_nothing_fits_no_list() -> None:

@@ -1,12 +1,12 @@
 """Budgets, limits and shared budgets between the file and our values."""
 
 import re
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from sekisho.access.declaration.fields import Fields, Problems
 from sekisho.access.declaration.things import Address, Thing, stated, usd
 from sekisho.access.declaration.words import MOST_PERIOD_S, has_zone, parse_seconds, render_time, render_window
-from sekisho.access.policies import GEOGRAPHIES, IN_REGION, POLICY_LISTS, hours_text, parse_hours
+from sekisho.access.policies import POLICY_LISTS, hours_text, parse_hours, problems_of
 from sekisho.access.terms import ModelBudget, Terms, window_of
 from sekisho.errors import BadRequest
 from sekisho.values import (
@@ -16,7 +16,6 @@ from sekisho.values import (
     BudgetStep,
     Hours,
     Policy,
-    Provider,
     RateLimit,
     Scope,
     Window,
@@ -26,7 +25,13 @@ _RATES = ("requests_per_minute", "tokens_per_minute", "parallel")
 _LIMITED = (*_RATES, "nanousd_per_task", "calls_per_task")
 _CALENDAR: dict[str, Literal["day", "week", "month"]] = {"day": "day", "week": "week", "month": "month"}
 POLICY_NAMES = tuple(name for name in POLICY_LISTS if name != "hours")
-_KNOWN = {"providers": get_args(Provider), "geographies": (IN_REGION, *sorted(GEOGRAPHIES))}
+_JA_POLICY = {
+    "models": "どれか 1 つは書いてください。",
+    "providers": "bedrock、anthropic、openai のどれかで書いてください。",
+    "geographies": "in-region、または jp、apac、us、eu、global などの推論プロファイルの接頭辞で書いてください。",
+    "prefers": "region:ap-northeast-1 のように、provider、region、geography、account のどれかと値を書いてください。",
+    "holidays": "2026-12-29 か 2026-12-29/2027-01-03 の形の日付で書き、hours も書いてください。",
+}
 _STEP = re.compile(r"([0-9]{1,4})% *(slow_down|step_down|refuse)(?: +(.{1,200}))?")
 _ACTIONS: dict[str, BudgetAction] = {"slow_down": "slow_down", "step_down": "step_down", "refuse": "refuse"}
 _NOBODY = Scope("org", "")  # until it is known what the owner's scope is
@@ -183,22 +188,17 @@ class RuleReader:
         self._things[address] = Thing(address, limit_fields(limit), limit, fields.line)
 
     def _policy(self, address: Address, fields: Fields) -> None:
+        known = len(fields.problems.found)
         lists: dict[str, Any] = {name: fields.texts(name) for name in POLICY_NAMES}
-        policy = Policy("", _NOBODY, hours=self._hours(fields), **lists)
-        values = policy_fields(policy)
-        if not values and len(fields.problems.found) == 0:
-            names = ", ".join((*POLICY_NAMES, "hours"))
-            fields.problems.add(
-                fields.line, f"{fields.where}: state {names}.", f"{fields.where}：{names} のどれかを書いてください。"
-            )
-        for name, known in _KNOWN.items():
-            for odd in [one for one in getattr(policy, name) if one not in known]:
-                names = ", ".join(known)
-                fields.bad(
-                    name, f"'{odd[:60]}' is none of {names}.", f"「{odd[:60]}」は {names} のどれでもありません。"
-                )
+        most = fields.count("max_output_tokens")
+        if most == 0:
+            fields.bad("max_output_tokens", "at least 1.", "1 以上で書いてください。")
+        policy = Policy("", _NOBODY, hours=self._hours(fields), max_output_tokens=most, **lists)
+        if len(fields.problems.found) == known:
+            for name, why in problems_of(policy):
+                fields.bad(name, f"{why}.", _JA_POLICY[name])
         fields.finish()
-        self._things[address] = Thing(address, values, policy, fields.line)
+        self._things[address] = Thing(address, policy_fields(policy), policy, fields.line)
 
     def _hours(self, fields: Fields) -> tuple[Hours, ...]:
         found: dict[Hours, None] = {}
@@ -219,7 +219,8 @@ class RuleReader:
 def policy_fields(policy: Policy) -> dict[str, Any]:
     """What the file says of a policy."""
     hours = [f"{hours_text(one)} {one.time_zone}" for one in policy.hours]
-    return stated(**{name: list(getattr(policy, name)) for name in POLICY_NAMES}, hours=hours)
+    lists = {name: list(getattr(policy, name)) for name in POLICY_NAMES}
+    return stated(**lists, hours=hours, max_output_tokens=policy.max_output_tokens)
 
 
 def budget_fields(budget: Budget, *, allow_over_allocation: bool) -> dict[str, Any]:

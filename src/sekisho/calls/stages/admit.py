@@ -242,6 +242,7 @@ def _settled(gate: Gate, call: Call, outcome: Outcome) -> Settled:
         trail.asked_us - trail.started_us,
         trail.waited_us,
         caching_of(gate, call),
+        tuple(sorted(translation.tools.items())) if translation and translation.tools else (),
     )
 
 

@@ -1,10 +1,10 @@
-"""Refuse what the key may not do, and leave of the model only the deployments that it may use."""
+"""Refuse what the key may not do, and leave of the model only the deployments, and the answer, that it may have."""
 
 from collections.abc import Awaitable
 
 from sekisho.calls.call import Call
 from sekisho.calls.gate import Gate
-from sekisho.calls.policing import denial, not_listed
+from sekisho.calls.policing import denial, not_listed, shorten
 from sekisho.calls.reply import Next, Reply
 
 
@@ -18,4 +18,6 @@ def authorize(gate: Gate, call: Call, next: Next) -> Awaitable[Reply]:
         if denied:
             raise denial(gate, call, denied)
         call.model = passage.model
+        if call.max_output_tokens > passage.model.max_output_tokens and call.operation == "generate":
+            shorten(call)
     return next(call)

@@ -1,6 +1,8 @@
 """Many rows in one statement, on both engines: what the drain writes a thousand times a second."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,6 +13,8 @@ _ARRAYS: dict[type[object], str] = {
     sa.SmallInteger: "smallint[]",
     sa.Integer: "integer[]",
     sa.BigInteger: "bigint[]",
+    sa.Boolean: "boolean[]",
+    sa.LargeBinary: "bytea[]",
 }
 
 
@@ -25,28 +29,47 @@ async def add_up(
     Rows are written in the order of the primary key: near ones share pages, and two writers cannot wait for each other.
     """
     rows = [key + sums[key] for key in sorted(sums)]
+    await _insert(database, connection, list(table.c), rows, _on_conflict(table))
+
+
+async def insert(
+    database: Database,
+    connection: AsyncConnection,
+    table: sa.Table,
+    rows: Sequence[Mapping[str, Any]],
+    on_conflict: str = "",
+) -> None:
+    """Write new rows, which all have the same columns: integers, booleans and bytes as the driver takes them."""
+    columns = [table.c[name] for name in rows[0]]
+    names = [column.name for column in columns]
+    await _insert(database, connection, columns, [tuple([row[name] for name in names]) for row in rows], on_conflict)
+
+
+async def _insert(
+    database: Database,
+    connection: AsyncConnection,
+    columns: Sequence[sa.Column[Any]],
+    rows: Sequence[tuple[Any, ...]],
+    on_conflict: str,
+) -> None:
+    statement = _statement(tuple(columns), database.is_sqlite) + on_conflict
     if database.is_sqlite:
-        await connection.exec_driver_sql(_sqlite_upsert(table), rows)
+        await connection.exec_driver_sql(statement, list(rows))
     else:
-        await connection.exec_driver_sql(
-            _postgresql_upsert(table), tuple(list(column) for column in zip(*rows, strict=True))
-        )
+        await connection.exec_driver_sql(statement, tuple(list(column) for column in zip(*rows, strict=True)))
 
 
-def _sqlite_upsert(table: sa.Table) -> str:
-    marks = ", ".join("?" * len(table.c))
-    return f"INSERT INTO {table.name} ({_columns(table)}) VALUES ({marks}) {_on_conflict(table)}"
+@lru_cache(maxsize=64)
+def _statement(columns: tuple[sa.Column[Any], ...], is_sqlite: bool) -> str:
+    names = ", ".join(f'"{column.name}"' for column in columns)
+    into = f"INSERT INTO {columns[0].table.name} ({names})"
+    if is_sqlite:
+        return f"{into} VALUES ({', '.join('?' * len(columns))}) "
+    arrays = ", ".join(f"${n}::{_ARRAYS[type(column.type)]}" for n, column in enumerate(columns, start=1))
+    return f"{into} SELECT * FROM unnest({arrays}) "
 
 
-def _postgresql_upsert(table: sa.Table) -> str:
-    arrays = ", ".join(f"${n}::{_ARRAYS[type(column.type)]}" for n, column in enumerate(table.c, start=1))
-    return f"INSERT INTO {table.name} ({_columns(table)}) SELECT * FROM unnest({arrays}) {_on_conflict(table)}"
-
-
-def _columns(table: sa.Table) -> str:
-    return ", ".join(f'"{column.name}"' for column in table.c)
-
-
+@lru_cache(maxsize=64)
 def _on_conflict(table: sa.Table) -> str:
     key = ", ".join(f'"{column.name}"' for column in table.primary_key)
     added = ", ".join(

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow
 from sekisho.store.sql.attempts import NAMED_IN_ATTEMPT, row_in_call
+from sekisho.store.sql.endings import read_ending
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
 from sekisho.store.sql.names import EMPTY, Names
@@ -17,7 +18,7 @@ from sekisho.store.sql.roll_ups import tags_of
 from sekisho.store.sql.spend_edges import first_id
 from sekisho.store.sql.tables.ledger import attempt, call, call_action, call_cache, call_message, task
 from sekisho.store.sql.tables.schema import counter, name
-from sekisho.store.sql.task_sums import mode_and_turn
+from sekisho.store.sql.task_sums import in_mode, mode_and_turn
 from sekisho.store.sql.times import unpack_times
 from sekisho.values import Usage
 
@@ -113,6 +114,11 @@ class SqlCalls:
             conditions.append(call.c.tags.in_(await self._tag_sets(connection, where.tag)))
         if where.part is not None:
             conditions.append(await in_part(connection, self._names, where.part, call))
+        if where.mode is not None:
+            conditions.append(in_mode(where.mode))
+        if where.repository is not None:
+            number = await self._names.find(connection, where.repository)
+            conditions.append(sa.false() if number is None else call.c.repository == number)
         rows = (await connection.execute(query.where(*conditions))).mappings().all()
         texts = await self._names.texts(
             connection, {row[one] or EMPTY for row in rows for one in (*NAMED, "cache_cause")}
@@ -169,6 +175,7 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
     mode, turn = mode_and_turn(row["kind"])
     named = {column: texts[row[column]] for column in NAMED}
     duration_us = row["duration_us"]
+    stop_reason, tools = read_ending(named["stop_reason"])
     stages_us, lead_us, waited_us = unpack_times(row["stages_us"])
     return CallRow(
         id=row["id"],
@@ -190,7 +197,7 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
         started_at=row["started_at"],
         ended_at=None if duration_us is None else row["started_at"] + duration_us,
         stage=named["stage"],
-        stop_reason=named["stop_reason"],
+        stop_reason=stop_reason,
         error=named["error"],
         message=row["message"] or "",
         is_metered=row["is_metered"],
@@ -200,6 +207,7 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
         cost_nanousd=row["cost_nanousd"],
         price_version=named["price_version"],
         price_scope=named["price_scope"],
+        tools=tools,
         first_byte_us=row["first_byte_us"],
         upstream_us=row["upstream_us"],
         stages_us=stages_us,
@@ -214,4 +222,5 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
         task_id=row["task_id"] or b"",
         mode=mode,
         turn=turn,
+        repository=named["repository"],
     )

@@ -3,6 +3,7 @@
 import msgspec
 import sqlalchemy as sa
 
+from sekisho.access.addresses import network_of
 from sekisho.access.audit import AuditEvent
 from sekisho.access.device_login import DeviceLogin, State
 from sekisho.store.sql.audit import lock_head, record_all
@@ -16,16 +17,16 @@ class SqlDeviceLogins:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, org_id: str, login: DeviceLogin, *, most: int, most_of_address: int) -> bool:
+    async def add(self, org_id: str, login: DeviceLogin, *, most: int, most_of_network: int) -> bool:
         """Keep a new one unless there are too many."""
         columns = device_login.c
-        counted = sa.select(sa.func.count()).select_from(device_login).where(columns.org_id == org_id)
+        begun = sa.select(columns.address).where(columns.org_id == org_id).limit(most)
         async with self._database.write() as connection:
             await connection.execute(device_login.delete().where(columns.expires_at <= login.created_at))
-            if (await connection.execute(counted)).scalar_one() >= most:
-                return False
-            ours = counted.where(columns.address == login.address)
-            if (await connection.execute(ours)).scalar_one() >= most_of_address:
+            addresses = (await connection.execute(begun)).scalars().all()
+            ours = network_of(login.address)
+            of_network = sum(network_of(address) == ours for address in addresses)
+            if len(addresses) >= most or of_network >= most_of_network:
                 return False
             await connection.execute(device_login.insert().values(msgspec.structs.asdict(login) | {"org_id": org_id}))
             return True

@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from sekisho.errors import StoreUnavailable
+from sekisho.store.sql.direct import T, Work, run_whole
 
 if TYPE_CHECKING:
     import asyncpg
@@ -62,8 +63,10 @@ class Database:
         if self.is_sqlite:
             self.engine = create_async_engine(url)
             prepare = _prepare_readable_sqlite if "mode=ro" in url else _prepare_sqlite
-            sa.event.listen(self.engine.sync_engine, "connect", prepare)
-            sa.event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+            self._direct = sa.create_engine(url.replace("+aiosqlite", "", 1), pool_size=1, max_overflow=0)
+            for engine in (self.engine.sync_engine, self._direct):
+                sa.event.listen(engine, "connect", prepare)
+                sa.event.listen(engine, "begin", _begin_sqlite)
         else:
             self.engine = create_async_engine(
                 "postgresql+asyncpg://",
@@ -105,6 +108,8 @@ class Database:
     async def close(self) -> None:
         """Close every connection of the pool."""
         await self.engine.dispose()
+        if self.is_sqlite:
+            self._direct.dispose()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -120,12 +125,32 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: committed at the end, rolled back on any error. On SQLite one at a time."""
+        async with self._writing(), self.engine.connect() as connection:
+            await connection.execution_options(**{_IMMEDIATE: True})
+            async with connection.begin():
+                yield connection
+
+    async def transact(self, work: Work[T]) -> T:
+        """What the work returns, which is done in one transaction as in `write`; for many statements.
+
+        The work waits for nothing but its connection: on SQLite it runs in a thread, without an event loop."""
+        if not self.is_sqlite:
+            async with self.write() as connection:
+                return await work(connection)
+        async with self._writing():
+            job = asyncio.ensure_future(asyncio.to_thread(run_whole, self._direct, {_IMMEDIATE: True}, work))
+            try:
+                return await asyncio.shield(job)
+            finally:
+                if not job.done():  # cancelled: what a thread has begun goes on, and the lock is its
+                    await asyncio.wait([job])
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[None]:
+        """The right to write, on SQLite one at a time; the errors of the driver as ours."""
         async with self._write_lock if self.is_sqlite else _no_lock():
             try:
-                async with self.engine.connect() as connection:
-                    await connection.execution_options(**{_IMMEDIATE: True})
-                    async with connection.begin():
-                        yield connection
+                yield
             except IntegrityError:
                 raise
             except (SQLAlchemyError, OSError, TimeoutError) as error:

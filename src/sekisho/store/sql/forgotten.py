@@ -8,23 +8,18 @@ import sqlalchemy as sa
 
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import Names
+from sekisho.store.sql.roll_ups import ROLL_UPS
 from sekisho.store.sql.tables.ledger import (
     attempt,
     call,
     call_action,
     call_message,
     running_call,
-    spend_by_agent,
-    spend_by_caller,
-    spend_by_tag,
-    spend_by_tag_model,
-    spend_by_team,
     task,
     task_mode,
 )
 
 _OF_CALLS = (attempt, call_message, call_action, running_call)
-_SUMS = (spend_by_team, spend_by_agent, spend_by_tag, spend_by_tag_model, spend_by_caller)
 
 
 class SqlForgotten:
@@ -43,7 +38,7 @@ class SqlForgotten:
             ids = sa.select(call.c.id).where(call.c.org == org, call.c.team.in_(wanted))
             for table in _OF_CALLS:
                 await connection.execute(sa.delete(table).where(table.c.call_id.in_(ids)))
-            for table in _SUMS:
+            for table in (one.table for one in ROLL_UPS):
                 await connection.execute(sa.delete(table).where(table.c.org == org, table.c.team.in_(wanted)))
             tasks = sa.select(task.c.number).where(task.c.org == org, task.c.team.in_(wanted))
             await connection.execute(sa.delete(task_mode).where(task_mode.c.task.in_(tasks)))

@@ -5,6 +5,7 @@ between the rows after and before it. So the sums equal the rows whatever is rep
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -13,10 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.ledger.journal import Attempt, Caching, Caller, Opened, Refused, Settled, Unrecognised
 from sekisho.ledger.journal_files import Batch
-from sekisho.store.sql import cache_sums, roll_ups, task_sums
+from sekisho.store.sql import bulk, cache_sums, roll_ups, task_sums
 from sekisho.store.sql.attempts import INT32_MAX, NAMED_IN_ATTEMPT, fitting, only_attempt, pack, row_of
 from sekisho.store.sql.audit import record_refusals
 from sekisho.store.sql.call_actions import keep_actions
+from sekisho.store.sql.endings import ending
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.roll_ups import RUNNING
@@ -34,7 +36,7 @@ USAGE_COLUMNS = Usage.__struct_fields__
 # The columns of `call` and `attempt` that hold the number of a name.
 NAMED = (
     *("org", "key", "user", "team", "tags", "agent", "agent_version", "session", "door", "model"),
-    *("status", "stage", "stop_reason", "error", "price_version", "price_scope", "deployment"),
+    *("repository", "status", "stage", "stop_reason", "error", "price_version", "price_scope", "deployment"),
 )
 _BESIDE = ("caching", "message", "note", "classes", "mode", "turn")  # of a row in memory, kept elsewhere
 
@@ -57,40 +59,45 @@ class SqlLedger:
 
     async def apply(self, batch: Batch) -> None:
         """Book the records and the segment's new offset, all or nothing."""
-        async with self._database.write() as connection:
-            records = [record for record in batch.records if not isinstance(record, Unrecognised)]
-            refusals: list[Refused | Unrecognised] = [one for one in batch.records if isinstance(one, Unrecognised)]
-            before = await self._rows(connection, {record.call_id for record in records})
-            after = dict(before)
-            attempts: dict[bytes, tuple[Attempt, ...]] = {}
-            for record in records:
-                row = after.get(record.call_id)
-                after[record.call_id] = changed = _fold(row, record)
-                if isinstance(record, Refused) and changed is not row:
-                    refusals.append(record)
-                if isinstance(record, Settled) and changed is not row and not changed["deployment"]:
-                    attempts[record.call_id] = record.attempts
-            numbers = await self._book(connection, before, after, attempts)
-            await self._tasks.merge(connection, (one.task for one in records if isinstance(one, Opened | Refused)))
-            await keep_actions(self._database, connection, batch.records)
-            await self._track_running(connection, after, batch.segment.process)
-            await self._keep_offset(connection, batch.segment.name, batch.end_offset)
-            await record_refusals(connection, refusals)  # last: it takes the lock of the audit log
-        self._names.remember(numbers)
+        self._names.remember(await self._database.transact(partial(self._apply, batch)))
+
+    async def _apply(self, batch: Batch, connection: AsyncConnection) -> dict[str, int]:
+        records = [record for record in batch.records if not isinstance(record, Unrecognised)]
+        refusals: list[Refused | Unrecognised] = [one for one in batch.records if isinstance(one, Unrecognised)]
+        before = await self._rows(connection, {record.call_id for record in records})
+        after = dict(before)
+        attempts: dict[bytes, tuple[Attempt, ...]] = {}
+        for record in records:
+            row = after.get(record.call_id)
+            after[record.call_id] = changed = _fold(row, record)
+            if isinstance(record, Refused) and changed is not row:
+                refusals.append(record)
+            if isinstance(record, Settled) and changed is not row and not changed["deployment"]:
+                attempts[record.call_id] = record.attempts
+        numbers = await self._book(connection, before, after, attempts)
+        await self._tasks.merge(connection, (one.task for one in records if isinstance(one, Opened | Refused)))
+        await keep_actions(self._database, connection, batch.records)
+        await self._track_running(connection, after, batch.segment.process)
+        await self._keep_offset(connection, batch.segment.name, batch.end_offset)
+        await record_refusals(connection, refusals)  # last: it takes the lock of the audit log
+        return numbers
 
     async def interrupt(self, process: str, now_us: int) -> int:
         """Settle the calls that a dead process left open at their reserved bound; how many there were."""
-        async with self._database.write() as connection:
-            query = sa.select(running_call.c.call_id).where(running_call.c.process == process)
-            ids = set((await connection.execute(query)).scalars())
-            before = await self._rows(connection, ids)
-            running = {call_id: row for call_id, row in before.items() if row["status"] == RUNNING}
-            after = before | {call_id: _interrupted(row, now_us) for call_id, row in running.items()}
-            numbers = await self._book(connection, before, after, {})
-            await connection.execute(running_call.delete().where(running_call.c.process == process))
-            await self._note_end(connection, process, now_us)
+        calls, numbers = await self._database.transact(partial(self._interrupt, process, now_us))
         self._names.remember(numbers)
-        return len(ids)
+        return calls
+
+    async def _interrupt(self, process: str, now_us: int, connection: AsyncConnection) -> tuple[int, dict[str, int]]:
+        query = sa.select(running_call.c.call_id).where(running_call.c.process == process)
+        ids = set((await connection.execute(query)).scalars())
+        before = await self._rows(connection, ids)
+        running = {call_id: row for call_id, row in before.items() if row["status"] == RUNNING}
+        after = before | {call_id: _interrupted(row, now_us) for call_id, row in running.items()}
+        numbers = await self._book(connection, before, after, {})
+        await connection.execute(running_call.delete().where(running_call.c.process == process))
+        await self._note_end(connection, process, now_us)
+        return len(ids), numbers
 
     async def _note_end(self, connection: AsyncConnection, process: str, now_us: int) -> None:
         """Keep that a process has ended until nobody can have counts of it any more."""
@@ -168,7 +175,7 @@ class SqlLedger:
             else:
                 new.append(stored)
         if new:
-            await connection.execute(call.insert(), new)
+            await bulk.insert(self._database, connection, call, new)
         if known:
             columns: dict[str, Any] = {
                 column.name: sa.bindparam(f"new_{column.name}") for column in call.c if column.name != "id"
@@ -258,7 +265,7 @@ def _settlement(record: Settled, started_at: int) -> Row:
     only = only_attempt(record, started_at)
     return {
         "status": record.status,
-        "stop_reason": record.stop_reason or "",
+        "stop_reason": ending(record.stop_reason, record.tools),
         "stage": "",
         "error": clean(record.error),
         "message": record.message.replace("\0", "\ufffd"),
@@ -351,6 +358,7 @@ _UNKNOWN_OPENING: Final[Row] = _caller(Caller("", "")) | {
     "task": 0,
     "mode": "",
     "turn": "",
+    "repository": "",
     "door": "",
     "model": "",
     "stream": False,

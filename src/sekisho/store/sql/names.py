@@ -20,7 +20,9 @@ def clean(text: str) -> str:
 
 
 class Names:
-    """Turns strings into numbers and back. What is cached was committed: a number never changes its meaning."""
+    """Turns strings into numbers and back. What is cached was committed: a number never changes its meaning.
+
+    The caches are taken in hand before they are asked twice: another thread may begin new ones."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,8 +34,8 @@ class Names:
 
         Call `remember` with the result once the transaction is committed, and only then.
         """
-        wanted = {clean(text) for text in texts}
-        found = {text: self._numbers[text] for text in wanted if text in self._numbers}
+        wanted, cached = {clean(text) for text in texts}, self._numbers
+        found = {text: cached[text] for text in wanted if text in cached}
         missing = sorted(wanted - found.keys())
         found.update(await _select(connection, missing))
         missing = [text for text in missing if text not in found]
@@ -45,25 +47,25 @@ class Names:
 
     async def find(self, connection: AsyncConnection, text: str) -> int | None:
         """The number of a string, or None when nothing ever had this name."""
-        text = clean(text)
-        if text in self._numbers:
-            return self._numbers[text]
+        text, cached = clean(text), self._numbers
+        if text in cached:
+            return cached[text]
         found = await _select(connection, [text])
         self.remember(found)
         return found.get(text)
 
     async def known(self, connection: AsyncConnection, texts: Iterable[str]) -> dict[str, int]:
         """The number of each string that ever had one."""
-        wanted = {clean(text) for text in texts}
-        found = {text: self._numbers[text] for text in wanted if text in self._numbers}
+        wanted, cached = {clean(text) for text in texts}, self._numbers
+        found = {text: cached[text] for text in wanted if text in cached}
         fresh = await _select(connection, sorted(wanted - found.keys()))
         self.remember(fresh)
         return found | fresh
 
     async def texts(self, connection: AsyncConnection, numbers: Iterable[int]) -> dict[int, str]:
         """The string behind each number."""
-        wanted = set(numbers)
-        found = {number: self._texts[number] for number in wanted if number in self._texts}
+        wanted, cached = set(numbers), self._texts
+        found = {number: cached[number] for number in wanted if number in cached}
         missing = sorted(wanted - found.keys())
         fresh: dict[str, int] = {}
         for start in range(0, len(missing), QUERY_SIZE):

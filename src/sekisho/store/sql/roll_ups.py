@@ -34,7 +34,7 @@ QUARTER_US: Final = 900_000_000
 _DAY_US: Final = 86_400_000_000
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
-Row = Mapping[str, Any]  # columns of `call`, names still as strings
+Row = Mapping[str, Any]  # columns of `call`, names still as strings; `mode` in place of `kind`
 Share = tuple[int, ...]  # of MEASURES, in their order
 
 
@@ -62,10 +62,11 @@ class RollUp(NamedTuple):
 # The cheapest to read first: a question is answered by the first that has all the dimensions it names.
 ROLL_UPS: Final = (
     RollUp(tables.spend_by_team, ("team",), QUARTERLY),
-    RollUp(tables.spend_by_agent, ("team", "agent", "model"), HOURLY),
+    RollUp(tables.spend_by_agent, ("team", "agent", "model", "mode"), HOURLY),
     RollUp(tables.spend_by_tag, ("tag", "team"), QUARTERLY),
-    RollUp(tables.spend_by_tag_model, ("tag", "team", "model"), HOURLY),
+    RollUp(tables.spend_by_tag_model, ("tag", "team", "model", "mode"), HOURLY),
     RollUp(tables.spend_by_caller, ("key", "user", "team", "model"), HOURLY),
+    RollUp(tables.spend_by_repository, ("repository", "key", "user", "team", "agent", "model", "mode"), HOURLY),
 )
 
 
@@ -141,14 +142,16 @@ def tags_of(text: str) -> tuple[str, ...]:
 
 def _gather(gain: Gain, row: Row, share: Share) -> None:
     org, quarter, team, model = row["org"], row["started_at"] // QUARTER_US, row["team"], row["model"]
+    key, user, agent, mode = row["key"], row["user"], row["agent"], row["mode"]
     cells = [
         Cell(0, org, quarter, (team,)),
-        Cell(1, org, quarter, (team, row["agent"], model)),
-        Cell(4, org, quarter, (row["key"], row["user"], team, model)),
+        Cell(1, org, quarter, (team, agent, model, mode)),
+        Cell(4, org, quarter, (key, user, team, model)),
+        Cell(5, org, quarter, (row["repository"], key, user, team, agent, model, mode)),
     ]
     for tag in tags_of(row["tags"]):
         cells.append(Cell(2, org, quarter, (tag, team)))
-        cells.append(Cell(3, org, quarter, (tag, team, model)))
+        cells.append(Cell(3, org, quarter, (tag, team, model, mode)))
     for cell in cells:
         known = gain.get(cell)
         gain[cell] = share if known is None else tuple(map(int.__add__, known, share))

@@ -23,6 +23,8 @@ _FIELDS: Final[Mapping[Dimension, str]] = {
     "tag": "tag",
     "model": "model",
     "agent": "agent",
+    "mode": "mode",
+    "repository": "repository",
 }
 
 

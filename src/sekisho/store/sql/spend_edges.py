@@ -13,9 +13,10 @@ from sekisho.store.sql.names import Names
 from sekisho.store.sql.roll_ups import FAILED, MEASURES, REFUSED, tags_of
 from sekisho.store.sql.spend_plan import Edge
 from sekisho.store.sql.tables.ledger import call
+from sekisho.store.sql.task_sums import MODES, mode_number
 
 Sums = dict[tuple[int, ...], list[int]]  # (number of the span, numbers of the names): measures
-_COLUMNS: Final[tuple[Dimension, ...]] = ("key", "user", "team", "agent", "model")
+_COLUMNS: Final[tuple[Dimension, ...]] = ("key", "user", "team", "agent", "model", "repository", "mode")
 
 
 class Question(NamedTuple):
@@ -32,8 +33,8 @@ async def add_calls(connection: AsyncConnection, names: Names, sums: Sums, edge:
     """Add what the calls of one edge say, or take it away, as the edge says."""
     columns = [one for one in _COLUMNS if one in question.by or one in question.where]
     with_tags = "tag" in question.by or "tag" in question.where
-    outcomes = await names.known(connection, {REFUSED, *FAILED})
-    rows = (await connection.execute(_query(edge.span, question, columns, outcomes, with_tags=with_tags))).all()
+    numbers = await names.known(connection, {REFUSED, *FAILED, *MODES})
+    rows = (await connection.execute(_query(edge.span, question, columns, numbers, with_tags=with_tags))).all()
     tags = await _tags(connection, names, {row[0] for row in rows}) if with_tags else {}
     for tag_set, *row in rows:
         if row[-1] is None:  # a sum over no call at all
@@ -49,36 +50,44 @@ async def add_calls(connection: AsyncConnection, names: Names, sums: Sums, edge:
 
 
 def _query(
-    span: Span, question: Question, columns: Iterable[Dimension], outcomes: Mapping[str, int], *, with_tags: bool
+    span: Span, question: Question, dimensions: Iterable[Dimension], numbers: Mapping[str, int], *, with_tags: bool
 ) -> sa.Select[Any]:
     """Rows: the number of the tag set (0 where nobody asks), the columns, the measures."""
-    groups = [call.c[one] for one in columns] + ([call.c.tags] if with_tags else [])
-    measures = [sa.cast(sa.func.sum(_measure(one, outcomes)), sa.BigInteger) for one in question.measures]
+    columns = {one: _column(one, numbers) for one in dimensions}
+    groups = [*columns.values(), *([call.c.tags] if with_tags else [])]
+    measures = [sa.cast(sa.func.sum(_measure(one, numbers)), sa.BigInteger) for one in question.measures]
     query = (
-        sa.select(call.c.tags if with_tags else sa.literal(0), *(call.c[one] for one in columns), *measures)
+        sa.select(call.c.tags if with_tags else sa.literal(0), *columns.values(), *measures)
         # an id begins with the millisecond of the start, so the primary key is the index; the sum hides another one
         .where(call.c.org + 0 == question.org, call.c.duration_us.is_not(None))
         .where(call.c.id >= first_id(span.starts_at), call.c.id < first_id(span.ends_at + 999))
         .where(call.c.started_at >= span.starts_at, call.c.started_at < span.ends_at)
         .group_by(*groups)
     )
-    for one, numbers in question.where.items():
+    for one, wanted in question.where.items():
         if one != "tag":
-            query = query.where(call.c[one].in_(sorted(numbers)))
+            query = query.where(columns[one].in_(sorted(wanted)))
     return query
 
 
-def _measure(measure: str, outcomes: Mapping[str, int]) -> Any:
+def _column(dimension: Dimension, numbers: Mapping[str, int]) -> sa.ColumnElement[int]:
+    """The number of the name in this dimension."""
+    if dimension == "mode":
+        return mode_number(numbers)
+    return call.c[dimension]
+
+
+def _measure(measure: str, numbers: Mapping[str, int]) -> Any:
     if measure in call.c:
         return call.c[measure]
-    refused = outcomes.get(REFUSED, -1)
+    refused = numbers.get(REFUSED, -1)
     match measure:
         case "calls":
             condition = call.c.status != refused
         case "refused":
             condition = call.c.status == refused
         case _:
-            condition = call.c.status.in_([outcomes.get(one, -1) for one in FAILED])
+            condition = call.c.status.in_([numbers.get(one, -1) for one in FAILED])
     return sa.case((condition, 1), else_=0)
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.ledger.journal import TaskNote
-from sekisho.store.sql.bulk import add_up
+from sekisho.store.sql.bulk import add_up, insert
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.roll_ups import FAILED, REFUSED, RUNNING
@@ -42,9 +42,10 @@ Share = tuple[int, ...]  # of MEASURES, in their order
 
 def describe(note: TaskNote | None) -> Row:
     """What a call's row says of its task."""
-    return {"note": note, "task": NO_TASK, "mode": "", "turn": ""} | (
-        {"mode": note.mode if note.mode in MODES else "", "turn": note.turn} if note else {}
-    )
+    if note is None:
+        return {"note": None, "task": NO_TASK, "mode": "", "turn": "", "repository": ""}
+    mode = note.mode if note.mode in MODES else ""
+    return {"note": note, "task": NO_TASK, "mode": mode, "turn": note.turn, "repository": clean(note.repository)}
 
 
 def kind_of(mode: str, turn: str) -> int:
@@ -55,6 +56,25 @@ def kind_of(mode: str, turn: str) -> int:
 def mode_and_turn(kind: int) -> tuple[str, str]:
     """What `kind_of` made a number of."""
     return MODES[kind // _TURNS], TURNS[kind % _TURNS]
+
+
+def in_mode(mode: str) -> sa.ColumnElement[bool]:
+    """Whether a call was made in this mode; "" for those beside a conversation."""
+    if mode not in MODES:
+        return sa.false()
+    first = MODES.index(mode) * _TURNS
+    return sa.and_(call.c.kind >= first, call.c.kind < first + _TURNS)
+
+
+def mode_number(numbers: Mapping[str, int]) -> sa.ColumnElement[int]:
+    """The number of the name of a call's mode, in SQL; -1 where `numbers` does not have it.
+
+    Nothing in it is a parameter, so that PostgreSQL sees the same in SELECT and GROUP BY."""
+    cases: list[tuple[sa.ColumnElement[bool], sa.ColumnElement[int]]] = [
+        (call.c.kind < sa.literal_column(str(_TURNS * (place + 1))), sa.literal_column(str(numbers.get(mode, -1))))
+        for place, mode in enumerate(MODES)
+    ]
+    return sa.case(*cases)
 
 
 class TaskSums:
@@ -78,7 +98,7 @@ class TaskSums:
                 connection, {owners[one][column] for one in missing for column in ("org", "team", "user", "key")}
             )
             values = [_blank(one, owners[one], numbers) for one in missing]
-            await connection.execute(self._database.insert(task).on_conflict_do_nothing(index_elements=["id"]), values)
+            await insert(self._database, connection, task, values, "ON CONFLICT (id) DO NOTHING")
             found |= await self._find(connection, set(missing))
         for row in fresh:
             row["task"] = found[row["note"].id]
@@ -117,19 +137,7 @@ class TaskSums:
                 continue
             root = kept.same_as or kept.number
             if gone is None:  # its calls may be on their way in another journal
-                blank = {column: getattr(kept, column) for column in ("org", "team", "user", "key", "first_at")}
-                blank |= {
-                    "id": was,
-                    "same_as": root,
-                    "last_at": kept.first_at,
-                    "agent": 0,
-                    "repository": 0,
-                    "branch": 0,
-                }
-                blank |= dict.fromkeys(_IN_TOTAL, 0)
-                await connection.execute(
-                    self._database.insert(task).on_conflict_do_nothing(index_elements=["id"]), blank
-                )
+                await self._lead(connection, was, root, kept)
                 continue
             other = gone.same_as or gone.number
             is_same_owner = (gone.org, gone.team, gone.user) == (kept.org, kept.team, kept.user)

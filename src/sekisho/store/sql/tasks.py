@@ -5,15 +5,25 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.record.tasks import ANY_TASK, Cursor, ModeSum, TaskFilter, TaskOrder, TaskRow
+from sekisho.record.calls import Part
+from sekisho.record.tasks import ANY_TASK, Cursor, ModeSum, TaskFilter, TaskOrder, TaskRow, TaskStep
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import Names
 from sekisho.store.sql.part import in_part
-from sekisho.store.sql.tables.ledger import call, task, task_mode
-from sekisho.store.sql.task_sums import CLASSES, MODES
+from sekisho.store.sql.tables.ledger import call, call_action, task, task_mode
+from sekisho.store.sql.task_sums import CLASSES, MODES, mode_and_turn
 from sekisho.values import Usage
 
 _NAMED = ("team", "user", "key", "agent", "repository", "branch")
+_STEP = (
+    sa.select(
+        *(call.c.id, call.c.kind, call.c.status, call.c.cost_nanousd, call.c.list_cost_nanousd, call.c.input_tokens),
+        *(call.c.cache_read_tokens, call.c.cache_write_5m_tokens + call.c.cache_write_1h_tokens, call.c.output_tokens),
+        *(call.c.duration_us, call.c.upstream_us, call_action.c.delayed_ms),
+    )
+    .outerjoin(call_action, call_action.c.call_id == call.c.id)
+    .order_by(call.c.id.desc())
+)
 _PLAIN = ("first_at", "last_at", "calls", "turns", "failed", "refused", "running", "cost_nanousd")
 
 
@@ -81,6 +91,17 @@ class SqlTasks:
             for row in rows
         ]
 
+    async def outline(self, org_id: str, task_id: bytes, *, limit: int, part: Part | None = None) -> list[TaskStep]:
+        """The calls of a task in their order, the newest `limit` of them."""
+        async with self._database.read() as connection:
+            org = await self._names.find(connection, org_id)
+            query = _STEP.where(call.c.task == _number_of(task_id), call.c.org == org).limit(limit)
+            if part is not None:
+                query = query.where(await in_part(connection, self._names, part, call))
+            rows = (await connection.execute(query)).all()
+            texts = await self._names.texts(connection, {row[2] for row in rows})
+        return [_step(row, texts) for row in reversed(rows)]
+
     async def _rows(self, connection: AsyncConnection, rows: Any) -> list[TaskRow]:
         texts = await self._names.texts(connection, {row[column] for row in rows for column in _NAMED})
         return [
@@ -114,9 +135,28 @@ class SqlTasks:
             conditions.append(task.c.cost_nanousd >= where.min_cost_nanousd)
         if where.mode is not None:
             conditions.append(_has_mode(where.mode))
+        if where.repository is not None:
+            number = await self._names.find(connection, where.repository)
+            conditions.append(sa.false() if number is None else task.c.repository == number)
         if where.part is not None:
             conditions.append(await in_part(connection, self._names, where.part, task))
         return conditions
+
+
+def _step(row: Any, texts: dict[int, str]) -> TaskStep:
+    call_id, kind, status, cost, list_cost, fresh, read, written, output, duration_us, upstream_us, delayed_ms = row
+    return TaskStep(
+        id=call_id,
+        mode=mode_and_turn(kind)[0],
+        status=texts[status],
+        cost_nanousd=cost,
+        list_cost_nanousd=list_cost,
+        prompt_tokens=(fresh, read, written),
+        output_tokens=output,
+        duration_us=duration_us or 0,
+        upstream_us=upstream_us,
+        waited_us=(delayed_ms or 0) * 1000,
+    )
 
 
 def _number_of(task_id: bytes) -> sa.ScalarSelect[int]:

@@ -15,9 +15,9 @@ from sekisho.access.register import StoredKey
 from sekisho.access.roles import Permission, Principal, administrator
 from sekisho.access.tokens import TOKEN_PREFIX
 from sekisho.errors import NotAllowed, NotAuthenticated, NotFound
+from sekisho.web import forwarded
 from sekisho.web.admin.services import Services
 
-FORWARDED_HEADER = "x-sekisho-forwarded"
 OPERATOR = "operator"
 MASTER_KEY = "master key"
 PRINCIPAL = "sekisho.principal"  # in the scope of a request that our own console makes in memory; never from a socket
@@ -37,7 +37,7 @@ def is_local(request: Request) -> bool:
     """Whether this came straight over the Unix socket, not forwarded and not over TCP."""
     server = request.scope.get("server")
     is_unix_socket = server is not None and server[1] is None and server[0].startswith("/")
-    return is_unix_socket and FORWARDED_HEADER not in request.headers
+    return is_unix_socket and forwarded.ADDRESS not in request.headers
 
 
 def is_anonymous(request: Request) -> bool:

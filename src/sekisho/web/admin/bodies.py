@@ -37,6 +37,8 @@ class StrictBodies:
             return
         try:
             body = await _read(receive)
+            if body is None:
+                return
             if body:
                 check_json(body)
         except BadRequest as error:
@@ -114,13 +116,14 @@ def _is_json(scope: MutableMapping[str, Any]) -> bool:
     return not kinds or b"json" in kinds[0].lower()
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body; None when the client left before its end: half a request must not be acted on."""
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b""
+            return None
         part = message.get("body", b"")
         size += len(part)
         if size > MOST_BYTES:

@@ -1,6 +1,6 @@
 """Calls in Sekisho's own admin API, under /admin/v1."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
@@ -51,8 +51,11 @@ class Call(BaseModel):
     Times in microseconds: `total_us` is `gateway_us` (our own), `waited_us` (for its body, for room in a budget, for
     counters and counts) and `upstream_us` (in its attempts), exactly; 0 while it runs.
     `task_id`: what it belongs to; `mode`: plan, act or nothing; `turn`: human, agent, title, compaction, side,
-    sub_agent, repeat or probe. `cache_saved_nanousd`: what it would have cost more without a prompt cache;
-    `cache_lost_nanousd`: what it cost more since its cache was broken, by `cache_cause` (empty: it was not)."""
+    sub_agent, repeat or probe; `repository`: the client's claim.
+    `cache_saved_nanousd`: what it would have cost more without a prompt cache;
+    `cache_lost_nanousd`: what it cost more since its cache was broken, by `cache_cause` (empty: it was not).
+    `tools`: those that the answer called, by name, and how often; what is more than a row holds is under an empty
+    name."""
 
     id: str
     change: int
@@ -73,6 +76,7 @@ class Call(BaseModel):
     ended_at: str | None
     stage: str
     stop_reason: str
+    tools: dict[str, int]
     error: str
     message: str
     is_metered: bool
@@ -97,6 +101,7 @@ class Call(BaseModel):
     task_id: str
     mode: str
     turn: str
+    repository: str
 
 
 class CallDetail(Call):
@@ -127,16 +132,25 @@ def calls_router(services: Services, authority: Authority) -> APIRouter:
         team_id: str = "",
         model: str = "",
         status: str = "",
+        agent: str = "",
+        tag: str = "",
+        mode: Literal["plan", "act", ""] | None = None,
+        repository: str | None = None,
         since: str | None = None,
         until: str | None = None,
     ) -> CallPage:
-        """Calls, newest first. `since` and `until` are dates (whole days, UTC) or times."""
+        """Calls, newest first. `since` and `until` are dates (whole days, UTC) or times. An empty `mode` or
+        `repository` asks for the calls that have none."""
         where = CallFilter(
             key_id=key_id,
             user_id=user_id,
             team_id=team_id,
             model=model,
             status=status,
+            agent=agent,
+            tag=tag,
+            mode=mode,
+            repository=repository,
             since=parse_since(since, "since"),
             until=parse_until(until, "until"),
             part=part_of(who),
@@ -199,4 +213,5 @@ def _call_fields(row: CallRow) -> dict[str, Any]:
         "started_at": iso(row.started_at),
         "ended_at": iso(row.ended_at),
         "usage": tokens(row.usage),
+        "tools": dict(row.tools),
     }

@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from sekisho.access.device_login import TOKEN_LIFE_US
 from sekisho.errors import BodyTooLarge, RateLimited
-from sekisho.web.admin.authority import FORWARDED_HEADER, Authority
+from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.services import Services
+from sekisho.web.forwarded import address_of
 
 ROOT = "/admin/v1/device"
 PAGE = "/console/device"
@@ -26,16 +27,17 @@ def device_router(services: Services, _authority: Authority) -> APIRouter:
         """Begin: a long code to keep and a short one to show."""
         fields = await _form(request)
         try:
-            begun = await services.sign_in.devices.begin(fields.get("client_name", ""), _address(request))
+            address = address_of(request.headers, request.client)
+            begun = await services.sign_in.devices.begin(fields.get("client_name", ""), address)
         except RateLimited as error:
             return _answer({"error": "slow_down", "error_description": error.message}, 429)
-        address = services.sign_in.public_url + PAGE
+        page = services.sign_in.public_url + PAGE
         return _answer(
             {
                 "device_code": begun.device_code,
                 "user_code": begun.user_code,
-                "verification_uri": address,
-                "verification_uri_complete": f"{address}?code={begun.user_code}",
+                "verification_uri": page,
+                "verification_uri_complete": f"{page}?code={begun.user_code}",
                 "expires_in": begun.expires_in_s,
                 "interval": begun.interval_s,
             }
@@ -56,10 +58,6 @@ def device_router(services: Services, _authority: Authority) -> APIRouter:
     router.add_route(f"{ROOT}/code", begin, ["POST"])
     router.add_route(f"{ROOT}/token", collect, ["POST"])
     return router
-
-
-def _address(request: Request) -> str:
-    return request.headers.get(FORWARDED_HEADER) or (request.client.host if request.client else "")
 
 
 async def _form(request: Request) -> dict[str, str]:

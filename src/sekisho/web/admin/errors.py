@@ -6,13 +6,14 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 
 from sekisho.clock import Clock, id_text, new_id
 from sekisho.errors import BadRequest, Internal, NotAllowed, NotAuthenticated, NotFound, SekishoError
 
 log = logging.getLogger(__name__)
+CLIENT_GONE = 499
 
 
 def handle_errors(app: FastAPI, clock: Clock) -> None:
@@ -34,6 +35,9 @@ def handle_errors(app: FastAPI, clock: Clock) -> None:
             return render_error(NotFound("There is no such page."))
         return render_error(BadRequest(str(error.detail)), error.status_code)
 
+    async def gone(_request: Request, _error: Exception) -> Response:
+        return Response(status_code=CLIENT_GONE)  # nobody is there to read it, and nothing failed
+
     async def unexpected(_request: Request, error: Exception) -> JSONResponse:
         fault = id_text(new_id(clock.now_us()))
         log.error("internal error %s", fault, exc_info=error)
@@ -42,6 +46,7 @@ def handle_errors(app: FastAPI, clock: Clock) -> None:
     app.add_exception_handler(SekishoError, refuse)
     app.add_exception_handler(RequestValidationError, unreadable)
     app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, unexpected)
 
 

@@ -17,7 +17,7 @@ from sekisho.calls.explaining import Explanation, GateAnswer, Passing, Question
 from sekisho.errors import BadRequest, NotFound
 from sekisho.ledger.counters import LimitUse, Standing
 from sekisho.record.calls import CallRow
-from sekisho.values import END_OF_TIME, RateLimit, Scope, VirtualKey
+from sekisho.values import END_OF_TIME, Policy, RateLimit, Scope, VirtualKey
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.calls import parse_call_id
 from sekisho.web.admin.policies import render_policy
@@ -184,6 +184,7 @@ def _passing(passing: Passing) -> dict[str, Any]:
         "asked_model": passing.asked_model or None,
         "attempts": passing.attempts,
         "max_output_tokens": passing.max_output_tokens,
+        "shortened_by": _policy(passing.shortened_by) if passing.shortened_by else None,
         "ending": passing.ending or None,
         "delay_ms": passing.delay_ms,
         **render_money("held", passing.bound_nanousd),
@@ -198,6 +199,10 @@ def _passing(passing: Passing) -> dict[str, Any]:
             for one in passing.deployments
         ],
     }
+
+
+def _policy(policy: Policy) -> dict[str, Any]:
+    return {"id": policy.id, "name": policy.name, "scope": {"kind": policy.scope.kind}}
 
 
 def _budget(standing: Standing, bound_nanousd: int, is_seen: bool, now_us: int) -> dict[str, Any]:

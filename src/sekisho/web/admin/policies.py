@@ -1,18 +1,19 @@
 """Policies in Sekisho's own admin API, under /admin/v1/policies: what scopes may use."""
 
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from sekisho.access.policies import GEOGRAPHIES, IN_REGION, POLICY_LISTS, hours_text, parse_hours
+from sekisho.access.policies import POLICY_LISTS, hours_text, parse_hours, problems_of
 from sekisho.access.roles import Principal
-from sekisho.access.rules import RuleFilter, RuleWrite, StoredRule
+from sekisho.access.rules import RuleChange, RuleFilter, RuleWrite, StoredRule
 from sekisho.errors import BadRequest
-from sekisho.values import Hours, Policy, Provider
+from sekisho.values import Hours, Policy
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.idempotency import idempotent_router
+from sekisho.web.admin.paging import AfterNumber, PageSize, page
 from sekisho.web.admin.scopes import ScopeFields, render_scope
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
@@ -25,12 +26,15 @@ _NAMED = tuple(name for name in POLICY_LISTS if name != "hours")
 class PolicyUpdate(BaseModel):
     """What to change; what is left out stays, an empty list allows everything of its sort.
 
-    `hours`: such as "mon-fri 09:00-18:00", in `time_zone` (the organisation's own if left out)."""
+    `hours`: such as "mon-fri 09:00-18:00", in `time_zone` (the organisation's own if left out). `holidays`: dates on
+    which there are no hours, such as "2026-12-29" or "2026-12-29/2027-01-03". `prefers`: which deployments come first,
+    such as "region:ap-northeast-1". `max_output_tokens`: the longest answer; null: as long as the model gives."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(max_length=200)] = ""
     models: Patterns = []
+    families: Patterns = []
     providers: Patterns = []
     regions: Patterns = []
     geographies: Patterns = []
@@ -38,23 +42,23 @@ class PolicyUpdate(BaseModel):
     agents: Patterns = []
     hours: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)] = []
     time_zone: Annotated[str, Field(max_length=100)] | None = None
+    holidays: Patterns = []
+    prefers: Patterns = []
+    max_output_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
 
     def change(self, old: Policy, time_zone: str) -> Policy:
         """`old` with what was sent in its place. Raises BadRequest for one that would allow everything, and for what
         can never fit."""
         sent = self.model_fields_set
-        lists: dict[str, Any] = {name: tuple(dict.fromkeys(getattr(self, name))) for name in _NAMED if name in sent}
+        given: dict[str, Any] = {name: tuple(dict.fromkeys(getattr(self, name))) for name in _NAMED if name in sent}
+        given |= {name: getattr(self, name) for name in ("name", "max_output_tokens") if name in sent}
         if "hours" in sent:
-            lists["hours"] = tuple(_hours(text, self.time_zone or time_zone) for text in self.hours)
+            given["hours"] = tuple(_hours(text, self.time_zone or time_zone) for text in self.hours)
         elif self.time_zone:
             raise BadRequest("time_zone is that of hours: send both.", param="time_zone")
-        if "name" in sent:
-            lists["name"] = self.name
-        new = msgspec.structs.replace(old, **lists)
-        if not any(getattr(new, name) for name in POLICY_LISTS):
-            raise BadRequest(f"State at least one of {', '.join(POLICY_LISTS)}.", param=POLICY_LISTS[0])
-        _check_known("providers", new.providers, get_args(Provider))
-        _check_known("geographies", new.geographies, (IN_REGION, *sorted(GEOGRAPHIES)))
+        new = msgspec.structs.replace(old, **given)
+        for name, why in problems_of(new):
+            raise BadRequest(f"{name}: {why}.", param=name)
         return new
 
 
@@ -120,16 +124,15 @@ def policies_router(services: Services, authority: Authority) -> APIRouter:
         await rules.delete("policy", policy_id, who.actor)
 
     @router.get("/{policy_id}/history")
-    async def policy_history(policy_id: str, _who: reader) -> dict[str, Any]:
-        """Who changed the policy, when, and what it was then; newest first, also of a deleted one."""
-        changes = await rules.history(policy_id)
-        return {
-            "changes": [
-                {"action": one.action, "at": iso(one.at), "by": one.by} | render_policy(one.rule)
-                for one in changes
-                if isinstance(one.rule, Policy)
-            ]
-        }
+    async def policy_history(
+        policy_id: str, _who: reader, limit: PageSize = 50, after: AfterNumber = None
+    ) -> dict[str, Any]:
+        """Who changed the policy, when, and what it was then; newest first, also of a deleted one.
+
+        `next`: pass it as `after`; null at the end."""
+        await rules.last_change(policy_id)
+        found = await rules.history(policy_id, limit=limit + 1, after=after)
+        return page("changes", found, limit, _change, lambda one: one.id)
 
     return router
 
@@ -140,7 +143,13 @@ def render_policy(policy: Policy) -> dict[str, Any]:
         "name": policy.name,
         **{name: list(getattr(policy, name)) for name in _NAMED},
         "hours": [{"time": hours_text(one), "time_zone": one.time_zone} for one in policy.hours],
+        "max_output_tokens": policy.max_output_tokens,
     }
+
+
+def _change(change: RuleChange) -> dict[str, Any]:
+    assert isinstance(change.rule, Policy)
+    return {"action": change.action, "at": iso(change.at), "by": change.by} | render_policy(change.rule)
 
 
 def _render(stored: StoredRule) -> dict[str, Any]:
@@ -161,9 +170,3 @@ def _hours(text: str, time_zone: str) -> Hours:
         return parse_hours(text, time_zone)
     except (ValueError, OSError, KeyError) as error:  # KeyError: a zone that is not known
         raise BadRequest(f"hours: {error}.", param="hours") from error
-
-
-def _check_known(param: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
-    odd = next((name for name in names if name not in known), None)
-    if odd is not None:
-        raise BadRequest(f"'{odd[:60]}' is none of {', '.join(known)}.", param=param)

@@ -30,6 +30,8 @@ FIELDS: dict[Dimension, str] = {
     "tag": "tag",
     "model": "model",
     "agent": "agent",
+    "mode": "mode",
+    "repository": "repository",
 }
 
 Values = Annotated[list[str] | None, Query()]
@@ -49,6 +51,8 @@ class SpendRow(BaseModel):
     tag: str | None = None
     model: str | None = None
     agent: str | None = None
+    mode: str | None = None
+    repository: str | None = None
     calls: int
     failed: int
     refused: int
@@ -91,14 +95,18 @@ def spend_router(services: Services, authority: Authority) -> APIRouter:
         tag: Values = None,
         model: Values = None,
         agent: Values = None,
+        mode: Values = None,
+        repository: Values = None,
         limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 1000,
         after: Annotated[str, Query(pattern="^[0-9]{0,9}$")] = "",
         format: Literal["json", "csv"] = "json",
     ) -> Any:
-        """Sums by any of team, user, key, tag, model, agent (`by=team&by=model`) and by day, week or month.
+        """Sums by any of team, user, key, tag, model, agent, mode, repository (`by=team&by=model`) and by day, week or
+        month.
 
         `since` and `until` are dates (whole days of the time zone) or times. A filter may repeat; "" means none, such
-        as calls without a team. CSV holds all rows, at most 100,000.
+        as calls without a team, or titles and summaries, which have no mode.
+        `repository` is the client's claim. CSV holds all rows, at most 100,000.
         """
         zone_name = time_zone or services.time_zone
         zone = parse_zone(zone_name)
@@ -109,6 +117,8 @@ def spend_router(services: Services, authority: Authority) -> APIRouter:
             "tag": tag,
             "model": model,
             "agent": agent,
+            "mode": mode,
+            "repository": repository,
         }
         query = SpendQuery(
             by=tuple(dict.fromkeys(by or ())),

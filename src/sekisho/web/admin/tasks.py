@@ -90,18 +90,20 @@ def tasks_router(services: Services, authority: Authority) -> APIRouter:
         key_id: str = "",
         agent: str = "",
         mode: Literal["plan", "act"] | None = None,
+        repository: str | None = None,
         since: str | None = None,
         until: str | None = None,
         min_cost_nanousd: Annotated[int, Query(ge=0, lt=2**63)] = 0,
     ) -> TaskPage:
         """Tasks, the one used last or the dearest first. `since` and `until` are dates (whole days, UTC) or times: a
-        task with a call between them is in the answer, with all its calls."""
+        task with a call between them is in the answer, with all its calls. `repository`: that its calls named last."""
         where = TaskFilter(
             team_id=team_id,
             user_id=user_id,
             key_id=key_id,
             agent=agent,
             mode=mode,
+            repository=repository,
             since=parse_since(since, "since"),
             until=parse_until(until, "until"),
             min_cost_nanousd=min_cost_nanousd,

@@ -1,7 +1,7 @@
 """Spend by day, week or month, sliced by whatever a manager asks: a chart, its table and its export from one query."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, get_args
@@ -19,15 +19,20 @@ from sekisho.web.admin.times import parse_since, parse_until
 from sekisho.web.console.costs import DAY_US, add_usage
 from sekisho.web.console.edge import Visit
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
+from sekisho.web.console.filters import NOTHING, asked_value, filter_said, filter_words
 from sekisho.web.console.language import Words
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
 from sekisho.web.console.rows import agent_name
 
-DIMENSIONS: tuple[Dimension, ...] = ("team", "user", "key", "tag", "model", "agent")
+DIMENSIONS: tuple[Dimension, ...] = ("team", "user", "key", "tag", "model", "agent", "mode", "repository")
 PERIODS: tuple[Period, ...] = ("day", "week", "month")
 USUAL_DAYS: Mapping[Period, int] = {"day": 30, "week": 84, "month": 365}
+# What a list of calls or of tasks can be narrowed by, so that it is the same calls as those of a slice.
+_OF_CALLS = frozenset({*DIMENSIONS, "since", "until"})
+_OF_TASKS = _OF_CALLS - {"tag", "model"}
+_MAY_LACK: frozenset[Dimension] = frozenset({"mode", "repository"})
 MOST_SERIES = 5  # the sixth is the rest
 _CSV_HEAD = (
     *("period", "value", "calls", "failed", "refused", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens"),
@@ -42,7 +47,7 @@ def breakdown_pages(parts: Parts) -> tuple[Page, ...]:
 
 @dataclass(frozen=True)
 class Slice:
-    """One row of the table: a value with its sums over the whole time, and the address of its calls."""
+    """One row of the table: a value with its sums over the whole time, and the addresses of its calls and tasks."""
 
     value: str
     label: str
@@ -52,6 +57,7 @@ class Slice:
     cost_nanousd: int
     share: float
     address: str
+    tasks: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class _Breakdown:
             plain = SpendQuery(since=asked.query.since, until=asked.query.until, where=asked.query.where)
             (sums,) = await services.spend.spend(services.org_id, plain)
             total = sums.cost_nanousd
-        slices = _slices(rows, asked, labels)
+        slices = _slices(rows, asked, labels, words)
         return self.parts.drawing.page(
             visit,
             "breakdown.html",
@@ -98,7 +104,7 @@ class _Breakdown:
             dimensions=[(words(f"by.{one}"), asked.address(by=one), one == asked.by) for one in DIMENSIONS],
             periods=[(words(f"window.{one}"), asked.address(period=one), one == asked.period) for one in PERIODS],
             chips=[
-                (name, value, asked.address(**{name: ""}))
+                (name, filter_said(name, value, words), asked.address(**{name: ""}))
                 for name, value in asked.plain.items()
                 if name in DIMENSIONS or name in ("since", "until")
             ],
@@ -129,7 +135,9 @@ class _Breakdown:
         since = max(since, until - 900 * DAY_US)
         if "team" in plain:
             visit.need_team(plain["team"])
-        where: dict[Dimension, tuple[str, ...]] = {one: (plain[one],) for one in DIMENSIONS if one in plain}
+        where: dict[Dimension, tuple[str, ...]] = {
+            one: (asked_value(plain[one]),) for one in DIMENSIONS if one in plain
+        }
         query = SpendQuery((by,), period, since, until, zone.key, within_sight(where, visit.who))
         return _Asked(by, period, query, plain)
 
@@ -143,7 +151,9 @@ class _Breakdown:
             labels |= {one.id: one.alias or one.id for one in await services.teams.list(limit=2000)}
         elif by == "agent":
             labels = {value: agent_name(value) for value in values}
-        return labels | {"": str(words("tree.none"))}
+        elif by == "mode":
+            labels = {value: filter_said("mode", value, words) for value in values}
+        return labels | {"": filter_said(by, NOTHING, words)}
 
 
 def _value(row: Spend, by: Dimension) -> str:
@@ -151,13 +161,15 @@ def _value(row: Spend, by: Dimension) -> str:
     return value
 
 
-def _slices(rows: Sequence[Spend], asked: _Asked, labels: Mapping[str, str]) -> list[Slice]:
+def _slices(rows: Sequence[Spend], asked: _Asked, labels: Mapping[str, str], words: Words) -> list[Slice]:
     groups: dict[str, list[Spend]] = defaultdict(list)
     for row in rows:
         groups[_value(row, asked.by)].append(row)
     costs = {value: sum(row.cost_nanousd for row in group) for value, group in groups.items()}
     top = max(costs.values(), default=0) or 1
     kept = {name: value for name, value in asked.plain.items() if name not in ("by", "period")}
+    ends = {"since": asked.query.since or 0, "until": (asked.query.until or 0) - 1}
+    kept = {name: f"{words.moment(at):%Y-%m-%d}" for name, at in ends.items()} | kept
     return [
         Slice(
             value=value,
@@ -167,10 +179,18 @@ def _slices(rows: Sequence[Spend], asked: _Asked, labels: Mapping[str, str]) -> 
             usage=add_usage(row.usage for row in group),
             cost_nanousd=costs[value],
             share=round(100 * costs[value] / top, 1),
-            address=f"{ROOT}/calls?{urlencode(kept | {asked.by: value})}" if value else "",
+            address=_list("calls", _OF_CALLS, asked.by, value, kept),
+            tasks=_list("tasks", _OF_TASKS, asked.by, value, kept),
         )
         for value, group in sorted(groups.items(), key=lambda pair: (-costs[pair[0]], pair[0]))
     ]
+
+
+def _list(place: str, filters: Collection[str], by: Dimension, value: str, kept: Mapping[str, str]) -> str:
+    """The address of the calls or the tasks of a slice; none where no list can be narrowed to it."""
+    if not {by, *kept} <= set(filters) or not (value or by in _MAY_LACK):
+        return ""
+    return f"{ROOT}/{place}?{urlencode({**kept, **filter_words({by: value})})}"
 
 
 def _chart(

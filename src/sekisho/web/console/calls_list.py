@@ -12,12 +12,13 @@ from starlette.responses import RedirectResponse, Response
 from sekisho.access.money import usd_text
 from sekisho.clock import id_text, parse_id
 from sekisho.errors import BadRequest
-from sekisho.record.calls import CallFilter, CallRow
+from sekisho.record.calls import CallFilter, CallRow, tools_text
 from sekisho.web.admin.calls import part_of
 from sekisho.web.admin.times import iso, parse_since, parse_until
 from sekisho.web.console.calls_view import ViewedCalls
 from sekisho.web.console.edge import Visit
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
+from sekisho.web.console.filters import asked_value, filter_said
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
@@ -26,10 +27,11 @@ from sekisho.web.console.rows import make_row
 PAGE_ROWS = 50
 MOST_CSV_ROWS = 100_000
 FILTERS = {"team": "team_id", "user": "user_id", "key": "key_id", "model": "model", "agent": "agent", "tag": "tag",
-           "status": "status"}  # fmt: skip
+           "status": "status", "mode": "mode", "repository": "repository"}  # fmt: skip
 _CSV_HEAD = (
-    *("call_id", "started_at", "status", "team_id", "user_id", "key_id", "agent", "model", "input_tokens"),
-    *("cache_read_tokens", "cache_write_tokens", "output_tokens", "cost_usd", "price_version", "error"),
+    *("call_id", "started_at", "status", "team_id", "user_id", "key_id", "agent", "model", "mode", "repository"),
+    *("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "cost_usd", "price_version", "error"),
+    "tools",
 )
 
 
@@ -61,7 +63,10 @@ class _CallList:
             visit,
             "call_list.html",
             rows=[make_row(call, self.parts.drawing.info.stages, visit.words) for call in views],
-            chips=[(name, value, self._address(_without(plain, name))) for name, value in plain.items()],
+            chips=[
+                (name, filter_said(name, value, visit.words), self._address(_without(plain, name)))
+                for name, value in plain.items()
+            ],
             older=older,
             newest=self._address(plain) if before else "",
             page_rows=PAGE_ROWS,
@@ -85,7 +90,7 @@ class _CallList:
                 continue
             if text:
                 plain[name] = text[:40]
-        fields = {FILTERS[name]: value for name, value in plain.items() if name in FILTERS}
+        fields = {FILTERS[name]: asked_value(value) for name, value in plain.items() if name in FILTERS}
         where = msgspec.convert({**fields, **times}, CallFilter)
         return msgspec.structs.replace(where, part=part_of(visit.who)), plain
 
@@ -110,6 +115,7 @@ def _csv_row(row: CallRow) -> tuple[object, ...]:
     writes = usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
     return (
         *(id_text(row.id), iso(row.started_at), row.status, row.team_id, row.user_id, row.key_id, row.agent, row.model),
+        *(row.mode, row.repository),
         *(usage.input_tokens, usage.cache_read_tokens, writes, usage.output_tokens),
-        *(usd_text(row.cost_nanousd), row.price_version, row.error),
+        *(usd_text(row.cost_nanousd), row.price_version, row.error, tools_text(row.tools)),
     )

@@ -13,15 +13,17 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
 from sekisho.access.roles import Permission, Principal, RoleName
 from sekisho.access.sessions import Visitor
 from sekisho.errors import BodyTooLarge, NotFound, SekishoError
+from sekisho.web import forwarded
 from sekisho.web.console.language import Words, choose
 from sekisho.web.console.nav import ROOT, acting_as, may_open, places_of, roles_of
 from sekisho.web.console.views import ConsoleInfo, ConsoleSession, ConsoleSessions
+from sekisho.web.forwarded import address_of, host_of
 
 SESSION_COOKIE = "sekisho_session"
 VISIT_COOKIE = "sekisho_visit"
@@ -32,8 +34,6 @@ ROLE_COOKIE = "sekisho_role"
 SAID_COOKIE = "sekisho_said"  # what the toast of the next page says, once
 DEVICE_COOKIE = "sekisho_browser"
 DEVICE_S = 400 * 86_400
-FORWARDED_HEADER = "x-sekisho-forwarded"  # these two are set by the call plane: the client's address,
-HOST_HEADER = "x-sekisho-host"  # and the host that it asked for
 THEMES = ("light", "dark")
 
 _CSP = (
@@ -64,7 +64,8 @@ class _Said(msgspec.Struct):
 class Visit:
     """One request as the pages see it. `secret`: what its form token is bound to; never rendered.
 
-    `place`: the name of the place in the navigation that the page belongs to; empty for none."""
+    `place`: the name of the place in the navigation that the page belongs to; empty for none. `is_https`: the browser
+    came by https, as far as we know."""
 
     request: Request
     words: Words
@@ -73,13 +74,13 @@ class Visit:
     secret: str
     session: ConsoleSession | None = None
     place: str = ""
+    is_https: bool = False
 
     @property
     def visitor(self) -> Visitor:
         """Where the request comes from."""
-        request = self.request
-        address = request.headers.get(FORWARDED_HEADER) or (request.client.host if request.client else "")
-        return Visitor(address, request.headers.get("user-agent", ""))
+        headers = self.request.headers
+        return Visitor(address_of(headers, self.request.client), headers.get("user-agent", ""))
 
     @property
     def user_id(self) -> str:
@@ -182,6 +183,8 @@ class Edge:
                     response = await (handler(visit) if visit.session or is_public else _to_sign_in(visit))
             except StaleForm:
                 response = self.error_page(visit, 403, "")
+            except ClientDisconnect:
+                raise  # no failure of the page; the application knows that nobody is there to read an answer
             except SekishoError as error:
                 response = self._failure(visit, error, error.status if error.status in (403, 404, 413, 503) else 500)
             except Exception as error:  # noqa: BLE001 - the edge: whatever fails becomes a page and a log line
@@ -200,24 +203,30 @@ class Edge:
     def _finish(self, visit: Visit, response: Response) -> Response:
         for name, value in _HEADERS.items():
             response.headers[name] = value
-        if self.info.is_https:
+        if visit.is_https:
             response.headers["Strict-Transport-Security"] = _HSTS
         response.headers.setdefault("Cache-Control", "no-store")
         if SAID_COOKIE in visit.request.cookies and visit.request.method == "GET" and response.status_code == 200:
             response.delete_cookie(SAID_COOKIE, path=ROOT)
         if visit.request.cookies.get(VISIT_COOKIE) != visit.secret and not visit.token:
             self.set_cookie(response, VISIT_COOKIE, visit.secret)
-        return response
+        return _secured(response) if visit.is_https else response
 
     def set_cookie(self, response: Response, name: str, value: str, *, max_age_s: int | None = None) -> None:
         """A cookie that scripts cannot read and other sites never send. Without an age it ends with the browser."""
-        response.set_cookie(
-            name, value, max_age=max_age_s, path=ROOT, secure=self.info.is_https, httponly=True, samesite="strict"
-        )
+        response.set_cookie(name, value, max_age=max_age_s, path=ROOT, httponly=True, samesite="strict")
 
     def keep_choice(self, response: Response, name: str, value: str) -> None:
         """Remember a language or a theme for a year."""
         self.set_cookie(response, name, value, max_age_s=_YEAR_S)
+
+
+def _secured(response: Response) -> Response:
+    """The same, each of its cookies for https only: here, so that no page forgets it."""
+    response.raw_headers = [
+        (name, value + b"; Secure" if name == b"set-cookie" else value) for name, value in response.raw_headers
+    ]
+    return response
 
 
 async def read_form(visit: Visit) -> Mapping[str, str] | None:
@@ -248,8 +257,7 @@ def _is_from_here(request: Request) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     origin = request.headers.get("origin")
-    host = request.headers.get(HOST_HEADER) or request.headers.get("host", "")
-    return origin is None or urlsplit(origin).netloc == host
+    return origin is None or urlsplit(origin).netloc == host_of(request.headers)
 
 
 def safe_return(address: str) -> str:
@@ -287,5 +295,6 @@ def _visit(request: Request, info: ConsoleInfo) -> Visit:
         words=Words(language, _zone(cookies.get(ZONE_COOKIE, ""), info.time_zone)),
         theme=theme if theme in THEMES else "",
         token=token,
+        is_https=info.is_https or request.headers.get(forwarded.SCHEME) == "https",
         secret=token or cookies.get(VISIT_COOKIE, "")[:200] or secrets.token_urlsafe(24),
     )

@@ -27,6 +27,7 @@ from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
 from sekisho.web.console.rows import agent_name, make_row
+from sekisho.web.forwarded import host_of
 
 OWN_KEYS = 20
 LAST_CALLS = 5
@@ -142,9 +143,9 @@ class _Me:
 
     def _origin(self, visit: Visit) -> str:
         """The address under which the browser reached this page: where agents reach the gateway too."""
-        headers = visit.request.headers
-        host = headers.get("x-sekisho-host") or headers.get("host", "127.0.0.1:4000")
-        return f"{'https' if self.parts.drawing.info.is_https else 'http'}://{host}"
+        known = self.parts.services.sign_in.public_url
+        host = host_of(visit.request.headers) or "127.0.0.1:4000"
+        return known or f"{'https' if visit.is_https else 'http'}://{host}"
 
 
 def _own(costs: Costs, user_id: str) -> Node | None:

@@ -53,7 +53,6 @@ class _Oidc:
             started.cookie,
             max_age=_FLOW_S,
             path=f"{ROOT}/oidc",
-            secure=self.edge.info.is_https,
             httponly=True,
             samesite="lax",
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from sekisho.access.policies import POLICY_LISTS, hours_text
+from sekisho.access.policies import POLICY_FIELDS, POLICY_LISTS, hours_text
 from sekisho.access.rules import RuleFilter, RuleKind
 from sekisho.values import Policy, RateLimit, Scope
 from sekisho.web.console.costs import MOST_OBJECTS, MOST_RULES
@@ -17,7 +17,7 @@ from sekisho.web.console.parts import Parts
 from sekisho.web.console.writing import ask_admin, done, refused
 
 _RATES = ("requests_per_minute", "tokens_per_minute", "parallel")
-_LISTS = ("models", "providers", "regions", "geographies", "agents", "hours")
+_MOST = "max_output_tokens"
 
 
 def rule_pages(parts: Parts) -> tuple[Page, ...]:
@@ -84,7 +84,7 @@ class _Rules:
             may_write=visit.who.may("limits:write" if self.kind == "limit" else "rules:write"),
             scopes=await self._scopes(words),
             rates=_RATES,
-            lists=_LISTS,
+            fields=POLICY_FIELDS,
             csv=csv_address(visit),
         )
 
@@ -96,7 +96,8 @@ class _Rules:
         if self.kind == "limit":
             body |= {name: _number(form[name]) for name in _RATES if form.get(name, "").strip()}
         else:
-            body |= {name: _split(form[name]) for name in _LISTS if form.get(name, "").strip()}
+            body |= {name: _split(form[name]) for name in POLICY_LISTS if form.get(name, "").strip()}
+            body |= {_MOST: _number(form[_MOST])} if form.get(_MOST, "").strip() else {}
         answer = await ask_admin(visit, visit.who, "POST", f"/admin/v1/{self.place}", body)
         if not answer.is_good:
             return refused(answer.problem(visit.words), answer.status)
@@ -132,6 +133,8 @@ def _facts(rule: RateLimit | Policy, words: Words) -> tuple[tuple[str, str], ...
         if values:
             texts = [hours_text(one) for one in values] if name == "hours" else list(values)
             facts.append((str(words(f"rule.{name}")), ", ".join(texts)))
+    if rule.max_output_tokens is not None:
+        facts.append((str(words(f"rule.{_MOST}")), words.count(rule.max_output_tokens)))
     return tuple(facts)
 
 

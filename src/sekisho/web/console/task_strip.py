@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from sekisho.clock import id_text
-from sekisho.record.calls import CallRow
+from sekisho.record.tasks import TaskStep
 
 WIDTH, HEIGHT = 1000, 84
 MOST_COLUMNS = 120
@@ -50,42 +50,42 @@ class Strip:
     most_nanousd: int
 
 
-def strip_of(rows: Sequence[CallRow]) -> Strip:
+def strip_of(steps: Sequence[TaskStep]) -> Strip:
     """The strip of a task's calls in their order."""
-    if not rows:
+    if not steps:
         return Strip((), (), 0)
-    each = -(-len(rows) // MOST_COLUMNS)
-    bins = [rows[at : at + each] for at in range(0, len(rows), each)]
-    step = WIDTH / max(len(bins), 12)
-    costs = [sum(row.cost_nanousd for row in some) for some in bins]
+    each = -(-len(steps) // MOST_COLUMNS)
+    bins = [steps[at : at + each] for at in range(0, len(steps), each)]
+    pitch = WIDTH / max(len(bins), 12)
+    costs = [sum(step.cost_nanousd for step in some) for some in bins]
     most = max(costs)
     columns = []
     for number, (some, cost) in enumerate(zip(bins, costs, strict=True)):
         height = max(_LEAST, HEIGHT * cost / most) if most else _LEAST
         columns.append(
             Column(
-                x=round(number * step + step * 0.16, 1),
+                x=round(number * pitch + pitch * 0.16, 1),
                 y=round(HEIGHT - height, 1),
-                width=round(step * 0.68, 1),
+                width=round(pitch * 0.68, 1),
                 height=round(height, 1),
                 css=_MODES.get(some[0].mode, "f-2"),
-                mark="stop" if any(row.status in ("refused", "failed", "interrupted") for row in some) else "",
+                mark="stop" if any(step.status in ("refused", "failed", "interrupted") for step in some) else "",
                 first=number * each + 1,
                 last=number * each + len(some),
                 cost_nanousd=cost,
                 call_id=id_text(some[0].id),
             )
         )
-    return Strip(tuple(columns), tuple(_bands(rows, step / each)), most)
+    return Strip(tuple(columns), tuple(_bands(steps, pitch / each)), most)
 
 
-def _bands(rows: Sequence[CallRow], step: float) -> list[Band]:
+def _bands(steps: Sequence[TaskStep], pitch: float) -> list[Band]:
     found, at = [], 0
-    for mode, some in groupby(rows, key=lambda row: row.mode):
+    for mode, some in groupby(steps, key=lambda step: step.mode):
         count = len(list(some))
         if mode:
             found.append(
-                Band(round(at * step, 1), round(count * step, 1), _MODES.get(mode, "f-2"), mode, at + 1, at + count)
+                Band(round(at * pitch, 1), round(count * pitch, 1), _MODES.get(mode, "f-2"), mode, at + 1, at + count)
             )
         at += count
     return found

@@ -14,11 +14,13 @@ from starlette.responses import Response
 from sekisho.clock import id_text, parse_id
 from sekisho.errors import NotFound
 from sekisho.record.calls import CallFilter, CallRow
+from sekisho.record.tasks import TaskStep
 from sekisho.web.admin.calls import part_of
 from sekisho.web.console.calls_view import ViewedCalls, key_label
 from sekisho.web.console.conversation_view import Window, items_of, title_of
 from sekisho.web.console.edge import Visit
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
+from sekisho.web.console.filters import asked_value, filter_said
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
@@ -32,7 +34,7 @@ MOST_CSV_TASKS = 100_000
 WINDOW_CALLS = 100
 MOST_CALLS = 20_000
 _FILTERS = {"team": "team_id", "user": "user_id", "key": "key_id", "agent": "agent", "mode": "mode", "since": "since",
-            "until": "until"}  # fmt: skip
+            "until": "until", "repository": "repository"}  # fmt: skip
 _CSV_HEAD = (
     *("task_id", "first_at", "last_at", "team_id", "user_id", "key_id", "agent", "repository", "branch"),
     *("calls", "turns", "failed", "refused", "cost_nanousd"),
@@ -83,7 +85,7 @@ class _Tasks:
         query = visit.request.query_params
         plain = {name: query[name][:200] for name in _FILTERS if query.get(name)}
         sort = "cost" if query.get("sort") == "cost" else "last"
-        asked = {_FILTERS[name]: value for name, value in plain.items()} | {"sort": sort}
+        asked = {_FILTERS[name]: asked_value(value) for name, value in plain.items()} | {"sort": sort}
         if wants_csv(visit):
             return csv_file("tasks", _CSV_HEAD, map(_csv_row, await self._every(visit, asked)))
         after = query.get("after", "")
@@ -95,7 +97,8 @@ class _Tasks:
             tasks=[one | {"agent_name": agent_name(one["agent"])} for one in found["tasks"]],
             most=max((one["cost_nanousd"] for one in found["tasks"]), default=0),
             chips=[
-                (name, value, _address({k: v for k, v in own.items() if k != name})) for name, value in plain.items()
+                (name, filter_said(name, value, visit.words), _address({k: v for k, v in own.items() if k != name}))
+                for name, value in plain.items()
             ],
             orders_named=[
                 (visit.words("tasks.order." + name), _address(plain | {"sort": name}), name == sort)
@@ -113,9 +116,9 @@ class _Tasks:
     async def task(self, visit: Visit) -> Response:
         """One task: its figures, its cost call by call, and the first window of its conversation."""
         task = await self._ask(visit, "tasks/" + _id_of(visit))
-        rows = await self._calls(visit, task["id"])
         if _id_of(visit) != task["id"]:  # it turned out to be a part of another
             return self._moved(task["id"])
+        steps = await self._outline(visit, task["id"])
         said = await self._said(visit, task["id"], "")
         words = visit.words
         return self.parts.drawing.page(
@@ -124,54 +127,62 @@ class _Tasks:
             task=task | {"agent_name": agent_name(task["agent"])},
             title=title_of(said.values()) or words.known("task.untitled", ""),
             level=next((one["level"] for one in said.values()), "none"),
-            sums=_sums(rows, task["turns"]),
-            strip=strip_of(rows),
+            sums=_sums(steps, task["turns"]),
+            strip=strip_of(steps),
             first_at=_microseconds(task["first_at"]),
             last_at=_microseconds(task["last_at"]),
-            **await self._window(visit, task, rows, 0, said),
+            **await self._window(visit, task, steps, 0, said),
         )
 
     async def more(self, visit: Visit) -> Response:
         """The next window, for htmx."""
         task = await self._ask(visit, "tasks/" + _id_of(visit))
-        rows = await self._calls(visit, task["id"])
+        steps = await self._outline(visit, task["id"])
         text = visit.request.query_params.get("from", "")
         first = int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
-        after = _text_of(rows[first - 1]) if 0 < first <= len(rows) else ""
+        after = id_text(steps[first - 1].id) if 0 < first <= len(steps) else ""
         said = await self._said(visit, task["id"], after)
-        about = await self._window(visit, task, rows, first, said)
+        about = await self._window(visit, task, steps, first, said)
         return self.parts.drawing.page(visit, "_turns.html", **about)
 
     async def _window(
         self,
         visit: Visit,
         task: Mapping[str, Any],
-        rows: Sequence[CallRow],
+        steps: Sequence[TaskStep],
         first: int,
         said: Mapping[str, Mapping[str, Any]],
     ) -> dict[str, Any]:
-        shown = rows[first : first + WINDOW_CALLS]
+        following = first + WINDOW_CALLS
+        shown = await self._calls(visit, task["id"], steps[first:following])
         views = await ViewedCalls(self.parts.services).views(shown)
         drawn = [make_row(view, self.parts.drawing.info.stages, visit.words) for view in views]
         window = Window(
             rows=[(row, call.mode, call.turn, call.asked_model) for row, call in zip(drawn, shown, strict=True)],
             first=first + 1,
-            mode=next((call.mode for call in reversed(rows[:first]) if call.mode), ""),
-            dearest_nanousd=max((call.cost_nanousd for call in rows), default=0),
+            mode=next((step.mode for step in reversed(steps[:first]) if step.mode), ""),
+            dearest_nanousd=max((step.cost_nanousd for step in steps), default=0),
         )
         prose = Prose(str(visit.words("task.chart")), str(visit.words("task.chart.source")))
-        following = first + WINDOW_CALLS
         return {
             **await self._names([task]),
             "items": items_of(window, said, prose),
-            "left": max(0, len(rows) - following),
+            "left": max(0, len(steps) - following),
             "following": f"{ROOT}/tasks/{task['id']}/more?from={following}",
         }
 
-    async def _calls(self, visit: Visit, task_id: str) -> list[CallRow]:
+    async def _outline(self, visit: Visit, task_id: str) -> list[TaskStep]:
         """All calls of a task, in their order, as many as a page can bear."""
+        services, part = self.parts.services, part_of(visit.who)
+        return await services.tasks.outline(services.org_id, parse_id(task_id), limit=MOST_CALLS, part=part)
+
+    async def _calls(self, visit: Visit, task_id: str, steps: Sequence[TaskStep]) -> list[CallRow]:
+        """The calls behind a window of the outline, in their order; the next call's id bounds the search."""
+        if not steps:
+            return []
         services, where = self.parts.services, CallFilter(task_id=parse_id(task_id), part=part_of(visit.who))
-        rows = await services.calls.recent(services.org_id, limit=MOST_CALLS, where=where)
+        before = (int.from_bytes(steps[-1].id) + 1).to_bytes(16)
+        rows = await services.calls.recent(services.org_id, limit=len(steps), before=before, where=where)
         return rows[::-1]
 
     async def _said(self, visit: Visit, task_id: str, after: str) -> dict[str, Mapping[str, Any]]:
@@ -223,29 +234,24 @@ def _id_of(visit: Visit) -> str:
     return text
 
 
-def _sums(rows: Sequence[CallRow], turns: int) -> Sums:
-    ended = [row for row in rows if row.ended_at]
-    durations = [(row.ended_at or row.started_at) - row.started_at for row in ended]
-    waiting_us = sum(row.delayed_ms for row in ended) * 1000
+def _sums(steps: Sequence[TaskStep], turns: int) -> Sums:
+    fresh, read, written = (sum(step.prompt_tokens[at] for step in steps) for at in range(3))
+    duration_us, waiting_us = sum(step.duration_us for step in steps), sum(step.waited_us for step in steps)
     return Sums(
-        calls=len(rows),
+        calls=len(steps),
         turns=turns,
-        cost_nanousd=sum(row.cost_nanousd for row in rows),
-        list_cost_nanousd=sum(row.list_cost_nanousd for row in rows),
-        input_tokens=sum(row.usage.input_tokens for row in rows),
-        cache_read_tokens=sum(row.usage.cache_read_tokens for row in rows),
-        cache_write_tokens=sum(row.usage.cache_write_5m_tokens + row.usage.cache_write_1h_tokens for row in rows),
-        output_tokens=sum(row.usage.output_tokens for row in rows),
-        duration_us=sum(durations),
-        own_us=max(0, sum(durations) - sum(row.upstream_us for row in ended) - waiting_us),
+        cost_nanousd=sum(step.cost_nanousd for step in steps),
+        list_cost_nanousd=sum(step.list_cost_nanousd for step in steps),
+        input_tokens=fresh,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        output_tokens=sum(step.output_tokens for step in steps),
+        duration_us=duration_us,
+        own_us=max(0, duration_us - sum(step.upstream_us for step in steps if step.duration_us) - waiting_us),
         waiting_us=waiting_us,
-        failed=sum(row.status in ("failed", "interrupted") for row in rows),
-        refused=sum(row.status == "refused" for row in rows),
+        failed=sum(step.status in ("failed", "interrupted") for step in steps),
+        refused=sum(step.status == "refused" for step in steps),
     )
-
-
-def _text_of(row: CallRow) -> str:
-    return id_text(row.id)
 
 
 def _address(plain: Mapping[str, str]) -> str:

@@ -41,7 +41,7 @@ def at_once(awaitable: Awaitable[T]) -> T | None:
 
 
 def address_of(scope: Scope) -> str:
-    """Where the request comes from: the other end of the connection, which may be a proxy."""
+    """Where the request comes from, as `Exchange.client_address`."""
     client = scope.get("client")
     return str(client[0]) if client else ""
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from sekisho.errors import BodyTooLarge, NotAuthenticated, SekishoError
 from sekisho.upstream.http1 import Http1Client, Http1Response, Origin
+from sekisho.web import forwarded
 from sekisho.web.doors.asgi import HeaderList, Receive, Scope, Send, address_of, send_whole
 
 log = logging.getLogger(__name__)
 
-FORWARDED = b"x-sekisho-forwarded"
-_HOST = b"x-sekisho-host"
+_ADDRESS, _HOST, _SCHEME = (name.encode() for name in (forwarded.ADDRESS, forwarded.HOST, forwarded.SCHEME))
 _HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -25,8 +25,9 @@ _HOP_BY_HOP = frozenset(
         b"content-length",
         b"date",
         b"server",
-        FORWARDED,
+        _ADDRESS,
         _HOST,
+        _SCHEME,
     }
 )
 _BODY_TIMEOUT_S = 60.0
@@ -91,8 +92,9 @@ class ForwardDoor:
 def _request_headers(scope: Scope) -> HeaderList:
     headers = [(name, value) for name, value in scope["headers"] if name not in _HOP_BY_HOP and name != b"host"]
     host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    headers.append((FORWARDED, address_of(scope).encode() or b"-"))
+    headers.append((_ADDRESS, address_of(scope).encode() or b"-"))
     headers.append((_HOST, host))
+    headers.append((_SCHEME, scope["scheme"].encode()))
     return headers
 
 

@@ -24,6 +24,7 @@ from sekisho.web.doors import large_body
 from sekisho.web.doors.asgi import HeaderList, Message, Receive, Scope, Send
 from sekisho.web.doors.heads import Head, KnownHead, keep_head
 from sekisho.web.doors.large_body import LargeBody
+from sekisho.web.doors.proxies import NOBODY, Proxies
 
 log = logging.getLogger(__name__)
 
@@ -110,26 +111,32 @@ class Exchange:
     def scope(self) -> Scope:
         """The request as ASGI describes it."""
         head, connection = self.head, self._connection
+        address, scheme = self._origin
         return {
             "type": "http",
             "asgi": _ASGI,
             "http_version": head.http_version,
             "method": head.method,
-            "scheme": connection.scheme,
+            "scheme": scheme,
             "path": head.path,
             "raw_path": head.raw_path,
             "query_string": head.query,
             "root_path": "",
             "headers": head.headers,
-            "client": connection.client,
+            "client": (address, 0),
             "server": connection.server,
         }
 
     @property
     def client_address(self) -> str:
-        """Where the request comes from: the other end of the connection, which may be a proxy."""
-        client = self._connection.client
-        return str(client[0]) if client else ""
+        """Where the request comes from: the other end of the connection, or whom a trusted proxy names."""
+        return self._origin[0]
+
+    @property
+    def _origin(self) -> tuple[str, str]:
+        connection = self._connection
+        peer = str(connection.client[0]) if connection.client else ""
+        return connection.proxies.origin(peer, connection.scheme, self.head.headers)
 
     @property
     def is_waited_for(self) -> bool:
@@ -306,10 +313,12 @@ class Exchange:
 class DoorProtocol(asyncio.Protocol):
     """One connection. The parser calls the on_ methods; requests that come early wait for the answer before theirs.
 
-    `send_timeout_s`: how long a client may leave an answer unread before its connection is closed."""
+    `send_timeout_s`: how long a client may leave an answer unread before its connection is closed. `proxies`: those
+    whose word on the client's address is taken."""
 
-    def __init__(self, app: App, state: ServerState, *, send_timeout_s: float) -> None:
+    def __init__(self, app: App, state: ServerState, *, send_timeout_s: float, proxies: Proxies = NOBODY) -> None:
         self._app = app
+        self.proxies = proxies
         self._state = state
         self._send_timeout_s = send_timeout_s
         self._parser = httptools.HttpRequestParser(self)

@@ -17,6 +17,7 @@ from uvicorn.server import Server, ServerState
 
 from sekisho.web.doors.app import DoorApp
 from sekisho.web.doors.http1 import DoorProtocol
+from sekisho.web.doors.proxies import NOBODY, Proxies
 
 log = logging.getLogger(__name__)
 _TICK_S = 1.0
@@ -83,8 +84,9 @@ class _Server(Server):
 class DoorServer:
     """One call process's listening side."""
 
-    def __init__(self, app: DoorApp, *, shutdown_grace_s: int) -> None:
+    def __init__(self, app: DoorApp, *, shutdown_grace_s: int, proxies: Proxies = NOBODY) -> None:
         self._app = app
+        self._proxies = proxies
         self._server = _Server(
             Config(
                 cast(Any, app),
@@ -122,7 +124,9 @@ class DoorServer:
     def _make_protocol(
         self, config: Config, server_state: ServerState, app_state: Any, _loop: Any = None
     ) -> DoorProtocol:
-        return DoorProtocol(self._app, server_state, send_timeout_s=self._app.limits.client_send_timeout_s)
+        return DoorProtocol(
+            self._app, server_state, send_timeout_s=self._app.limits.client_send_timeout_s, proxies=self._proxies
+        )
 
     @asynccontextmanager
     async def _ticking(self) -> AsyncIterator[None]:

@@ -26,11 +26,12 @@ call = sa.Table(
     sa.Column("model", sa.Integer, nullable=False),
     sa.Column("status", sa.Integer, nullable=False),
     sa.Column("stage", sa.Integer, nullable=False),
-    sa.Column("stop_reason", sa.Integer, nullable=False),
+    sa.Column("stop_reason", sa.Integer, nullable=False),  # with the tools that were called, see `endings`
     sa.Column("error", sa.Integer, nullable=False),
     sa.Column("price_version", sa.Integer, nullable=False),
     sa.Column("price_scope", sa.Integer, nullable=False),
     sa.Column("task", sa.Integer, nullable=False, server_default="0"),  # its number, 0: none
+    sa.Column("repository", sa.Integer, nullable=False, server_default="0"),
     sa.Column("deployment", sa.Integer, nullable=False),  # of the only attempt, where this row says all of it
     sa.Column("sent_us", sa.Integer, nullable=False),  # from the start of the call to that of the only attempt
     sa.Column("first_byte_us", sa.Integer, nullable=False),
@@ -47,7 +48,7 @@ call = sa.Table(
     sa.Column("is_metered", sa.Boolean, nullable=False),
     sa.Column("client_left", sa.Boolean, nullable=False),
     sa.Column("id", sa.LargeBinary(16), primary_key=True),
-    sa.Column("stages_us", sa.LargeBinary, nullable=False),  # msgpack list of integers
+    sa.Column("stages_us", sa.LargeBinary, nullable=False),  # see `times`
     sa.Column("upstream_request_id", sa.LargeBinary, nullable=False),  # of the only attempt, see `attempts.pack`
     sa.Index("call_org_change_ix", "org", "change"),
     sa.Index("call_key_id_ix", "key", "id"),
@@ -223,13 +224,15 @@ def _roll_up(name: str, *dimensions: str) -> sa.Table:
 
 spend_by_team = _roll_up("spend_by_team", "team")
 
-spend_by_agent = _roll_up("spend_by_agent", "team", "agent", "model")
+spend_by_agent = _roll_up("spend_by_agent", "team", "agent", "model", "mode")
 
 spend_by_tag = _roll_up("spend_by_tag", "tag", "team")
 
-spend_by_tag_model = _roll_up("spend_by_tag_model", "tag", "team", "model")
+spend_by_tag_model = _roll_up("spend_by_tag_model", "tag", "team", "model", "mode")
 
 spend_by_caller = _roll_up("spend_by_caller", "key", "user", "team", "model")
+
+spend_by_repository = _roll_up("spend_by_repository", "repository", "key", "user", "team", "agent", "model", "mode")
 
 journal_offset = sa.Table(
     "journal_offset",
