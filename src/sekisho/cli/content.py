@@ -94,7 +94,7 @@ def delete(
             )
         )
     what = call or next(iter(named.values()))
-    confirm(say(f"Delete all content of {what} for good?", f"{what} の内容を完全に削除しますか？"), yes)
+    confirm(home, say(f"Delete all content of {what} for good?", f"{what} の内容を完全に削除しますか？"), yes)
     path = f"/admin/v1/calls/{call}/content" if call else f"/admin/v1/content?{urlencode(named)}"
     deleted = ask(home, "DELETE", path)
     if as_json:

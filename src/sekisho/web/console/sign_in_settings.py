@@ -69,7 +69,7 @@ class _SignInSettings:
         sign_in = self.parts.services.sign_in
         users, _ = await sign_in.scim.list_users(Filter(), skip=0, limit=0)
         groups, _ = await sign_in.scim.list_groups(Filter(), skip=0, limit=0, has_members=False)
-        grants = await self.parts.services.grants.list()
+        directories = await self.parts.services.grants.list(role="directory")
         about: dict[str, Any] = {
             "oidc": sign_in.oidc,
             "rules": await sign_in.rules.get(),
@@ -77,6 +77,6 @@ class _SignInSettings:
             "scim_address": (sign_in.public_url or "https://…") + SCIM_ROOT,
             "scim_users": users,
             "scim_groups": groups,
-            "directories": sorted(one.user_id for one in grants if one.role == "directory"),
+            "directories": [one.user_id for one in directories],
         }
         return self.parts.drawing.page(visit, "sign_in_settings.html", **about)
