@@ -59,13 +59,25 @@ class Line(NamedTuple):
     points: Sequence[tuple[float, float]]
 
 
-def over_time(title: str, unit_x: str, unit_y: str, lines: Sequence[Line]) -> str:
-    """Lines from zero on, with the first and the last value written beside each."""
+class Shade(NamedTuple):
+    """A part of the time in which something was otherwise."""
+
+    name: str
+    begin: float
+    end: float
+
+
+def over_time(title: str, unit_x: str, unit_y: str, lines: Sequence[Line], shade: Shade) -> str:
+    """Lines from zero on, with the first and the last value written beside each, over the shade."""
     colours = (_OURS, _OTHER, "#0f766e", "#7c3aed", "#a16207")
     high_x = max(x for line in lines for x, _ in line.points) or 1.0
     high_y = _nice(max(y for line in lines for _, y in line.points) * 1.1)
     room_x, room_y, left, top = _WIDTH - 220, 300, 70, _TOP + 8
-    drawn = []
+    begin, end = (left + room_x * x / high_x for x in (shade.begin, shade.end))
+    drawn = [
+        f'<rect x="{begin:.1f}" y="{top}" width="{end - begin:.1f}" height="{room_y}" fill="#fef3c7"/>'
+        f'<text class="s" x="{(begin + end) / 2:.1f}" y="{top + 14}" text-anchor="middle">{escape(shade.name)}</text>'
+    ]
     for step in range(6):
         y, value = top + room_y * (1 - step / 5), high_y * step / 5
         drawn.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + room_x}" y2="{y:.1f}" stroke="{_GRID}"/>')

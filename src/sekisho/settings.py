@@ -24,11 +24,13 @@ PEPPER_BYTES = 32
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
-_SECRETS = ("master_key", "pepper", "database_url", "valkey_url", "content_key", "oidc_client_secret")
+_SECRETS = ("master_key", "pepper", "database_url", "valkey_url", "content_key", "oidc_client_secret", "https_proxy")
 _DATABASE_URL = re.compile(r"postgres(ql)?://[^\s/]*/[^\s/?#]+(\?\S*)?")
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}")
 # Names that other tools on the same machine already use, tried after our own.
 _FALLBACKS = {
+    "https_proxy": ("HTTPS_PROXY", "https_proxy"),
+    "no_proxy": ("NO_PROXY", "no_proxy"),
     "aws_region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
     "bedrock_endpoint": ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_BEDROCK_RUNTIME_ENDPOINT"),
 }
@@ -78,6 +80,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     oidc_user_claim: Annotated[str, msgspec.Meta(min_length=1)] = "preferred_username"
     oidc_groups_claim: Annotated[str, msgspec.Meta(min_length=1)] = "groups"
     oidc_name: Annotated[str, msgspec.Meta(max_length=60)] = ""
+    oidc_trusts_email: bool = False
+    https_proxy: SecretRef | None = None
+    no_proxy: str = ""
+    ca_file: Path | None = None
     call_processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     aws_region: str = "us-east-1"
     bedrock_endpoint: str = ""

@@ -225,10 +225,10 @@ async def test_spend_logs_have_the_names_that_clients_read(running):
     await running.gate.post("/team/new", json={"team_id": "red"})
     await generate(running, key_alias="alice", user_id="alice", team_id="red")
     (stored,) = (await running.operator.get("/admin/v1/keys")).json()["keys"]
-    call_id = await running.call_of(stored)
+    call_id = await running.call_of(stored, tools=(("Read", 2),))
     (row,) = (await running.gate.get("/spend/logs")).json()
     detail = row["metadata"].pop("sekisho")
-    assert detail["cost_nanousd"] == 1_500_000
+    assert (detail["cost_nanousd"], detail["tools"]) == (1_500_000, {"Read": 2})
     token = (await running.gate.get("/key/list")).json()["keys"][0]
     assert row == {
         "request_id": id_text(call_id),

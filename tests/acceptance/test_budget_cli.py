@@ -182,6 +182,8 @@ async def test_policies_are_made_shown_changed_and_deleted(sekisho: Sekisho, hom
     assert (policy.families, policy.holidays, policy.max_output_tokens) == (("claude",), ("2026-12-29",), 8000)
     assert (await sekisho(f"policy update {policy.id} --clear max_output_tokens --clear holidays")).exit_code == 0
     assert (in_force(home).policies[0].holidays, in_force(home).policies[0].max_output_tokens) == ((), None)
+    said = (await sekisho(f"policy history {policy.id}")).stdout.splitlines()
+    assert ("changed" in said[0], "created" in said[-1], "cline" in said[-1]) == (True, True, True)
     wrong = await sekisho(f"policy update {policy.id} --clear colours")
     assert (wrong.exit_code, "colours" in wrong.stderr) == (1, True)
     assert (await sekisho(f"policy delete {policy.id} --yes")).exit_code == 0

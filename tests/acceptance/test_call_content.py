@@ -62,6 +62,12 @@ async def readings(running: Running) -> list[tuple[str, Any]]:
     return [(entry["actor"], entry["after"]["user_id"]) for entry in entries]
 
 
+async def searches(running: Running) -> list[tuple[str, Any]]:
+    """Who looked for what, by the audit log."""
+    entries = (await running.operator.get("/admin/v1/audit", params={"action": "content.search"})).json()["entries"]
+    return [(entry["actor"], entry["after"]) for entry in entries]
+
+
 async def statuses(running: Running, path: str) -> dict[str, int]:
     return {
         user: (await running.gate.get(path, headers=await headers_of(running, user))).status_code
@@ -128,8 +134,21 @@ async def test_who_may_read_content_finds_it_by_any_part_of_a_word(running):
         assert [one["where"] for one in found["calls"]] == where, (query, user)
         assert found["next"] is None
     assert await readings(running) == [("user:audrey", "bob")]
+    assert await searches(running) == [("user:audrey", {"query": "ｐｌａｎ", "team_ids": None, "found": 1})]
     await running.operator.delete("/admin/v1/content", params={"user_id": "bob"})
     assert (await running.operator.get("/admin/v1/content/search", params={"q": "plan"})).json()["calls"] == []
+
+
+@pytest.mark.parametrize("leads_may_read", [True])
+async def test_what_is_looked_for_in_others_content_is_on_record_also_where_nothing_is_found(running, leads_may_read):
+    await bobs_call(running)
+    for user, query in (("alice", "Bob のメモ"), ("bob", "my own"), ("audrey", "sk-ant-0123456789abcdef")):
+        asked = {"params": {"q": query}, "headers": await headers_of(running, user)}
+        assert (await running.gate.get("/admin/v1/content/search", **asked)).json()["calls"] == []
+    assert await searches(running) == [
+        ("user:audrey", {"query": "***", "team_ids": None, "found": 0}),
+        ("user:alice", {"query": "Bob のメモ", "team_ids": ["red"], "found": 0}),
+    ]
 
 
 @pytest.mark.parametrize("what", ["", "?user_id=bob", "?team_id=red"])

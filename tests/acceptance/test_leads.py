@@ -81,6 +81,18 @@ async def test_a_key_beyond_what_the_lead_holds_is_refused_by_name(running, fiel
     assert (await running.operator.get(KEYS)).json() == before
 
 
+async def test_a_lead_lets_streams_of_revoked_keys_be_cut_and_only_an_administrator_lets_them_go_on(running):
+    assert refusal(await ask(running, "POST", KEYS, team_id="red", cut_streams=False)) == (400, "cut_streams")
+    made = await key(running, cut_streams=True)
+    path = f"{KEYS}/{made['id']}"
+    for looser in (False, None):
+        assert refusal(await ask(running, "PATCH", path, cut_streams=looser)) == (400, "cut_streams")
+    assert (await ask(running, "PATCH", path, cut_streams=True, alias="a")).json()["cut_streams"] is True
+    assert (await running.operator.patch(path, json={"cut_streams": False})).json()["cut_streams"] is False
+    assert (await ask(running, "PATCH", path, cut_streams=False, alias="b")).status_code == 200  # as it is
+    assert (await ask(running, "PATCH", path, cut_streams=True)).json()["cut_streams"] is True
+
+
 async def test_words_about_another_teams_key_user_or_team_are_those_about_nothing(running):
     blue = (await running.operator.post(KEYS, json={"team_id": "blue", "user_id": "charlie"})).json()
     pairs = [

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anthropic
 import boto3
@@ -79,12 +81,15 @@ async def test_openai_chat_sends_no_usage_that_was_not_asked_for(chat: openai.As
 
 
 @pytest.mark.parametrize("model", ("claude-sonnet-4-5", "nova-pro"))
-async def test_openai_chat_carries_parallel_tool_calls_and_their_results(chat: openai.AsyncOpenAI, model: str) -> None:
+async def test_openai_chat_carries_parallel_tool_calls_and_their_results(
+    chat: openai.AsyncOpenAI, gateway: Gateway, model: str
+) -> None:
     tools: list = [{"type": "function", "function": {"name": "weather", "parameters": WEATHER}}]
     messages: list = [{"role": "user", "content": "[[simulate: parallel_tools]] What is the weather?"}]
     first = await chat.chat.completions.create(model=model, messages=messages, tools=tools)
     calls = first.choices[0].message.tool_calls or []
     assert first.choices[0].finish_reason == "tool_calls" and len(calls) >= 2
+    assert gateway.journal.settled[-1].tools == (("weather", len(calls)),)
     messages.append(first.choices[0].message.model_dump(exclude_none=True))
     messages += [{"role": "tool", "tool_call_id": call.id, "content": "sunny"} for call in calls]
     second = await chat.chat.completions.create(model=model, messages=messages, tools=tools)
@@ -111,6 +116,24 @@ async def test_anthropic_streams_and_answers_whole(claude: anthropic.AsyncAnthro
         whole.usage.output_tokens,
     )
     assert [one.usage.output_tokens for one in gateway.journal.settled] == [whole.usage.output_tokens] * 2
+
+
+@pytest.mark.parametrize("model", ("claude-sonnet-4-6", "nova-pro"))
+async def test_the_tools_that_anthropics_sdk_reads_are_on_record(
+    claude: anthropic.AsyncAnthropic, gateway: Gateway, model: str
+) -> None:
+    ask: Any = {
+        "model": model,
+        "max_tokens": 500,
+        "tools": [{"name": "weather", "input_schema": WEATHER}],
+        "messages": [{"role": "user", "content": "[[simulate: parallel_tools]] What is the weather?"}],
+    }
+    whole = await claude.messages.create(**ask)
+    async with claude.messages.stream(**ask) as stream:
+        final = await stream.get_final_message()
+    for answer, settled in zip((whole, final), gateway.journal.settled, strict=True):
+        called = Counter(block.name for block in answer.content if block.type == "tool_use")
+        assert called["weather"] >= 2 and dict(settled.tools) == called
 
 
 async def test_anthropic_door_serves_other_families_too(claude: anthropic.AsyncAnthropic) -> None:

@@ -71,7 +71,9 @@ async def home(place: Home) -> AsyncIterator[Home]:
 
 
 async def test_who_arrives_first_is_made_with_the_roles_and_teams_of_the_groups(home):
-    browser = await home.arrive("1", "Alice@Example.com", "dept-a", "money", name="Alice", email="alice@example.com")
+    browser = await home.arrive(
+        "1", "Alice@Example.com", "dept-a", "money", name="Alice", email="alice@example.com", email_verified=True
+    )
     assert 'url=/console/account"' in browser.text
     assert (await browser.open("/console/account")).status_code == 200
     assert "Organisation account" in browser.text
@@ -180,6 +182,29 @@ async def test_an_administrator_sees_what_is_configured_and_tests_it(home):
     await admin.send("/console/settings/sign-in")
     home.provider.discovery = {}
     assert "set oidc_issuer to that" in admin.text
+
+
+FAULTS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"issuer": "https://another.example.com"}, "発行者は https://another.example.com です"),
+    ({"token_endpoint": "http://id.example.com/token"}, "https ではありません"),
+    ({"jwks_uri": "http://127.0.0.1:9/jwks"}, "応答しません：http://127.0.0.1:9/jwks"),
+    ({"jwks_uri": "ISSUER/nothing"}, "ステータス 404 を返しました"),
+    ({"jwks_uri": "ISSUER/.well-known/openid-configuration"}, "署名鍵を読み取れません"),
+    ({"jwks_uri": 7}, "応答を読み取れません"),
+)
+
+
+async def test_what_is_wrong_with_the_provider_is_said_in_japanese_too(home):
+    admin = await home.arrive("9", "boss", "platform")
+    await admin.open("/console/settings/sign-in", headers={"accept-language": "ja"})
+    for discovery, words in FAULTS:
+        at_issuer = {name: str(value).replace("ISSUER", home.provider.issuer) for name, value in discovery.items()}
+        home.provider.discovery = discovery if 7 in discovery.values() else at_issuer
+        await admin.send("/console/settings/sign-in", headers={"accept-language": "ja"})
+        alert = re.search(r'<p class="note stop" role="alert">([^<]+)<', admin.text)
+        assert alert and words in alert[1], (discovery, admin.text[-800:])
+        home.running.clock.advance(61)  # keys are asked for again at most once a minute
+    home.provider.discovery = {}
 
 
 async def test_no_other_role_sees_it(home):

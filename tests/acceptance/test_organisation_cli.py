@@ -135,7 +135,8 @@ async def test_another_sekisho_is_asked_over_http_with_its_key(sekisho, plane, t
     assert (without.exit_code, without.stderr) == (1, "No key. Give it in SEKISHO_TOKEN.\n")
     monkeypatch.setenv("SEKISHO_TOKEN", "sk-wrong-key-of-this-test")
     wrong = await sekisho("plan", str(file))
-    assert (wrong.exit_code, wrong.stderr) == (1, "The master key is not valid.\n")
+    where = f"This is the Sekisho at {os.environ['SEKISHO_URL']} (SEKISHO_URL).\n"
+    assert (wrong.exit_code, wrong.stderr) == (1, where + "The master key is not valid.\n")
     monkeypatch.setenv("SEKISHO_TOKEN", MASTER)
     assert (await sekisho("apply", str(file), "--yes")).exit_code == 0
     monkeypatch.delenv("SEKISHO_TOKEN")
@@ -143,7 +144,9 @@ async def test_another_sekisho_is_asked_over_http_with_its_key(sekisho, plane, t
     monkeypatch.setenv("SEKISHO_ADMIN_URL", os.environ["SEKISHO_URL"])
     monkeypatch.delenv("SEKISHO_URL")
     before = await sekisho("plan", str(file))
-    assert (before.exit_code, before.stderr) == (0, "SEKISHO_ADMIN_KEY is now SEKISHO_TOKEN.\n")
+    old_names = "SEKISHO_ADMIN_URL is now SEKISHO_URL.\nSEKISHO_ADMIN_KEY is now SEKISHO_TOKEN.\n"
+    assert before.stderr == old_names + where.replace("SEKISHO_URL", "SEKISHO_ADMIN_URL")
+    assert before.exit_code == 0
     assert "dept-a" in (await sekisho("export")).stdout
     server.should_exit = True
     await serving

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import socket
 import tempfile
@@ -23,6 +24,7 @@ from sekisho.app.control_plane import (
     serve_control_plane,
 )
 from sekisho.app.exclusive import bind_control_socket
+from sekisho.app.serve import address_path
 from sekisho.cli import login
 from sekisho.cli.main import create_app
 from sekisho.clock import FakeClock
@@ -105,6 +107,13 @@ async def test_somebody_with_a_token_uses_the_same_commands_within_its_rights(se
     assert token not in await said(sekisho("token list"))
     monkeypatch.setenv("SEKISHO_TOKEN", token)
     assert "user:alice" in await said(sekisho("token whoami"))
+    where = f"This is the Sekisho at {os.environ['SEKISHO_URL']} (SEKISHO_URL).\n"
+    assert (await sekisho("key list")).stderr.count(where) == 0  # who only looks is not told
+    asked = await sekisho("team delete blue", input="n\n")
+    assert (asked.exit_code, asked.stderr.startswith(where)) == (1, True)
+    assert (await sekisho("team delete blue --yes")).stderr.count(where) == 1
+    address_path(Path(os.environ["SEKISHO_HOME"])).write_text(os.environ["SEKISHO_URL"] + "\n")
+    assert where not in (await sekisho("team delete blue --yes")).stderr  # it is the one of this machine
     assert (await said(sekisho("key create --user bob --team red --model claude"))).startswith("sk-")
     refused = await sekisho("key create --user charlie --team blue")
     assert (refused.exit_code, "There is no team 'blue'" in refused.stderr) == (1, True)

@@ -155,7 +155,8 @@ def _call(house: House, dice: random.Random, alias: str, at: int) -> tuple[Recor
     tried = Attempt(where, at, took, 200, "", usage, cost, cost, "2026-11-15", "in-region", "req-1")
     opened = Opened(call_id, at, caller, "openai_chat", model, True, 90_000, cost * 3, task=_task(alias, at))
     settled = Settled(call_id, at + took + 300, "ok", "tool_use", "", "", True, False, usage, cost, cost, (tried,),
-                      took // 4, took, (18, 6, 9, 11, 88, 41, 22))  # fmt: skip
+                      took // 4, took, (18, 6, 9, 11, 88, 41, 22),
+                      tools=(("execute_command", 1), ("read_file", 3)))  # fmt: skip
     return opened, settled
 
 

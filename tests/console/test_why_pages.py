@@ -28,6 +28,24 @@ async def test_a_pasted_error_leads_to_cause_and_remedy(house: House, language: 
     assert "this month's budget of alice has $0.19 left" in page
 
 
+@pytest.mark.parametrize(
+    ("language", "why", "fact"),
+    [
+        ("en", "The answer called execute_command, read_file ×3.", "Tools called execute_command, read_file ×3"),
+        (
+            "ja",
+            "応答は execute_command、read_file ×3 を呼び出しました。",
+            "呼び出したツール execute_command、read_file ×3",
+        ),
+    ],
+)
+async def test_a_call_says_which_tools_it_called(house: House, language: str, why: str, fact: str) -> None:
+    alice = await visitor(house, "alice", "developer", language)
+    for path, words in (("why", why), ("calls", fact)):
+        page = " ".join((await alice.page(f"{path}/{house.calls['of cline-alice']}")).split())
+        assert words in page.replace(" ,", ",").replace(" 、 ", "、")
+
+
 async def test_a_text_that_fits_nothing_says_so(house: House) -> None:
     alice = await visitor(house, "alice", "developer")
     assert "No call, person or key fits “<b>nothing”" in await alice.page("find?id=%3Cb%3Enothing", 404)

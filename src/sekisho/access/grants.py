@@ -12,11 +12,12 @@ import msgspec
 
 from sekisho.access.organisation import UserKind
 from sekisho.access.publishing import Publisher
-from sekisho.access.roles import ACTOR_CHARACTERS, Grant, Principal, RoleName
+from sekisho.access.roles import ACTOR_CHARACTERS, EVERYTHING, Grant, Principal, RoleName, Sight
 from sekisho.clock import Clock
 from sekisho.errors import BadRequest, NotAllowed, NotFound
 
 TEAM_ROLES: tuple[RoleName, ...] = ("team_lead", "cost_manager", "auditor")
+MOST_GRANTS = 10_000
 ORG_ROLES: tuple[RoleName, ...] = ("platform_admin", "cost_manager", "auditor", "directory")
 
 
@@ -31,8 +32,9 @@ class RoleGrant(msgspec.Struct, frozen=True):
 
 
 class RoleChange(msgspec.Struct, frozen=True):
-    """One line of the history of roles."""
+    """One line of the history of roles. `id` rises."""
 
+    id: int
     user_id: str
     role: RoleName
     team_id: str
@@ -53,8 +55,18 @@ class GrantStore(Protocol):
         """Take a role away. Raises NotFound when the user does not have it."""
         ...
 
-    async def list_grants(self, org_id: str, *, user_id: str = "") -> list[RoleGrant]:
-        """Every role that was given, those of leads too, by user and role."""
+    async def list_grants(
+        self,
+        org_id: str,
+        *,
+        user_id: str = "",
+        role: str = "",
+        sight: Sight = EVERYTHING,
+        limit: int,
+        after: tuple[str, ...] = (),
+    ) -> list[RoleGrant]:
+        """Roles that were given, those of leads too, by user, role and team, behind the three of `after`; only those in
+        these teams, or of this user."""
         ...
 
     async def grants_of(self, org_id: str, user_id: str) -> tuple[UserKind, tuple[Grant, ...]] | None:
@@ -63,8 +75,10 @@ class GrantStore(Protocol):
 
     async def is_member(self, org_id: str, team_id: str, user_id: str) -> bool: ...
 
-    async def role_history(self, org_id: str, *, user_id: str, limit: int) -> list[RoleChange]:
-        """What was given and taken away, newest first."""
+    async def role_history(
+        self, org_id: str, *, user_id: str, limit: int, after: int | None = None
+    ) -> list[RoleChange]:
+        """What was given and taken away, newest first, behind the id `after`."""
         ...
 
 
@@ -92,13 +106,23 @@ class GrantRegister:
         await self._store.drop_grant(self._org_id, user_id, grant, by.actor, self._clock.now_us())
         await self._publish(grant)
 
-    async def list(self, user_id: str = "") -> Sequence[RoleGrant]:
-        """Every role that was given."""
-        return await self._store.list_grants(self._org_id, user_id=user_id)
+    async def list(
+        self,
+        user_id: str = "",
+        *,
+        role: str = "",
+        sight: Sight = EVERYTHING,
+        limit: int = MOST_GRANTS,
+        after: tuple[str, ...] = (),
+    ) -> Sequence[RoleGrant]:
+        """Roles that were given."""
+        return await self._store.list_grants(
+            self._org_id, user_id=user_id, role=role, sight=sight, limit=limit, after=after
+        )
 
-    async def history(self, user_id: str = "", *, limit: int = 500) -> Sequence[RoleChange]:
+    async def history(self, user_id: str = "", *, limit: int, after: int | None = None) -> Sequence[RoleChange]:
         """What was given and taken away, newest first."""
-        return await self._store.role_history(self._org_id, user_id=user_id, limit=limit)
+        return await self._store.role_history(self._org_id, user_id=user_id, limit=limit, after=after)
 
     async def principal(self, user_id: str, token_expires_at: int | None = None) -> Principal | None:
         """Who a user is when it asks; None for an unknown one."""

@@ -33,7 +33,7 @@ FRESH_US = 3600 * 1_000_000
 AGAIN_US = 60 * 1_000_000
 LEEWAY_S = 60
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-_UNVERIFIED = (False, "false", "False")  # Amazon Cognito's user info writes truth values as text
+_VERIFIED = (True, "true", "True")  # Amazon Cognito's user info writes truth values as text
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -256,7 +256,7 @@ class Oidc:
             raise NotAllowed(
                 f"The identity provider does not say {self.settings.user_claim}, which names users here.", param="claim"
             )
-        is_verified = claims.get("email_verified") not in _UNVERIFIED
+        is_verified = claims.get("email_verified", self.settings.trusts_email) in _VERIFIED
         if self.settings.user_claim == "email" and not is_verified:
             raise NotAllowed("The identity provider has not verified this e-mail address.", param="claim")
         name, email = claims.get("name"), claims.get("email")

@@ -58,7 +58,9 @@ ANY_RULE = RuleFilter()
 
 
 class Credit(msgspec.Struct, frozen=True):
-    """Money given back in the window that began at `window_starts_at`. A reset gives back all that was spent."""
+    """Money given back in the window that began at `window_starts_at`. A reset gives back all that was spent.
+
+    `id` rises with every one that is kept."""
 
     budget_id: str
     kind: Literal["credit", "reset"]
@@ -67,11 +69,13 @@ class Credit(msgspec.Struct, frozen=True):
     reason: str
     created_at: int
     created_by: str
+    id: int = 0
 
 
 class RuleChange(msgspec.Struct, frozen=True):
-    """One line of a rule's history: what it was after somebody's action."""
+    """One line of a rule's history: what it was after somebody's action. `id` rises."""
 
+    id: int
     action: Literal["create", "update", "delete"]
     at: int
     by: str
@@ -112,12 +116,14 @@ class RuleStore(Protocol):
         """Give money back in the budget's window of now; no amount: all that is booked. Raises NotFound, BadRequest."""
         ...
 
-    async def credits(self, org_id: str, budget_id: str) -> list[Credit]:
-        """What was ever given back, newest first."""
+    async def credits(self, org_id: str, budget_id: str, *, limit: int, after: int | None = None) -> list[Credit]:
+        """What was ever given back, newest first, behind the id `after`."""
         ...
 
-    async def rule_history(self, org_id: str, rule_id: str) -> list[RuleChange]:
-        """What a rule was, newest first; also of one that is deleted."""
+    async def rule_history(
+        self, org_id: str, rule_id: str, *, limit: int, after: int | None = None
+    ) -> list[RuleChange]:
+        """What a rule was, newest first, behind the id `after`; also of one that is deleted."""
         ...
 
 
@@ -191,17 +197,21 @@ class RuleRegister:
         """Give back all that the ledger has booked in the budget's window of now. Raises as `credit`."""
         return await self._credit(budget_id, None, reason, by)
 
-    async def credits(self, budget_id: str) -> Sequence[Credit]:
+    async def credits(self, budget_id: str, *, limit: int, after: int | None = None) -> Sequence[Credit]:
         """What was ever given back on a budget, newest first. Raises NotFound."""
         await self.get("budget", budget_id)
-        return await self._store.credits(self._org_id, budget_id)
+        return await self._store.credits(self._org_id, budget_id, limit=limit, after=after)
 
-    async def history(self, rule_id: str) -> Sequence[RuleChange]:
-        """What a rule was, newest first. Raises NotFound."""
-        changes = await self._store.rule_history(self._org_id, rule_id)
+    async def last_change(self, rule_id: str) -> RuleChange:
+        """What happened last to a rule, also to a deleted one. Raises NotFound."""
+        changes = await self._store.rule_history(self._org_id, rule_id, limit=1)
         if not changes:
             raise NotFound("There is no such rule.")
-        return changes
+        return changes[0]
+
+    async def history(self, rule_id: str, *, limit: int, after: int | None = None) -> Sequence[RuleChange]:
+        """What a rule was, newest first."""
+        return await self._store.rule_history(self._org_id, rule_id, limit=limit, after=after)
 
     async def _credit(self, budget_id: str, amount_nanousd: int | None, reason: str, by: str) -> Credit:
         now_us = self._clock.now_us()

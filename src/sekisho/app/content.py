@@ -12,7 +12,7 @@ from pathlib import Path
 from sekisho.app.loops import Complaint, repeat
 from sekisho.clock import Clock
 from sekisho.errors import SekishoError, StoreUnavailable
-from sekisho.record.content import ContentFilter, ContentHealth, ContentRows, ContentSettings
+from sekisho.record.content import ContentFilter, ContentHealth, ContentRows, ContentSettings, in_force
 from sekisho.record.content_store import Blobs, ContentStore
 from sekisho.record.sealing import KEY_BYTES, HomeKey, Wrapping
 from sekisho.record.spool import Segment, SpoolReader
@@ -55,6 +55,7 @@ class ContentKeeper:
         self._taken_at = 0
         self._healed_us = -_HEAL_US
         self.days: Mapping[str, int] = {}  # by team, where it says something else
+        self.in_force = in_force((), settings.level)
 
     def health(self) -> ContentHealth:
         """How it is now."""

@@ -43,7 +43,7 @@ from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader, Segment
 from sekisho.ledger.looking import Looks
-from sekisho.record.content import NO_CONTENT, ContentSettings
+from sekisho.record.content import NO_CONTENT, ContentSettings, in_force, in_order
 from sekisho.record.reporting import ReportingRegister
 from sekisho.values import Budget, Credential, Delivery, Model, Snapshot, VirtualKey
 
@@ -421,7 +421,8 @@ class ControlPlane:
 
     async def greeting(self, alias: str) -> dict[str, object]:
         """What somebody who has started Sekisho is told: whether there are keys, the path that opens the console once,
-        the models; and, where there is no key yet and an `alias` is given, the raw form of a first one of this name."""
+        the models, the levels at which content is kept; and, where there is no key yet and an `alias` is given, the raw
+        form of a first one of this name."""
         services = self.services()
         has_keys = bool(await services.keys.count())
         key = ""
@@ -432,6 +433,7 @@ class ControlPlane:
             "key": key,
             "console": await services.sessions.issue_code(OPERATOR),
             "models": [model.name for model in self._models],
+            "levels": list(in_order(self.content.in_force.of_all)),
         }
 
     async def close(self) -> None:
@@ -469,6 +471,7 @@ class ControlPlane:
                 content_generation=effective.content_generation,
             )
             self.content.days = {team.id: team.content_days for team in effective.teams}
+            self.content.in_force = in_force(snapshot.keys, self._settings.content.level)
             self._snapshot = snapshot
             self.distribution.offer(Delivery(snapshot, dict(self._credentials)))
             # a disk that is slow delays neither what is revoked nor, as it would in this thread, the calls' booking

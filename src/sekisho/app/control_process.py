@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 from sekisho.access.identity_provider import OidcSettings
 from sekisho.app.control_plane import Console, ControlPlaneSettings, run_control_plane
-from sekisho.app.sign_in_settings import SignInSettings
+from sekisho.app.sign_in_settings import DIRECT, SignInSettings, Way
 from sekisho.app.simulated import simulated_models, simulator_credentials
 from sekisho.clock import Clock, SystemClock
 from sekisho.config.configuration import Configuration, load_config
 from sekisho.errors import SekishoError
 from sekisho.ledger.catalog import load_catalog
 from sekisho.record.content import ContentSettings
-from sekisho.settings import Settings, resolve_database_url, resolve_pepper, resolve_secret
+from sekisho.settings import Settings, SettingsError, resolve_database_url, resolve_pepper, resolve_secret
 from sekisho.upstream.bedrock.default_chain import BEARER_VARIABLE
+from sekisho.upstream.http1 import tls_context
+from sekisho.upstream.proxy import Proxy
 from sekisho.values import Credential, CredentialSource
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ async def run_control_process(settings: Settings, config_path: str, simulator_ur
             session_idle_s=settings.session_idle_s,
             session_life_s=settings.session_life_s,
             oidc=_oidc(settings),
+            way=_way(settings) if settings.oidc_issuer else DIRECT,
         ),
     )
     await run_control_plane(
@@ -99,7 +102,29 @@ def _oidc(settings: Settings) -> OidcSettings | None:
         user_claim=settings.oidc_user_claim,
         groups_claim=settings.oidc_groups_claim,
         name=settings.oidc_name,
+        trusts_email=settings.oidc_trusts_email,
     )
+
+
+def _way(settings: Settings) -> Way:
+    """How the identity provider is reached. Raises SettingsError for a proxy or certificates that are of no use."""
+    url = resolve_secret(settings.https_proxy, os.environ) if settings.https_proxy else ""
+    url = f"http://{url}" if url and "://" not in url else url
+    ca_file = str(settings.ca_file or "")
+    problems = []
+    try:
+        if url:
+            Proxy(url, settings.no_proxy)
+    except ValueError:
+        problems.append("https_proxy (HTTPS_PROXY) must look like http://HOST:PORT or http://USER:PASSWORD@HOST:PORT.")
+    try:
+        if ca_file:
+            tls_context().load_verify_locations(ca_file)
+    except OSError as error:  # also for a file without certificates
+        problems.append(f"ca_file: {ca_file} gives no certificates in PEM form: {error}.")
+    if problems:
+        raise SettingsError(problems)
+    return Way(url, settings.no_proxy, ca_file)
 
 
 def _content_key(settings: Settings) -> bytes:

@@ -64,6 +64,6 @@ def _oidc(settings: SignInSettings, sealer: Sealer, clock: Clock) -> "Oidc | Non
     if settings.oidc is None:
         return None
     from sekisho.access.oidc import Oidc  # noqa: PLC0415  Authlib is slow to import, and not everybody needs it
-    from sekisho.app.oidc_fetch import fetch  # noqa: PLC0415
+    from sekisho.app.oidc_fetch import Fetcher  # noqa: PLC0415
 
-    return Oidc(settings.oidc, settings.public_url, sealer, fetch, clock)
+    return Oidc(settings.oidc, settings.public_url, sealer, Fetcher(settings.way), clock)

@@ -1,9 +1,22 @@
 """What the operator says of signing in: values only, so that a start imports nothing for them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sekisho.access.identity_provider import OidcSettings
 from sekisho.access.passwords import STRONG, Strength
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the identity provider is reached. `proxy_url`, `no_proxy`: as `upstream.proxy.Proxy` takes them; `ca_file`:
+    certificates (PEM) that vouch for it beside those of the system."""
+
+    proxy_url: str = field(default="", repr=False)
+    no_proxy: str = ""
+    ca_file: str = ""
+
+
+DIRECT = Way()
 
 
 @dataclass(frozen=True)
@@ -16,6 +29,7 @@ class SignInSettings:
     session_life_s: float = 43_200.0
     strength: Strength = STRONG
     oidc: OidcSettings | None = None
+    way: Way = DIRECT
 
 
 DEFAULT = SignInSettings()

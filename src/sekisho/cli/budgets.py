@@ -17,6 +17,7 @@ from sekisho.cli.options import (
     Yes,
     confirm,
     given,
+    list_all,
     parse_scope,
     scoped,
 )
@@ -119,7 +120,13 @@ def _row(one: Thing) -> tuple[str, ...]:
     return one["id"], scope_text(one), one["window"]["kind"], one["model"] or "-", money, _kind(one)
 
 
-BUDGETS = Resource("budgets", _row, _lines, say("There are no budgets.", "予算はありません。"))
+def _said(one: Thing) -> str:
+    increase = one["increase"]
+    more = f" + ${increase['amount_usd']} ({increase['until']})" if increase else ""
+    return f"${one['amount_usd']}{more} / {one['window']['kind']}, {_kind(one)}"
+
+
+BUDGETS = Resource("budgets", _row, _lines, say("There are no budgets.", "予算はありません。"), _said)
 
 
 @app.command("create", help=say("Make a budget.", "予算を作成します。"))
@@ -159,7 +166,7 @@ def list_budgets(home: Home = DEFAULT_HOME, scope: OfScope = None, as_json: AsJs
 def show(budget: BudgetId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Print one budget with its credits."""
     shown = BUDGETS.get(home, budget)
-    shown["credits"] = ask(home, "GET", BUDGETS.address(budget, "credits"))["credits"]
+    shown["credits"] = list_all(home, BUDGETS.address(budget, "credits"), "credits")
     BUDGETS.print(shown, as_json)
 
 
@@ -191,6 +198,12 @@ def update(
     BUDGETS.update(home, budget, fields, as_json)
 
 
+@app.command("history", help=say("Show who changed it, when, and what it said.", "変更履歴を表示します。"))
+def history(budget: BudgetId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """Print the history, also of what is deleted."""
+    BUDGETS.history(home, budget, as_json)
+
+
 @app.command("credit", help=say("Give money back in the window of now.", "現在の期間に金額を戻します。"))
 def credit(
     budget: BudgetId, amount: Amount, reason: Reason, home: Home = DEFAULT_HOME, as_json: AsJson = False
@@ -206,7 +219,7 @@ def reset(
     budget: BudgetId, reason: Reason, home: Home = DEFAULT_HOME, yes: Yes = False, as_json: AsJson = False
 ) -> None:
     """Reset a budget after asking; who, when, how much and why stay on record."""
-    confirm(say(f"Reset the budget {budget}?", f"予算 {budget} をリセットしますか？"), yes)
+    confirm(home, say(f"Reset the budget {budget}?", f"予算 {budget} をリセットしますか？"), yes)
     given_back = ask(home, "POST", BUDGETS.address(budget, "reset"), {"reason": reason})
     usd = given_back["amount_usd"]
     tell(as_json, given_back, say(f"Gave back ${usd}.", f"${usd} を戻しました。"))

@@ -49,6 +49,7 @@ def show(call: CallId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> No
         return
     if found["level"] == "none":
         stop(say("Nothing is kept of what this call said.", "このコールの内容は保存されていません。"))
+    typer.echo(f"{say('kept at level', '保存レベル')}: {found['level']}")
     for turn in (*found["turns"], *found["answer"]):
         typer.echo(f"--- {say(*_SPEAKERS[turn['speaker']])}")
         for part in turn["parts"]:
@@ -66,7 +67,8 @@ def search(
     if as_json:
         print_json(found)
     elif found:
-        typer.echo(columns([(one["started_at"], one["call_id"], one["user_id"] or "-", one["words"]) for one in found]))
+        columns_of = ("started_at", "call_id", "user_id", "level", "words")
+        typer.echo(columns([[one[name] or "-" for name in columns_of] for one in found]))
     else:
         typer.echo(say("Nothing was found.", "見つかりませんでした。"), err=True)
 
@@ -92,7 +94,7 @@ def delete(
             )
         )
     what = call or next(iter(named.values()))
-    confirm(say(f"Delete all content of {what} for good?", f"{what} の内容を完全に削除しますか？"), yes)
+    confirm(home, say(f"Delete all content of {what} for good?", f"{what} の内容を完全に削除しますか？"), yes)
     path = f"/admin/v1/calls/{call}/content" if call else f"/admin/v1/content?{urlencode(named)}"
     deleted = ask(home, "DELETE", path)
     if as_json:

@@ -28,6 +28,7 @@ def greet(url: str, settings: Settings, ready: Mapping[str, Any], *, is_simulate
     link = f"{url}/console/enter?code={said['console']}"
     model = default_model(tuple(map(Offer, names)))
     _say_upstream(settings, len(names), is_simulated=is_simulated)
+    typer.echo(_kept(said["levels"]))
     if lacking := ", ".join(ready.get("missing_credentials", ())):
         typer.echo(
             say(
@@ -79,6 +80,18 @@ def _say_upstream(settings: Settings, models: int, *, is_simulated: bool) -> Non
             f"Amazon Bedrock（{settings.aws_region}）を、この環境の AWS 認証情報で呼び出します。料金がかかります。",
         )
     typer.echo(line)
+
+
+def _kept(levels: list[str]) -> str:
+    """In one line, what is kept of what calls say."""
+    named = {
+        "none": say("not kept", "残しません"),
+        "masked": say("kept masked", "伏せて保存します"),
+        "full": say("kept in full", "すべて保存します"),
+    }
+    words = say(", ", "、").join(f"{named[level]} ({level})" for level in levels)
+    by_team = say(", depending on the team", "（部門による）") if len(levels) > 1 else ""
+    return say(f"What calls say is {words}{by_team}.", f"コールの本文は{words}{by_team}。")
 
 
 def _say_way_in(home: Path, key: str, link: str, *, has_keys: bool) -> None:

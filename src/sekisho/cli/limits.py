@@ -64,6 +64,7 @@ LIMITS = Resource(
     lambda one: (one["id"], scope_text(one), one["model"] or "-", _rates(one)),
     _lines,
     say("There are no limits.", "上限はありません。"),
+    _rates,
 )
 
 
@@ -99,6 +100,12 @@ def list_limits(home: Home = DEFAULT_HOME, scope: OfScope = None, as_json: AsJso
 def show(limit: LimitId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Print one limit."""
     LIMITS.show(home, limit, as_json)
+
+
+@app.command("history", help=say("Show who changed it, when, and what it said.", "変更履歴を表示します。"))
+def history(limit: LimitId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """Print the history, also of what is deleted."""
+    LIMITS.history(home, limit, as_json)
 
 
 @app.command("update", help=say("Change a limit.", "上限を変更します。"))

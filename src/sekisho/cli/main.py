@@ -66,6 +66,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
         ),
     ),
     "cache": ("sekisho.cli.cache", "app", ""),
+    "call": ("sekisho.cli.calls", "app", ""),
     "task": ("sekisho.cli.tasks", "app", ""),
     "bounds": (
         "sekisho.cli.events",
@@ -165,7 +166,7 @@ _PANELS = (
         ("serve", "login", "logout", "whoami", "demo", "setup", "status", "explain", "console"),
     ),
     (say("Organisation", "組織"), ("team", "user", "key", "tag", "role", "token", "policy", "metadata")),
-    (say("Money and limits", "予算と上限"), ("budget", "limit", "spend", "task", "cache", "events", "bounds")),
+    (say("Money and limits", "予算と上限"), ("budget", "limit", "spend", "task", "call", "cache", "events", "bounds")),
     (say("Organisation as one file", "組織をファイルで管理"), ("plan", "apply", "export")),
     (say("Operate", "運用"), ("health", "audit", "content", "backup", "restore", "completion")),
 )

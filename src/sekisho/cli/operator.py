@@ -6,9 +6,10 @@ import json
 import os
 import socket
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
+import click
 import typer
 
 from sekisho.cli.credentials import Credentials, CredentialsError, find_credentials
@@ -16,6 +17,7 @@ from sekisho.cli.messages import say
 from sekisho.cli.place import local_url
 
 TIMEOUT_S = 15.0
+_TOLD = "sekisho.told_where"
 _JAPANESE = {
     "There is no such key.": "そのキーはありません。",
     "Another key already has this alias.": "その別名は別のキーが使っています。",
@@ -52,13 +54,53 @@ def ask(home: Path, method: str, path: str, body: dict[str, Any] | None = None) 
 
 def request(home: Path, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """The JSON of the answer, None if it has none; text of another kind as it is. Raises OperatorError."""
+    if method != "GET":
+        tell_where(home)
+    target = find_target(home)
+    if target.token:
+        return request_with(target.token, target.url, method, path, body)
+    return _exchange(UnixConnection(_socket(home)), method, path, body, "", not_running(home))
+
+
+class Target(NamedTuple):
+    """Whom to ask, as whom; without an address the control process of the home. `source`: what says so."""
+
+    token: str = ""
+    url: str = ""
+    source: str = ""
+
+
+def find_target(home: Path) -> Target:
+    """Where commands ask. Raises OperatorError for credentials that cannot be used."""
     token = os.environ.get("SEKISHO_TOKEN", "")
     if token:
-        return request_with(token, os.environ.get("SEKISHO_URL") or local_url(home), method, path, body)
-    socket_path = home / "run" / "control.sock"
-    if not socket_path.exists() and (kept := _kept()):
-        return request_with(kept.token, kept.url, method, path, body)
-    return _exchange(UnixConnection(socket_path), method, path, body, "", not_running(home))
+        url = os.environ.get("SEKISHO_URL")
+        return Target(token, url or local_url(home), "SEKISHO_URL" if url else "SEKISHO_HOME")
+    if not _socket(home).exists() and (kept := _kept()):
+        return Target(kept.token, kept.url, "sekisho login")
+    return Target()
+
+
+def _socket(home: Path) -> Path:
+    return home / "run" / "control.sock"
+
+
+def tell_where(home: Path) -> None:
+    """Name the Sekisho that is about to be changed if it is not that of this machine. Raises OperatorError."""
+    target = find_target(home)
+    if target.token:
+        tell_address(home, target.url, target.source)
+
+
+def tell_address(home: Path, url: str, source: str) -> None:
+    """Name this address, once in a command, unless it is that of this machine. `source`: what says that it is asked."""
+    context = click.get_current_context(silent=True)
+    told = context.find_root().meta if context else {}
+    if url.rstrip("/") == local_url(home).rstrip("/") or _TOLD in told:
+        return
+    told[_TOLD] = True
+    note = say(f"This is the Sekisho at {url} ({source}).", f"対象は {url} の関所です（{source}）。")
+    typer.echo(note, err=True)
 
 
 def request_with(token: str, url: str, method: str, path: str, body: dict[str, Any] | None = None) -> Any:

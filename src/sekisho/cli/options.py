@@ -13,7 +13,7 @@ import typer
 
 from sekisho.access.money import parse_usd, usd_text
 from sekisho.cli.messages import say
-from sekisho.cli.operator import ask
+from sekisho.cli.operator import OperatorError, ask, stop, tell_where
 from sekisho.cli.place import DEFAULT_HOME as DEFAULT_HOME
 from sekisho.errors import BadRequest
 
@@ -94,14 +94,13 @@ def taking(options: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callab
 def list_all(home: Path, path: str, name: str, **query: str | None) -> list[dict[str, Any]]:
     """Every page of a list."""
     found: list[dict[str, Any]] = []
-    after = ""
+    wanted = {"limit": str(PAGE)} | {key: value for key, value in query.items() if value}
     while True:
-        wanted = {"limit": str(PAGE), "after": after} | {key: value for key, value in query.items() if value}
         page = ask(home, "GET", f"{path}?{urlencode(wanted)}")
         found += page[name]
         if page["next"] is None:
             return found
-        after = page["next"]
+        wanted["after"] = str(page["next"])
 
 
 def parse_scope(text: str) -> dict[str, str]:
@@ -145,9 +144,13 @@ def print_lines(lines: dict[str, Any]) -> None:
     typer.echo("\n".join(f"{name}: {value}" for name, value in lines.items()))
 
 
-def confirm(question: str, yes: bool) -> None:
-    """Ask before something is lost; end the command when the answer is no."""
+def confirm(home: Path, question: str, yes: bool) -> None:
+    """Ask before something is lost, saying where; end the command when the answer is no."""
     if not yes:
+        try:
+            tell_where(home)
+        except OperatorError as error:
+            stop(str(error), error)
         typer.confirm(question, abort=True)
 
 

@@ -114,6 +114,7 @@ POLICIES = Resource(
     lambda one: (one["id"], scope_text(one), one["name"] or "-", allowed_text(one)),
     _lines,
     say("There are no policies: everything is allowed.", "ポリシーはありません（すべて許可）。"),
+    allowed_text,
 )
 
 
@@ -134,6 +135,12 @@ def list_policies(home: Home = DEFAULT_HOME, scope: OfScope = None, as_json: AsJ
 def show(policy: PolicyId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Print one policy."""
     POLICIES.show(home, policy, as_json)
+
+
+@app.command("history", help=say("Show who changed it, when, and what it said.", "変更履歴を表示します。"))
+def history(policy: PolicyId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """Print the history, also of what is deleted."""
+    POLICIES.history(home, policy, as_json)
 
 
 @app.command("update", help=say("Change a policy.", "ポリシーを変更します。"))

@@ -17,8 +17,7 @@ import typer
 
 from sekisho.cli.gateway import GatewayError, root_url
 from sekisho.cli.messages import language, say
-from sekisho.cli.operator import UnixConnection, not_running, stop
-from sekisho.cli.place import local_url
+from sekisho.cli.operator import OperatorError, Target, UnixConnection, find_target, not_running, stop, tell_address
 
 Server = Annotated[
     str | None,
@@ -48,16 +47,17 @@ class Admin:
     """The admin API."""
 
     def __init__(self, home: Path, url: str | None) -> None:
-        """`url` None: where every command asks: with SEKISHO_TOKEN the gateway at SEKISHO_URL or of this machine, else
-        the control process of the home."""
+        """`url` None: where every command asks: the gateway of whoever holds a token, else the control process of the
+        home."""
         self._home = home
-        if url is None and os.environ.get("SEKISHO_TOKEN"):
-            url = os.environ.get("SEKISHO_URL") or local_url(home)
         try:
-            self._root = root_url(url) if url else ""
-        except GatewayError as error:
+            target = find_target(home) if url is None else Target("", url, _named_by(url))
+            self._root = root_url(target.url) if target.url else ""
+        except (OperatorError, GatewayError) as error:
             stop(str(error), error)
-        self._key = _read_key() if self._root else ""
+        self._key = target.token or (_read_key() if self._root else "")
+        if target.source:
+            tell_address(home, self._root, target.source)
         parts = urlsplit(self._root)
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             warning = say(
@@ -109,6 +109,15 @@ class Admin:
             return not_running(self._home)
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return say(f"Nothing answers at {self._root} ({reason}).", f"{self._root} から応答がありません（{reason}）。")
+
+
+def _named_by(url: str) -> str:
+    """What of the environment says this address, with a note if that is a name of before; empty if it was typed."""
+    source = next((name for name in ("SEKISHO_ADMIN_URL", "SEKISHO_URL") if os.environ.get(name) == url), "")
+    if source == "SEKISHO_ADMIN_URL":
+        note = "SEKISHO_ADMIN_URL is now SEKISHO_URL.", "SEKISHO_ADMIN_URL の名前は SEKISHO_URL に変わりました。"
+        typer.echo(say(*note), err=True)
+    return source
 
 
 def _read_key() -> str:

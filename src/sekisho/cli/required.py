@@ -6,7 +6,7 @@ import typer
 
 from sekisho.cli.messages import columns, say
 from sekisho.cli.operator import ask
-from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, print_json
+from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, list_all, print_json
 
 app = typer.Typer(no_args_is_help=True, help=say("Metadata that must be there.", "必須のメタデータを管理します。"))
 
@@ -59,7 +59,7 @@ def release(kind: Kind, name: Name, home: Home = DEFAULT_HOME, as_json: AsJson =
 @app.command("incomplete", help=say("Show what lacks required fields.", "必須の項目が足りないものを表示します。"))
 def incomplete(home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Print every object that lacks something, and which fields."""
-    found: list[dict[str, Any]] = ask(home, "GET", f"{REQUIRED}/incomplete")["incomplete"]
+    found = list_all(home, f"{REQUIRED}/incomplete", "incomplete")
     if as_json:
         print_json(found)
     elif found:

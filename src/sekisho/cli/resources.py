@@ -11,19 +11,26 @@ import typer
 from sekisho.cli.messages import columns, say
 from sekisho.cli.operator import ask, stop
 from sekisho.cli.options import confirm, list_all, print_json, print_lines
+from sekisho.cli.status import local_time
 
 Thing = dict[str, Any]
+_ACTIONS = {
+    "create": say("created", "作成"),
+    "update": say("changed", "変更"),
+    "delete": say("deleted", "削除"),
+}
 
 
 @dataclass(frozen=True)
 class Resource:
     """One sort of thing. `name`: its list in the API; `row`, `lines`: a thing in a list, and alone; `none`: said of an
-    empty list."""
+    empty list; `said`: what a rule said, in its history."""
 
     name: str
     row: Callable[[Thing], tuple[str, ...]]
     lines: Callable[[Thing], dict[str, Any]]
     none: str
+    said: Callable[[Thing], str] = str
 
     @property
     def path(self) -> str:
@@ -56,6 +63,15 @@ class Resource:
         """Print one of them."""
         self.print(self.get(home, thing_id), as_json)
 
+    def history(self, home: Path, thing_id: str, as_json: bool) -> None:
+        """Print what was done to one of them, newest first, and how it was then."""
+        changes = list_all(home, self.address(thing_id, "history"), "changes")
+        if as_json:
+            print_json(changes)
+            return
+        rows = [(local_time(one["at"]), _ACTIONS[one["action"]], one["by"], self.said(one)) for one in changes]
+        typer.echo(columns(rows))
+
     def update(self, home: Path, thing_id: str, fields: Thing, as_json: bool) -> None:
         """Change what is given and show it; end the command when nothing is."""
         if not fields:
@@ -64,7 +80,7 @@ class Resource:
 
     def delete(self, home: Path, thing_id: str, question: str, yes: bool, as_json: bool, **query: str) -> None:
         """Delete one of them after asking."""
-        confirm(question, yes)
+        confirm(home, question, yes)
         wanted = urlencode({name: value for name, value in query.items() if value})
         ask(home, "DELETE", self.address(thing_id) + (f"?{wanted}" if wanted else ""))
         tell(as_json, {"deleted": thing_id}, say("Deleted.", "削除しました。"))

@@ -7,7 +7,7 @@ import typer
 
 from sekisho.cli.messages import columns, say
 from sekisho.cli.operator import ask
-from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, Yes, confirm, given, print_json
+from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, Yes, confirm, given, list_all, print_json
 from sekisho.cli.resources import Thing, tell
 from sekisho.cli.status import local_time
 
@@ -34,7 +34,7 @@ User = Annotated[str | None, typer.Option("--user", help=say("Only of this user.
 @app.command("list", help=say("Show who has which role.", "誰がどのロールを持つかを一覧表示します。"))
 def list_roles(home: Home = DEFAULT_HOME, user: User = None, as_json: AsJson = False) -> None:
     """Print every role that somebody has."""
-    found = ask(home, "GET", f"{GRANTS}?{urlencode(given(user_id=user))}")["grants"]
+    found = list_all(home, GRANTS, "grants", user_id=user)
     if as_json:
         print_json(found)
     elif found:
@@ -70,7 +70,7 @@ def delete(
     as_json: AsJson = False,
 ) -> None:
     """Take a role away after asking; it is gone with the next request."""
-    confirm(say(f"Take {role} from {user}?", f"{user} から {role} を取り上げますか？"), yes)
+    confirm(home, say(f"Take {role} from {user}?", f"{user} から {role} を取り上げますか？"), yes)
     ask(home, "DELETE", f"{GRANTS}?{urlencode({'user_id': user, 'role': role} | given(team_id=team))}")
     tell(as_json, {"deleted": {"user_id": user, "role": role, "team_id": team}}, say("Deleted.", "削除しました。"))
 
@@ -78,7 +78,7 @@ def delete(
 @app.command("history", help=say("Show who gave and took roles.", "ロールの変更履歴を表示します。"))
 def history(home: Home = DEFAULT_HOME, user: User = None, as_json: AsJson = False) -> None:
     """Print what was given and taken away, newest first."""
-    changes = ask(home, "GET", f"{GRANTS}/history?{urlencode(given(user_id=user))}")["changes"]
+    changes = list_all(home, f"{GRANTS}/history", "changes", user_id=user)
     if as_json:
         print_json(changes)
         return

@@ -177,7 +177,7 @@ def remove(team: TeamId, user: UserId, home: Home = DEFAULT_HOME, yes: Yes = Fal
         f"Remove {user} from {team}, with the keys bound to both?",
         f"{team} から {user} と、両方に結び付いたキーを外しますか？",
     )
-    confirm(question, yes)
+    confirm(home, question, yes)
     ask(home, "DELETE", TEAMS.address(team, "members", user))
     tell(as_json, {"removed": user}, say("Removed.", "外しました。"))
 

@@ -9,7 +9,7 @@ import typer
 
 from sekisho.cli.messages import say
 from sekisho.cli.operator import ask
-from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, Metadata, Yes, given, parse_metadata, print_json
+from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, Metadata, Yes, confirm, given, parse_metadata, print_json
 from sekisho.cli.place import local_url
 from sekisho.cli.resources import Resource, Thing, made
 
@@ -129,8 +129,7 @@ def invite(user: UserId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> 
 def reset(user: UserId, home: Home = DEFAULT_HOME, yes: Yes = False, as_json: AsJson = False) -> None:
     """Reset how a person signs in, after asking."""
     question = say(f"Reset how {user} signs in?", f"{user} のサインイン方法をリセットしますか？")
-    if not yes:
-        typer.confirm(question, abort=True)
+    confirm(home, question, yes)
     _print_link(home, ask(home, "POST", f"/admin/v1/accounts/{quote(user)}/reset"), as_json)
 
 

@@ -52,8 +52,9 @@ class Conversations:
         self.misses = 0
 
     def counts(self) -> dict[str, int]:
-        """The counters, and the bytes that are held."""
-        return {"hits": self.hits, "misses": self.misses, "held_bytes": self.held_bytes}
+        """The counters, the bytes that are held, and how many these may be."""
+        held = {"held_bytes": self.held_bytes, "most_bytes": self._most_bytes}
+        return {"hits": self.hits, "misses": self.misses, **held}
 
     def read(self, owner: Owner, body: bytes) -> Chain:
         """The chain of a body. Raises BadRequest, as `parse_fields`."""

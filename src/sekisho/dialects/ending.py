@@ -19,6 +19,7 @@ from sekisho.dialects.exchange import (
     ToolDelta,
     ToolStarted,
 )
+from sekisho.dialects.tool_counts import count_tool
 from sekisho.dialects.translation import Translated
 
 
@@ -81,6 +82,10 @@ class EndedByClamp(Translated):
             out += (TextDelta(self._next_index, text), BlockEnded(self._next_index))
             self._next_index += 1
             stopped = Stopped("tool_use" if self._tools else "end_turn")
+            self.tools = {}
+            for held in self._tools.values():
+                if isinstance(held[0], ToolStarted):
+                    count_tool(self.tools, held[0].name)
         for index, held in self._tools.items():
             # behind the text, since one block ends before the next begins
             moved = (msgspec.structs.replace(event, index=self._next_index + index) for event in held)

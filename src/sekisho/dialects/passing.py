@@ -19,6 +19,7 @@ from sekisho.dialects.bedrock.converse.reply import (
     MEDIA_TYPE,
     STREAM_EXCEPTIONS,
     Answer,
+    BlockStart,
     MessageStop,
     Metadata,
     failure_frame,
@@ -28,7 +29,10 @@ from sekisho.dialects.bedrock.event_stream import Frame, FrameDecoder
 from sekisho.dialects.bedrock.faults import raise_if_fault
 from sekisho.dialects.failing import Failing
 from sekisho.dialects.faults import unreadable
+from sekisho.dialects.fields import decoder
+from sekisho.dialects.reading import UNREADABLE
 from sekisho.dialects.sse import CR, LF, SseParser, render_event
+from sekisho.dialects.tool_counts import ToolCounts, count_tool
 from sekisho.errors import SekishoError, UpstreamUnavailable
 from sekisho.values import StopReason, Usage
 
@@ -40,7 +44,9 @@ _BYTES_FIRST = b'{"bytes":"'
 _COUNT_HEADERS = tuple(  # in the order of UsageCounts
     b"x-amzn-bedrock-%b-token-count" % name for name in (b"input", b"output", b"cache-read-input", b"cache-write-input")
 )
-_CONTENT = frozenset({b"content_block_delta", b"content_block_start", b"content_block_stop"})
+_BLOCK_START = b"content_block_start"
+_CONTENT = frozenset({b"content_block_delta", _BLOCK_START, b"content_block_stop"})
+_TOOL_USE = b'"tool_use"'
 
 Members = dict[str, msgspec.Raw]
 
@@ -88,6 +94,18 @@ class _Whole(msgspec.Struct, frozen=True):
     usage: UsageCounts = UsageCounts()
 
 
+class _Block(msgspec.Struct, frozen=True):
+    type: str = ""
+    name: str = ""
+
+
+class _Called(msgspec.Struct, frozen=True):
+    """The blocks of an event, or of a whole answer."""
+
+    content_block: _Block = _Block()
+    content: list[_Block] = []
+
+
 class _ClaudePassing:
     """What the three ways of Claude's events have in common: what is read, and what is held."""
 
@@ -95,6 +113,7 @@ class _ClaudePassing:
         self._failing = Failing()
         self.usage: Usage | None = None
         self.stop_reason: StopReason | None = None
+        self.tools: ToolCounts = {}
         self.has_started = False
         self.is_complete = False
         self._counts = UsageCounts()
@@ -114,11 +133,24 @@ class _ClaudePassing:
         whole = read(body, _Whole)
         self.stop_reason = parse_stop_reason(whole.stop_reason)
         self._meter(_counts_of_headers(headers).updated(whole.usage))
+        self._note_tools(body)
         self.has_started = self.is_complete = True
         self._whole = body
 
     def body(self, cost_nanousd: int | None) -> bytes:
         return self._whole
+
+    def _note_tools(self, said: bytes) -> None:
+        """Count the tools called in the beginning of a block or in a whole answer; what cannot be read passes."""
+        if said.find(_TOOL_USE) < 0:
+            return
+        try:
+            called = decoder(_Called).decode(said)
+        except UNREADABLE:
+            return
+        for block in (called.content_block, *called.content):
+            if block.type == "tool_use":
+                count_tool(self.tools, block.name)
 
     def _pass_content(self, wire: bytes) -> bytes:
         self.has_started = True
@@ -179,6 +211,8 @@ class _ToMessages(_ClaudePassing):
     def _pass(self, event: bytes) -> bytes:
         kind = _kind(event)
         if kind in _CONTENT:
+            if kind == _BLOCK_START:
+                self._note_tools(event)
             return self._pass_content(_sse(kind, event))
         return self._pass_other(kind, event, _sse(kind, self._edited(kind, event)))
 
@@ -257,6 +291,8 @@ class InvokeToInvoke(_ClaudePassing):
                     continue
                 event = chunk_of(frame.payload)
                 kind = _kind(event)
+                if kind == _BLOCK_START:
+                    self._note_tools(event)
                 out.append(self._pass_content(raw) if kind in _CONTENT else self._pass_other(kind, event, raw))
         return b"".join(out)
 
@@ -281,6 +317,7 @@ class ConverseToConverse:
         self._decoder = FrameDecoder()
         self.usage: Usage | None = None
         self.stop_reason: StopReason | None = None
+        self.tools: ToolCounts = {}
         self.has_started = False
         self._start = b""
         self._terminal: list[bytes] = []
@@ -300,7 +337,8 @@ class ConverseToConverse:
         with self._failing.behind(out):
             for frame, raw in self._decoder.feed_raw(data):
                 raise_if_fault(frame)
-                match frame.headers.get(":event-type"):
+                kind = frame.headers.get(":event-type")
+                match kind:
                     case "messageStart":
                         self._start = raw
                     case "messageStop":
@@ -311,6 +349,8 @@ class ConverseToConverse:
                         self.usage = read(frame.payload, Metadata).usage.usage()
                         self._terminal.append(raw)
                     case _:
+                        if kind == "contentBlockStart":
+                            self._note_tool(frame.payload)
                         self.has_started = True
                         out += (self._start, raw)
                         self._start = b""
@@ -323,6 +363,9 @@ class ConverseToConverse:
         answer = read(body, Answer)
         self.usage = answer.usage.usage()
         self.stop_reason = converse_metering.parse_stop_reason(answer.stop_reason)
+        for block in answer.output.message.content:
+            if block.tool_use:
+                count_tool(self.tools, block.tool_use.name)
         self.has_started = True
         self._whole = body
 
@@ -334,6 +377,15 @@ class ConverseToConverse:
 
     def keepalive(self) -> bytes:
         return b""  # every frame means something to an SDK
+
+    def _note_tool(self, payload: bytes) -> None:
+        """Count the tool whose call begins here, if one does; what cannot be read passes."""
+        try:
+            tool = decoder(BlockStart).decode(payload).start.tool_use
+        except UNREADABLE:
+            return
+        if tool:
+            count_tool(self.tools, tool.name)
 
 
 def chunk_of(payload: bytes) -> bytes:

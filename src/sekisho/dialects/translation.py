@@ -6,7 +6,18 @@ let the same wire pass as bytes are in `passing`.
 
 from typing import Protocol
 
-from sekisho.dialects.exchange import Event, Metered, ReplyParser, ReplyRenderer, Started, Stopped
+from sekisho.dialects.exchange import (
+    Event,
+    Metered,
+    ReplyParser,
+    ReplyRenderer,
+    Started,
+    Stopped,
+    TextDelta,
+    ToolDelta,
+    ToolStarted,
+)
+from sekisho.dialects.tool_counts import ToolCounts, count_tool
 from sekisho.errors import SekishoError
 from sekisho.values import StopReason, Usage
 
@@ -18,11 +29,13 @@ class Translation(Protocol):
     returns may be sent at once: it never contains the client's terminator. Whole answers: `read`, then `body`.
     All of `feed` and `read` raise UpstreamUnavailable, UpstreamRejected or RateLimited for errors and broken framing;
     an error that comes in one read behind something good is in `failed` instead, and raised by the next `feed`.
+    `tools` counts the tools that the answer calls, as soon as a call begins.
     """
 
     media_type: bytes
     usage: Usage | None
     stop_reason: StopReason | None
+    tools: ToolCounts
     has_started: bool
 
     @property
@@ -56,6 +69,7 @@ class Translated:
         self.media_type = renderer.media_type
         self.usage: Usage | None = None
         self.stop_reason: StopReason | None = None
+        self.tools: ToolCounts = {}
         self.has_started = False
 
     @property
@@ -89,9 +103,14 @@ class Translated:
 
     def _note(self, events: list[Event]) -> None:
         for event in events:
-            if isinstance(event, Metered):
+            kind = type(event)
+            if kind is TextDelta or kind is ToolDelta:  # nearly all of a stream
+                self.has_started = True
+            elif isinstance(event, Metered):
                 self.usage = event.usage
             elif isinstance(event, Stopped):
                 self.stop_reason = event.reason
             elif not isinstance(event, Started):
                 self.has_started = True
+                if isinstance(event, ToolStarted):
+                    count_tool(self.tools, event.name)

@@ -102,6 +102,7 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     cost is for fresh input, cache reads, cache writes, output; their sum is the cost where it is metered.
     `total_us`: from the first byte of the request until now; of that `lead_us` before it was admitted, `waited_us` for
     the body, for room in a budget, for counters or counts. What is neither that nor `upstream_us` is our own time.
+    `tools`: those that the answer called, by name, and how often; what is too much for a row under an empty name.
     """
 
     call_id: bytes
@@ -124,6 +125,7 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     lead_us: int = 0
     waited_us: int = 0
     caching: Caching | None = None
+    tools: tuple[tuple[str, int], ...] = ()
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):

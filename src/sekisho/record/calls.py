@@ -3,7 +3,7 @@
 Implemented by the store. Times are microseconds since the epoch, money is integer nano-USD.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Literal, Protocol
 
 import msgspec
@@ -17,7 +17,8 @@ class CallRow(msgspec.Struct, frozen=True):
     A running call has no `ended_at`, no usage and no cost yet. Caller, `door` and `model` are empty where they are not
     known: a settlement whose opening was lost. `agent`, `agent_version` and `session` are the client's own claims.
     What a budget did to the call: `asked_model` was asked for, and `model` served in its place; the answer had at most
-    `clamped_tokens`, fewer than asked; it was held back for `delayed_ms`. `lead_us`: before its admission, when it
+    `clamped_tokens`, fewer than asked; it was held back for `delayed_ms`. `tools`: those that the answer called, and
+    how often, by name; an empty name for what is more than a row holds. `lead_us`: before its admission, when it
     `started_at`. `waited_us`: for its body, for room in a budget, for counters and counts. For `task_id`, `mode` and
     `turn` see `record.tasks` (`repository` is a claim too), for what its prompt cache did `record.cache`.
     """
@@ -51,6 +52,7 @@ class CallRow(msgspec.Struct, frozen=True):
     cost_nanousd: int = 0
     price_version: str = ""
     price_scope: str = ""
+    tools: tuple[tuple[str, int], ...] = ()
     first_byte_us: int = 0
     upstream_us: int = 0
     stages_us: tuple[int, ...] = ()
@@ -150,6 +152,11 @@ class CallQueries(Protocol):
     async def last_change(self) -> int:
         """The newest change number: where a live page begins."""
         ...
+
+
+def tools_text(tools: Iterable[tuple[str, int]]) -> str:
+    """Tools and how often each was called, on one line; "+" for those that are more than a row holds."""
+    return " ".join(f"{name or '+'}:{count}" for name, count in tools)
 
 
 def utc_day(at_us: int) -> int:

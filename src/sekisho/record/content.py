@@ -5,12 +5,13 @@ says only what differs from its parent's: how many pieces it keeps of the parent
 own between them. Why it is so: docs/why/content.md
 """
 
-from collections.abc import Collection, Sequence
-from typing import Literal, Protocol
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal, Protocol, get_args
 
 import msgspec
 
-from sekisho.values import ContentLevel, Door
+from sekisho.values import ContentLevel, Door, VirtualKey
 
 Piece = bytes | tuple[bytes, int] | int
 """The bytes themselves, where they are few; the address and the length of a block; or, released, only a length."""
@@ -19,6 +20,43 @@ Pieces = tuple[Piece, ...]
 RequestState = Literal["whole", "lost"]
 AnswerState = Literal["running", "whole", "none", "lost"]
 AnswerForm = Literal["bytes", "turns"]
+
+
+LEVELS: tuple[ContentLevel, ...] = get_args(ContentLevel)
+
+
+class InForce(msgspec.Struct, frozen=True):
+    """The levels at which content is kept now: of all keys, of those of each team, and of each person."""
+
+    of_all: frozenset[ContentLevel]
+    of_teams: Mapping[str, frozenset[ContentLevel]] = {}
+    of_people: Mapping[str, frozenset[ContentLevel]] = {}
+
+    def among(self, team_ids: Iterable[str], user_id: str) -> tuple[ContentLevel, ...]:
+        """The levels of these teams and of this person, the least first; those of all where these have no key."""
+        found = self.of_people.get(user_id, frozenset()).union(*(self.of_teams.get(team, ()) for team in team_ids))
+        return in_order(found or self.of_all)
+
+
+def in_order(levels: Collection[ContentLevel]) -> tuple[ContentLevel, ...]:
+    """These levels, the least first."""
+    return tuple(level for level in LEVELS if level in levels)
+
+
+def in_force(keys: Iterable[VirtualKey], usual: ContentLevel) -> InForce:
+    """The levels of these keys; `usual` where there is no key yet."""
+    of_teams: defaultdict[str, set[ContentLevel]] = defaultdict(set)
+    of_people: defaultdict[str, set[ContentLevel]] = defaultdict(set)
+    every: set[ContentLevel] = set()
+    for key in keys:
+        every.add(key.content_level)
+        of_teams[key.team_id].add(key.content_level)
+        of_people[key.user_id].add(key.content_level)
+    return InForce(
+        frozenset(every or {usual}),
+        {team: frozenset(levels) for team, levels in of_teams.items() if team},
+        {user: frozenset(levels) for user, levels in of_people.items() if user},
+    )
 
 
 class Vault(msgspec.Struct, frozen=True):

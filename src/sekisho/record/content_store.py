@@ -26,6 +26,7 @@ from sekisho.record.content import (
     Filing,
     FoundText,
     Holding,
+    InForce,
     NewBlock,
     NewPack,
     Piece,
@@ -430,6 +431,7 @@ class ContentService(Protocol):
     store: ContentStore
     settings: ContentSettings
     days: Mapping[str, int]
+    in_force: InForce
 
     def health(self) -> ContentHealth: ...
 

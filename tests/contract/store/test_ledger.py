@@ -82,7 +82,8 @@ async def test_a_call_runs_and_is_settled_with_all_it_said(database, names):
     running = await calls.find("default", call_id(1))
     assert running is not None
     assert (running.status, running.ended_at, running.cost_nanousd) == ("running", None, 0)
-    await ledger.apply(batch(settled(1), end=200))
+    tools = (("", 488), ("Read", 2), ("x" * 64, 1))
+    await ledger.apply(batch(settled(1, tools=tools), end=200))
     assert await calls.find("default", call_id(1)) == CallRow(
         id=call_id(1),
         change=2,
@@ -108,6 +109,7 @@ async def test_a_call_runs_and_is_settled_with_all_it_said(database, names):
         cost_nanousd=1_000_000,
         price_version="2026-11",
         price_scope="geo",
+        tools=tools,
         first_byte_us=300_000,
         upstream_us=900_000,
         stages_us=(1, 20, 300),

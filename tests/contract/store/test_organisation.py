@@ -78,11 +78,11 @@ async def test_a_dropped_rules_name_is_free_in_the_same_write(rules, keys):
     await write(rules, stored(BUDGET, "same"))
     await write(rules, stored(Budget("b2", BUDGET.scope, 1, PERIOD), "same"), drop=("b1",))
     assert [one.rule.id for one in await rules.list_rules("default", "budget", RuleFilter(), limit=9)] == ["b2"]
-    assert [(one.action, one.by) for one in await rules.rule_history("default", "b1")] == [
+    assert [(one.action, one.by) for one in await rules.rule_history("default", "b1", limit=9)] == [
         ("delete", "operator"),
         ("create", "operator"),
     ]
-    assert await rules.rule_history("another", "b1") == []
+    assert await rules.rule_history("another", "b1", limit=9) == []
 
 
 async def test_credits_add_up_in_their_window_only(rules, keys, database):
@@ -92,7 +92,7 @@ async def test_credits_add_up_in_their_window_only(rules, keys, database):
         await rules.add_credit("default", "b1", amount, "why", "operator", at)
     (budget,) = (await SqlEffective(database).current("default")).budgets
     assert (budget.credit_nanousd, budget.credit_from) == (5, 5 + minute_us)
-    assert [(one.amount_nanousd, one.window_starts_at) for one in await rules.credits("default", "b1")] == [
+    assert [(one.amount_nanousd, one.window_starts_at) for one in await rules.credits("default", "b1", limit=9)] == [
         (5, 5 + minute_us),
         (4, 5),
         (3, 5),

@@ -50,6 +50,7 @@ async def test_somebody_signs_in_with_a_code_a_verifier_and_a_nonce(provider):
         "preferred_username": "Alice@example.com",
         "name": "Alice",
         "email": "alice@example.com",
+        "email_verified": True,
         "groups": ["dept-a", "leads"],
     }
     entered = await signed_in(client(provider), provider)
@@ -101,7 +102,8 @@ async def test_each_providers_shape_of_claims_is_read(provider, shape):
 
 async def test_what_the_token_lacks_comes_from_the_user_info_of_the_same_person(provider):
     provider.claims = {"sub": "1"}
-    provider.user_info = {"sub": "1", "preferred_username": "alice", "groups": ["dept-a"], "email": "a@example.com"}
+    person = {"preferred_username": "alice", "groups": ["dept-a"], "email": "a@example.com", "email_verified": "true"}
+    provider.user_info = {"sub": "1"} | person
     arrival = (await signed_in(client(provider), provider)).arrival
     assert (arrival.user_name, arrival.groups, arrival.email) == ("alice", ("dept-a",), "a@example.com")
     provider.user_info = {"sub": "2", "preferred_username": "bob"}
@@ -230,8 +232,19 @@ async def test_signing_out_leads_to_the_provider_if_it_offers_that(provider):
     assert await client(provider).end_address("token") == ""
 
 
-@pytest.mark.parametrize("said", [False, "false"])
+@pytest.mark.parametrize("said", [False, "false", "no", 0, None, [], {}])
 async def test_an_address_that_is_not_verified_names_nobody(provider, said):
     provider.claims = {"sub": "1", "email": "alice@example.com", "email_verified": said, "preferred_username": "a"}
     assert (await signed_in(client(provider), provider)).arrival.email == ""
     assert await code_of(signed_in(client(provider, user_claim="email"), provider)) == "claim"
+
+
+async def test_a_provider_that_says_nothing_of_an_address_vouches_for_it_only_by_the_operators_word(provider):
+    provider.claims = {"sub": "1", "email": "alice@example.com", "preferred_username": "a"}  # as Entra ID
+    assert (await signed_in(client(provider), provider)).arrival.email == ""
+    trusting = {"trusts_email": True}
+    assert (await signed_in(client(provider, **trusting), provider)).arrival.email == "alice@example.com"
+    by_email = trusting | {"user_claim": "email"}
+    assert (await signed_in(client(provider, **by_email), provider)).arrival.user_name == "alice@example.com"
+    provider.claims["email_verified"] = False  # what it does say is believed
+    assert await code_of(signed_in(client(provider, **by_email), provider)) == "claim"

@@ -24,7 +24,7 @@ class Home:
         assert (method, path.partition("?")[0]) == ("POST", "/internal/greeting")
         has_keys, wants_key = bool(self.keys), not path.endswith("alias=")
         key = "sk-new" if wants_key and not has_keys else ""
-        return {"has_keys": has_keys, "key": key, "models": self.models, "console": "c0de"}
+        return {"has_keys": has_keys, "key": key, "models": self.models, "console": "c0de", "levels": ["full"]}
 
 
 def said(
@@ -48,6 +48,7 @@ def said(
 def test_the_first_start_gives_commands_that_work_as_pasted(monkeypatch, capsys):
     text = said(monkeypatch, capsys)
     assert text.startswith("Bedrock simulator: no AWS credentials and no configuration were found.")
+    assert "\nWhat calls say is kept in full (full).\n" in text
     assert "Virtual key  sk-new (shown only now)\n" in text
     assert f"Console      {URL}/console/enter?code=c0de (opens once)\n" in text
     assert "  SEKISHO_KEY=sk-new .venv/bin/sekisho setup cline\n" in text

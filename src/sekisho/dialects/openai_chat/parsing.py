@@ -5,6 +5,7 @@ usage in the last chunk or in every one, thinking in four places, errors inside 
 """
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -70,7 +71,9 @@ class _Choice(msgspec.Struct):
     stop_reason: Any = None
 
 
-class _Chunk(msgspec.Struct):
+class Chunk(msgspec.Struct):
+    """A piece of a stream, or a whole answer."""
+
     id: str | None = None
     choices: list[_Choice] | None = None
     usage: dict[str, Any] | None = None
@@ -86,6 +89,19 @@ class _Chunk(msgspec.Struct):
             return {"message": self.message, "code": self.code}
         return self.error or None
 
+    def called_tools(self, calls: int) -> Iterator[tuple[int, str, str]]:
+        """The calls of tools that are named in this piece of a stream: number, id or empty, name. `calls`: how many
+        there were before, for servers that number none."""
+        for choice in self.choices or ():
+            if choice.index or choice.delta is None:
+                continue
+            if choice.delta.function_call is not None and choice.delta.function_call.name:
+                yield 0, "", choice.delta.function_call.name
+            for call in choice.delta.tool_calls or ():
+                if call.function is not None and call.function.name:
+                    yield calls if call.index is None else call.index, call.id or "", call.function.name
+                    calls += 1
+
 
 class _ToolBlock(msgspec.Struct):
     index: int
@@ -94,10 +110,10 @@ class _ToolBlock(msgspec.Struct):
     is_open: bool = True
 
 
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_decode_chunk = msgspec.json.Decoder(Chunk).decode
 
 
-def decode_chunk(data: bytes) -> _Chunk:
+def decode_chunk(data: bytes) -> Chunk:
     """Raises UpstreamUnavailable for bytes that are no chunk or completion."""
     try:
         return _decode_chunk(data)
@@ -166,7 +182,7 @@ class ReplyParser:
         self._is_complete = True
         return events
 
-    def _take(self, chunk: _Chunk, events: list[Event]) -> None:
+    def _take(self, chunk: Chunk, events: list[Event]) -> None:
         if chunk.failure is not None:
             raise reported_error(chunk.failure)
         if not self._has_started:

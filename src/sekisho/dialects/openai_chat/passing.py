@@ -9,15 +9,16 @@ import re
 
 import msgspec
 
-from sekisho.dialects.exchange import Metered, Started, Stopped
+from sekisho.dialects.exchange import Metered, Started, Stopped, ToolStarted
 from sekisho.dialects.failing import Failing
 from sekisho.dialects.openai_chat.faults import named_error, reported_error
-from sekisho.dialects.openai_chat.parsing import DONE, ReplyParser, decode_chunk, read_finish_reason
+from sekisho.dialects.openai_chat.parsing import DONE, Chunk, ReplyParser, decode_chunk, read_finish_reason
 from sekisho.dialects.openai_chat.replies import MEDIA_TYPE, TERMINATOR, render_failure
 from sekisho.dialects.openai_chat.usage import parse_usage, with_cost
 from sekisho.dialects.reading import UNREADABLE, mend_surrogates
 from sekisho.dialects.sse import KEEPALIVE, SseParser, render_event
-from sekisho.errors import BadRequest, SekishoError
+from sekisho.dialects.tool_counts import ToolCounts, count_tool
+from sekisho.errors import BadRequest, SekishoError, UpstreamUnavailable
 from sekisho.values import StopReason, Usage
 
 _decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -25,6 +26,7 @@ _decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 # Inside a JSON string these quotes would be escaped, so only real keys match. Without a match a chunk passes unread.
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _NOTEWORTHY = re.compile(rb'"(?:usage|error)"\s*:\s*[^\sn]|"finish_reason"\s*:\s*"|"object"\s*:\s*"error"')
+_CALLING = b"_call"  # of tool_calls and function_call
 
 
 Fields = dict[str, msgspec.Raw]
@@ -83,6 +85,8 @@ class ChatPassing:
         self._body = b""
         self.usage: Usage | None = None
         self.stop_reason: StopReason | None = None
+        self.tools: ToolCounts = {}
+        self._tool_ids: dict[int, str] = {}  # by the numbers that the upstream gives the calls
         self.has_started = False
         self.is_complete = False
 
@@ -116,6 +120,8 @@ class ChatPassing:
                 self.stop_reason = event.reason
             elif not isinstance(event, Started):
                 self.has_started = True
+                if isinstance(event, ToolStarted):
+                    count_tool(self.tools, event.name)
         self._body = body
 
     def body(self, cost_nanousd: int | None) -> bytes:
@@ -133,8 +139,24 @@ class ChatPassing:
     def _pass(self, data: bytes, name: bytes) -> bytes:
         if self._is_ending or _NOTEWORTHY.search(data):
             return self._inspect(data)
+        if data.find(_CALLING) >= 0:
+            self._note_tools(data)
         self.has_started = True
         return render_event(data, name)
+
+    def _note_tools(self, data: bytes) -> None:
+        """Count the tools whose calls begin in a chunk that passes unread; what cannot be read passes too."""
+        try:
+            self._count_tools(decode_chunk(data))
+        except UpstreamUnavailable:
+            return
+
+    def _count_tools(self, chunk: Chunk) -> None:
+        for key, tool_id, name in chunk.called_tools(len(self._tool_ids)):
+            known = self._tool_ids.get(key)
+            if known is None or (tool_id and tool_id != known):  # some servers say the name in every piece
+                self._tool_ids[key] = tool_id
+                count_tool(self.tools, name)
 
     def _inspect(self, data: bytes) -> bytes:
         """Note what a chunk says of the call; gives what of it may go on now."""
@@ -143,6 +165,7 @@ class ChatPassing:
             raise reported_error(chunk.failure)
         if chunk.usage:
             self.usage = parse_usage(chunk.usage)
+        self._count_tools(chunk)
         finish_reason = next((choice.finish_reason for choice in chunk.choices or () if choice.finish_reason), None)
         if finish_reason is not None:
             self.stop_reason = read_finish_reason(finish_reason)

@@ -1,6 +1,7 @@
 """Blobs as files: `<folder>/<first two characters>/<name>`, written beside their place and moved there whole."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from sekisho.errors import NotFound, StoreUnavailable
@@ -28,7 +29,8 @@ class FileBlobs:
                 os.close(descriptor)
             new.replace(path)
         except OSError as error:
-            new.unlink(missing_ok=True)
+            with suppress(OSError):  # its folder is gone
+                new.unlink()
             raise StoreUnavailable(f"Content cannot be written: {error.strerror or error}.") from error
 
     def get(self, name: str) -> bytes:

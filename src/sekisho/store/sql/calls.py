@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow
 from sekisho.store.sql.attempts import NAMED_IN_ATTEMPT, row_in_call
+from sekisho.store.sql.endings import read_ending
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
 from sekisho.store.sql.names import EMPTY, Names
@@ -174,6 +175,7 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
     mode, turn = mode_and_turn(row["kind"])
     named = {column: texts[row[column]] for column in NAMED}
     duration_us = row["duration_us"]
+    stop_reason, tools = read_ending(named["stop_reason"])
     stages_us, lead_us, waited_us = unpack_times(row["stages_us"])
     return CallRow(
         id=row["id"],
@@ -195,7 +197,7 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
         started_at=row["started_at"],
         ended_at=None if duration_us is None else row["started_at"] + duration_us,
         stage=named["stage"],
-        stop_reason=named["stop_reason"],
+        stop_reason=stop_reason,
         error=named["error"],
         message=row["message"] or "",
         is_metered=row["is_metered"],
@@ -205,6 +207,7 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
         cost_nanousd=row["cost_nanousd"],
         price_version=named["price_version"],
         price_scope=named["price_scope"],
+        tools=tools,
         first_byte_us=row["first_byte_us"],
         upstream_us=row["upstream_us"],
         stages_us=stages_us,

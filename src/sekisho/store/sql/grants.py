@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.access.audit import AuditEvent
 from sekisho.access.grants import RoleChange, RoleGrant
 from sekisho.access.organisation import Member, UserKind
-from sekisho.access.roles import Grant
+from sekisho.access.roles import EVERYTHING, Grant, Sight
 from sekisho.errors import BadRequest, NotFound
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
@@ -53,16 +53,33 @@ class SqlGrants:
                 await connection.execute(role_grant.delete().where(*_grant(org_id, user_id, grant)))
             await note_role(connection, org_id, user_id, grant, "revoke", by, now_us)
 
-    async def list_grants(self, org_id: str, *, user_id: str = "") -> list[RoleGrant]:
-        """Every role that was given, by user and role."""
+    async def list_grants(
+        self,
+        org_id: str,
+        *,
+        user_id: str = "",
+        role: str = "",
+        sight: Sight = EVERYTHING,
+        limit: int,
+        after: tuple[str, ...] = (),
+    ) -> list[RoleGrant]:
+        """Roles that were given, by user, role and team."""
         names = ("user_id", "role", "team_id", "created_at", "created_by")
         given = sa.select(*(role_grant.c[name] for name in names)).where(role_grant.c.org_id == org_id)
         columns = [sa.literal("team_lead").label("role") if name == "role" else team_member.c[name] for name in names]
         leads = sa.select(*columns).where(team_member.c.org_id == org_id, team_member.c.role == "lead")
+        every = sa.union_all(given, leads).subquery().c
+        place = (every.user_id, every.role, every.team_id)
+        query = sa.select(*(every[name] for name in names)).order_by(*place).limit(limit)
         if user_id:
-            given = given.where(role_grant.c.user_id == user_id)
-            leads = leads.where(team_member.c.user_id == user_id)
-        query = sa.union_all(given, leads).order_by("user_id", "role", "team_id")
+            query = query.where(every.user_id == user_id)
+        if role:
+            query = query.where(every.role == role)
+        if not sight.is_all:
+            mine = every.user_id == sight.user_id if sight.user_id else sa.false()
+            query = query.where(sa.or_(every.team_id.in_(sight.team_ids), mine))
+        if after:
+            query = query.where(sa.tuple_(*place) > sa.tuple_(*map(sa.literal, after)))
         async with self._database.read() as connection:
             return [RoleGrant(**row) for row in (await connection.execute(query)).mappings()]
 
@@ -89,13 +106,17 @@ class SqlGrants:
         async with self._database.read() as connection:
             return (await connection.execute(query)).first() is not None
 
-    async def role_history(self, org_id: str, *, user_id: str, limit: int) -> list[RoleChange]:
+    async def role_history(
+        self, org_id: str, *, user_id: str, limit: int, after: int | None = None
+    ) -> list[RoleChange]:
         """What was given and taken away, newest first."""
         columns = role_change.c
-        wanted = (columns.user_id, columns.role, columns.team_id, columns.action, columns.at, columns.by)
+        wanted = (columns.id, columns.user_id, columns.role, columns.team_id, columns.action, columns.at, columns.by)
         query = sa.select(*wanted).where(columns.org_id == org_id).order_by(columns.id.desc()).limit(limit)
         if user_id:
             query = query.where(columns.user_id == user_id)
+        if after is not None:
+            query = query.where(columns.id < after)
         async with self._database.read() as connection:
             return [RoleChange(**row) for row in (await connection.execute(query)).mappings()]
 

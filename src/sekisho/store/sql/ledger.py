@@ -18,6 +18,7 @@ from sekisho.store.sql import bulk, cache_sums, roll_ups, task_sums
 from sekisho.store.sql.attempts import INT32_MAX, NAMED_IN_ATTEMPT, fitting, only_attempt, pack, row_of
 from sekisho.store.sql.audit import record_refusals
 from sekisho.store.sql.call_actions import keep_actions
+from sekisho.store.sql.endings import ending
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import QUERY_SIZE, Names, clean
 from sekisho.store.sql.roll_ups import RUNNING
@@ -264,7 +265,7 @@ def _settlement(record: Settled, started_at: int) -> Row:
     only = only_attempt(record, started_at)
     return {
         "status": record.status,
-        "stop_reason": record.stop_reason or "",
+        "stop_reason": ending(record.stop_reason, record.tools),
         "stage": "",
         "error": clean(record.error),
         "message": record.message.replace("\0", "\ufffd"),

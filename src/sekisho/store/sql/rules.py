@@ -139,31 +139,36 @@ class SqlRules:
             )
             if given + made.amount_nanousd > MOST_NANOUSD:
                 raise BadRequest("So much cannot be given back in one window.", param="amount_usd")
-            await connection.execute(budget_credit.insert().values(msgspec.structs.asdict(made)))
+            row = msgspec.structs.asdict(made)
+            del row["id"]
+            kept = await connection.execute(budget_credit.insert().values(row).returning(budget_credit.c.id))
+            made = msgspec.structs.replace(made, id=kept.scalar_one())
             booked = AuditEvent(by, f"budget.{made.kind}", "budget", budget_id, None, made)
             await record_all(connection, org_id, now_us, [booked])
             return made
 
-    async def credits(self, org_id: str, budget_id: str) -> list[Credit]:
-        """What was ever given back, newest first."""
+    async def credits(self, org_id: str, budget_id: str, *, limit: int, after: int | None = None) -> list[Credit]:
+        """What was ever given back, newest first, behind the id `after`."""
         ours = sa.select(budget.c.id).where(budget.c.org_id == org_id, budget.c.id == budget_id)
-        query = sa.select(budget_credit).where(budget_credit.c.budget_id.in_(ours)).order_by(budget_credit.c.id.desc())
+        query = sa.select(budget_credit).where(budget_credit.c.budget_id.in_(ours))
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).mappings()
-            return [Credit(**{name: value for name, value in row.items() if name != "id"}) for row in rows]
+            rows = (await connection.execute(_page(query, budget_credit.c.id, limit, after))).mappings()
+            return [Credit(**row) for row in rows]
 
-    async def rule_history(self, org_id: str, rule_id: str) -> list[RuleChange]:
-        """What a rule was, newest first."""
+    async def rule_history(
+        self, org_id: str, rule_id: str, *, limit: int, after: int | None = None
+    ) -> list[RuleChange]:
+        """What a rule was, newest first, behind the id `after`."""
         ours = sa.union_all(
             *(
                 sa.select(table.c.id).where(table.c.org_id == org_id, table.c.id == rule_id)
                 for table in _TABLES.values()
             )
         )
-        query = sa.select(rule_change).where(rule_change.c.rule_id.in_(ours)).order_by(rule_change.c.id.desc())
+        query = sa.select(rule_change).where(rule_change.c.rule_id.in_(ours))
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-        return [RuleChange(row["action"], row["at"], row["by"], _recalled(row["rule"])) for row in rows]
+            rows = (await connection.execute(_page(query, rule_change.c.id, limit, after))).mappings().all()
+        return [RuleChange(row["id"], row["action"], row["at"], row["by"], _recalled(row["rule"])) for row in rows]
 
 
 async def write_rules(connection: AsyncConnection, org_id: str, write: RuleWrite, by: str, now_us: int) -> None:
@@ -257,6 +262,11 @@ async def read_templates(connection: AsyncConnection, org_id: str) -> tuple[Temp
     """All shared budgets."""
     query = sa.select(budget_template).where(budget_template.c.org_id == org_id).order_by(budget_template.c.id)
     return tuple(_template(row) for row in (await connection.execute(query)).mappings())
+
+
+def _page(query: sa.Select[Any], number: sa.Column[int], limit: int, after: int | None) -> sa.Select[Any]:
+    """The newest rows first, behind one of them."""
+    return (query if after is None else query.where(number < after)).order_by(number.desc()).limit(limit)
 
 
 def _live(kind: RuleKind, org_id: str) -> sa.Select[Any]:

@@ -15,6 +15,7 @@ from sekisho.values import END_OF_TIME, Budget
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.idempotency import idempotent_router
 from sekisho.web.admin.litellm_fields import parse_expiry, public_name
+from sekisho.web.admin.paging import AfterNumber, PageSize, page
 from sekisho.web.admin.rights import Rights, shown_by
 from sekisho.web.admin.scopes import ScopeFields, WindowFields, render_money, render_scope, render_window
 from sekisho.web.admin.services import Services
@@ -177,17 +178,25 @@ def budgets_router(services: Services, authority: Authority) -> APIRouter:  # no
         return _credit(await rules.reset(budget_id, body.reason, who.actor), who)
 
     @router.get("/{budget_id}/credits")
-    async def list_credits(budget_id: str, who: reader) -> dict[str, Any]:
-        """What was ever given back, newest first."""
+    async def list_credits(
+        budget_id: str, who: reader, limit: PageSize = 50, after: AfterNumber = None
+    ) -> dict[str, Any]:
+        """What was ever given back, newest first. `next`: pass it as `after`; null at the end."""
         await seen(budget_id, who, "budgets:read")
-        return {"credits": [_credit(credit, who) for credit in await rules.credits(budget_id)]}
+        found = await rules.credits(budget_id, limit=limit + 1, after=after)
+        return page("credits", found, limit, lambda one: _credit(one, who), lambda one: one.id)
 
     @router.get("/{budget_id}/history")
-    async def budget_history(budget_id: str, who: reader) -> dict[str, Any]:
-        """Who changed the budget, when, and what it was then; newest first, also of a deleted one."""
-        changes = await rules.history(budget_id)
-        await rights.need_scope(who, "budgets:read", changes[0].rule.scope, "There is no such rule.")
-        return {"changes": [_change(change, who) for change in changes]}
+    async def budget_history(
+        budget_id: str, who: reader, limit: PageSize = 50, after: AfterNumber = None
+    ) -> dict[str, Any]:
+        """Who changed the budget, when, and what it was then; newest first, also of a deleted one.
+
+        `next`: pass it as `after`; null at the end."""
+        last = await rules.last_change(budget_id)
+        await rights.need_scope(who, "budgets:read", last.rule.scope, "There is no such rule.")
+        found = await rules.history(budget_id, limit=limit + 1, after=after)
+        return page("changes", found, limit, lambda one: _change(one, who), lambda one: one.id)
 
     async def seen(budget_id: str, who: Principal, permission: Permission) -> StoredRule:
         found = await rules.get("budget", budget_id)

@@ -53,7 +53,9 @@ class Call(BaseModel):
     `task_id`: what it belongs to; `mode`: plan, act or nothing; `turn`: human, agent, title, compaction, side,
     sub_agent, repeat or probe; `repository`: the client's claim.
     `cache_saved_nanousd`: what it would have cost more without a prompt cache;
-    `cache_lost_nanousd`: what it cost more since its cache was broken, by `cache_cause` (empty: it was not)."""
+    `cache_lost_nanousd`: what it cost more since its cache was broken, by `cache_cause` (empty: it was not).
+    `tools`: those that the answer called, by name, and how often; what is more than a row holds is under an empty
+    name."""
 
     id: str
     change: int
@@ -74,6 +76,7 @@ class Call(BaseModel):
     ended_at: str | None
     stage: str
     stop_reason: str
+    tools: dict[str, int]
     error: str
     message: str
     is_metered: bool
@@ -210,4 +213,5 @@ def _call_fields(row: CallRow) -> dict[str, Any]:
         "started_at": iso(row.started_at),
         "ended_at": iso(row.ended_at),
         "usage": tokens(row.usage),
+        "tools": dict(row.tools),
     }

@@ -113,6 +113,17 @@ class ContentReading:
             await self.note(who, kind, id, {"team_id": team_id, "user_id": user_id})
         return {row.call_id for row in seen}
 
+    async def note_search(self, who: Principal, query: str, found: int) -> None:
+        """Write into the audit log what somebody looked for in others' content, also where nothing was found: the log
+        masks what is secret in it. Raises StoreUnavailable: then nothing is shown."""
+        sight = self.sight(who)
+        if not (sight.is_all or sight.team_ids):
+            return
+        teams = None if sight.is_all else sorted(sight.team_ids)
+        what = {"query": query, "team_ids": teams, "found": found}
+        event = AuditEvent(who.actor, "content.search", "search", "", None, what)
+        await self._services.notes.note(self._services.org_id, event, self._services.clock.now_us())
+
     async def note(self, who: Principal, kind: str, id: str, what: Mapping[str, Any]) -> None:
         """Write into the audit log who read somebody else's content. Raises StoreUnavailable: then nothing is shown."""
         if who.user_id and what.get("user_id") == who.user_id:

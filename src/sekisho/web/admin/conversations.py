@@ -49,13 +49,16 @@ class TaskTurns(BaseModel):
 
 
 class FoundCall(BaseModel):
-    """A call in which the text stands: in what its request added, or in its answer, with the words around it."""
+    """A call in which the text stands: in what its request added, or in its answer, with the words around it.
+
+    `level`: at which its content is kept."""
 
     call_id: str
     task_id: str
     team_id: str
     user_id: str
     started_at: str | None
+    level: ContentLevel
     where: str
     words: str
 
@@ -119,6 +122,7 @@ def conversations_router(services: Services, authority: Authority) -> APIRouter:
         vaults = [vault for vault, team in teams.items() if sight.is_all or team in sight.team_ids]
         cursor = parse_call_id(before, "before") if before else b""
         hits, following = await store.search(q, vaults, sight.user_id, before=cursor, limit=limit)
+        await reading.note_search(who, q, len(hits))
         await reading.among(who, "search", "", [hit.row for hit in hits])
         found = [
             FoundCall(
@@ -127,6 +131,7 @@ def conversations_router(services: Services, authority: Authority) -> APIRouter:
                 team_id=teams.get(hit.row.vault, ""),
                 user_id=hit.row.user_id,
                 started_at=iso(hit.row.started_at),
+                level=hit.row.level,
                 where=hit.where,
                 words=hit.words,
             )

@@ -7,12 +7,13 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 
 from sekisho.access.roles import Permission, Principal
-from sekisho.access.rules import RuleFilter, RuleWrite, StoredRule
+from sekisho.access.rules import RuleChange, RuleFilter, RuleWrite, StoredRule
 from sekisho.errors import BadRequest
 from sekisho.values import RateLimit
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.idempotency import idempotent_router
 from sekisho.web.admin.litellm_fields import Amount, public_name
+from sekisho.web.admin.paging import AfterNumber, PageSize, page
 from sekisho.web.admin.rights import Rights, shown_by
 from sekisho.web.admin.scopes import ScopeFields, render_scope
 from sekisho.web.admin.services import Services
@@ -113,17 +114,16 @@ def limits_router(services: Services, authority: Authority) -> APIRouter:
         await rules.delete("limit", limit_id, who.actor)
 
     @router.get("/{limit_id}/history")
-    async def limit_history(limit_id: str, who: reader) -> dict[str, Any]:
-        """Who changed the limit, when, and what it was then; newest first, also of a deleted one."""
-        changes = await rules.history(limit_id)
-        await rights.need_scope(who, "limits:read", changes[0].rule.scope, "There is no such rule.")
-        return {
-            "changes": [
-                {"action": one.action, "at": iso(one.at), "by": shown_by(who, "limits:read", one.by)}
-                | {name: getattr(one.rule, name) for name in _RATES}
-                for one in changes
-            ]
-        }
+    async def limit_history(
+        limit_id: str, who: reader, limit: PageSize = 50, after: AfterNumber = None
+    ) -> dict[str, Any]:
+        """Who changed the limit, when, and what it was then; newest first, also of a deleted one.
+
+        `next`: pass it as `after`; null at the end."""
+        last = await rules.last_change(limit_id)
+        await rights.need_scope(who, "limits:read", last.rule.scope, "There is no such rule.")
+        found = await rules.history(limit_id, limit=limit + 1, after=after)
+        return page("changes", found, limit, lambda one: _change(one, who), lambda one: one.id)
 
     async def seen(limit_id: str, who: Principal, permission: Permission) -> StoredRule:
         found = await rules.get("limit", limit_id)
@@ -131,6 +131,11 @@ def limits_router(services: Services, authority: Authority) -> APIRouter:
         return found
 
     return router
+
+
+def _change(change: RuleChange, who: Principal) -> dict[str, Any]:
+    rates = {name: getattr(change.rule, name) for name in _RATES}
+    return {"action": change.action, "at": iso(change.at), "by": shown_by(who, "limits:read", change.by)} | rates
 
 
 def _render(stored: StoredRule, who: Principal) -> dict[str, Any]:

@@ -181,6 +181,7 @@ def _log(row: CallRow, label: KeyLabel | None, attempts: list[AttemptRow]) -> di
                 "cache_read_tokens": row.usage.cache_read_tokens,
                 "cache_write_5m_tokens": row.usage.cache_write_5m_tokens,
                 "cache_write_1h_tokens": row.usage.cache_write_1h_tokens,
+                "tools": dict(row.tools),
             },
         },
         "cache_hit": "False",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from msgspec import UNSET
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,13 +11,13 @@ from sekisho.access.roles import Principal
 from sekisho.values import ContentLevel
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.idempotency import idempotent_router
+from sekisho.web.admin.paging import PageSize
 from sekisho.web.admin.rights import NO_TEAM, Rights, judge, shown_by
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
 
 Text = Annotated[str, Field(max_length=200)]
 Names = Annotated[tuple[Text, ...], Field(max_length=500)]
-PageSize = Annotated[int, Query(ge=1, le=500)]
 
 
 class _Fields(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from sekisho.access.grants import RoleGrant
+from sekisho.access.grants import RoleChange, RoleGrant
 from sekisho.access.register import expiry
 from sekisho.access.roles import PERMISSIONS, ROLES, Grant, Principal, RoleName, Sight
 from sekisho.access.tokens import AccessToken
@@ -13,6 +13,7 @@ from sekisho.errors import BadRequest, NotFound
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.hand_overs import HandOverFields, check_link, issue_link
 from sekisho.web.admin.idempotency import idempotent_router
+from sekisho.web.admin.paging import AfterNumber, PageSize, page, parse_cursor, render_cursor
 from sekisho.web.admin.rights import may_change_tokens, shown_by, within_own
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
@@ -69,29 +70,27 @@ def roles_router(services: Services, authority: Authority) -> APIRouter:
         return {"roles": [{"role": role, "permissions": sorted(able)} for role, able in ROLES.items()]}
 
     @router.get("/role-grants")
-    async def list_grants(who: seer, user_id: str = "") -> dict[str, Any]:
-        """Who has which role, by user; leads of teams too."""
-        sight = who.sight("organisation:read")
-        found = await grants.list(user_id)
-        return {"grants": [_grant(one, who) for one in found if sight.covers(team_id=one.team_id, user_id=one.user_id)]}
+    async def list_grants(
+        who: seer, limit: PageSize = 50, after: str = "", user_id: str = "", role: str = ""
+    ) -> dict[str, Any]:
+        """Who has which role, by user; leads of teams too. `next`: pass it as `after`; null at the end."""
+        sight, place = who.sight("organisation:read"), parse_cursor(after, 3)
+        found = await grants.list(user_id, role=role, sight=sight, limit=limit + 1, after=place)
+        return page("grants", found, limit, lambda one: _grant(one, who), _place)
 
     @router.get("/role-grants/history")
-    async def grant_history(_who: reader, user_id: str = "") -> dict[str, Any]:
-        """Who gave and took which role, newest first."""
-        changes = await grants.history(user_id)
-        return {
-            "changes": [
-                {"action": one.action, "user_id": one.user_id, "role": one.role, "team_id": one.team_id or None}
-                | {"at": iso(one.at), "by": one.by}
-                for one in changes
-            ]
-        }
+    async def grant_history(
+        _who: reader, limit: PageSize = 50, after: AfterNumber = None, user_id: str = ""
+    ) -> dict[str, Any]:
+        """Who gave and took which role, newest first. `next`: pass it as `after`; null at the end."""
+        found = await grants.history(user_id, limit=limit + 1, after=after)
+        return page("changes", found, limit, _change, lambda one: one.id)
 
     @router.post("/role-grants", status_code=201)
     async def grant_role(body: GrantFields, who: giver) -> dict[str, Any]:
         """Give a user a role; it holds from the next request on. Nobody gives more than they hold."""
         await grants.grant(body.user_id, Grant(body.role, body.team_id), who)
-        found = await grants.list(body.user_id)
+        found = await grants.list(body.user_id, role=body.role)
         return next(_grant(one, who) for one in found if (one.role, one.team_id) == (body.role, body.team_id))
 
     @router.delete("/role-grants", status_code=204)
@@ -176,6 +175,21 @@ def render_token(token: AccessToken, who: Principal) -> dict[str, Any]:
         "expires_at": iso(token.expires_at),
         "created_at": iso(token.created_at),
         "created_by": shown_by(who, "organisation:read", token.created_by),
+    }
+
+
+def _place(one: RoleGrant) -> str:
+    return render_cursor(one.user_id, one.role, one.team_id)
+
+
+def _change(one: RoleChange) -> dict[str, Any]:
+    return {
+        "action": one.action,
+        "user_id": one.user_id,
+        "role": one.role,
+        "team_id": one.team_id or None,
+        "at": iso(one.at),
+        "by": one.by,
     }
 
 

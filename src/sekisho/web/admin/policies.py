@@ -8,11 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sekisho.access.policies import POLICY_LISTS, hours_text, parse_hours, problems_of
 from sekisho.access.roles import Principal
-from sekisho.access.rules import RuleFilter, RuleWrite, StoredRule
+from sekisho.access.rules import RuleChange, RuleFilter, RuleWrite, StoredRule
 from sekisho.errors import BadRequest
 from sekisho.values import Hours, Policy
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.idempotency import idempotent_router
+from sekisho.web.admin.paging import AfterNumber, PageSize, page
 from sekisho.web.admin.scopes import ScopeFields, render_scope
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
@@ -123,16 +124,15 @@ def policies_router(services: Services, authority: Authority) -> APIRouter:
         await rules.delete("policy", policy_id, who.actor)
 
     @router.get("/{policy_id}/history")
-    async def policy_history(policy_id: str, _who: reader) -> dict[str, Any]:
-        """Who changed the policy, when, and what it was then; newest first, also of a deleted one."""
-        changes = await rules.history(policy_id)
-        return {
-            "changes": [
-                {"action": one.action, "at": iso(one.at), "by": one.by} | render_policy(one.rule)
-                for one in changes
-                if isinstance(one.rule, Policy)
-            ]
-        }
+    async def policy_history(
+        policy_id: str, _who: reader, limit: PageSize = 50, after: AfterNumber = None
+    ) -> dict[str, Any]:
+        """Who changed the policy, when, and what it was then; newest first, also of a deleted one.
+
+        `next`: pass it as `after`; null at the end."""
+        await rules.last_change(policy_id)
+        found = await rules.history(policy_id, limit=limit + 1, after=after)
+        return page("changes", found, limit, _change, lambda one: one.id)
 
     return router
 
@@ -145,6 +145,11 @@ def render_policy(policy: Policy) -> dict[str, Any]:
         "hours": [{"time": hours_text(one), "time_zone": one.time_zone} for one in policy.hours],
         "max_output_tokens": policy.max_output_tokens,
     }
+
+
+def _change(change: RuleChange) -> dict[str, Any]:
+    assert isinstance(change.rule, Policy)
+    return {"action": change.action, "at": iso(change.at), "by": change.by} | render_policy(change.rule)
 
 
 def _render(stored: StoredRule) -> dict[str, Any]:

@@ -65,6 +65,11 @@ def within_own(who: Principal, expires_at: int | None, param: str) -> int | None
     return last if expires_at is None else expires_at
 
 
+def _uncut() -> BadRequest:
+    words = "Only an administrator lets streams go on when their key is revoked."
+    return BadRequest(words, param="cut_streams")
+
+
 class Rights:
     """Judges what needs a look at the organisation. Raises as `judge`, and BadRequest for more than somebody holds."""
 
@@ -116,6 +121,8 @@ class Rights:
             raise BadRequest("Only an administrator brings along a raw key.", param="key")
         if draft.tags:
             raise BadRequest("Only an administrator sets tags.", param="tags")
+        if draft.cut_streams is False:
+            raise _uncut()
         await self._check_binding(who, draft.team_id, draft.user_id, draft.models)
         return replace(draft, expires_at=within_own(who, draft.expires_at, "expires_in"))
 
@@ -126,6 +133,8 @@ class Rights:
         judge(who, "keys:write", NO_KEY, team_id=old.team_id)
         if change.tags is not UNSET and change.tags != old.tags:
             raise BadRequest("Only an administrator sets tags.", param="tags")
+        if change.cut_streams not in (UNSET, True, old.cut_streams):
+            raise _uncut()
         if change.team_id is not UNSET or change.user_id is not UNSET or change.models is not UNSET:
             team_id = old.team_id if change.team_id is UNSET else change.team_id
             user_id = old.user_id if change.user_id is UNSET else change.user_id

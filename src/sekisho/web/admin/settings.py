@@ -5,9 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from sekisho.access.required import Kind, Required, RequiredField
+from sekisho.access.required import Incomplete, Kind, Required, RequiredField
 from sekisho.access.roles import Principal
 from sekisho.web.admin.authority import Authority
+from sekisho.web.admin.paging import PageSize, page, parse_cursor, render_cursor
 from sekisho.web.admin.services import Services
 
 Text = Annotated[str, Field(max_length=200)]
@@ -58,12 +59,19 @@ def settings_router(services: Services, authority: Authority) -> APIRouter:
         return _render(await required.get())
 
     @router.get("/required-metadata/incomplete")
-    async def list_incomplete(_who: reader) -> dict[str, Any]:
-        """The objects that lack what is required now, and which fields."""
-        found = await required.incomplete()
-        return {"incomplete": [{"kind": one.kind, "id": one.id, "fields": list(one.fields)} for one in found]}
+    async def list_incomplete(_who: reader, limit: PageSize = 500, after: str = "") -> dict[str, Any]:
+        """The objects that lack what is required now, and which fields, by kind and id.
+
+        `next`: pass it as `after`; null at the end."""
+        place = parse_cursor(after, 2)
+        behind = [one for one in await required.incomplete() if (one.kind, one.id) > place]
+        return page("incomplete", behind[: limit + 1], limit, _incomplete, lambda one: render_cursor(one.kind, one.id))
 
     return router
+
+
+def _incomplete(one: Incomplete) -> dict[str, Any]:
+    return {"kind": one.kind, "id": one.id, "fields": list(one.fields)}
 
 
 def _render(required: Required) -> dict[str, Any]:

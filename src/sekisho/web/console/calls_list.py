@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from sekisho.access.money import usd_text
 from sekisho.clock import id_text, parse_id
 from sekisho.errors import BadRequest
-from sekisho.record.calls import CallFilter, CallRow
+from sekisho.record.calls import CallFilter, CallRow, tools_text
 from sekisho.web.admin.calls import part_of
 from sekisho.web.admin.times import iso, parse_since, parse_until
 from sekisho.web.console.calls_view import ViewedCalls
@@ -31,6 +31,7 @@ FILTERS = {"team": "team_id", "user": "user_id", "key": "key_id", "model": "mode
 _CSV_HEAD = (
     *("call_id", "started_at", "status", "team_id", "user_id", "key_id", "agent", "model", "mode", "repository"),
     *("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "cost_usd", "price_version", "error"),
+    "tools",
 )
 
 
@@ -116,5 +117,5 @@ def _csv_row(row: CallRow) -> tuple[object, ...]:
         *(id_text(row.id), iso(row.started_at), row.status, row.team_id, row.user_id, row.key_id, row.agent, row.model),
         *(row.mode, row.repository),
         *(usage.input_tokens, usage.cache_read_tokens, writes, usage.output_tokens),
-        *(usd_text(row.cost_nanousd), row.price_version, row.error),
+        *(usd_text(row.cost_nanousd), row.price_version, row.error, tools_text(row.tools)),
     )

@@ -67,4 +67,5 @@ def _view(row: CallRow, attempts: list[AttemptRow], alias: str, user_name: str) 
         message=row.message,
         client_left=row.client_left,
         stop_reason=msgspec.convert(row.stop_reason or None, StopReason | None),
+        tools=row.tools,
     )

@@ -1,5 +1,6 @@
 """Draws pages: templates with the visit, its words and what the page is about. It asks nobody anything."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
+from sekisho.access.roles import Principal
 from sekisho.clock import id_text
+from sekisho.values import ContentLevel
 from sekisho.web.console.assets import Asset, load_assets
 from sekisho.web.console.edge import THEMES, Visit
 from sekisho.web.console.nav import NAV, ROOT, TABS, places_of
@@ -16,9 +19,12 @@ from sekisho.web.console.views import ConsoleInfo
 
 @dataclass
 class Drawing:
-    """The templates and the files beside them. `assets`: by the address under which they are served."""
+    """The templates and the files beside them. `assets`: by the address under which they are served.
+
+    `levels`: at which content is kept of the calls that a principal may see; every page of the shell says it."""
 
     info: ConsoleInfo
+    levels: Callable[[Principal], Sequence[ContentLevel]] = lambda _: ()
     assets: dict[str, Asset] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -40,6 +46,7 @@ class Drawing:
             tabs=TABS,
             places_of=places_of,
             id_text=id_text,
+            levels_of=self.levels,
         )
 
     def page(self, visit: Visit, template: str, *, status: int = 200, **about: Any) -> Response:

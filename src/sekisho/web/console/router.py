@@ -17,6 +17,7 @@ from sekisho.web.console.account import account_pages
 from sekisho.web.console.breakdown import breakdown_pages
 from sekisho.web.console.budgets import budget_pages
 from sekisho.web.console.calls_list import call_list_pages
+from sekisho.web.console.content_level import levels_of
 from sekisho.web.console.device import device_pages
 from sekisho.web.console.drawing import Drawing
 from sekisho.web.console.edge import Edge, Visit
@@ -67,7 +68,7 @@ def create_console_router(
     """The routes under /console, and / which leads there, ready to include in an application.
 
     Without `services` only the live page and the way in are there."""
-    drawing = Drawing(info)
+    drawing = Drawing(info, partial(levels_of, services.content)) if services else Drawing(info)
     edge = Edge(sessions, info, drawing.failed)
     pages: list[Page] = [
         *entry_pages(sessions, hand_overs, edge, drawing),

@@ -11,8 +11,10 @@ from starlette.responses import Response
 from sekisho.access.scim import Filter
 from sekisho.errors import SekishoError
 from sekisho.web.console.edge import Visit, read_form
+from sekisho.web.console.language import Words
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
+from sekisho.web.console.writing import in_words
 from sekisho.web.scim.router import ROOT as SCIM_ROOT
 
 
@@ -49,9 +51,9 @@ class _SignInSettings:
         """Ask the identity provider now."""
         if await read_form(visit) is None:
             return self.parts.drawing.failed(visit, 403, "")
-        return await self._page(visit, await self._ask())
+        return await self._page(visit, await self._ask(visit.words))
 
-    async def _ask(self) -> Tested | None:
+    async def _ask(self, words: Words) -> Tested | None:
         oidc = self.parts.services.sign_in.oidc
         if oidc is None:
             return None
@@ -59,7 +61,7 @@ class _SignInSettings:
             found = await oidc.provider(is_fresh=True)
             keys = await oidc.keys(found, is_fresh=True)
         except SekishoError as error:
-            return Tested(problem=error.message)
+            return Tested(problem=in_words(error.message, words))
         endpoints = (found.authorization_endpoint, found.token_endpoint, found.end_session_endpoint)
         return Tested("", found.issuer, tuple(filter(None, endpoints)), len(keys.keys))
 
@@ -67,7 +69,7 @@ class _SignInSettings:
         sign_in = self.parts.services.sign_in
         users, _ = await sign_in.scim.list_users(Filter(), skip=0, limit=0)
         groups, _ = await sign_in.scim.list_groups(Filter(), skip=0, limit=0, has_members=False)
-        grants = await self.parts.services.grants.list()
+        directories = await self.parts.services.grants.list(role="directory")
         about: dict[str, Any] = {
             "oidc": sign_in.oidc,
             "rules": await sign_in.rules.get(),
@@ -75,6 +77,6 @@ class _SignInSettings:
             "scim_address": (sign_in.public_url or "https://…") + SCIM_ROOT,
             "scim_users": users,
             "scim_groups": groups,
-            "directories": sorted(one.user_id for one in grants if one.role == "directory"),
+            "directories": [one.user_id for one in directories],
         }
         return self.parts.drawing.page(visit, "sign_in_settings.html", **about)

@@ -20,7 +20,8 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     """One call as a row. `call_id`: 26 characters that sort by time. Microseconds; `started_at` since the epoch.
 
     `stage` names the stage that refused, else "". `cost_nanousd` is the exact cost, or while `is_metered` is False the
-    reserved bound; 0 while running. `change_seq` grows with every change to any call.
+    reserved bound; 0 while running. `change_seq` grows with every change to any call. `tools`: what the answer called,
+    and how often; an empty name for what is more than a row holds.
     """
 
     call_id: str
@@ -51,6 +52,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     client_left: bool = False
     stop_reason: StopReason | None = None
+    tools: tuple[tuple[str, int], ...] = ()
 
 
 class CallFilter(msgspec.Struct, frozen=True):

@@ -30,14 +30,18 @@ class Answer(msgspec.Struct, frozen=True):
         return self.status < 400
 
     def problem(self, words: Words) -> str:
-        """Why not, in the reader's language where the sentence is known in it, else as the admin API says it."""
-        said = str(self.body["error"]["message"]) if isinstance(self.body, dict) else ""
-        if words.language == "en" or not said:
-            return said or str(words("problem.unknown"))
-        for pattern, text in PROBLEMS:
-            if match := pattern.fullmatch(said):
-                return text.format(*match.groups())
-        return str(words("problem.untranslated", said=said)).replace("&#39;", "'")
+        """Why not, in the reader's language."""
+        return in_words(str(self.body["error"]["message"]) if isinstance(self.body, dict) else "", words)
+
+
+def in_words(said: str, words: Words) -> str:
+    """Why something is refused, in the reader's language where the sentence is known in it, else as it is said."""
+    if words.language == "en" or not said:
+        return said or str(words("problem.unknown"))
+    for pattern, text in PROBLEMS:
+        if match := pattern.fullmatch(said):
+            return text.format(*match.groups())
+    return str(words("problem.untranslated", said=said)).replace("&#39;", "'")
 
 
 async def ask_admin(visit: Visit, who: Principal, method: str, path: str, body: Any = None) -> Answer:

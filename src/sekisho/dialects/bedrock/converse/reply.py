@@ -106,7 +106,7 @@ class _Start(msgspec.Struct, frozen=True, rename="camel"):
     tool_use: _ToolUse | None = None
 
 
-class _BlockStart(msgspec.Struct, frozen=True, rename="camel"):
+class BlockStart(msgspec.Struct, frozen=True, rename="camel"):
     content_block_index: int = 0
     start: _Start = _Start()
 
@@ -202,7 +202,7 @@ class ReplyParser:
                 delta = read(frame.payload, _BlockDelta)
                 _read_delta(delta.delta, self._index(delta.content_block_index), events)
             case "contentBlockStart":
-                start = read(frame.payload, _BlockStart)
+                start = read(frame.payload, BlockStart)
                 index = self._index(start.content_block_index)
                 if start.start.tool_use:
                     events.append(self._tool(start.start.tool_use, index))

@@ -29,6 +29,26 @@ PROBLEMS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"State at least one of .*", "少なくとも 1 つを指定してください。"),
         (r"There is no model '(.+)'.*", "モデル「{0}」はありません。"),
         (r"There is no (\w+) '(.+)'.*", "「{1}」は見つかりません。"),
+        (
+            r"The identity provider does not answer at (.+) through the proxy \(https_proxy\)\.",
+            "プロキシ（https_proxy）経由で接続しましたが、ID プロバイダーが応答しません：{0}",
+        ),
+        (r"The identity provider does not answer at (.+)\.", "ID プロバイダーが応答しません：{0}"),
+        (
+            r"The identity provider answers (\d+) at (.+)\.",
+            "ID プロバイダーがステータス {0} を返しました：{1}",
+        ),
+        (
+            r"The identity provider's answer at (.+) cannot be read\.",
+            "ID プロバイダーの応答を読み取れません：{0}",
+        ),
+        (r"The identity provider's address must be https\.", "ID プロバイダーのアドレスは https に限ります。"),
+        (r"The provider's addresses are not https\.", "ID プロバイダーが公開しているアドレスが https ではありません。"),
+        (
+            r"The provider calls itself (.+): set oidc_issuer to that\.",
+            "ID プロバイダーの発行者は {0} です。oidc_issuer をこの値に変更してください。",
+        ),
+        (r"The provider's keys cannot be read\.", "ID プロバイダーの署名鍵を読み取れません。"),
         (r"'(.+)' is none of (.+)\.", "「{0}」は使えません。次から選んでください：{1}。"),
     )
 )
