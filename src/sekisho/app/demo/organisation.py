@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sekisho.access.demonstration import DEMONSTRATION_TEAMS
 from sekisho.values import Language
@@ -9,18 +10,24 @@ from sekisho.values import Language
 PREFIX = "demo-"
 TEAM_A, TEAM_B, TEAM_INFRA = DEMONSTRATION_TEAMS
 TIME_ZONE = "Asia/Tokyo"
-MODELS = ("claude-sonnet-5-5", "claude-opus-4-5", "claude-haiku-4-5", "nova-pro")
+RATE_JPY = "156.20"
+BAND_USD = ("20", "60")  # what an engineer is expected to cost here: the month is smaller than life
+
+Habit = Literal["", "unmarked", "clock"]
 
 
 @dataclass(frozen=True)
 class Developer:
-    """One person with one key. `works`: tasks on an ordinary day; `agent` as in `agents`."""
+    """One person with one key. `works`: tasks on an ordinary day; `agent` as in `agents`.
+
+    `habit`: what keeps the prompt cache from serving: no marks, or the time of day in the rules."""
 
     name: str
     team: str
     agent: str
     model: str
     works: float
+    habit: Habit = ""
 
     @property
     def user_id(self) -> str:
@@ -32,17 +39,17 @@ class Developer:
 
 
 DEVELOPERS = (
-    Developer("a1", TEAM_A, "claude-code", "claude-opus-4-5", 0.75),
-    Developer("a2", TEAM_A, "cline", "claude-sonnet-5-5", 0.7),
-    Developer("a3", TEAM_A, "cline", "claude-sonnet-5-5", 1.0),
-    Developer("a4", TEAM_A, "claude-code", "claude-sonnet-5-5", 0.55),
-    Developer("a5", TEAM_A, "cline", "claude-sonnet-5-5", 0.4),
-    Developer("a6", TEAM_A, "cline", "nova-pro", 0.35),
-    Developer("b1", TEAM_B, "cline", "claude-sonnet-5-5", 0.6),
-    Developer("b2", TEAM_B, "claude-code", "claude-sonnet-5-5", 0.65),
-    Developer("b3", TEAM_B, "cline", "claude-haiku-4-5", 0.5),
-    Developer("b4", TEAM_B, "claude-code", "claude-haiku-4-5", 0.3),
-    Developer("infra1", TEAM_INFRA, "claude-code", "claude-sonnet-5-5", 0.25),
+    Developer("a1", TEAM_A, "claude-code", "claude-fable-5", 0.75),
+    Developer("a2", TEAM_A, "cline", "claude-fable-5", 0.8),
+    Developer("a3", TEAM_A, "cline", "claude-opus-4-5", 0.6, "unmarked"),
+    Developer("a4", TEAM_A, "claude-code", "claude-opus-4-5", 0.7),
+    Developer("a5", TEAM_A, "cline", "claude-fable-5", 0.5),
+    Developer("a6", TEAM_A, "cline", "claude-opus-4-5", 0.5),
+    Developer("b1", TEAM_B, "cline", "claude-opus-4-5", 0.7, "clock"),
+    Developer("b2", TEAM_B, "claude-code", "claude-fable-5", 0.8),
+    Developer("b3", TEAM_B, "cline", "claude-opus-4-5", 0.5),
+    Developer("b4", TEAM_B, "claude-code", "claude-sonnet-5-5", 0.5),
+    Developer("infra1", TEAM_INFRA, "claude-code", "claude-opus-4-5", 0.4),
 )
 
 
@@ -56,12 +63,12 @@ class Allowance:
 
 
 ALLOWANCES = (
-    Allowance(TEAM_A, 210),
+    Allowance(TEAM_A, 260),
     Allowance(TEAM_B, 110),
     Allowance(TEAM_INFRA, 10),
     Allowance(TEAM_A, 40, "demo-a1"),
     Allowance(TEAM_A, 90, "demo-a3"),
-    Allowance(TEAM_A, 2, "demo-a4"),
+    Allowance(TEAM_A, 4, "demo-a4"),
 )
 
 _TEAMS = {
