@@ -204,6 +204,23 @@ async def test_a_password_is_changed_only_with_the_present_one_and_ends_other_se
     assert (await new().sign_in("alice", PASSWORD)).status_code == 403
 
 
+async def test_guesses_of_the_present_password_must_wait_and_are_told_so(running, new):
+    await invited(running, new(), "alice")
+    browser = new()
+    await browser.sign_in("alice", PASSWORD)
+    await browser.open("/console/account")
+    guess = {"present": "wrong one here", "password": "a new long one", "again": "a new long one"}
+    statuses = [(await browser.send("/console/account/password", guess)).status_code for _ in range(12)]
+    assert statuses == sorted(statuses)
+    assert set(statuses) == {400, 429}
+    assert "Too many attempts" in browser.text
+    right = guess | {"present": PASSWORD}
+    assert (await browser.send("/console/account/password", right)).status_code == 429
+    running.clock.advance(3600)
+    await browser.open("/console/account")
+    assert (await browser.send("/console/account/password", right)).status_code == 303
+
+
 async def test_sessions_age_idle_and_are_ended_by_person_and_administrator(running, new):
     first, second = new(), new()
     await invited(running, new(), "alice")

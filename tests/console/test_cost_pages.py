@@ -5,11 +5,13 @@ from decimal import Decimal
 from html import unescape
 from pathlib import Path
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
 
 from sekisho.access.audit import AuditFilter
+from sekisho.web.console.language import Words
 from tests.console.house import House, furnished_house
 from tests.console.visitors import dollars, to_the_cent, visitor
 
@@ -59,6 +61,15 @@ async def test_the_calls_behind_a_slice_cost_what_the_slice_says(house: House) -
         calls = await manager.rows(f"calls?{name}={value or '-'}&{span}&format=csv")
         wanted = sum(Decimal(row["cost_usd"]) for row in slices if row["value"] == value)
         assert sum(Decimal(row["cost_usd"] or 0) for row in calls) == wanted > 0, name
+
+
+async def test_a_slice_has_the_tokens_of_its_rows(house: House) -> None:
+    manager = await visitor(house, "mallory")
+    address = "breakdown?by=model&period=day&since=2026-11-01&until=2026-11-20"
+    rows = [row for row in await manager.rows(f"{address}&format=csv") if row["value"] == "nova-pro"]
+    page = await manager.page(address)
+    for name in ("input_tokens", "cache_read_tokens", "output_tokens"):
+        assert Words("en", ZoneInfo("UTC")).tokens(sum(int(row[name]) for row in rows)) in page, name
 
 
 async def test_a_slice_within_a_slice_leads_to_its_calls_and_tasks(house: House) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
@@ -14,8 +15,11 @@ from sekisho.access.distribution import read_snapshot
 from sekisho.access.organisation import TeamChange
 from sekisho.app.demo.organisation import DEVELOPERS, document
 from sekisho.app.demo.play import Play
+from sekisho.clock import id_text
+from sekisho.record.cache import CacheFilter
 from sekisho.settings import Settings
 from sekisho.values import ContentLevel
+from sekisho.web.console.language import Words
 from tests.console.house import House, furnished_house
 from tests.console.visitors import visitor
 
@@ -80,8 +84,34 @@ async def test_a_task_reads_as_a_conversation_with_its_cost(played: Played) -> N
         assert words in page, words
     assert page.count("<env>") <= 1
     html = await (await visitor(played.house)).html(f"tasks/{task['task_id']}")
-    assert html.count('<article class="turn" id="c-') == int(task["calls"]) + int(task["refused"])
+    assert len(re.findall(r'<article class="turn(?: brk)?" id="c-', html)) == int(task["calls"]) + int(task["refused"])
     assert 'class="diff"' in html and "style=" not in html.partition("<main")[2]
+
+
+async def test_where_a_cache_broke_the_page_says_what_changed_why_and_the_loss(played: Played) -> None:
+    boss, services = await visitor(played.house), played.house.plane.services()
+    every = await services.cache.breaks("default", limit=1000, where=CacheFilter())
+    broke = next(one for one in every if one.cause == "tools_changed")
+    cached = await services.cache.of_task("default", broke.task_id)
+    html, page = [
+        await read(f"tasks/{id_text(broke.task_id)}") for read in (boss.html, boss.page)
+    ]  # fmt: skip
+    turn = html.partition(f'<article class="turn brk" id="c-{id_text(broke.call_id)}"')[2].partition("</article>")[0]
+    assert "First to change: the tool list." in turn and "editor" in turn
+    assert "Add and remove tools or MCP servers between tasks" in turn
+    assert f"{broke.lost_tokens:,} tokens" in turn and f"/console/why/{id_text(broke.before)}" in turn
+    lost = Words("en", ZoneInfo("UTC")).call_cost(cached[0].lost_nanousd)
+    saved = Words("en", ZoneInfo("UTC")).call_cost(cached[0].saved_nanousd)
+    assert f"{saved} saved · {lost} lost to breaks" in page
+    assert html.count('class="f-carewash"') >= 1
+
+
+async def test_an_agent_that_caches_nothing_is_told_of_once(played: Played) -> None:
+    boss = await visitor(played.house)
+    task = next(row for row in played.tasks if row["user_id"] == "demo-a3" and int(row["calls"]) > 5)
+    page = await boss.page(f"tasks/{task['task_id']}")
+    assert page.count("Nothing was cached.") == 1
+    assert page.count("Not cached +") > 3
 
 
 async def test_a_plan_is_drawn_and_its_source_is_behind_it(played: Played) -> None:

@@ -25,7 +25,7 @@ from sekisho.access.totp import (
     secret_text,
 )
 from sekisho.clock import Clock
-from sekisho.errors import BadRequest, NotFound
+from sekisho.errors import BadRequest, NotFound, RateLimited
 
 ISSUER = "Sekisho"
 TICKET_US = 10 * 60 * 1_000_000
@@ -180,11 +180,11 @@ class Accounts:
 
     async def confirm_password(self, user_id: str, password: str, visitor: Visitor, device: str = "") -> bool:
         """Whether a signed-in person knows the password; guesses are slowed down like those of a sign-in. Raises
-        BadRequest when a guess must wait."""
+        RateLimited when a guess must wait."""
         guesses = guesses_of(user_id, visitor.address, self.known_device(device, user_id))
         standing = await self._lockout.attempt(guesses)
         if standing.wait_s:
-            raise BadRequest(f"Too many attempts. Wait {standing.wait_s} s.", param="wait")
+            raise RateLimited(f"Too many attempts. Wait {standing.wait_s} s.", retry_after_s=standing.wait_s)
         account = await self._store.find_account(self._org_id, user_id)
         if not await self._hasher.matches(password, account.password or None):
             await self._failed(user_id, visitor, "password", standing)

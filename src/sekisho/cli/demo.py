@@ -8,13 +8,26 @@ from typing import Annotated
 import typer
 
 from sekisho.access.distribution import read_snapshot
-from sekisho.app.demo.organisation import DEVELOPERS, TEAM_IDS, USER_IDS, document
-from sekisho.cli.messages import language, say
+from sekisho.app.demo.organisation import (
+    BAND_USD,
+    DEVELOPERS,
+    LEADS,
+    RATE_JPY,
+    TEAM_A,
+    TEAM_IDS,
+    USER_IDS,
+    YOU,
+    YOUR_KEY,
+    document,
+)
+from sekisho.cli.messages import language, program, say
 from sekisho.cli.operator import OperatorError, ask, not_running, request, stop
 from sekisho.cli.options import DEFAULT_HOME, Home, Yes, list_all
 from sekisho.settings import Settings
 from sekisho.values import Snapshot
 
+_REPORTING = "/admin/v1/settings/reporting"
+_USUAL: dict[str, object] = {"rates": [], "band_low_usd": "500", "band_high_usd": "1000", "names_people": False}
 _DRAIN_S = 300.0
 _POLL_S = 0.5
 
@@ -90,6 +103,8 @@ def _make(home: Path, scale: float) -> None:
         calls = asyncio.run(play.run())
     _wait_booked(home)
     ask(home, "POST", "/admin/v1/apply", {"document": document(language(), with_budgets=True)})
+    if ask(home, "GET", _REPORTING) == _USUAL:
+        ask(home, "PUT", _REPORTING, _shown())
     typer.echo(
         say(
             f"{calls:,} calls by {len(DEVELOPERS)} developers of three teams are in the ledger. "
@@ -98,6 +113,31 @@ def _make(home: Path, scale: float) -> None:
             "コンソールは sekisho console、取り除くには sekisho demo --remove です。",
         )
     )
+    _invite(home)
+
+
+def _invite(home: Path) -> None:
+    """A key to join in with, so that an agent's calls move the demonstration's figures, and how to look as its lead."""
+    key = ask(home, "POST", "/admin/v1/keys", {"alias": YOUR_KEY, "user_id": YOU, "team_id": TEAM_A})["key"]
+    typer.echo(
+        say(
+            f"\nUse an agent as a developer of Department A, and watch its figures move:\n"
+            f"  SEKISHO_KEY={key} {program()} setup cline\n"
+            f"Look as the lead of Department A, by a link that is good once:\n"
+            f"  {program()} user invite {LEADS[TEAM_A]}",
+            f"\n部門A の開発者としてエージェントを使う（部門A の数字が動きます）：\n"
+            f"  SEKISHO_KEY={key} {program()} setup cline\n"
+            f"部門A の部門長として見る（1 回だけ開けるリンク）：\n"
+            f"  {program()} user invite {LEADS[TEAM_A]}",
+        )
+    )
+
+
+def _shown() -> dict[str, object]:
+    """Yen at a rate of the first day, and a band that fits a month that is smaller than life."""
+    low, high = BAND_USD
+    rates = [{"day": "2026-01-01", "jpy_per_usd": RATE_JPY}]
+    return _USUAL | {"rates": rates, "band_low_usd": low, "band_high_usd": high}
 
 
 def _wait_booked(home: Path) -> None:
@@ -133,6 +173,8 @@ def _remove(home: Path, *, yes: bool) -> None:
     users = {user["id"] for user in list_all(home, "/admin/v1/users", "users")}
     for user in sorted(users & set(USER_IDS)):
         ask(home, "DELETE", f"/admin/v1/users/{user}")
+    if ask(home, "GET", _REPORTING) == _shown():
+        ask(home, "PUT", _REPORTING, _USUAL)
     gone = ask(home, "DELETE", "/internal/demonstration")
     typer.echo(
         say(f"Deleted, with {gone['calls']:,} calls.", f"デモを削除しました（コール {gone['calls']:,} 件を含む）。")

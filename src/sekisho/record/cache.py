@@ -4,13 +4,16 @@ Implemented by the store. Times are microseconds since the epoch, days are those
 the ledger's prices. What the causes mean and how they are told: docs/why/cache.md
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, Protocol
 
 import msgspec
 
 from sekisho.record.calls import Part
 from sekisho.values import BreakCause, Language
+
+NEVER_CACHED: frozenset[str] = frozenset({"unmarked", "below_minimum"})
+"""Causes by which no cached prefix broke: there was none yet."""
 
 CacheDimension = Literal["team", "day", "cause"]
 
@@ -85,6 +88,10 @@ class CacheQueries(Protocol):
         self, org_id: str, *, limit: int, before: bytes | None = None, where: CacheFilter
     ) -> list[BrokenCache]:
         """Broken caches, newest first, of calls that began before the call `before`."""
+        ...
+
+    async def breaks_of(self, org_id: str, call_ids: Collection[bytes]) -> dict[bytes, BrokenCache]:
+        """The broken cache of each of these calls; a call whose cache was not broken is left out."""
         ...
 
 

@@ -41,7 +41,8 @@ class TaskStep(msgspec.Struct, frozen=True):
     """One call of a task, as much of it as the sums and the outline of a long task need.
 
     `status` as in `record.calls.CallRow`; `prompt_tokens` is (fresh, read from a cache, written to one);
-    `duration_us` is 0 while it runs, `waited_us`: held back by a budget."""
+    `duration_us` is 0 while it runs, `waited_us`: held back by a budget. For what its prompt
+    cache did see `record.cache`; `is_cache_broken`: something cached was not served again."""
 
     id: bytes
     mode: str
@@ -53,6 +54,9 @@ class TaskStep(msgspec.Struct, frozen=True):
     duration_us: int
     upstream_us: int
     waited_us: int
+    cache_saved_nanousd: int = 0
+    cache_lost_nanousd: int = 0
+    is_cache_broken: bool = False
 
 
 class ModeSum(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sekisho.access.demonstration import DEMONSTRATION_TEAMS
 from sekisho.values import Language
@@ -9,18 +10,24 @@ from sekisho.values import Language
 PREFIX = "demo-"
 TEAM_A, TEAM_B, TEAM_INFRA = DEMONSTRATION_TEAMS
 TIME_ZONE = "Asia/Tokyo"
-MODELS = ("claude-sonnet-5-5", "claude-opus-4-5", "claude-haiku-4-5", "nova-pro")
+RATE_JPY = "156.20"
+BAND_USD = ("20", "60")  # what an engineer is expected to cost here: the month is smaller than life
+
+Habit = Literal["", "unmarked", "clock"]
 
 
 @dataclass(frozen=True)
 class Developer:
-    """One person with one key. `works`: tasks on an ordinary day; `agent` as in `agents`."""
+    """One person with one key. `works`: tasks on an ordinary day; `agent` as in `agents`.
+
+    `habit`: what keeps the prompt cache from serving: no marks, or the time of day in the rules."""
 
     name: str
     team: str
     agent: str
     model: str
     works: float
+    habit: Habit = ""
 
     @property
     def user_id(self) -> str:
@@ -32,17 +39,17 @@ class Developer:
 
 
 DEVELOPERS = (
-    Developer("a1", TEAM_A, "claude-code", "claude-opus-4-5", 0.75),
-    Developer("a2", TEAM_A, "cline", "claude-sonnet-5-5", 0.7),
-    Developer("a3", TEAM_A, "cline", "claude-sonnet-5-5", 1.0),
-    Developer("a4", TEAM_A, "claude-code", "claude-sonnet-5-5", 0.55),
-    Developer("a5", TEAM_A, "cline", "claude-sonnet-5-5", 0.4),
-    Developer("a6", TEAM_A, "cline", "nova-pro", 0.35),
-    Developer("b1", TEAM_B, "cline", "claude-sonnet-5-5", 0.6),
-    Developer("b2", TEAM_B, "claude-code", "claude-sonnet-5-5", 0.65),
-    Developer("b3", TEAM_B, "cline", "claude-haiku-4-5", 0.5),
-    Developer("b4", TEAM_B, "claude-code", "claude-haiku-4-5", 0.3),
-    Developer("infra1", TEAM_INFRA, "claude-code", "claude-sonnet-5-5", 0.25),
+    Developer("a1", TEAM_A, "claude-code", "claude-fable-5", 0.75),
+    Developer("a2", TEAM_A, "cline", "claude-fable-5", 0.8),
+    Developer("a3", TEAM_A, "cline", "claude-opus-4-5", 0.6, "unmarked"),
+    Developer("a4", TEAM_A, "claude-code", "claude-opus-4-5", 0.7),
+    Developer("a5", TEAM_A, "cline", "claude-fable-5", 0.5),
+    Developer("a6", TEAM_A, "cline", "claude-opus-4-5", 0.5),
+    Developer("b1", TEAM_B, "cline", "claude-opus-4-5", 0.7, "clock"),
+    Developer("b2", TEAM_B, "claude-code", "claude-fable-5", 0.8),
+    Developer("b3", TEAM_B, "cline", "claude-opus-4-5", 0.5),
+    Developer("b4", TEAM_B, "claude-code", "claude-sonnet-5-5", 0.5),
+    Developer("infra1", TEAM_INFRA, "claude-code", "claude-opus-4-5", 0.4),
 )
 
 
@@ -55,13 +62,15 @@ class Allowance:
     user: str = ""
 
 
+YOU, YOUR_KEY = f"{PREFIX}a2", f"{PREFIX}your-key"  # whom a newcomer's agent works for, with this key
+
 ALLOWANCES = (
-    Allowance(TEAM_A, 210),
+    Allowance(TEAM_A, 260),
     Allowance(TEAM_B, 110),
     Allowance(TEAM_INFRA, 10),
     Allowance(TEAM_A, 40, "demo-a1"),
     Allowance(TEAM_A, 90, "demo-a3"),
-    Allowance(TEAM_A, 2, "demo-a4"),
+    Allowance(TEAM_A, 4, "demo-a4"),
 )
 
 _TEAMS = {
@@ -69,7 +78,7 @@ _TEAMS = {
     TEAM_B: ("部門B", "Department B", "1002"),
     TEAM_INFRA: ("インフラチーム", "Infrastructure team", "1009"),
 }
-_LEADS = {TEAM_A: "demo-lead-a", TEAM_B: "demo-lead-b", TEAM_INFRA: "demo-infra-lead"}
+LEADS = {TEAM_A: "demo-lead-a", TEAM_B: "demo-lead-b", TEAM_INFRA: "demo-infra-lead"}
 _PEOPLE = {
     "demo-lead-a": ("部門長A", "Lead A", ""),
     "demo-lead-b": ("部門長B", "Lead B", ""),
@@ -95,7 +104,7 @@ def document(language: Language, *, with_budgets: bool) -> str:
         lines += [
             f"  {team}:",
             f"    alias: {in_ja if ja else in_en}",
-            f"    leads: [{_LEADS[team]}]",
+            f"    leads: [{LEADS[team]}]",
             f"    metadata: {{cost_centre: '{cost_centre}', demo: 'true'}}",
             *(_budget(one, 4) for one in ALLOWANCES if with_budgets and one.team == team and not one.user),
             "    members:",

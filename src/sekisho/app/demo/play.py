@@ -218,7 +218,9 @@ class Play:
 
     def _agent(self, developer: Developer) -> Agent:
         story = tell(self._random, self._language)
-        return AGENTS[developer.agent](story, developer.model, self._random, self._raw_keys[developer.key_alias])
+        return AGENTS[developer.agent](
+            story, developer.model, self._random, self._raw_keys[developer.key_alias], developer.habit
+        )
 
     def _pause_us(self) -> int:
         """The tool that the agent runs, or a person who reads the answer; now and then longer than a cache lives."""

@@ -176,6 +176,13 @@ def _steps(theme: _Theme, rounds: int, random: Random, *, ja: bool) -> Iterator[
         theme.module.split("/")[-1].split(".")[0],
         size=random.randint(60, 600),
     )
+    for _ in range(random.randint(0, 3)):
+        yield Step(
+            "呼び出し側も読みます。" if ja else "Reading a caller as well.",
+            "read",
+            f"{theme.module.split('/')[0]}/{random.choice(('views', 'jobs', 'client', 'schema'))}.py",
+            size=random.randint(200, 1600),
+        )
     yield Step(
         "ここを直します。" if ja else "This is the place to change.",
         "edit",

@@ -1,5 +1,6 @@
 """Answers what prompt caches did: from the sums by day and team, for one person or task from the calls."""
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,12 @@ from sekisho.store.sql.tables.ledger import cache_by_team, call, call_cache, tas
 
 _MEASURES = ("calls", "input_tokens", "cache_read_tokens", "cache_write_tokens", "saved_nanousd", "lost_nanousd")
 _NAMED = ("team", "user", "key", "agent", "model", "cause")
+_BROKEN = (
+    sa.select(call_cache, call, task.c.id.label("task_id"))
+    .join(call, call.c.id == call_cache.c.call_id)
+    .outerjoin(task, task.c.number == call.c.task)
+    .where(call_cache.c.cause != EMPTY)
+)
 
 
 class SqlCache:
@@ -44,22 +51,24 @@ class SqlCache:
         self, org_id: str, *, limit: int, before: bytes | None = None, where: CacheFilter
     ) -> list[BrokenCache]:
         """Broken caches, newest first."""
-        query = (
-            sa.select(call_cache, call, task.c.id.label("task_id"))
-            .join(call, call.c.id == call_cache.c.call_id)
-            .outerjoin(task, task.c.number == call.c.task)
-            .where(call_cache.c.cause != EMPTY)
-            .order_by(call_cache.c.call_id.desc())
-            .limit(limit)
-        )
+        query = _BROKEN.order_by(call_cache.c.call_id.desc()).limit(limit)
         if before is not None:
             query = query.where(call_cache.c.call_id < before)
         if where.since is not None:
             query = query.where(call_cache.c.call_id >= first_id(where.since))
         async with self._database.read() as connection:
-            query = query.where(*await self._of_calls(connection, org_id, where))
-            rows = (await connection.execute(query)).mappings().all()
-            texts = await self._names.texts(connection, {row[column] for row in rows for column in _NAMED})
+            return await self._broken(connection, query.where(*await self._of_calls(connection, org_id, where)))
+
+    async def breaks_of(self, org_id: str, call_ids: Collection[bytes]) -> dict[bytes, BrokenCache]:
+        """The broken cache of each of these calls."""
+        async with self._database.read() as connection:
+            of_org = await self._named(connection, call.c.org, org_id)
+            found = await self._broken(connection, _BROKEN.where(call.c.id.in_(call_ids), of_org))
+        return {one.call_id: one for one in found}
+
+    async def _broken(self, connection: AsyncConnection, query: sa.Select[Any]) -> list[BrokenCache]:
+        rows = (await connection.execute(query)).mappings().all()
+        texts = await self._names.texts(connection, {row[column] for row in rows for column in _NAMED})
         return [_broken(row, texts) for row in rows]
 
     async def _cells(self, connection: AsyncConnection, org_id: str, where: CacheFilter) -> sa.Select[Any]:

@@ -14,7 +14,6 @@ from sekisho.record.content import (
     ContentFilter,
     ContentRow,
     Filing,
-    FoundText,
     Holding,
     NewBlock,
     NewPack,
@@ -185,22 +184,31 @@ class SqlContent:
         times = [{"named": address, "times": count} for address, count in filing.references.items()]
         await connection.execute(update, times)
 
-    async def texts(self, vaults: Collection[int], user_id: str, *, before: bytes, limit: int) -> list[FoundText]:
+    async def texts(self, vaults: Collection[int], user_id: str, *, before: bytes, limit: int) -> list[NewText]:
         """Texts of these vaults and of this user's calls, newest call first."""
-        ours = sa.or_(content.c.vault.in_(vaults), content.c.user_id == user_id if user_id else sa.false())
-        query = sa.select(content, content_text.c.part, content_text.c.sealed).join(
-            content_text, content_text.c.call_id == content.c.call_id
-        )
-        query = query.where(ours, content.c.is_gone.is_(False))
+        query = sa.select(*(content_text.c[one] for one in NewText.__struct_fields__))
+        if user_id:
+            query = query.join(content, content.c.call_id == content_text.c.call_id)
+            ours = content.c.user_id == user_id
+            query = query.where(sa.or_(ours, content_text.c.vault.in_(vaults)) if vaults else ours)
+        elif len(vaults) == 1:
+            query = query.where(content_text.c.vault.in_(vaults))
+        else:  # in the order of the key: by the index of vaults all of them would be sorted, for every page
+            query = query.where((content_text.c.vault + 0).in_(vaults))
         if before:
-            query = query.where(content.c.call_id < before)
-        query = query.order_by(content.c.call_id.desc(), content_text.c.part).limit(limit)
+            query = query.where(content_text.c.call_id < before)
+        query = query.order_by(content_text.c.call_id.desc(), content_text.c.part).limit(limit)
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).mappings()
-            return [
-                FoundText(NewText(row["call_id"], row["part"], row["vault"], row["sealed"]), content_row(row))
-                for row in rows
-            ]
+            return [NewText(*row) for row in await connection.execute(query)]
+
+    async def find_all(self, call_ids: Collection[bytes]) -> dict[bytes, ContentRow]:
+        """Those of these calls of which something is kept."""
+        found: dict[bytes, ContentRow] = {}
+        async with self._database.read() as connection:
+            for chunk in _chunks(sorted(call_ids)):
+                query = sa.select(content).where(content.c.call_id.in_(chunk), content.c.is_gone.is_(False))
+                found.update((row["call_id"], content_row(row)) for row in (await connection.execute(query)).mappings())
+        return found
 
     async def drop(self, where: ContentFilter, most: int, now_us: int) -> tuple[int, list[str]]:
         """Delete up to so many calls: how many, and the packs that have lost blocks."""

@@ -5,12 +5,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from sekisho.record.cache import NEVER_CACHED
 from sekisho.record.calls import Part
 from sekisho.record.tasks import ANY_TASK, Cursor, ModeSum, TaskFilter, TaskOrder, TaskRow, TaskStep
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.names import Names
+from sekisho.store.sql.names import EMPTY, Names
 from sekisho.store.sql.part import in_part
-from sekisho.store.sql.tables.ledger import call, call_action, task, task_mode
+from sekisho.store.sql.tables.ledger import call, call_action, call_cache, task, task_mode
 from sekisho.store.sql.task_sums import CLASSES, MODES, mode_and_turn
 from sekisho.values import Usage
 
@@ -20,8 +21,10 @@ _STEP = (
         *(call.c.id, call.c.kind, call.c.status, call.c.cost_nanousd, call.c.list_cost_nanousd, call.c.input_tokens),
         *(call.c.cache_read_tokens, call.c.cache_write_5m_tokens + call.c.cache_write_1h_tokens, call.c.output_tokens),
         *(call.c.duration_us, call.c.upstream_us, call_action.c.delayed_ms),
+        *(call_cache.c.saved_nanousd, call_cache.c.lost_nanousd, call_cache.c.cause),
     )
     .outerjoin(call_action, call_action.c.call_id == call.c.id)
+    .outerjoin(call_cache, call_cache.c.call_id == call.c.id)
     .order_by(call.c.id.desc())
 )
 _PLAIN = ("first_at", "last_at", "calls", "turns", "failed", "refused", "running", "cost_nanousd")
@@ -99,7 +102,7 @@ class SqlTasks:
             if part is not None:
                 query = query.where(await in_part(connection, self._names, part, call))
             rows = (await connection.execute(query)).all()
-            texts = await self._names.texts(connection, {row[2] for row in rows})
+            texts = await self._names.texts(connection, {row[2] for row in rows} | {row[-1] or EMPTY for row in rows})
         return [_step(row, texts) for row in reversed(rows)]
 
     async def _rows(self, connection: AsyncConnection, rows: Any) -> list[TaskRow]:
@@ -144,7 +147,8 @@ class SqlTasks:
 
 
 def _step(row: Any, texts: dict[int, str]) -> TaskStep:
-    call_id, kind, status, cost, list_cost, fresh, read, written, output, duration_us, upstream_us, delayed_ms = row
+    call_id, kind, status, cost, list_cost, fresh, read, written, output, duration_us, upstream_us, *rest = row
+    delayed_ms, saved, lost, cause = rest
     return TaskStep(
         id=call_id,
         mode=mode_and_turn(kind)[0],
@@ -156,6 +160,9 @@ def _step(row: Any, texts: dict[int, str]) -> TaskStep:
         duration_us=duration_us or 0,
         upstream_us=upstream_us,
         waited_us=(delayed_ms or 0) * 1000,
+        cache_saved_nanousd=saved or 0,
+        cache_lost_nanousd=lost or 0,
+        is_cache_broken=bool(cause) and texts[cause] not in NEVER_CACHED,
     )
 
 

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from sekisho.access.accounts import Accounts, Enrolment
 from sekisho.access.organisation import User, UserChange
 from sekisho.access.register import expiry
-from sekisho.errors import BadRequest, NotFound
+from sekisho.errors import BadRequest, NotFound, RateLimited
 from sekisho.web.admin.services import Services
 from sekisho.web.console.drawing import Drawing
 from sekisho.web.console.edge import DEVICE_COOKIE, LANGUAGE_COOKIE, Edge, Visit, read_form
@@ -71,8 +71,8 @@ class _Account:
     async def set_password(self, visit: Visit) -> Response:
         """Set the password: with the present one, or fresh from a one-time link."""
         user, form = await self._form(visit)
-        if not await self._is_proved(visit, user, form):
-            return await self._page(visit, problem="present")
+        if problem := "" if self._is_fresh_link(visit) else await self._doubt(visit, user, form):
+            return await self._page(visit, problem=problem)
         try:
             if form.get("password") != form.get("again"):
                 raise BadRequest("The two are not the same.", param="password_again")
@@ -109,16 +109,16 @@ class _Account:
         user, form = await self._form(visit)
         if (await self.services.sign_in.rules.get()).requires_totp:
             return await self._page(visit, problem="required")
-        if not await self._knows_password(visit, user, form):
-            return await self._page(visit, problem="present")
+        if problem := await self._doubt(visit, user, form):
+            return await self._page(visit, problem=problem)
         await self.accounts.remove_second_factor(user.id, _actor(visit))
         return _done("second_off")
 
     async def renew(self, visit: Visit) -> Response:
         """New recovery codes in the place of the old ones."""
         user, form = await self._form(visit)
-        if not await self._knows_password(visit, user, form):
-            return await self._page(visit, problem="present")
+        if problem := await self._doubt(visit, user, form):
+            return await self._page(visit, problem=problem)
         codes = await self.accounts.renew_recovery(user.id, _actor(visit))
         return self.drawing.page(visit, "recovery_codes.html", codes=codes)
 
@@ -168,7 +168,7 @@ class _Account:
         if visit.user_id:
             about |= await self._about(visit, await self._user(visit))
         template = "account.html" if visit.user_id else "account_operator.html"
-        return self.drawing.page(visit, template, status=400 if problem else 200, **about)
+        return self.drawing.page(visit, template, status={"": 200, "wait": 429}.get(problem, 400), **about)
 
     async def _about(self, visit: Visit, user: User) -> dict[str, Any]:
         account = await self.accounts.get(user.id)
@@ -205,12 +205,14 @@ class _Account:
             raise NotFound("This form is not ours.")
         return await self._user(visit), form
 
-    async def _is_proved(self, visit: Visit, user: User, form: Mapping[str, str]) -> bool:
-        return self._is_fresh_link(visit) or await self._knows_password(visit, user, form)
-
-    async def _knows_password(self, visit: Visit, user: User, form: Mapping[str, str]) -> bool:
+    async def _doubt(self, visit: Visit, user: User, form: Mapping[str, str]) -> str:
+        """What the present password leaves to doubt: nothing, that it is wrong, or that guesses must wait."""
         device = visit.request.cookies.get(DEVICE_COOKIE, "")[:1000]
-        return await self.accounts.confirm_password(user.id, form.get("present", ""), visit.visitor, device)
+        try:
+            is_right = await self.accounts.confirm_password(user.id, form.get("present", ""), visit.visitor, device)
+        except RateLimited:
+            return "wait"
+        return "" if is_right else "present"
 
     def _is_fresh_link(self, visit: Visit) -> bool:
         """Whether a one-time link let this person in a moment ago: that is how a forgotten password is set anew."""

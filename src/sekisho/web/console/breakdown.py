@@ -19,7 +19,7 @@ from sekisho.web.admin.times import parse_since, parse_until
 from sekisho.web.console.costs import DAY_US, add_usage
 from sekisho.web.console.edge import Visit
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
-from sekisho.web.console.filters import NOTHING, asked_value, filter_said, filter_words
+from sekisho.web.console.filters import MAY_LACK, NOTHING, asked_value, filter_said, filter_words
 from sekisho.web.console.language import Words
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
@@ -32,7 +32,6 @@ USUAL_DAYS: Mapping[Period, int] = {"day": 30, "week": 84, "month": 365}
 # What a list of calls or of tasks can be narrowed by, so that it is the same calls as those of a slice.
 _OF_CALLS = frozenset({*DIMENSIONS, "since", "until"})
 _OF_TASKS = _OF_CALLS - {"tag", "model"}
-_MAY_LACK: frozenset[Dimension] = frozenset({"mode", "repository"})
 MOST_SERIES = 5  # the sixth is the rest
 _CSV_HEAD = (
     *("period", "value", "calls", "failed", "refused", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens"),
@@ -188,7 +187,7 @@ def _slices(rows: Sequence[Spend], asked: _Asked, labels: Mapping[str, str], wor
 
 def _list(place: str, filters: Collection[str], by: Dimension, value: str, kept: Mapping[str, str]) -> str:
     """The address of the calls or the tasks of a slice; none where no list can be narrowed to it."""
-    if not {by, *kept} <= set(filters) or not (value or by in _MAY_LACK):
+    if not {by, *kept} <= set(filters) or not (value or by in MAY_LACK):
         return ""
     return f"{ROOT}/{place}?{urlencode({**kept, **filter_words({by: value})})}"
 

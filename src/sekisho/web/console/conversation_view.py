@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
+from sekisho.record.cache import NEVER_CACHED, BrokenCache
 from sekisho.web.console.changes import Change, arguments_of, change_of, main_argument
 from sekisho.web.console.prose import Prose
 from sekisho.web.console.rows import Row
@@ -72,7 +73,8 @@ class Mode:
 
 @dataclass
 class Turn:
-    """One call with what it said. `share`: its cost in per cent of the dearest call's."""
+    """One call with what it said. `share`: its cost in per cent of the dearest call's; `broke`: of its cache,
+    `is_told`: for a reason that is said above already."""
 
     number: int
     row: Row
@@ -81,6 +83,8 @@ class Turn:
     asked_model: str
     system_bytes: int = 0
     state: str = ""
+    broke: BrokenCache | None = None
+    is_told: bool = False
     blocks: list[Block] = field(default_factory=list)
     kind: Literal["call"] = "call"
 
@@ -90,12 +94,14 @@ Item = Human | Mode | Turn
 
 @dataclass(frozen=True)
 class Window:
-    """The calls to show: `first` is the number of the first of them; `mode` that of the call before."""
+    """The calls to show: `first` is the number of the first of them; `mode` that of the call before. `broken`: by call
+    id."""
 
     rows: Sequence[tuple[Row, str, str, str]]  # the row, its mode, its kind of turn, the model that was asked for
     first: int
     mode: str
     dearest_nanousd: int
+    broken: Mapping[str, BrokenCache]
 
 
 def items_of(window: Window, said: Mapping[str, Mapping[str, Any]], prose: Prose) -> list[Item]:
@@ -123,10 +129,14 @@ class _Telling:
 
     def tell(self, window: Window) -> Iterator[Item]:
         mode = window.mode
+        seen: set[str] = set()
         for number, (row, of_call, turn, asked) in enumerate(window.rows, window.first):
             call = self._said.get(row.call.call_id)
             share = 100 * row.call.cost_nanousd / window.dearest_nanousd if window.dearest_nanousd else 0.0
             told = Turn(number, row, round(share, 1), turn, asked, state=_state(call))
+            told.broke = window.broken.get(row.call.call_id)
+            told.is_told = told.broke is not None and told.broke.cause in NEVER_CACHED & seen
+            seen |= {told.broke.cause} if told.broke else set()
             before: list[Item] = []
             for one in call["turns"] if call else ():
                 self._take(one, told, before)

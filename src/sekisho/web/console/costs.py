@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from sekisho.access.organisation import Member
 from sekisho.access.roles import Principal
 from sekisho.access.rules import RuleFilter
@@ -91,6 +93,8 @@ class Costs:
     people: Mapping[str, int]
     models: Sequence[Part]
     agents: Sequence[Part]
+    modes: Sequence[Part]
+    repositories: Sequence[Part]
     usage: Usage
     saved_nanousd: int
 
@@ -130,7 +134,8 @@ async def read_costs(services: Services, who: Principal, span: Span, team_id: st
     is_now = span.holds(now_us)
     outlooks = _Outlooks(days, span, now_us, zone) if is_now else None
     roots, open_bounds = await _Tree(services, who, span, team_id).grow(month, outlooks)
-    used = await reader.sums(("model", "agent"))
+    used = await reader.sums(("model", "agent", "mode"))
+    worked = await reader.sums(("repository",))
     total = sum(one.cost_nanousd for one in month)
     by_day = _by_day(days)
     return Costs(
@@ -148,6 +153,8 @@ async def read_costs(services: Services, who: Principal, span: Span, team_id: st
         people=_people(month, outlooks),
         models=_parts(used, "model"),
         agents=_parts(used, "agent"),
+        modes=_parts(used, "mode"),
+        repositories=_parts(worked, "repository"),
         usage=_usage(used),
         saved_nanousd=saved_nanousd(_parts(used, "model"), services.models()),
     )
@@ -356,7 +363,7 @@ def saved_nanousd(models: Iterable[Part], offered: Iterable[Model]) -> int:
 
 def add_usage(usages: Iterable[Usage]) -> Usage:
     """The sum of each class."""
-    columns = zip(*((getattr(one, name) for name in Usage.__struct_fields__) for one in usages), strict=True)
+    columns = zip(*(msgspec.structs.astuple(one) for one in usages), strict=True)
     return Usage(*(sum(column) for column in columns))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from sekisho.web.console.language import Words
 
 NOTHING = "-"  # asks for what has no value: an empty field of an address is no filter
+MAY_LACK = frozenset({"mode", "repository"})  # by which calls without a value can be asked for
 
 
 def asked_value(text: str) -> str:

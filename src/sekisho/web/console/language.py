@@ -79,11 +79,11 @@ class Words:
 
     def call_cost(self, nanousd: int) -> str:
         """The cost of one call: four digits."""
-        return "<$0.0001" if 0 < nanousd < 50_000 else f"${_half_up(Decimal(nanousd).scaleb(-9), '0.0001'):,}"
+        return "<$0.0001" if 0 < nanousd < 50_000 else _dollars(nanousd, "0.0001")
 
     def sum_cost(self, nanousd: int) -> str:
         """A sum of costs: two digits."""
-        return "<$0.01" if 0 < nanousd < 5_000_000 else f"${_half_up(Decimal(nanousd).scaleb(-9), '0.01'):,}"
+        return "<$0.01" if 0 < nanousd < 5_000_000 else _dollars(nanousd, "0.01")
 
     def dollars(self, nanousd: int) -> str:
         """Whole dollars, for what is foretold."""
@@ -154,6 +154,10 @@ class Words:
 
     def moment(self, us: int) -> datetime:
         return datetime.fromtimestamp(us // 1_000_000, UTC).replace(microsecond=us % 1_000_000).astimezone(self.zone)
+
+
+def _dollars(nanousd: int, step: str) -> str:
+    return f"{'−' if nanousd < 0 else ''}${_half_up(Decimal(abs(nanousd)).scaleb(-9), step):,}"
 
 
 def _half_up(number: Decimal, step: str) -> Decimal:

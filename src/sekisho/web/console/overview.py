@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -13,9 +14,10 @@ from sekisho.record.tasks import TaskFilter, TaskRow
 from sekisho.values import Window
 from sekisho.web.admin.calls import part_of
 from sekisho.web.console.bars import BudgetBar, Standing, budget_bar, dots_of, percentile, standing_of
-from sekisho.web.console.costs import Costs, Node, month_of, read_costs
+from sekisho.web.console.costs import Costs, Node, Part, month_of, read_costs
 from sekisho.web.console.edge import Visit
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
+from sekisho.web.console.filters import MAY_LACK, NOTHING, filter_said, filter_words
 from sekisho.web.console.language import Words
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
@@ -86,8 +88,15 @@ class _Overview:
             chart=cumulative_chart(costs, words),
             day_table=_day_table(costs),
             people=_people(costs, reporting),
-            models=_shares(costs.models[:_MOST_PARTS], "model"),
-            agents=_shares(costs.agents[:_MOST_PARTS], "agent"),
+            slices=[
+                (name, _shares(parts[:_MOST_PARTS], name, words))
+                for name, parts in (
+                    ("model", costs.models),
+                    ("agent", costs.agents),
+                    ("mode", costs.modes),
+                    ("repository", costs.repositories),
+                )
+            ],
             warning=_warning(costs),
             csv=csv_address(visit),
             months=self._months(visit, span, words),
@@ -213,14 +222,16 @@ def _people(costs: Costs, reporting: Reporting) -> dict[str, Any] | None:
     }
 
 
-def _shares(parts: Sequence[Any], name: str) -> list[dict[str, Any]]:
+def _shares(parts: Sequence[Part], name: str, words: Words) -> list[dict[str, Any]]:
     top = max((part.cost_nanousd for part in parts), default=0) or 1
     return [
         {
-            "label": agent_name(part.label) if name == "agent" else part.label,
+            "label": agent_name(part.value)
+            if name == "agent" and part.value
+            else filter_said(name, part.value or NOTHING, words),
             "cost": part.cost_nanousd,
             "share": round(100 * part.cost_nanousd / top, 1),
-            "query": f"{name}={part.value}",
+            "query": urlencode(filter_words({name: part.value})) if part.value or name in MAY_LACK else "",
         }
         for part in parts
     ]

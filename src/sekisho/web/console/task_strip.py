@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Literal
 
 from sekisho.clock import id_text
 from sekisho.record.tasks import TaskStep
@@ -15,14 +16,15 @@ _MODES = {"plan": "f-5", "act": "f-1"}
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `first`, `last`: numbers of its calls; `mark`: "stop" if one was refused or failed, else empty."""
+    """One column. `first`, `last`: numbers of its calls; `mark`: "stop" if one was refused or failed, "brk" if
+    a prompt cache broke, else empty."""
 
     x: float
     y: float
     width: float
     height: float
     css: str
-    mark: str
+    mark: Literal["stop", "brk", ""]
     first: int
     last: int
     cost_nanousd: int
@@ -43,17 +45,18 @@ class Band:
 
 @dataclass(frozen=True)
 class Strip:
-    """All of it, and the cost of the highest column."""
+    """All of it, the width of a column with its gap, and the cost of the highest."""
 
     columns: tuple[Column, ...]
     bands: tuple[Band, ...]
+    pitch: float
     most_nanousd: int
 
 
 def strip_of(steps: Sequence[TaskStep]) -> Strip:
     """The strip of a task's calls in their order."""
     if not steps:
-        return Strip((), (), 0)
+        return Strip((), (), 0, 0)
     each = -(-len(steps) // MOST_COLUMNS)
     bins = [steps[at : at + each] for at in range(0, len(steps), each)]
     pitch = WIDTH / max(len(bins), 12)
@@ -69,14 +72,20 @@ def strip_of(steps: Sequence[TaskStep]) -> Strip:
                 width=round(pitch * 0.68, 1),
                 height=round(height, 1),
                 css=_MODES.get(some[0].mode, "f-2"),
-                mark="stop" if any(step.status in ("refused", "failed", "interrupted") for step in some) else "",
+                mark=_mark(some),
                 first=number * each + 1,
                 last=number * each + len(some),
                 cost_nanousd=cost,
                 call_id=id_text(some[0].id),
             )
         )
-    return Strip(tuple(columns), tuple(_bands(steps, pitch / each)), most)
+    return Strip(tuple(columns), tuple(_bands(steps, pitch / each)), round(pitch, 1), most)
+
+
+def _mark(some: Sequence[TaskStep]) -> Literal["stop", "brk", ""]:
+    if any(step.status in ("refused", "failed", "interrupted") for step in some):
+        return "stop"
+    return "brk" if any(step.is_cache_broken for step in some) else ""
 
 
 def _bands(steps: Sequence[TaskStep], pitch: float) -> list[Band]:

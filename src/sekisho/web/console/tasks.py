@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from sekisho.clock import id_text, parse_id
 from sekisho.errors import NotFound
+from sekisho.record.cache import NEVER_CACHED, REMEDIES
 from sekisho.record.calls import CallFilter, CallRow
 from sekisho.record.tasks import TaskStep
 from sekisho.web.admin.calls import part_of
@@ -68,6 +69,9 @@ class Sums:
     waiting_us: int
     failed: int
     refused: int
+    saved_nanousd: int
+    lost_nanousd: int
+    broken: int
 
     @property
     def prompt_tokens(self) -> int:
@@ -157,16 +161,22 @@ class _Tasks:
         shown = await self._calls(visit, task["id"], steps[first:following])
         views = await ViewedCalls(self.parts.services).views(shown)
         drawn = [make_row(view, self.parts.drawing.info.stages, visit.words) for view in views]
+        broken = [call.id for call in shown if call.cache_cause]
+        found = await self.parts.services.cache.breaks_of(self.parts.services.org_id, broken) if broken else {}
         window = Window(
             rows=[(row, call.mode, call.turn, call.asked_model) for row, call in zip(drawn, shown, strict=True)],
             first=first + 1,
             mode=next((step.mode for step in reversed(steps[:first]) if step.mode), ""),
             dearest_nanousd=max((step.cost_nanousd for step in steps), default=0),
+            broken={id_text(call_id): one for call_id, one in found.items()},
         )
         prose = Prose(str(visit.words("task.chart")), str(visit.words("task.chart.source")))
         return {
             **await self._names([task]),
             "items": items_of(window, said, prose),
+            "remedies": {cause: words[visit.words.language] for cause, words in REMEDIES.items()},
+            "never_cached": NEVER_CACHED,
+            "text_of": id_text,
             "left": max(0, len(steps) - following),
             "following": f"{ROOT}/tasks/{task['id']}/more?from={following}",
         }
@@ -251,6 +261,9 @@ def _sums(steps: Sequence[TaskStep], turns: int) -> Sums:
         waiting_us=waiting_us,
         failed=sum(step.status in ("failed", "interrupted") for step in steps),
         refused=sum(step.status == "refused" for step in steps),
+        saved_nanousd=sum(step.cache_saved_nanousd for step in steps),
+        lost_nanousd=sum(step.cache_lost_nanousd for step in steps),
+        broken=sum(step.is_cache_broken for step in steps),
     )
 
 
