@@ -381,6 +381,24 @@ async def test_more_handed_out_than_there_is_is_refused_unless_the_file_says_so(
     assert (await plan(running, meant))["changes"] == []
 
 
+async def test_an_increase_beyond_what_there_is_and_a_key_beyond_its_team_are_refused_too(running):
+    document = """\
+teams:
+  red:
+    budgets: {all: {amount: 10 USD, per: month}}
+    members:
+      alice:
+        budgets: {own: {amount: 6 USD, per: month, increase: {amount: 5 USD, until: 2030-01-01}}}
+"""
+    assert [line for line, _ in await problems(running, document)] == [6]
+    assert "budget own of member red/alice" in str(await plan(running, document.replace("{amount: 5", "{amount: 4")))
+    keys = "keys: {k: {team: red, budgets: {own: {amount: 11 USD, per: month}}}}\n"
+    team = "teams: {red: {budgets: {all: {amount: 10 USD, per: month}}}}\n"
+    answer = await running.operator.post("/admin/v1/apply", json={"document": team + keys})
+    assert answer.status_code == 400, answer.text
+    assert (await running.operator.get("/admin/v1/keys")).json()["keys"] == []
+
+
 async def test_every_problem_is_told_with_its_line_in_both_languages(running):
     bad = """\
 organisation:

@@ -37,15 +37,20 @@ _USER_AGENTS = (
     ("curl/", "curl"),
 )
 _PROMPTS = (
-    (b"You are Cline", "cline"),
-    (b"You are Kilo", "kilo"),
-    (b"SEARCH/REPLACE block", "aider"),
-    (b"Act as an expert architect engineer", "aider"),
-    (b"Act as an expert code analyst", "aider"),
-    (b"one-line Git commit messages", "aider"),
-    (b"*Briefly* summarize this partial conversation about programming", "aider"),
-    (b"Continue CLI", "continue"),
+    (b"You are ", ((b"You are Cline", "cline"), (b"You are Kilo", "kilo"))),
+    (b"SEARCH/REPLACE block", ((b"SEARCH/REPLACE block", "aider"),)),
+    (
+        b"Act as an expert ",
+        ((b"Act as an expert architect engineer", "aider"), (b"Act as an expert code analyst", "aider")),
+    ),
+    (b"one-line Git commit messages", ((b"one-line Git commit messages", "aider"),)),
+    (
+        b"summarize this partial conversation about programming",
+        ((b"*Briefly* summarize this partial conversation about programming", "aider"),),
+    ),
+    (b"Continue CLI", ((b"Continue CLI", "continue"),)),
 )
+"""Words that are nearly never there, and, behind those of which some begin with the same, all of them."""
 _VERSION = re.compile(r"/(\d[\w.\-]*)")
 _CLAUDE_SESSION = re.compile(r"_session_([0-9a-f-]{36})\Z")  # as Claude Code wrote its user id before it was JSON
 _NAME = re.compile(r"^[A-Za-z0-9][\w.\-]{0,39}$")
@@ -91,10 +96,12 @@ def identify_by_body(agent: Agent, body: bytes, fields: Mapping[str, msgspec.Raw
     name, session = agent.name, agent.session
     if not name or name == "openai-sdk":
         ends = body if len(body) <= 2 * _PROMPT_BYTES else body[:_PROMPT_BYTES] + body[-_PROMPT_BYTES:]
-        for words, known in _PROMPTS:
+        for words, prompts in _PROMPTS:
             if ends.find(words) >= 0:  # `in` asks first whether the words are a number, which takes half the time
-                name = known
-                break
+                found = next((known for prompt, known in prompts if ends.find(prompt) >= 0), "")
+                if found:
+                    name = found
+                    break
     if not session:
         session = _session_of(fields)
     if (name, session) == (agent.name, agent.session):

@@ -15,26 +15,18 @@ from sekisho.conversation.layout import HISTORY
 from sekisho.dialects.cache_marks import asks_for_1h
 from sekisho.dialects.clamping import clamp, thinks_by_budget
 from sekisho.dialects.fitting import MIN_THINKING_TOKENS
+from sekisho.dialects.plain import IMAGE, UNPACKED
 from sekisho.dialects.text import Text
 from sekisho.errors import NotAllowed
 from sekisho.ledger.anchor import Anchor, Anchored, Prompt, Turn, bound_by, find_turn, tokens_by
 from sekisho.ledger.bound import OVERHEAD_TOKENS, output_tokens_within, prompt_tokens_bound
-from sekisho.values import Deployment, Door
+from sekisho.values import Deployment
 
 LEAST_OUTPUT_TOKENS = 1_024
 """No answer is made shorter than this: an agent's step needs about so much."""
 
 _MOST_BYTES_PER_TOKEN = 8  # no count of a prompt is smaller
 _LITTLE_IS_NEW = 16  # of a body: a sixteenth
-# Words that announce what may have more tokens than bytes. Each door is searched for its own only: a search of a large
-# body costs as much as sending it on.
-_UNPACKED: dict[Door, tuple[bytes, ...]] = {
-    "anthropic_messages": (b'"document"',),
-    "bedrock_invoke": (b'"document"',),
-    "bedrock_converse": (b'"document"', b'"video"'),
-    "openai_chat": (b"data:application/", b'"file"'),
-    "openai_responses": (b'"input_file"',),
-}
 
 
 def measure(gate: Gate, call: Call) -> Prompt:
@@ -42,6 +34,8 @@ def measure(gate: Gate, call: Call) -> Prompt:
 
     By byte search, which may find a word where it means nothing. What is as it was in the turn before is not searched
     again."""
+    if call.chain.is_plain and call.chain.body is call.body:
+        return Prompt(prompt_tokens_bound(len(call.body)))
     tokenizer = tokenizer_of(call.known_model.deployments) if len(call.body) >= WORTH_BYTES else ""
     turn = _turn(call) if tokenizer else None
     found = _anchored(gate, call, tokenizer, turn) if turn else None
@@ -91,18 +85,14 @@ def counted(prompt: Prompt, tokens: int) -> Prompt:
 
 def ceiling_nanousd(call: Call, prompt: Prompt, attempts: int, max_output_tokens: int) -> int:
     """The most this call can cost: the sum of its dearest attempts. Raises NotAllowed without a price."""
-    tokens, is_long_ttl = prompt.tokens, prompt.longest_ttl == "1h"
-    bounds = [one.nanousd(tokens, max_output_tokens, is_long_ttl) for one in call.known_passage.bounds]
-    if not bounds:
+    passage = call.known_passage
+    if not passage.candidates:
         raise NotAllowed(
             f"The price of the model '{call.known_model.name}' is not known, so calls to it cannot be accounted for. "
             "Ask the administrator to set its price.",
             param="model",
         )
-    if len(bounds) > attempts:
-        bounds.sort(reverse=True)
-        del bounds[attempts:]
-    return sum(bounds)
+    return passage.bounds.nanousd(prompt.tokens, max_output_tokens, prompt.longest_ttl == "1h", attempts)
 
 
 def least_output_tokens(gate: Gate, call: Call) -> int:
@@ -165,5 +155,5 @@ def _turn(call: Call) -> Turn | None:
 
 def _bytes_bound(call: Call, text: Text) -> int:
     """The most tokens of a text that is a part of the prompt, with what the provider adds to the whole."""
-    documents = sum(text.holds(word) for word in _UNPACKED[call.door])
-    return prompt_tokens_bound(len(text), text.count(b'"image'), documents, call.known_model.context_tokens)
+    documents = sum(text.holds(word) for word in UNPACKED[call.door])
+    return prompt_tokens_bound(len(text), text.count(IMAGE), documents, call.known_model.context_tokens)

@@ -91,11 +91,13 @@ class Registry:
 
     def __init__(self) -> None:
         self.keys = KeyRing(())
+        self.recognised: dict[bytes, VirtualKey] = {}  # the key of an Authorization header
         self.models: dict[str, Model] = {}
         self.names: dict[str, Model] = {}
         self._passages: dict[tuple[str, str], Passage] = {}
         self._policies: dict[Scope, list[Policy]] = {}
         self._limits: dict[Scope, list[RateLimit]] = {}  # those that cap tasks
+        self._soft: set[Scope] = set()  # what has a soft budget
         self._allowances: dict[str, Allowance] = {}
         self.credentials: Mapping[str, Credential] = {}
         self.snapshot: Snapshot | None = None
@@ -117,6 +119,7 @@ class Registry:
                 names.setdefault(alias, model)
         names.update({model.name: model for model in snapshot.models})
         self.keys = KeyRing(snapshot.keys)
+        self.recognised = {}
         self.models = {model.name: model for model in snapshot.models}
         self.names = names
         self._policies = {}
@@ -126,6 +129,7 @@ class Registry:
         for limit in snapshot.limits:
             if limit.nanousd_per_task is not None or limit.calls_per_task is not None:
                 self._limits.setdefault(limit.scope, []).append(limit)
+        self._soft = {budget.scope for budget in snapshot.budgets if not budget.is_hard}
         for policy in snapshot.policies:
             self._policies.setdefault(policy.scope, []).append(policy)
         self.snapshot = snapshot
@@ -189,7 +193,8 @@ class Registry:
         if known is None or known.key is not key or known.asked is not model:
             if len(self._passages) >= _KEPT_PASSAGES:
                 self._passages.clear()
-            known = self._passages[key.id, model.name] = Passage(key, model, self.allowance(key), self._limits)
+            passage = Passage(key, model, self.allowance(key), self._limits, self._soft)
+            known = self._passages[key.id, model.name] = passage
         return known
 
 
@@ -240,16 +245,21 @@ class Gate:
     prefixes: Prefixes = field(default_factory=Prefixes)
     prefix_texts: Texts = field(default_factory=Texts)
 
-    async def settle(self, settled: Settled) -> None:
-        """Book the end of a call. Raises StoreUnavailable when it is not durable; it stays owed and is booked later.
+    def settle(self, settled: Settled) -> Awaitable[None] | None:
+        """Book the end of a call; what is to be awaited until it is durable, None when it is already.
 
-        Nobody waits for the end of a call that failed to be committed: should it be lost, the call counts at its bound.
-        """
+        Raises StoreUnavailable when it is not durable; it stays owed and is booked later. Nobody waits for the end of a
+        call that failed to be committed: should it be lost, the call counts at its bound."""
         if self.owed:
             self.owed.append(settled)
-            await self.pay_owed()
-        else:
-            await self._book(settled)
+            return self._settle_after(self.pay_owed(), settled)
+        booked = self._book(settled)
+        if booked is not None:
+            return self._settle_after(booked, settled)
+        return None if settled.error else self.journal.committed()
+
+    async def _settle_after(self, booked: Awaitable[None], settled: Settled) -> None:
+        await booked
         if not settled.error and (committed := self.journal.committed()) is not None:
             await committed
 
@@ -262,17 +272,20 @@ class Gate:
     async def pay_owed(self) -> None:
         """Book what is owed, oldest first; budgets and limits hear of it then. Raises StoreUnavailable."""
         while self.owed:
-            await self._book(self.owed.popleft())
+            if (booked := self._book(self.owed.popleft())) is not None:
+                await booked
 
-    async def _book(self, settled: Settled) -> None:
+    def _book(self, settled: Settled) -> Awaitable[None] | None:
+        """Journal it and tell the counters; what is to be awaited of that, if anything."""
         try:
             position = self.journal.append(settled)
         except StoreUnavailable:
             self.owed.appendleft(settled)
             raise
         call_id, cost, tokens = settled.call_id, settled.cost_nanousd, settled.usage.total_tokens
-        if not self.counters.settle_at_once(call_id, cost, tokens, position):
-            await self.counters.settle(call_id, cost, tokens, position)
+        if self.counters.settle_at_once(call_id, cost, tokens, position):
+            return None
+        return self.counters.settle(call_id, cost, tokens, position)
 
 
 Settle = Callable[["Outcome"], Awaitable[int]]

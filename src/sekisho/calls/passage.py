@@ -6,11 +6,12 @@ each call.
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from sekisho.access.keys import may_use, scopes_of
 from sekisho.access.policies import Allowance, Denied
 from sekisho.calls.call import Agent
-from sekisho.ledger.bound import PriceBound
+from sekisho.ledger.bound import PriceBounds
 from sekisho.ledger.journal import Caller
 from sekisho.values import Deployment, Model, RateLimit, Scope, VirtualKey
 
@@ -20,7 +21,8 @@ _KEPT_CALLERS = 64  # clients may call themselves anything
 class Passage:
     """`model` has only the deployments that the key may use. `is_listed`: the key's own list of models names it.
     `denied`: the policy that leaves nothing of the model, which is whole then. `candidates` have a price.
-    `caps_tasks`: the limits on what a task may cost and on how many calls it may make, if there are any."""
+    `caps_tasks`: the limits on what a task may cost and on how many calls it may make, if there are any.
+    `has_soft_budgets`: there may be some, which reserve an estimate."""
 
     __slots__ = (
         "_callers",
@@ -30,6 +32,7 @@ class Passage:
         "candidates",
         "caps_tasks",
         "denied",
+        "has_soft_budgets",
         "is_listed",
         "key",
         "model",
@@ -37,7 +40,12 @@ class Passage:
     )
 
     def __init__(
-        self, key: VirtualKey, asked: Model, allowance: Allowance, limits: Mapping[Scope, Sequence[RateLimit]]
+        self,
+        key: VirtualKey,
+        asked: Model,
+        allowance: Allowance,
+        limits: Mapping[Scope, Sequence[RateLimit]],
+        soft: AbstractSet[Scope],
     ) -> None:
         self.key = key
         self.asked = asked
@@ -49,8 +57,9 @@ class Passage:
         self.scopes: tuple[Scope, ...] = scopes_of(key)
         priced = [(one, one.price) for one in self.model.deployments if one.price is not None]
         self.candidates: tuple[Deployment, ...] = tuple([one for one, _ in priced])
-        self.bounds = tuple([PriceBound(price) for _, price in priced])
+        self.bounds = PriceBounds([price for _, price in priced])
         self.caps_tasks = _caps(limits, self.scopes, asked.name)
+        self.has_soft_budgets = not soft.isdisjoint(self.scopes)
         self._callers: dict[Agent, Caller] = {}
 
     def caller(self, agent: Agent) -> Caller:

@@ -14,6 +14,7 @@ from xxhash import xxh3_64_intdigest
 from sekisho.conversation.layout import HISTORY, Fields, Span, find_members, list_elements
 from sekisho.dialects.alignment import Alignment
 from sekisho.dialects.cache_marks import MARK, MARK_WORDS
+from sekisho.dialects.plain import is_plain
 from sekisho.dialects.text import Text
 from sekisho.values import Door
 
@@ -27,6 +28,7 @@ _SINGLE: dict[str, BlockKind] = {
 }
 """The members that are one block each, in the order of a prompt."""
 _ROLE_FIRST = re.compile(rb'\{\s*"role"\s*:\s*"(\w+)"')
+_USER = b'{"role":"user"'
 _ITEM_ROLES = {
     "function_call": "assistant",
     "custom_tool_call": "assistant",
@@ -74,13 +76,15 @@ class Notes:
 class Chain:
     """One body, read. `fields`: the values of its top level, undecoded. `base`: None where nothing earlier is known.
 
-    `text`: the whole body, to be searched. `notes`: its own; `before`: those of the base. `alignment`: with the base.
+    `is_plain`: it is small, and known to have no picture, document or cache mark in it. `notes`: its own; `before`:
+    those of the base. `alignment`: with the base.
     """
 
     __slots__ = (
         "_blocks",
         "_elements",
         "_members",
+        "_text",
         "_texts",
         "alignment",
         "base",
@@ -88,8 +92,8 @@ class Chain:
         "body",
         "door",
         "fields",
+        "is_plain",
         "notes",
-        "text",
     )
 
     def __init__(self, door: Door, body: bytes, fields: Fields, base: Base | None = None) -> None:
@@ -97,7 +101,7 @@ class Chain:
         self.body = body
         self.fields = fields
         self.base = base
-        self.text = Text(body)
+        self._text: Text | None = None
         self.notes = Notes()
         self.before: Notes | None = None
         self.alignment: Alignment | None = None
@@ -105,6 +109,14 @@ class Chain:
         self._elements: tuple[Span, ...] | None = None
         self._texts: dict[str, Text] = {}
         self._blocks: tuple[Block, ...] | None = None
+        self.is_plain = is_plain(door, body)
+
+    @property
+    def text(self) -> Text:
+        """The whole body, to be searched."""
+        if self._text is None:
+            self._text = Text(self.body)
+        return self._text
 
     @property
     def members(self) -> dict[str, Span]:
@@ -191,7 +203,7 @@ NO_CHAIN = Chain("openai_chat", b"", {})
 
 def _find_blocks(chain: Chain) -> tuple[Block, ...]:
     body, members, history = chain.body, chain.members, chain.history
-    blocks = [_single(chain, name) for name in _single_names(members)]
+    blocks = [_single(chain, name) for name in _SINGLE if name in members]
     if history is not None and body[history.start : history.start + 1] == b'"':  # Responses: one text of the user
         blocks.append(_block("message", chain, history, "user"))
     blocks += [_message(chain, element) for element in chain.elements]
@@ -212,10 +224,11 @@ def _message(chain: Chain, span: Span) -> Block:
 
 
 def _block(kind: BlockKind, chain: Chain, span: Span, role: str) -> Block:
-    text = chain.body[span.start : span.end]
-    if any(chain.text.is_within(word, *span) for word in MARK_WORDS):
+    start, end = span
+    text = chain.body[start:end]
+    if not chain.is_plain and any(chain.text.is_within(word, *span) for word in MARK_WORDS):
         text = MARK.sub(b"", text)
-    return Block(kind, span.start, span.end, role, xxh3_64_intdigest(text))
+    return Block(kind, start, end, role, xxh3_64_intdigest(text))
 
 
 def _moved(block: Block, span: Span) -> Block:
@@ -234,6 +247,8 @@ _item = msgspec.json.Decoder(_Item)
 
 def role_of(body: bytes, span: Span) -> str:
     """Whose an element of a history is; empty where it does not say."""
+    if body.startswith(_USER, span.start):
+        return "user"
     first = _ROLE_FIRST.match(body, span.start)
     if first is not None:
         return first[1].decode()

@@ -44,12 +44,24 @@ def list_elements(body: bytes, history: Span | None) -> tuple[Span, ...]:
 def find_members(body: bytes, fields: Fields) -> dict[str, Span]:
     """Where each value stands; empty when a key is written with an escape."""
     members: dict[str, Span] = {}
+    end = 0
+    for name, value in fields.items():  # as if nothing stood between them
+        start = end + len(name) + 4
+        end = start + len(value)
+        members[name] = Span(start, end)
+    if end + 1 == len(body):  # no body is shorter, so nothing does
+        return members
+    return _look_for_members(body, fields)
+
+
+def _look_for_members(body: bytes, fields: Fields) -> dict[str, Span]:
+    members: dict[str, Span] = {}
     at = 0
     for name, value in fields.items():
         key = _NEXT_KEY.match(body, at)
         if key is None or key[1] != name.encode():
             return {}
-        at = key.end() + memoryview(value).nbytes
+        at = key.end() + len(value)
         members[name] = Span(key.end(), at)
     return members
 
@@ -64,6 +76,6 @@ def find_elements(body: bytes, elements: Iterable[msgspec.Raw], at: int) -> tupl
             gap = _NEXT_ELEMENT.match(body, at)
             assert gap is not None  # a list that was decoded
             start = gap.end()
-        at = start + memoryview(element).nbytes
+        at = start + len(element)
         spans.append(Span(start, at))
     return tuple(spans)

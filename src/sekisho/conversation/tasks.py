@@ -321,6 +321,8 @@ class Tasks:
 
     def _summarised(self, owner: Owner, sight: Sight, reading: Reading) -> Thread | None:
         """The thread that was asked for a summary, if this history begins with one."""
+        if not owner.compacting:
+            return None
         asked = [one for one in owner.compacting.values() if one.client == sight.client and not one.open_calls]
         if not asked:
             return None

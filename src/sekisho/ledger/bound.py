@@ -5,7 +5,7 @@ exceptions are named in `prompt_tokens_bound`. An answer that costs more than it
 clipped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from sekisho.ledger.cost import PICO_PER_NANO
@@ -15,6 +15,7 @@ from sekisho.values import Price, TokenPrices
 OVERHEAD_TOKENS = 1000
 # A picture that compresses well has fewer bytes than tokens. Claude counts up to about 4,800 tokens for one.
 IMAGE_TOKENS = 5000
+_NEVER = 1 << 62
 
 
 def prompt_tokens_bound(
@@ -39,28 +40,47 @@ def bound_nanousd(
 
     Every prompt token is priced as its dearest class; `longest_ttl` "5m" says that nothing in the body asks for an hour
     of caching. Every price step that the prompt may reach counts. Unit: nano-USD."""
-    return attempts * PriceBound(price).nanousd(prompt_tokens_max, max_output_tokens, longest_ttl == "1h")
+    one = PriceBounds([price]).nanousd(prompt_tokens_max, max_output_tokens, longest_ttl == "1h", 1)
+    return attempts * one
 
 
-class PriceBound:
-    """`bound_nanousd` of one price, with what does not depend on the call worked out once."""
+class PriceBounds:
+    """`bound_nanousd` of tries at several prices, none of them twice, with what does not depend on the call worked out
+    once."""
 
-    __slots__ = ("_levels",)
+    __slots__ = ("_base", "_steps", "_steps_above")
 
-    def __init__(self, price: Price) -> None:
-        steps = [(-1, price.base), *((step.above_tokens, step.prices) for step in price.steps)]
-        self._levels = tuple([(above, _dearest(p, "5m"), _dearest(p, "1h"), p.output) for above, p in steps])
+    def __init__(self, prices: Iterable[Price]) -> None:
+        levels = [[(-1, one.base), *((step.above_tokens, step.prices) for step in one.steps)] for one in prices]
+        self._steps = [[(above, *_dearest(prices)) for above, prices in one] for one in levels]
+        self._base = [_dearest(one[0][1]) for one in levels]
+        self._steps_above = min((above for one in levels for above, _ in one[1:]), default=_NEVER)
 
-    def nanousd(self, prompt_tokens_max: int, max_output_tokens: int, is_long_ttl: bool) -> int:
-        """The most that one try can cost. `is_long_ttl`: something in the body may ask for an hour of caching."""
-        most = 0
-        for above_tokens, dearest_5m, dearest_1h, output in self._levels:
-            if prompt_tokens_max > above_tokens:
-                input_price = dearest_1h if is_long_ttl else dearest_5m
-                cost = prompt_tokens_max * input_price + max_output_tokens * output
-                if cost > most:
-                    most = cost
-        return -(-most // PICO_PER_NANO)
+    def nanousd(self, prompt_tokens_max: int, max_output_tokens: int, is_long_ttl: bool, attempts: int) -> int:
+        """The most that so many tries can cost: the dearest.
+
+        `is_long_ttl`: something in the body may ask for an hour of caching."""
+        place = 1 if is_long_ttl else 0
+        if prompt_tokens_max <= self._steps_above and len(self._base) <= attempts:  # nearly every call
+            sum_nanousd = 0
+            for one in self._base:
+                sum_nanousd -= -(prompt_tokens_max * one[place] + max_output_tokens * one[2]) // PICO_PER_NANO
+            return sum_nanousd
+        if prompt_tokens_max <= self._steps_above:
+            costs = [prompt_tokens_max * one[place] + max_output_tokens * one[2] for one in self._base]
+        else:
+            costs = [
+                max(
+                    prompt_tokens_max * step[place + 1] + max_output_tokens * step[3]
+                    for step in steps
+                    if prompt_tokens_max > step[0]
+                )
+                for steps in self._steps
+            ]
+        if len(costs) > attempts:
+            costs.sort(reverse=True)
+            del costs[attempts:]
+        return sum([-(-cost // PICO_PER_NANO) for cost in costs])
 
 
 def output_tokens_within(
@@ -80,7 +100,7 @@ def output_tokens_within(
     return low
 
 
-def _dearest(prices: TokenPrices, longest_ttl: Literal["5m", "1h"]) -> int:
-    """The price of the dearest class of prompt tokens."""
+def _dearest(prices: TokenPrices) -> tuple[int, int, int]:
+    """The price of the dearest class of prompt tokens, without and with an hour of caching, and that of output."""
     dearest = max(prices.input, prices.cache_read, prices.cache_write_5m)
-    return max(dearest, prices.cache_write_1h) if longest_ttl == "1h" else dearest
+    return dearest, max(dearest, prices.cache_write_1h), prices.output

@@ -32,7 +32,7 @@ def class_costs_nanousd(usage: Usage, price: Price) -> tuple[int, int, int, int]
 
     Rounded so that the sum is `list_cost_nanousd`: each class takes the whole nano-dollars that the sum grows by with
     it."""
-    prices = prices_at(price, usage.prompt_tokens)
+    prices = prices_at(price, usage.prompt_tokens) if price.steps else price.base
     fresh = usage.input_tokens * prices.input
     read = fresh + usage.cache_read_tokens * prices.cache_read
     written = read + usage.cache_write_5m_tokens * prices.cache_write_5m

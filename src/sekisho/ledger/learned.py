@@ -13,24 +13,23 @@ _SORTED_EVERY = 16
 
 
 class _Recent:
-    """The last values, and two of their quantiles; worked out anew every few values."""
+    """The last values, and one of their quantiles: worked out when it is asked for, anew once a few have come."""
 
-    __slots__ = ("_due", "p90", "p99", "values")
+    __slots__ = ("_known", "_per_cent", "due", "values")
 
-    def __init__(self) -> None:
+    def __init__(self, per_cent: int) -> None:
         self.values: deque[int] = deque(maxlen=_KEPT_CALLS)
-        self.p90: int | None = None
-        self.p99: int | None = None
-        self._due = _WORTH_CALLS
+        self._per_cent = per_cent
+        self._known: int | None = None
+        self.due = _WORTH_CALLS
 
-    def add(self, value: int) -> None:
-        self.values.append(value)
-        self._due -= 1
-        if self._due <= 0:
-            self._due = _SORTED_EVERY
+    def quantile(self) -> int | None:
+        """None where too few values are known."""
+        if self.due <= 0:
+            self.due = _SORTED_EVERY
             ordered = sorted(self.values)
-            self.p90 = ordered[len(ordered) * 90 // 100]
-            self.p99 = ordered[len(ordered) * 99 // 100]
+            self._known = ordered[len(ordered) * self._per_cent // 100]
+        return self._known
 
 
 class Learned:
@@ -45,18 +44,21 @@ class Learned:
         if pair is None:
             if len(self._pairs) >= _KEPT_PAIRS:
                 self._pairs.popitem(last=False)
-            pair = self._pairs[agent, model] = (_Recent(), _Recent())
+            pair = self._pairs[agent, model] = (_Recent(90), _Recent(99))
         self._pairs.move_to_end((agent, model))
-        pair[0].add(cost_nanousd)
-        pair[1].add(output_tokens)
+        costs, tokens = pair
+        costs.values.append(cost_nanousd)
+        costs.due -= 1
+        tokens.values.append(output_tokens)
+        tokens.due -= 1
 
     def cost_nanousd(self, agent: str, model: str, bound_nanousd: int) -> int:
         """What nine of ten calls have cost at most; the bound where too few are known, and never more than it."""
         pair = self._pairs.get((agent, model))
-        usual = pair[0].p90 if pair else None
+        usual = pair[0].quantile() if pair else None
         return bound_nanousd if usual is None else min(usual, bound_nanousd)
 
     def output_tokens(self, agent: str, model: str) -> int:
         """How long 99 of 100 answers have been at most; 0 where too few are known."""
         pair = self._pairs.get((agent, model))
-        return (pair[1].p99 if pair else None) or 0
+        return (pair[1].quantile() if pair else None) or 0

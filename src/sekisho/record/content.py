@@ -117,13 +117,6 @@ class NewText(msgspec.Struct, frozen=True):
     sealed: bytes
 
 
-class FoundText(msgspec.Struct, frozen=True):
-    """A text that may hold what is searched for, and whose it is."""
-
-    text: NewText
-    row: ContentRow
-
-
 class NewBlock(msgspec.Struct, frozen=True):
     """A block in a pack."""
 
@@ -263,12 +256,16 @@ class ContentRows(Protocol):
         """All of it, or nothing. Raises Stale when a block or a parent is gone that was there."""
         ...
 
-    async def texts(self, vaults: Collection[int], user_id: str, *, before: bytes, limit: int) -> list[FoundText]:
+    async def texts(self, vaults: Collection[int], user_id: str, *, before: bytes, limit: int) -> list[NewText]:
         """Texts of these vaults and of this user's calls anywhere, newest call first, of calls before `before`."""
         ...
 
-    async def titles(self, task_ids: Collection[bytes]) -> dict[bytes, FoundText]:
+    async def titles(self, task_ids: Collection[bytes]) -> dict[bytes, tuple[ContentRow, NewText]]:
         """The title of each of these tasks, from the first call with a person's words; left out where none is kept."""
+        ...
+
+    async def find_all(self, call_ids: Collection[bytes]) -> dict[bytes, ContentRow]:
+        """Those of these calls of which something is kept."""
         ...
 
     async def drop(self, where: ContentFilter, most: int, now_us: int) -> tuple[int, list[str]]:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
+import zstandard
 
 from sekisho.clock import Clock
 from sekisho.errors import NotFound, StoreUnavailable
@@ -24,11 +25,11 @@ from sekisho.record.content import (
     ContentRows,
     ContentSettings,
     Filing,
-    FoundText,
     Holding,
     InForce,
     NewBlock,
     NewPack,
+    NewText,
     Piece,
     Pieces,
     RequestState,
@@ -87,11 +88,16 @@ class Own(msgspec.Struct, frozen=True):
     answer: bytes | None
 
 
+Where = Literal["request", "answer"]
+Place = tuple[Where, str]
+"""Where something was found, and the words around it."""
+
+
 class Hit(msgspec.Struct, frozen=True):
     """A call in which something was found, and the words around it."""
 
     row: ContentRow
-    where: Literal["request", "answer"]
+    where: Where
     words: str
 
 
@@ -267,39 +273,49 @@ class ContentStore:
             found = await self._rows.texts(vaults, user_id, before=before, limit=_TEXTS_AT_ONCE)
             if not found:
                 return hits, b""
-            if any(one.row.vault not in self._keys for one in found):
+            is_last = len(found) < _TEXTS_AT_ONCE
+            if not is_last and found[0].call_id != found[-1].call_id:  # the last call may have more
+                found = [one for one in found if one.call_id != found[-1].call_id]
+            if any(one.vault not in self._keys for one in found):
                 await self._load_vaults()
-            hits += await asyncio.to_thread(self._hits, found, wanted)
-            read, before = read + len(found), found[-1].row.call_id
-            if len(found) < _TEXTS_AT_ONCE:
+            most = limit + 1 - len(hits)
+            places = await asyncio.to_thread(self._places, found, wanted, most)
+            rows = await self._rows.find_all(places)
+            hits += [Hit(rows[call_id], *place) for call_id, place in places.items() if call_id in rows]
+            read, before = read + len(found), found[-1].call_id
+            if len(places) == most:
+                before = next(reversed(places))
+            elif is_last:
                 before = b""
                 break
         if len(hits) > limit:
             hits, before = hits[:limit], hits[limit - 1].row.call_id
         return hits, before
 
-    def _hits(self, found: Sequence[FoundText], wanted: str) -> list[Hit]:
-        """One for each call that has the words, with the first place."""
-        hits: dict[bytes, Hit] = {}
+    def _places(self, found: Sequence[NewText], wanted: str, most: int) -> dict[bytes, Place]:
+        """The first place in each call that has the words, in so many calls."""
+        places: dict[bytes, Place] = {}
+        decompressor = zstandard.ZstdDecompressor()
         for one in found:
-            call_id = one.row.call_id
-            if call_id in hits or one.row.vault not in self._keys:
+            if one.call_id in places or one.vault not in self._keys:
                 continue
-            text = self._keys[one.row.vault].open(one.text.sealed, call_id).decode()
+            text = self._keys[one.vault].open(one.sealed, one.call_id, decompressor).decode()
             if (words := find(text, wanted)) is not None:
-                hits[call_id] = Hit(one.row, "answer" if one.text.part else "request", words)
-        return list(hits.values())
+                places[one.call_id] = ("answer" if one.part else "request", words)
+                if len(places) == most:
+                    break
+        return places
 
     async def titles(self, task_ids: Collection[bytes]) -> dict[bytes, tuple[ContentRow, str]]:
         """The title of each of these tasks and the row of the call that it is from; left out where none is kept. Raises
         StoreUnavailable."""
         found = await self._rows.titles(task_ids)
-        if any(one.row.vault not in self._keys for one in found.values()):
+        if any(row.vault not in self._keys for row, _ in found.values()):
             await self._load_vaults()
         return {
-            task_id: (one.row, self._keys[one.row.vault].open(one.text.sealed, one.row.call_id).decode())
-            for task_id, one in found.items()
-            if one.row.vault in self._keys
+            task_id: (row, self._keys[row.vault].open(text.sealed, row.call_id).decode())
+            for task_id, (row, text) in found.items()
+            if row.vault in self._keys
         }
 
     async def read_own(self, rows: Sequence[ContentRow]) -> list[Own]:

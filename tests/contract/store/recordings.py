@@ -68,12 +68,13 @@ class Desk:
         *,
         door: Door = "openai_chat",
         after: bytes | None = None,
+        chain: Chain | None = None,
         team: str = "red",
         user: str = "alice",
         level: ContentLevel = "full",
         stream: bool = False,
     ) -> tuple[bytes, Recording | None]:
-        """Begin a call that goes on from the call `after`; its id."""
+        """Begin a call that goes on from the call `after`, or with a chain that says from which; its id."""
         call_id = new_id(self.clock.now_us())
         self.clock.advance(0.001)
         base = None if after is None else _base(after, self.bodies[after], body)
@@ -90,7 +91,7 @@ class Desk:
             key=key,
             body=body,
             stream=stream,
-            chain=Chain(door, body, parse_fields(body), base=base),
+            chain=chain or Chain(door, body, parse_fields(body), base=base),
         )
         self.bodies[call_id] = body
         return call_id, self.recorder.begin(call)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sekisho.ledger.bound import IMAGE_TOKENS, OVERHEAD_TOKENS, bound_nanousd, prompt_tokens_bound
+from sekisho.ledger.bound import IMAGE_TOKENS, OVERHEAD_TOKENS, PriceBounds, bound_nanousd, prompt_tokens_bound
 from sekisho.ledger.cost import list_cost_nanousd
 from sekisho.values import Price, PriceStep, TokenPrices, Usage
 from tests.unit.ledger.test_cost import price_lists, usages
@@ -40,6 +40,17 @@ def test_a_longer_prompt_or_answer_never_has_a_smaller_bound(
     price: Price, prompt: int, output: int, more_prompt: int, more_output: int
 ) -> None:
     assert bound_nanousd(prompt, output, price) <= bound_nanousd(prompt + more_prompt, output + more_output, price)
+
+
+@given(
+    st.lists(price_lists(), min_size=1, max_size=4), st.integers(0, 5 * 10**6), st.integers(0, 10**6), st.integers(1, 4)
+)
+def test_of_several_deployments_the_dearest_count_none_of_them_twice(
+    prices: list[Price], prompt: int, output: int, attempts: int
+) -> None:
+    for ttl in ("5m", "1h"):
+        bounds = sorted(bound_nanousd(prompt, output, price, longest_ttl=ttl) for price in prices)
+        assert PriceBounds(prices).nanousd(prompt, output, ttl == "1h", attempts) == sum(bounds[-attempts:])
 
 
 def test_a_bound_worked_out_by_hand() -> None:

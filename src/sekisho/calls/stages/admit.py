@@ -33,7 +33,7 @@ from sekisho.conversation.kept import WORTH_BYTES
 from sekisho.errors import Internal, SekishoError, StoreUnavailable
 from sekisho.ledger.anchor import Prompt
 from sekisho.ledger.bound import bound_nanousd
-from sekisho.ledger.cost import class_costs_nanousd, list_cost_nanousd
+from sekisho.ledger.cost import class_costs_nanousd
 from sekisho.ledger.counters import Admitted, Demand, Due, NoRoom, NotLoaded, TaskFull, TaskNotLoaded, Verdict
 from sekisho.ledger.journal import Attempt, Opened, Settled
 from sekisho.values import END_OF_TIME, CallStatus, Usage
@@ -44,11 +44,17 @@ _LOADING_PAUSE_S = 0.05
 _BYTES_PER_TOKEN = 4  # a guess for token limits, corrected when the call is settled; money never rests on it
 _COUNT_S = 5.0
 _MOST_TRIES = 8  # while others take the room that was left
+_NO_COSTS = (0, 0, 0, 0)  # by class of tokens
 
 
 async def admit(gate: Gate, call: Call, next: Next) -> Reply:
     delayed_ms = await slow_or_stop(gate, call) if call.task.repetition is not None else 0
-    admitted, opened = await admission(gate, call, delayed_ms)
+    _bounded(call, measure(gate, call), gate.limits.max_attempts)
+    demand, verdict = _ask(gate, call, heeds_steps=True)
+    if isinstance(verdict, Admitted):  # nearly every call
+        admitted, opened = call, _opened(call, verdict, delayed_ms)
+    else:
+        admitted, opened = await _fitted(gate, call, demand, verdict, delayed_ms)
     try:
         gate.journal.append(opened)
     except StoreUnavailable:
@@ -73,16 +79,30 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
     return reply
 
 
-async def admission(gate: Gate, call: Call, held_ms: int = 0) -> tuple[Call, Opened]:
-    """The call as it may be sent, with everything held that it needs, and its record. Raises what refuses it.
+async def admission(gate: Gate, call: Call) -> tuple[Call, Opened]:
+    """The call as it may be sent, with everything held that it needs, and its record. Raises what refuses it."""
+    _bounded(call, measure(gate, call), gate.limits.max_attempts)
+    demand, verdict = _ask(gate, call, heeds_steps=True)
+    return await _fitted(gate, call, demand, verdict, 0)
 
-    `held_ms`: how long it was held back before."""
-    call = _bounded(call, measure(gate, call), gate.limits.max_attempts)
+
+def _ask(gate: Gate, call: Call, *, heeds_steps: bool) -> tuple[Demand, Verdict | None]:
+    """What the call asks of the counters, and what they say to that at once."""
+    passage, model, bound = call.known_passage, call.known_model.name, call.bound_nanousd
+    estimate = gate.learned.cost_nanousd(call.agent.name, model, bound) if passage.has_soft_budgets else bound
+    tokens = len(call.body) // _BYTES_PER_TOKEN + call.max_output_tokens
+    task = task_demand(gate, call) if passage.caps_tasks else None
+    demand = Demand(call.id, passage.scopes, model, bound, estimate, tokens, heeds_steps, task)
+    call.trail.asked_us = gate.clock.monotonic_us()
+    return demand, gate.counters.admit_at_once(demand)
+
+
+async def _fitted(gate: Gate, call: Call, demand: Demand, verdict: Verdict | None, held_ms: int) -> tuple[Call, Opened]:
+    """As `admission`, for a call that was asked for. `held_ms`: how long it was held back before."""
     heeds_steps, delayed_ms = True, held_ms
-    for _ in range(_MOST_TRIES):
-        demand = _demand(gate, call, heeds_steps=heeds_steps)
-        call.trail.asked_us = gate.clock.monotonic_us()
-        verdict = gate.counters.admit_at_once(demand)
+    for attempt in range(_MOST_TRIES):
+        if attempt:
+            demand, verdict = _ask(gate, call, heeds_steps=heeds_steps)
         if verdict is None or isinstance(verdict, NotLoaded):
             verdict = await _verdict(gate, call.trail, demand)
         if isinstance(verdict, TaskNotLoaded):
@@ -144,34 +164,21 @@ def _bounded(call: Call, prompt: Prompt, attempts: int) -> Call:
     return call
 
 
-def _demand(gate: Gate, call: Call, *, heeds_steps: bool) -> Demand:
-    model, bound = call.known_model.name, call.bound_nanousd
-    return Demand(
-        call.id,
-        call.known_passage.scopes,
-        model,
-        bound,
-        estimate_nanousd=gate.learned.cost_nanousd(call.agent.name, model, bound),
-        tokens=len(call.body) // _BYTES_PER_TOKEN + call.max_output_tokens,
-        heeds_steps=heeds_steps,
-        task=task_demand(gate, call) if call.known_passage.caps_tasks else None,
-    )
-
-
 def _opened(call: Call, admitted: Admitted, delayed_ms: int) -> Opened:
-    return Opened(
-        call_id=call.id,
-        started_at=admitted.admitted_at,
-        caller=call.known_passage.caller(call.agent),
-        door=call.door,
-        model=call.known_model.name,
-        stream=call.stream,
-        request_bytes=len(call.body),
-        reserved_nanousd=call.bound_nanousd,
-        asked_model=call.asked_model,
-        clamped_tokens=call.max_output_tokens if call.ending else 0,
-        delayed_ms=delayed_ms,
-        task=note_of(call.task),
+    clamped_tokens = call.max_output_tokens if call.ending else 0
+    return Opened(  # by place, in the order of the record: to name so many fields takes five times as long
+        call.id,
+        admitted.admitted_at,
+        call.known_passage.caller(call.agent),
+        call.door,
+        call.known_model.name,
+        call.stream,
+        len(call.body),
+        call.bound_nanousd,
+        call.asked_model,
+        clamped_tokens,
+        delayed_ms,
+        note_of(call.task),
     )
 
 
@@ -189,45 +196,84 @@ async def _verdict(gate: Gate, trail: Trail, demand: Demand) -> Verdict:
 
 async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
     """Book the call. Unit: nano-USD, the effective cost. Raises StoreUnavailable: it is booked late."""
-    trail = call.trail
-    attempts: list[Attempt] = []
-    list_cost = cost = upstream_us = 0
-    is_metered = True
-    for note in trail.attempts:
-        attempt = _priced(call, note)
-        attempts.append(attempt)
-        list_cost += attempt.list_cost_nanousd
-        cost += attempt.cost_nanousd
-        upstream_us += attempt.duration_us
-        is_metered = is_metered and note.is_metered
-    translation = outcome.translation
-    settled = Settled(
-        call_id=call.id,
-        ended_at=gate.clock.now_us(),
-        status=_status(outcome),
-        stop_reason=translation.stop_reason if translation else None,
-        error=outcome.error,
-        message=outcome.message[:500] if outcome.message else "",
-        is_metered=is_metered,
-        client_left=outcome.client_left,
-        usage=attempts[0].usage if len(attempts) == 1 else _sum([attempt.usage for attempt in attempts]),
-        list_cost_nanousd=list_cost,
-        cost_nanousd=cost,
-        attempts=tuple(attempts),
-        first_byte_us=trail.first_byte_us,
-        upstream_us=upstream_us,
-        stages_us=trail.stages_us(),
-        classes_nanousd=_classes(trail.attempts),
-        total_us=gate.clock.monotonic_us() - trail.started_us,
-        lead_us=trail.asked_us - trail.started_us,
-        waited_us=trail.waited_us,
-        caching=caching_of(gate, call),
-        tools=tuple(sorted(translation.tools.items())) if translation and translation.tools else (),
-    )
+    settled = _settled(gate, call, outcome)
     ended(gate, call, outcome.error, settled.stop_reason)
     _learn(gate, call, settled)
-    await gate.settle(settled)
-    return cost
+    booked = gate.settle(settled)
+    if booked is not None:
+        await booked
+    return settled.cost_nanousd
+
+
+def _settled(gate: Gate, call: Call, outcome: Outcome) -> Settled:
+    """The record of a call that has ended, at its exact cost."""
+    trail, translation = call.trail, outcome.translation
+    notes = trail.attempts
+    attempts: tuple[Attempt, ...]
+    if len(notes) == 1:
+        attempt, classes = _priced(call, notes[0])
+        attempts, usage, is_metered = (attempt,), attempt.usage, notes[0].is_metered
+        cost, upstream_us = attempt.cost_nanousd, attempt.duration_us
+    else:
+        priced = [_priced(call, note) for note in notes]
+        attempts, usage = tuple([attempt for attempt, _ in priced]), _sum([note.usage for note in notes])
+        classes = tuple([sum(costs) for costs in zip(_NO_COSTS, *[costs for _, costs in priced], strict=True)])
+        is_metered = all(note.is_metered for note in notes)
+        cost = sum(attempt.cost_nanousd for attempt in attempts)
+        upstream_us = sum(attempt.duration_us for attempt in attempts)
+    return Settled(  # by place, as `Opened`
+        call.id,
+        gate.clock.now_us(),
+        _status(outcome),
+        translation.stop_reason if translation else None,
+        outcome.error,
+        outcome.message[:500],
+        is_metered,
+        outcome.client_left,
+        usage,
+        cost,  # by the list
+        cost,
+        attempts,
+        trail.first_byte_us,
+        upstream_us,
+        trail.stages_us(),
+        classes,
+        gate.clock.monotonic_us() - trail.started_us,
+        trail.asked_us - trail.started_us,
+        trail.waited_us,
+        caching_of(gate, call),
+        tuple(sorted(translation.tools.items())) if translation and translation.tools else (),
+    )
+
+
+def _priced(call: Call, note: AttemptNote) -> tuple[Attempt, tuple[int, ...]]:
+    """An attempt at its cost, and that by class of tokens.
+
+    Its usage says what it cost; if it began to answer and gave none, it is taken for the bound of one attempt."""
+    deployment, usage = note.deployment, note.usage
+    price = deployment.price
+    assert price is not None  # place only offers priced deployments
+    classes: tuple[int, ...] = _NO_COSTS
+    if note.is_metered:
+        classes = class_costs_nanousd(usage, price)
+        cost = sum(classes)
+    else:
+        prompt = call.prompt
+        cost = bound_nanousd(prompt.tokens, call.max_output_tokens, price, longest_ttl=prompt.longest_ttl)
+    attempt = Attempt(  # by place, as `Opened`
+        deployment.id,
+        note.started_at,
+        max(note.ended_us - note.started_us, 0),
+        note.status,
+        note.error,
+        usage,
+        cost,  # by the list
+        cost,
+        price.version,
+        price.scope,
+        note.upstream_request_id,
+    )
+    return attempt, classes
 
 
 def _learn(gate: Gate, call: Call, settled: Settled) -> None:
@@ -250,48 +296,10 @@ def _learn(gate: Gate, call: Call, settled: Settled) -> None:
         keep_anchor(gate, call, prompt_tokens)
 
 
-def _classes(notes: list[AttemptNote]) -> tuple[int, ...]:
-    """What the metered attempts cost, by class of tokens."""
-    if len(notes) == 1 and notes[0].is_metered:
-        price = notes[0].deployment.price
-        return class_costs_nanousd(notes[0].usage, price) if price else ()
-    sums = [0, 0, 0, 0]
-    for note in notes:
-        if note.is_metered and note.deployment.price is not None:
-            for place, cost in enumerate(class_costs_nanousd(note.usage, note.deployment.price)):
-                sums[place] += cost
-    return tuple(sums)
-
-
 def _status(outcome: Outcome) -> CallStatus:
     if not outcome.error:
         return "ok"
     return "interrupted" if outcome.is_abandoned else "failed"
-
-
-def _priced(call: Call, note: AttemptNote) -> Attempt:
-    """An attempt with its cost: by its usage; by the bound of one attempt if it began to answer and gave no usage."""
-    deployment = note.deployment
-    price = deployment.price
-    assert price is not None  # place only offers priced deployments
-    if note.is_metered:
-        cost = list_cost_nanousd(note.usage, price)
-    else:
-        prompt = call.prompt
-        cost = bound_nanousd(prompt.tokens, call.max_output_tokens, price, longest_ttl=prompt.longest_ttl)
-    return Attempt(
-        deployment=deployment.id,
-        started_at=note.started_at,
-        duration_us=max(note.ended_us - note.started_us, 0),
-        status=note.status,
-        error=note.error,
-        usage=note.usage,
-        list_cost_nanousd=cost,
-        cost_nanousd=cost,
-        price_version=price.version,
-        price_scope=price.scope,
-        upstream_request_id=note.upstream_request_id,
-    )
 
 
 def _sum(usages: list[Usage]) -> Usage:

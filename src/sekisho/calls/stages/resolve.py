@@ -28,6 +28,7 @@ _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 def resolve(gate: Gate, call: Call, next: Next) -> Awaitable[Reply]:
     if not call.body:
         return _read_and_resolve(gate, call, next)
+    read(gate, call)
     _find_model(gate, call)
     return next(call)
 
@@ -36,11 +37,13 @@ async def _read_and_resolve(gate: Gate, call: Call, next: Next) -> Reply:
     asked_us = gate.clock.monotonic_us()
     call.body = await call.read_body()
     call.trail.waited_us += gate.clock.monotonic_us() - asked_us
+    read(gate, call)
     _find_model(gate, call)
     return await next(call)
 
 
-def _find_model(gate: Gate, call: Call) -> None:
+def read(gate: Gate, call: Call) -> None:
+    """Say what stands in the body, whose agent wrote it, and which task it is for. Raises BadRequest."""
     chain = gate.conversations.read(call.owner, call.body)
     fields = chain.fields
     name = call.path_model or _text(fields, "model")
@@ -49,6 +52,10 @@ def _find_model(gate: Gate, call: Call) -> None:
     call.agent = identify_by_body(call.agent, call.body, fields)
     call.model_name = name
     call.task = task_of(gate, call)
+
+
+def _find_model(gate: Gate, call: Call) -> None:
+    name, fields = call.model_name, call.fields
     model = call.model = gate.registry.find_model(name)
     if model is None:
         raise ModelNotFound(f"There is no model '{name[:100]}' here. GET /v1/models lists those you may use.")

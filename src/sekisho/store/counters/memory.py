@@ -16,6 +16,8 @@ Why each nano-USD is counted once. For every cell that is loaded this holds afte
 from collections import deque
 from collections.abc import Iterable
 
+import msgspec
+
 from sekisho.clock import Clock
 from sekisho.ledger.counters import (
     Admitted,
@@ -61,13 +63,23 @@ class _Plan:
         "is_plain",
         "limits",
         "loads",
+        "model",
+        "scopes",
         "soft",
         "stepping",
         "tokens_until",
         "until_us",
     )
 
-    def __init__(self, budgets: tuple[BudgetCounter, ...], limits: tuple[LimitCounter, ...]) -> None:
+    def __init__(
+        self,
+        scopes: tuple[Scope, ...],
+        model: str,
+        budgets: tuple[BudgetCounter, ...],
+        limits: tuple[LimitCounter, ...],
+    ) -> None:
+        self.scopes = scopes
+        self.model = model
         self.budgets = budgets
         self.limits = limits
         self.hard: tuple[BudgetCell, ...] = ()
@@ -80,35 +92,30 @@ class _Plan:
         self.tokens_until = _NEVER if not limits else 0
 
 
-class _Call:
-    """A call that was admitted. `at_us` is monotonic; `cost` and `position` are known once it is settled."""
+class _Recent(msgspec.Struct, eq=False):
+    """A call as its limits see it: a minute long, whatever becomes of it (`is_counted`), and as long as it is open.
 
-    __slots__ = (
-        "admitted_at",
-        "at_us",
-        "cost",
-        "demand",
-        "hard",
-        "is_recent",
-        "limits",
-        "position",
-        "soft",
-        "task",
-        "tokens",
-    )
+    There are many, so they are small: what a busy process remembers of a call also slows down all that comes after it.
+    `at_us` is monotonic."""
 
-    def __init__(self, demand: Demand, admitted_at: int, at_us: int, plan: _Plan) -> None:
-        self.demand = demand
-        self.admitted_at = admitted_at
-        self.at_us = at_us
-        self.tokens = demand.tokens
-        self.hard = plan.hard
-        self.soft = plan.soft
-        self.limits = plan.limits
-        self.is_recent = True
-        self.cost = 0
-        self.task: TaskCell | None = None
-        self.position: JournalPosition = (0, 0)
+    at_us: int
+    tokens: int
+    plan: _Plan
+    is_counted: bool = True
+
+
+class _Call(msgspec.Struct, eq=False):
+    """A call as its budgets see it, until a ledger read has shown it. `cost`, `position`: once it is settled."""
+
+    bound: int
+    estimate: int
+    admitted_at: int
+    hard: tuple[BudgetCell, ...]
+    soft: tuple[BudgetCell, ...]
+    task: TaskCell | None
+    recent: _Recent
+    cost: int = 0
+    position: JournalPosition = (0, 0)
 
 
 class MemoryCounters:
@@ -124,8 +131,11 @@ class MemoryCounters:
         self._budgets_of: dict[Scope, list[BudgetCounter]] = {}
         self._limits_of: dict[Scope, list[LimitCounter]] = {}
         self._plans: dict[tuple[tuple[Scope, ...], str], _Plan] = {}
+        # By the very object that names the scopes, the same for all calls of a key to a model: to compare what it says
+        # takes as long as to hold the call in all its budgets.
+        self._near: dict[int, _Plan] = {}
         self._open: dict[bytes, _Call] = {}
-        self._recent: deque[_Call] = deque()  # admitted in the last minute, oldest first
+        self._recent: deque[_Recent] = deque()  # admitted in the last minute, oldest first
         self._unbooked: list[_Call] = []  # settled, and not yet in a ledger read
         self._booked: JournalPosition = (0, 0)
         self._now_us = 0
@@ -149,7 +159,7 @@ class MemoryCounters:
         self._budgets = {}
         self._budgets_of = {}
         self._limits_of = {}
-        self._plans.clear()
+        self._forget_plans()
         for budget in budgets:
             counter = kept.get(budget.id)
             if counter is None or not counter.counts_same(budget):
@@ -162,9 +172,9 @@ class MemoryCounters:
                 continue  # it caps tasks only: what the caller states with each call
             self._limits_of.setdefault(limit.scope, []).append(LimitCounter(limit))
         self._forget_old_calls(self._clock.monotonic_us())
-        for call in self._recent:
-            call.limits = self._plan(call.demand).limits
-            _join(call)
+        for recent in self._recent:
+            recent.plan = self._plan(recent.plan.scopes, recent.plan.model)
+            _join(recent)
         for call in self._open.values():
             self._hold_again(call)
 
@@ -181,7 +191,8 @@ class MemoryCounters:
         for budget_id, by_start in sums.items():
             self._budgets[budget_id].start_again(by_start, booked)
         for call in self._unbooked:
-            for counter in self._plan(call.demand).budgets:
+            plan = call.recent.plan
+            for counter in self._plan(plan.scopes, plan.model).budgets:
                 span = counter.span_at(call.admitted_at)
                 if counter.budget.id in sums and span and span.starts_at >= min(sums[counter.budget.id]):
                     cell = counter.cell_at(call.admitted_at)
@@ -197,7 +208,12 @@ class MemoryCounters:
         at_us = self._clock.monotonic_us()
         if self._recent and self._recent[0].at_us <= at_us - MINUTE_US:
             self._forget_old_calls(at_us)
-        plan = self._plan_at(demand, now_us)
+        plan = self._near.get(id(demand.scopes))
+        if plan is None or plan.scopes is not demand.scopes or plan.model != demand.model:
+            plan = self._plan(demand.scopes, demand.model)
+        if not self._now_us <= now_us < plan.until_us or plan.loads != self._loads:
+            plan = self._plan_at(demand, now_us)
+        self._now_us = now_us
         if plan.stepping and demand.heeds_steps:
             due = _due(plan.stepping, now_us)
             if due:
@@ -222,9 +238,9 @@ class MemoryCounters:
                 if not limit.takes(tokens):
                     return _too_fast(plan.limits, tokens, at_us)
             self._look_ahead(plan)
-        call = self._open[demand.call_id] = _Call(demand, now_us, at_us, plan)
+        recent = _Recent(at_us, tokens, plan)
+        self._open[demand.call_id] = _Call(bound, demand.estimate_nanousd, now_us, plan.hard, plan.soft, task, recent)
         if task is not None:
-            call.task = task
             task.begin(bound)
         for cell in plan.hard:
             cell.held += bound
@@ -235,8 +251,8 @@ class MemoryCounters:
         for limit in plan.limits:
             limit.open += 1
             limit.tokens += tokens
-            limit.calls.append(call)
-        self._recent.append(call)
+            limit.calls.append(recent)
+        self._recent.append(recent)
         return Admitted(now_us, least_room - bound if plan.hard else None)
 
     def _look_ahead(self, plan: _Plan) -> None:
@@ -254,20 +270,21 @@ class MemoryCounters:
         if call is None:
             return True
         is_new = position > self._booked  # then it is behind the read of every cell
-        change = cost_nanousd - call.demand.bound_nanousd
+        bound = call.bound
+        change = cost_nanousd - bound
         for cell in call.hard:
             if is_new or position > cell.booked:
                 cell.spent += cost_nanousd
                 cell.held += change
             else:
-                cell.held -= call.demand.bound_nanousd
+                cell.held -= bound
         for cell in call.soft:
-            cell.held -= call.demand.estimate_nanousd
+            cell.held -= call.estimate
             if is_new or position > cell.booked:
                 cell.spent += cost_nanousd
                 cell.held += cost_nanousd
         if call.task is not None:
-            call.task.end(call.demand.bound_nanousd, cost_nanousd)
+            call.task.end(bound, cost_nanousd)
         if is_new:
             call.cost = cost_nanousd
             call.position = position
@@ -279,23 +296,24 @@ class MemoryCounters:
         call = self._open.pop(call_id, None)
         if call is not None:
             for cell in call.hard:
-                cell.held -= call.demand.bound_nanousd
+                cell.held -= call.bound
             for cell in call.soft:
-                cell.held -= call.demand.estimate_nanousd
+                cell.held -= call.estimate
             if call.task is not None:
-                call.task.end(call.demand.bound_nanousd, 0)
+                call.task.end(call.bound, 0)
             self._let_go(call, 0)
 
     def _let_go(self, call: _Call, tokens: int) -> None:
         """Give back the slots of an ended call; correct its tokens while it is in the last minute."""
         call.hard = call.soft = ()
-        correction = tokens - call.tokens if call.is_recent else 0
+        recent = call.recent
+        correction = tokens - recent.tokens if recent.is_counted else 0
         if correction > 0:
             self._tokens_counted += correction
-        for limit in call.limits:
+        for limit in recent.plan.limits:
             limit.open -= 1
             limit.tokens += correction
-        call.tokens = tokens
+        recent.tokens = tokens
 
     async def load_task(self, task_id: bytes, spent_nanousd: int, calls: int) -> None:
         self._tasks.load(task_id, spent_nanousd, calls)
@@ -303,13 +321,13 @@ class MemoryCounters:
     async def look(self, demand: Demand) -> Look:
         verdict = self.admit_at_once(demand)
         if isinstance(verdict, Admitted):  # nothing else has run since, so it is the newest everywhere
-            call = self._recent.pop()
+            recent = self._recent.pop()
             await self.release(demand.call_id)
-            for limit in call.limits:
+            for limit in recent.plan.limits:
                 limit.calls.pop()
         uses = (
             LimitUse.of(one.limit, len(one.calls), one.tokens, one.open)
-            for one in self._plan_at(demand, self._clock.now_us()).limits
+            for one in self._plan(demand.scopes, demand.model).limits
         )
         return Look(verdict, tuple(uses))
 
@@ -321,27 +339,33 @@ class MemoryCounters:
     def _plan_at(self, demand: Demand, now_us: int) -> _Plan:
         """The plan for this call, with the cells of now."""
         if now_us < self._now_us:
-            self._plans.clear()  # the clock was set back: their cells may be those of later windows
-        self._now_us = now_us
-        plan = self._plans.get((demand.scopes, demand.model)) or self._plan(demand)
+            self._forget_plans()  # the clock was set back: their cells may be those of later windows
+        plan = self._plan(demand.scopes, demand.model)
         if now_us >= plan.until_us or plan.loads != self._loads:
             self._enter_windows(plan, now_us)
         return plan
 
-    def _plan(self, demand: Demand) -> _Plan:
-        key = (demand.scopes, demand.model)
-        plan = self._plans.get(key)
+    def _plan(self, scopes: tuple[Scope, ...], model: str) -> _Plan:
+        if max(len(self._plans), len(self._near)) >= _KEPT_PLANS:
+            self._forget_plans()
+        plan = self._plans.get((scopes, model))
         if plan is None:
-            if len(self._plans) >= _KEPT_PLANS:
-                self._plans.clear()
-            scopes = dict.fromkeys(demand.scopes)
-            budgets = (one for scope in scopes for one in self._budgets_of.get(scope, ()))
-            limits = (one for scope in scopes for one in self._limits_of.get(scope, ()))
-            plan = self._plans[key] = _Plan(
-                tuple(one for one in budgets if one.budget.model in ("", demand.model)),
-                tuple(one for one in limits if one.limit.model in ("", demand.model)),
+            each = dict.fromkeys(scopes)
+            budgets = (one for scope in each for one in self._budgets_of.get(scope, ()))
+            limits = (one for scope in each for one in self._limits_of.get(scope, ()))
+            plan = self._plans[scopes, model] = _Plan(
+                scopes,
+                model,
+                tuple(one for one in budgets if one.budget.model in ("", model)),
+                tuple(one for one in limits if one.limit.model in ("", model)),
             )
+        plan.scopes = scopes
+        self._near[id(scopes)] = plan  # this id is of nothing else as long as the plan holds them
         return plan
+
+    def _forget_plans(self) -> None:
+        self._plans.clear()
+        self._near.clear()
 
     def _enter_windows(self, plan: _Plan, now_us: int) -> None:
         plan.hard, plan.soft = _parted(counter.cell_at(now_us) for counter in plan.budgets)
@@ -361,22 +385,22 @@ class MemoryCounters:
 
     def _hold_again(self, call: _Call) -> None:
         """Let an open call hold in what is in force now, in the windows of its admission."""
-        plan = self._plan(call.demand)
+        recent = call.recent
+        plan = recent.plan = self._plan(recent.plan.scopes, recent.plan.model)
         call.hard, call.soft = _parted(counter.cell_at(call.admitted_at) for counter in plan.budgets)
         _hold(call)
-        call.limits = plan.limits
-        for limit in call.limits:
+        for limit in plan.limits:
             limit.open += 1
 
     def _forget_old_calls(self, at_us: int) -> None:
         """Drop the calls that were admitted a minute ago or earlier from their limits."""
         recent = self._recent
         while recent and recent[0].at_us <= at_us - MINUTE_US:
-            call = recent.popleft()
-            call.is_recent = False
-            for limit in call.limits:
+            oldest = recent.popleft()
+            oldest.is_counted = False
+            for limit in oldest.plan.limits:
                 limit.calls.popleft()
-                limit.tokens -= call.tokens
+                limit.tokens -= oldest.tokens
 
     def _names_a_window(self, one: Spent) -> bool:
         """Whether a ledger read speaks of a budget as it is in force, and of a window that it has."""
@@ -406,16 +430,16 @@ def _due(cells: tuple[BudgetCell, ...], now_us: int) -> Due | None:
 
 def _hold(call: _Call) -> None:
     for cell in call.hard:
-        cell.held += call.demand.bound_nanousd
+        cell.held += call.bound
     for cell in call.soft:
-        cell.held += call.demand.estimate_nanousd
+        cell.held += call.estimate
 
 
-def _join(call: _Call) -> None:
+def _join(recent: _Recent) -> None:
     """Count the call in the minute of its limits."""
-    for limit in call.limits:
-        limit.calls.append(call)
-        limit.tokens += call.tokens
+    for limit in recent.plan.limits:
+        limit.calls.append(recent)
+        limit.tokens += recent.tokens
 
 
 def _refusal(cells: tuple[BudgetCell, ...], bound: int, now_us: int) -> NoRoom | NotLoaded:

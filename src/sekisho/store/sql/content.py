@@ -15,7 +15,6 @@ from sekisho.record.content import (
     ContentFilter,
     ContentRow,
     Filing,
-    FoundText,
     Holding,
     NewBlock,
     NewPack,
@@ -187,20 +186,34 @@ class SqlContent:
         times = [{"named": address, "times": count} for address, count in filing.references.items()]
         await connection.execute(update, times)
 
-    async def texts(self, vaults: Collection[int], user_id: str, *, before: bytes, limit: int) -> list[FoundText]:
+    async def texts(self, vaults: Collection[int], user_id: str, *, before: bytes, limit: int) -> list[NewText]:
         """Texts of these vaults and of this user's calls, newest call first."""
-        ours = sa.or_(content.c.vault.in_(vaults), content.c.user_id == user_id if user_id else sa.false())
-        query = sa.select(content, content_text.c.part, content_text.c.sealed).join(
-            content_text, content_text.c.call_id == content.c.call_id
-        )
-        query = query.where(ours, content.c.is_gone.is_(False), content_text.c.part >= 0)
+        query = sa.select(*(content_text.c[one] for one in NewText.__struct_fields__))
+        query = query.where(content_text.c.part >= 0)
+        if user_id:
+            query = query.join(content, content.c.call_id == content_text.c.call_id)
+            ours = content.c.user_id == user_id
+            query = query.where(sa.or_(ours, content_text.c.vault.in_(vaults)) if vaults else ours)
+        elif len(vaults) == 1:
+            query = query.where(content_text.c.vault.in_(vaults))
+        else:  # in the order of the key: by the index of vaults all of them would be sorted, for every page
+            query = query.where((content_text.c.vault + 0).in_(vaults))
         if before:
-            query = query.where(content.c.call_id < before)
-        query = query.order_by(content.c.call_id.desc(), content_text.c.part).limit(limit)
+            query = query.where(content_text.c.call_id < before)
+        query = query.order_by(content_text.c.call_id.desc(), content_text.c.part).limit(limit)
         async with self._database.read() as connection:
-            return [_found_text(row) for row in (await connection.execute(query)).mappings()]
+            return [NewText(*row) for row in await connection.execute(query)]
 
-    async def titles(self, task_ids: Collection[bytes]) -> dict[bytes, FoundText]:
+    async def find_all(self, call_ids: Collection[bytes]) -> dict[bytes, ContentRow]:
+        """Those of these calls of which something is kept."""
+        found: dict[bytes, ContentRow] = {}
+        async with self._database.read() as connection:
+            for chunk in _chunks(sorted(call_ids)):
+                query = sa.select(content).where(content.c.call_id.in_(chunk), content.c.is_gone.is_(False))
+                found.update((row["call_id"], content_row(row)) for row in (await connection.execute(query)).mappings())
+        return found
+
+    async def titles(self, task_ids: Collection[bytes]) -> dict[bytes, tuple[ContentRow, NewText]]:
         """The title of each of these tasks, by any of its ids that a call was kept under."""
         other = task.alias("other")
         ids = sa.select(task.c.id.label("wanted"), other.c.id).where(
@@ -225,7 +238,7 @@ class SqlContent:
             .order_by(content.c.call_id.desc())
         )
         async with self._database.read() as connection:
-            return {row["wanted"]: _found_text(row) for row in (await connection.execute(query)).mappings()}
+            return {row["wanted"]: _titled(row) for row in (await connection.execute(query)).mappings()}
 
     async def drop(self, where: ContentFilter, most: int, now_us: int) -> tuple[int, list[str]]:
         """Delete up to so many calls: how many, and the packs that have lost blocks."""
@@ -385,5 +398,5 @@ def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
     return (items[start : start + _QUERY_SIZE] for start in range(0, len(items), _QUERY_SIZE))
 
 
-def _found_text(row: sa.RowMapping) -> FoundText:
-    return FoundText(NewText(row["call_id"], row["part"], row["vault"], row["sealed"]), content_row(row))
+def _titled(row: sa.RowMapping) -> tuple[ContentRow, NewText]:
+    return content_row(row), NewText(row["call_id"], row["part"], row["vault"], row["sealed"])

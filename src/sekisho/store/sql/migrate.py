@@ -29,13 +29,12 @@ async def migrate(database: Database) -> None:
     async with database.read() as connection:
         if await connection.run_sync(_may_use):
             return
+    if database.is_sqlite and await database.transact(lambda connection: build(connection, HEAD)):
+        return
     async with database.patient() as patient, patient.write() as connection:
         if not database.is_sqlite:
             await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'"))
             await connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-        elif not await connection.run_sync(lambda one: sa.inspect(one).get_table_names()):
-            await connection.run_sync(build, HEAD)
-            return
         await connection.run_sync(_upgrade)
 
 
