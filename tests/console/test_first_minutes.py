@@ -22,7 +22,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from sekisho.cli.operator import ask
-from tests.acceptance.processes import Served, served
+from tests.acceptance.processes import Served, served, wait_for
 from tests.console.visitors import to_the_cent
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
@@ -186,6 +186,7 @@ async def test_a_small_budget_stops_the_next_call_in_japanese_and_is_not_oversho
         answer = await newcomer.say(made["key"], [])
     assert answer.status_code == 400
     assert "このキーの予算に、このコールの分の残りがありません" in answer.json()["error"]["message"]
+    wait_for(lambda: not ask(home, "GET", "/internal/health")["journal_lag_bytes"], "the ledger is behind")
     said: Any = ask(home, "GET", f"/admin/v1/budgets/{budget['id']}")
     assert 0 < said["spent_nanousd"] <= 50_000_000  # some calls passed, and no cent too much
 
