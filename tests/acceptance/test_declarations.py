@@ -594,7 +594,9 @@ async def _random_rule(running: Running, draw: random.Random, scope: dict[str, s
     if draw.random() < 0.4:
         fields["increase"] = {"amount_usd": "1.5", "until": "7d"}
     await post(running, "/admin/v1/budgets", scope=scope, window=window, **fields)
-    rates = {name: draw.choice((0, 5)) for name in ("requests_per_minute", "nanousd_per_task", "calls_per_task")}
+    rates: dict[str, Any] = {
+        name: draw.choice((0, 5)) for name in ("requests_per_minute", "nanousd_per_task", "calls_per_task")
+    }
     rates["parallel"] = draw.choice((None, 3))
     await post(running, "/admin/v1/limits", scope=scope, name=draw.choice(("", draw.choice(ODD))), **rates)
     await _random_policy(running, draw, scope)
