@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow
 from sekisho.store.sql.attempts import NAMED_IN_ATTEMPT, row_in_call
+from sekisho.store.sql.call_hours import hours_of
 from sekisho.store.sql.endings import read_ending
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
@@ -16,7 +17,7 @@ from sekisho.store.sql.names import EMPTY, Names
 from sekisho.store.sql.part import in_part
 from sekisho.store.sql.roll_ups import tags_of
 from sekisho.store.sql.spend_edges import first_id
-from sekisho.store.sql.tables.ledger import attempt, call, call_action, call_cache, call_message, task
+from sekisho.store.sql.tables.ledger import attempt, call, call_action, call_cache, call_message, running_call, task
 from sekisho.store.sql.tables.schema import counter, name
 from sekisho.store.sql.task_sums import in_mode, mode_and_turn
 from sekisho.store.sql.times import unpack_times
@@ -37,6 +38,8 @@ _WITH_MESSAGE = (
     .outerjoin(task, task.c.number == call.c.task)
     .outerjoin(call_cache, call_cache.c.call_id == call.c.id)
 )
+
+_IS_RUNNING = call.c.id.in_(sa.select(running_call.c.call_id))
 
 
 class SqlCalls:
@@ -83,7 +86,19 @@ class SqlCalls:
         if where.is_ended:
             query = query.where(call.c.duration_us.is_not(None))
         async with self._database.read() as connection:
-            return await self._select(connection, org_id, query, where)
+            org = await self._names.find(connection, org_id)
+            hours = None if org is None else await hours_of(connection, self._names, org, where, before)
+            if hours is None:
+                return await self._select(connection, org_id, query, where)
+            running = [] if where.is_ended else await self._select(connection, org_id, query.where(_IS_RUNNING), where)
+            ended: dict[bytes, CallRow] = {}
+            async for span in hours:
+                if len(ended) >= limit:
+                    break
+                ids = (call.c.id >= first_id(span.starts_at), call.c.id < first_id(span.ends_at))
+                rows = await self._select(connection, org_id, query.where(*ids, call.c.duration_us.is_not(None)), where)
+                ended.update((row.id, row) for row in rows)
+        return sorted((*running, *ended.values()), key=lambda row: row.id, reverse=True)[:limit]
 
     async def changed(self, org_id: str, *, after: int, limit: int) -> list[CallRow]:
         """Calls that changed after a change number, in that order."""
