@@ -1,5 +1,6 @@
 """Lists of calls narrowed by what roll-ups know, against a plain look at every call; on both engines."""
 
+from collections import Counter
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -100,3 +101,23 @@ async def test_page_by_page_a_list_holds_every_call_that_fits_newest_first(datab
             assert len(page) <= size
             seen += [row.id for row in page]
         assert seen == wanted
+    await check_pace(calls, made)
+
+
+async def check_pace(calls: SqlCalls, made: list[Any]) -> None:
+    since = min((one[2] for one in made), default=0)
+    paces = await calls.pace("default", since=since, step_us=60_000_000)
+    found = Counter({(one.began, one.ended, one.status): one.calls for one in paces})
+    spans = {"o": 9, "f": 9, "r": 5}
+    wanted = Counter(
+        ((at - since) // 60_000_000, (at + spans[end] - since) // 60_000_000, ENDS[end])
+        for *_, at, _, end, _ in made
+        if end in spans
+    )
+    assert {key: count for key, count in found.items() if key[2] not in ("running", "interrupted")} == wanted
+    own = await calls.own_times("default", since=since)
+    assert sorted(own) == sorted((at, 8) for *_, at, _, end, _ in made if end == "o")
+    assert await calls.under_way("default") == (
+        sum(one[4] == "u" for one in made),
+        5 * sum(one[4] == "u" for one in made),
+    )

@@ -28,7 +28,7 @@ from sekisho.store.sql.roll_ups import (
 )
 from sekisho.store.sql.spend_plan import FIRST_US, LAST_US
 
-_LONGEST_LEAD_US: Final = 600_000_000  # an id is made when a request begins to come, a call starts when it is admitted
+LONGEST_LEAD_US: Final = 600_000_000  # an id is made when a request begins to come, a call starts when it is admitted
 _SKEW_US: Final = 1_000_000
 _LONGEST_US: Final = 6 * 3_600_000_000  # so much of the ledger is read at once
 _LEVELS: Final = (Level.MONTH, Level.DAY, Level.HOUR)
@@ -45,7 +45,7 @@ async def hours_of(
     conditions = await _conditions(connection, names, org, where, roll_up)
     until = LAST_US if where.until is None else where.until
     if before is not None:
-        until = min(until, int.from_bytes(before[:6]) * 1000 + _LONGEST_LEAD_US)
+        until = min(until, int.from_bytes(before[:6]) * 1000 + LONGEST_LEAD_US)
     return _joined(_cells(connection, roll_up, conditions, Span(max(FIRST_US, where.since or 0), until), _LEVELS))
 
 
@@ -77,7 +77,7 @@ async def _joined(spans: AsyncIterator[Span]) -> AsyncIterator[Span]:
     """With room for ids, those that touch within a day as one."""
     current: Span | None = None
     async for one in spans:
-        span = Span(max(FIRST_US, one.starts_at - _LONGEST_LEAD_US), one.ends_at + _SKEW_US)
+        span = Span(max(FIRST_US, one.starts_at - LONGEST_LEAD_US), one.ends_at + _SKEW_US)
         if (
             current is not None
             and span.ends_at >= current.starts_at
