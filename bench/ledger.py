@@ -41,6 +41,7 @@ from sekisho.store.sql.times import pack_times
 
 _RESULTS = Path(__file__).with_name("ledger.json")
 _CHUNK = 20_000
+_LONG_S = 3_600
 _SAMPLE = 3_000
 _POSTGRES = "postgresql://postgres@127.0.0.1:5432/"
 _DATABASE = "sekisho_bench_ledger"
@@ -87,6 +88,15 @@ async def opened(engine: str, folder: Path) -> AsyncIterator[Database]:
         await database.close()
         if engine != "sqlite":
             await _postgres(f"DROP DATABASE {_DATABASE} WITH (FORCE)")
+
+
+async def _execute_long(connection: Any, statement: str) -> None:
+    """Run what may take longer than the product ever waits for an answer."""
+    if connection.dialect.name == "sqlite":
+        await connection.exec_driver_sql(statement)
+    else:
+        raw = (await connection.get_raw_connection()).driver_connection
+        await raw.execute(statement, timeout=_LONG_S)
 
 
 async def _postgres(*statements: str) -> None:
@@ -136,8 +146,8 @@ class Filler:
                 await connection.execute(sa.text(f"INSERT INTO bench_tag VALUES ({tags}, {tag})"))
             for one in ROLL_UPS:
                 for finer, level in itertools.pairwise((None, *reversed(one.levels))):
-                    await connection.execute(
-                        sa.text(_roll_up_query(one, finer, level, is_sqlite=self._database.is_sqlite))
+                    await _execute_long(
+                        connection, _roll_up_query(one, finer, level, is_sqlite=self._database.is_sqlite)
                     )
                 print(one.table.name, file=sys.stderr, flush=True)
             await connection.execute(sa.text("DROP TABLE bench_tag"))
@@ -145,7 +155,7 @@ class Filler:
                 sa.text("UPDATE counter SET value = (SELECT max(change) FROM call) WHERE name = 'change'")
             )
         async with self._database.engine.connect() as raw:
-            await (await raw.execution_options(isolation_level="AUTOCOMMIT")).execute(sa.text("ANALYZE"))
+            await _execute_long(await raw.execution_options(isolation_level="AUTOCOMMIT"), "ANALYZE")
 
     async def _write_names(self, connection: Any) -> None:
         rows = [(self._numbers[text], text) for text in self._fresh]
@@ -190,13 +200,16 @@ class Filler:
             **{"price_version": number(attempt.price_version), "price_scope": number(attempt.price_scope)},
             **{"deployment": number(attempt.deployment), "sent_us": attempt.started_at - opened.started_at},
             "upstream_request_id": pack(attempt.upstream_request_id),
+            **dict.fromkeys(("task", "repository", "kind"), 0),
         }
         return tuple(values[column] for column in self._columns)
 
 
 def _roll_up_query(one: RollUp, finer: Level | None, level: Level, *, is_sqlite: bool) -> str:
     """INSERT ... SELECT of one level: the finest from the calls, each other from the one below it."""
-    dimensions = ", ".join(f'"{name}"' for name in one.dimensions)
+    of_rows = {"mode": "0"}  # nothing is said of it
+    names = [f'"{name}"' if finer is not None else of_rows.get(name, f'"{name}"') for name in one.dimensions]
+    dimensions = ", ".join(names)
     keys = ", ".join(str(n + 1) for n in range(3 + len(one.dimensions)))
     if finer is None:
         unit = {Level.QUARTER: 900_000_000, Level.HOUR: 3_600_000_000}[level]
