@@ -104,8 +104,12 @@ class AnswerPart(msgspec.Struct, frozen=True):
     form: AnswerForm
 
 
+TITLE = -1
+
+
 class NewText(msgspec.Struct, frozen=True):
-    """What a call added, as text to be searched, sealed. `part` 0: of its request; else of its answer."""
+    """What a call added, as text to be searched, sealed. `part` 0: of its request; TITLE: how it begins a task; else of
+    its answer."""
 
     call_id: bytes
     part: int
@@ -254,6 +258,10 @@ class ContentRows(Protocol):
 
     async def texts(self, vaults: Collection[int], user_id: str, *, before: bytes, limit: int) -> list[NewText]:
         """Texts of these vaults and of this user's calls anywhere, newest call first, of calls before `before`."""
+        ...
+
+    async def titles(self, task_ids: Collection[bytes]) -> dict[bytes, tuple[ContentRow, NewText]]:
+        """The title of each of these tasks, from the first call with a person's words; left out where none is kept."""
         ...
 
     async def find_all(self, call_ids: Collection[bytes]) -> dict[bytes, ContentRow]:

@@ -306,6 +306,18 @@ class ContentStore:
                     break
         return places
 
+    async def titles(self, task_ids: Collection[bytes]) -> dict[bytes, tuple[ContentRow, str]]:
+        """The title of each of these tasks and the row of the call that it is from; left out where none is kept. Raises
+        StoreUnavailable."""
+        found = await self._rows.titles(task_ids)
+        if any(row.vault not in self._keys for row, _ in found.values()):
+            await self._load_vaults()
+        return {
+            task_id: (row, self._keys[row.vault].open(text.sealed, row.call_id).decode())
+            for task_id, (row, text) in found.items()
+            if row.vault in self._keys
+        }
+
     async def read_own(self, rows: Sequence[ContentRow]) -> list[Own]:
         """What each of these calls brought that its parent did not have. Raises StoreUnavailable."""
         for attempt in range(_TRIES):
