@@ -159,7 +159,9 @@ async def test_who_has_left_comes_back_only_where_the_directory_says_so(director
 async def test_what_is_said_at_once_is_all_kept(directory):
     made = await directory.made(OKTA_USER)
     path = f"/Users/{made['id']}"
-    changes = [{"op": "replace", "path": "displayName", "value": f"Bob {number}"} for number in range(6)]
+    changes: list[dict[str, Any]] = [
+        {"op": "replace", "path": "displayName", "value": f"Bob {number}"} for number in range(6)
+    ]
     changes.insert(3, {"op": "replace", "path": "active", "value": False})
     await asyncio.gather(*(directory.patch(path, change) for change in changes))
     assert (await directory.ask("GET", path)).json()["active"] is False
