@@ -144,7 +144,7 @@ class Accounts:
         standing = await self._lockout.attempt(guesses)
         if standing.wait_s:  # nothing is judged, so nothing is written: refused guesses must not fill the log
             return Attempt("wait", wait_s=standing.wait_s)
-        account = await self._store.find_account(self._org_id, user.id) if user else Account("")
+        account = await self._store.find_account(self._org_id, user.id if user else "")  # both take the same time
         if not await self._hasher.matches(password, account.password or None) or user is None:
             await self._failed(name, visitor, "password", standing)
             return Attempt("wrong")
