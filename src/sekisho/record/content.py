@@ -160,6 +160,24 @@ class ContentFilter(msgspec.Struct, frozen=True):
     before: int = 0
 
 
+class Forgotten(msgspec.Struct, frozen=True):
+    """A deletion: what was said until `at` by the one that is named is kept no more, in whose spool it may still lie.
+    Named is a call, a task, a person or a team, which is empty for keys without one."""
+
+    at: int
+    call_id: bytes = b""
+    task_id: bytes = b""
+    user_id: str = ""
+    team_id: str | None = None
+
+    def covers(self, *, call_id: bytes, task_id: bytes, user_id: str, team_id: str, started_at: int) -> bool:
+        """Whether a call's content was deleted with this."""
+        if started_at > self.at:
+            return False
+        named = ((self.call_id, call_id), (self.task_id, task_id), (self.user_id, user_id))
+        return team_id == self.team_id or any(mine and mine == one for mine, one in named)
+
+
 class Holding(msgspec.Struct, frozen=True):
     """How much is stored: calls, bytes of their packs."""
 
@@ -216,6 +234,14 @@ class ContentRows(Protocol):
 
     async def renew(self) -> None:
         """Begin a new generation, in the snapshot that is offered next."""
+        ...
+
+    async def note_forgotten(self, forgotten: Forgotten) -> None:
+        """Let every process of the installation know of a deletion; what is older than a month is known no more."""
+        ...
+
+    async def forgotten(self) -> list[Forgotten]:
+        """The deletions that are known."""
         ...
 
     async def vaults(self, org_id: str) -> list[Vault]: ...

@@ -15,6 +15,7 @@ from sekisho.record.content import (
     ContentFilter,
     ContentRow,
     Filing,
+    Forgotten,
     Holding,
     NewBlock,
     NewPack,
@@ -31,6 +32,7 @@ from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.tables.content import (
     content,
     content_block,
+    content_forgotten,
     content_pack,
     content_text,
     content_vault,
@@ -41,6 +43,7 @@ from sekisho.store.sql.tables.schema import counter
 from sekisho.store.sql.task_sums import is_turn
 
 T = TypeVar("T")
+_FORGOTTEN_US = 30 * 86_400_000_000
 _QUERY_SIZE = 500
 _encode = msgspec.msgpack.Encoder().encode
 _decode_pieces = msgspec.msgpack.Decoder(tuple[bytes | tuple[bytes, int] | int, ...]).decode
@@ -71,6 +74,19 @@ class SqlContent:
             await raise_epoch(connection)
             ours = counter.c.name == "content"
             await connection.execute(counter.update().where(ours).values(value=counter.c.value + 1))
+
+    async def note_forgotten(self, forgotten: Forgotten) -> None:
+        """Let every process of the installation know of a deletion; what is older than a month is known no more."""
+        async with self._database.write() as connection:
+            old = content_forgotten.c.at < forgotten.at - _FORGOTTEN_US
+            await connection.execute(content_forgotten.delete().where(old))
+            await connection.execute(content_forgotten.insert().values(msgspec.structs.asdict(forgotten)))
+
+    async def forgotten(self) -> list[Forgotten]:
+        """The deletions that are known."""
+        query = sa.select(*(content_forgotten.c[one] for one in Forgotten.__struct_fields__))
+        async with self._database.read() as connection:
+            return [Forgotten(*row) for row in await connection.execute(query)]
 
     async def vaults(self, org_id: str) -> list[Vault]:
         """Every team's vault."""

@@ -116,6 +116,8 @@ JA = {
     "account.password": "パスワード",
     "account.password.since": "{date}に設定しました。",
     "account.password.none": "まだ設定されていません。設定すると、次回からユーザー ID とパスワードで入れます。",
+    "account.password.by_link": "パスワードは、招待リンクで入ってから 15 分以内に設定できます。"
+    "リンクは管理者に依頼してください。",
     "account.password.off": "この組織ではパスワードによるサインインを使いません。",
     "account.password.new": "新しいパスワード",
     "account.password.again": "新しいパスワード（確認）",
@@ -284,6 +286,8 @@ EN = {
     "account.password": "Password",
     "account.password.since": "Set on {date}.",
     "account.password.none": "None is set yet. With one you sign in by user id and password from now on.",
+    "account.password.by_link": "A first password is set within 15 minutes of coming in by an invitation. Ask an "
+    "administrator for one.",
     "account.password.off": "Nobody signs in with a password here.",
     "account.password.new": "New password",
     "account.password.again": "New password again",
