@@ -102,8 +102,8 @@ async def _send(gate: Gate, call: Call, next: Next) -> Reply:
     return answer
 
 
-async def _nothing(outcome: Outcome) -> int:
-    return 0
+def _nothing(outcome: Outcome) -> tuple[int, None]:
+    return 0, None
 
 
 def _read(gate: Gate, call: Call, next: Next) -> Awaitable[Reply]:
