@@ -264,10 +264,11 @@ def _priced(call: Call, note: AttemptNote) -> tuple[Attempt, tuple[int, ...]]:
     else:
         prompt = call.prompt
         cost = bound_nanousd(prompt.tokens, call.max_output_tokens, price, longest_ttl=prompt.longest_ttl)
+    duration_us = note.ended_us - note.started_us
     attempt = Attempt(  # by place, as `Opened`
         deployment.id,
         note.started_at,
-        max(note.ended_us - note.started_us, 0),
+        duration_us if duration_us > 0 else 0,
         note.status,
         note.error,
         usage,
@@ -282,7 +283,8 @@ def _priced(call: Call, note: AttemptNote) -> tuple[Attempt, tuple[int, ...]]:
 
 def _learn(gate: Gate, call: Call, settled: Settled) -> None:
     """Let later calls be bounded by this one; say so loudly if it was not within its own bound."""
-    prompt, usage = call.prompt, settled.attempts[-1].usage if settled.attempts else Usage()
+    attempts, prompt = settled.attempts, call.prompt
+    usage = attempts[-1].usage if attempts else Usage()
     prompt_tokens = usage.prompt_tokens
     if settled.cost_nanousd > call.bound_nanousd or prompt_tokens > prompt.tokens:
         log.error(
@@ -295,7 +297,7 @@ def _learn(gate: Gate, call: Call, settled: Settled) -> None:
         )
     if settled.status != "ok" or not settled.is_metered:
         return
-    gate.learned.note(call.agent.name, call.known_model.name, settled.cost_nanousd, usage.output_tokens)
+    gate.learned.note(call.agent.name, call.known_passage.model.name, settled.cost_nanousd, usage.output_tokens)
     if len(call.chain.body) >= WORTH_BYTES:
         keep_anchor(gate, call, prompt_tokens)
 
