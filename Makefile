@@ -35,8 +35,10 @@ check: $(DEV_STAMP)          ## style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-test: check                  ## everything that CI runs
-	$(BIN)/pytest -n 4 --dist loadgroup  # four on two cores: most tests wait for sockets
+test: $(DEV_STAMP)           ## everything that CI runs: the checks beside the tests
+	@mkdir -p .cache; $(MAKE) check >.cache/check 2>&1 & checking=$$!; \
+	$(BIN)/pytest -n 4 --dist loadgroup --no-loadscope-reorder; tested=$$?; \
+	wait $$checking; checked=$$?; cat .cache/check; exit $$((tested || checked))  # four on two cores: most wait for sockets
 
 fmt: $(DEV_STAMP)            ## put the code in shape
 	$(BIN)/ruff check --fix -q .

@@ -10,7 +10,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sekisho.calls.call import Call, Trail
 from sekisho.calls.recording import Recorder
 from sekisho.clock import SystemClock, id_text, new_id
 from sekisho.conversation.kept import Conversations, Owner
+from sekisho.conversation.tasks import Task
 from sekisho.dialects import anthropic_messages, openai_chat
 from sekisho.dialects.exchange import BlockEnded, Event, Metered, Started, Stopped, TextDelta, ToolDelta, ToolStarted
 from sekisho.record.content import ContentSettings
@@ -48,7 +49,9 @@ def source_text() -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.py")))
 
 
-def requests(door: Door, turns: int, rng: random.Random, text: str) -> Iterator[tuple[bytes, bytes]]:
+def requests(
+    door: Door, turns: int, rng: random.Random, text: str, *, most_bytes: int = 24_000
+) -> Iterator[tuple[bytes, bytes]]:
     """Bodies of a task in their order, each with its answer: a tool call; its result comes with the next body."""
     cuts = [rng.randrange(len(text) - 40_000) for _ in range(turns + 26)]
     prompt = text[cuts[0] : cuts[0] + 20_000]
@@ -58,7 +61,7 @@ def requests(door: Door, turns: int, rng: random.Random, text: str) -> Iterator[
         words = text[cuts[number] : cuts[number] + 300]
         arguments = json.dumps({"path": f"src/file_{number}.py", "lines": rng.randrange(900)})
         yield _body(door, prompt, tools, messages), _answer(door, words, f"call_{number}", arguments)
-        size = rng.choice((500, 2_000, 6_000, 24_000))
+        size = min(most_bytes, rng.choice((500, 2_000, 6_000, 24_000)))
         result = text[cuts[number + 26] : cuts[number + 26] + size]
         messages += _turn(door, words, f"call_{number}", arguments, result)
 
@@ -117,7 +120,7 @@ def _answer(door: Door, words: str, call: str, arguments: str) -> bytes:
 class Desk:
     """A recorder, its spool and the store, in a folder of their own."""
 
-    def __init__(self, home: Path, database: Database) -> None:
+    def __init__(self, home: Path, database: Database, keeper: ContentKeeper | None = None) -> None:
         self.clock = SystemClock()
         self.database = database
         self.home = home
@@ -125,14 +128,22 @@ class Desk:
         self.recorder = Recorder(self.spool, self.clock, lambda: 0)
         self.conversations = Conversations()
         rows = SqlContent(database)
-        self.keeper = ContentKeeper(home, ContentSettings("full"), rows, "default", self.clock, _nothing)
+        self.keeper = keeper or ContentKeeper(home, ContentSettings("full"), rows, "default", self.clock, _nothing)
         self.call_s = self.control_s = 0.0
         self.spooled = 0
 
-    async def play(self, door: Door, turns: list[tuple[bytes, bytes]], *, taken_every: int) -> None:
-        """Record a task's calls; let the store take them after every few, as it would in time; prove each."""
+    async def play(
+        self,
+        door: Door,
+        turns: Iterable[tuple[bytes, bytes]],
+        *,
+        taken_every: int,
+        task_id: bytes = b"",
+        proves: bool = True,
+    ) -> list[bytes]:
+        """Record a task's calls; let the store take them after every few, as it would in time; their ids."""
         owner = Owner(KEY.team_id, KEY.id, door)
-        kept = []
+        ids, kept = [], []
         for number, (body, answer) in enumerate(turns):
             chain = self.conversations.read(owner, body)
             call_id = new_id(self.clock.now_us())
@@ -149,6 +160,7 @@ class Desk:
                 body=body,
                 stream=True,
                 chain=chain,
+                task=Task(task_id),
             )
             began = time.process_time()
             recording = self.recorder.begin(call)
@@ -159,13 +171,16 @@ class Desk:
             self.call_s += time.process_time() - began
             self.conversations.keep(owner, call_id, chain)
             self.conversations.settle(owner, call_id, chain)
-            kept.append((call_id, body, answer))
+            ids.append(call_id)
+            if proves:
+                kept.append((call_id, body, answer))
             if number % taken_every == taken_every - 1:
                 await self._take()
         await self._take()
         for call_id, body, answer in kept:
             found = await self.keeper.store.read(call_id)
             assert found is not None and (found.request, found.answer) == (body, answer)
+        return ids
 
     async def _take(self) -> None:
         began = time.process_time()

@@ -49,7 +49,41 @@ def disks_not_waited_for() -> Any:
         yield
 
 
-def pytest_collection_finish() -> None:
+# What takes longest begins first, so that at the end no worker is busy alone.
+_SLOW = (
+    "processes",
+    "processes and stores",
+    "browser",
+    "house",
+    "acceptance/test_backup",
+    "acceptance/test_upstream_faults",
+    "cli/test_main",
+    "tasks",
+    "acceptance/test_bound",
+    "migration/test_upgrade_under_load",
+    "acceptance/test_admin_conformance",
+    "store/test_content",
+    "store/test_audit",
+    "store/test_dump",
+)
+
+
+def _group(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("xdist_group")
+    return mark.args[0] if mark else f"{item.path.parent.name}/{item.path.stem}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file go to one worker, unless the file says otherwise: what they share is made once."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: _SLOW.index(_group(item)) if _group(item) in _SLOW else len(_SLOW))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Thousands of collected tests live as long as the worker: they are not walked again at each collection."""
+    if getattr(session.config.option, "loadgroup", False):
+        assert all("@" in item.nodeid for item in session.items), "pytest-xdist does not group"
     gc.collect()
     gc.freeze()

@@ -17,7 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from sekisho.access.oidc import Fetched
@@ -128,6 +128,10 @@ async def over_loopback(provider: OidcProvider) -> AsyncIterator[None]:
     """Serve the provider on a port of this machine, which its issuer then names."""
 
     async def answer(request: Request) -> Response:
+        if request.url.path == "/authorize":  # the person signs in and agrees
+            return RedirectResponse(provider.authorize(str(request.url)))
+        if request.url.path == "/logout":
+            return RedirectResponse(request.query_params["post_logout_redirect_uri"])
         url = provider.issuer + request.url.path
         found = await provider(request.method, url, dict(request.headers), await request.body())
         return Response(found.body, found.status, media_type="application/json")

@@ -93,7 +93,7 @@ def _read_greeting(server: Served) -> None:
     assert server.process.stdout is not None
     for line in server.process.stdout:
         server.lines.append(line.rstrip())
-        if found := re.search(r"open at http://127\.0\.0\.1:(\d+)", line):
+        if found := re.search(r"(?:open at|開きました：) http://127\.0\.0\.1:(\d+)", line):
             server.port = int(found[1])
         if not server.key and (found := _KEY.search(line)):
             server.key = found[0]

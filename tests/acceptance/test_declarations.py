@@ -381,6 +381,24 @@ async def test_more_handed_out_than_there_is_is_refused_unless_the_file_says_so(
     assert (await plan(running, meant))["changes"] == []
 
 
+async def test_an_increase_beyond_what_there_is_and_a_key_beyond_its_team_are_refused_too(running):
+    document = """\
+teams:
+  red:
+    budgets: {all: {amount: 10 USD, per: month}}
+    members:
+      alice:
+        budgets: {own: {amount: 6 USD, per: month, increase: {amount: 5 USD, until: 2030-01-01}}}
+"""
+    assert [line for line, _ in await problems(running, document)] == [6]
+    assert "budget own of member red/alice" in str(await plan(running, document.replace("{amount: 5", "{amount: 4")))
+    keys = "keys: {k: {team: red, budgets: {own: {amount: 11 USD, per: month}}}}\n"
+    team = "teams: {red: {budgets: {all: {amount: 10 USD, per: month}}}}\n"
+    answer = await running.operator.post("/admin/v1/apply", json={"document": team + keys})
+    assert answer.status_code == 400, answer.text
+    assert (await running.operator.get("/admin/v1/keys")).json()["keys"] == []
+
+
 async def test_every_problem_is_told_with_its_line_in_both_languages(running):
     bad = """\
 organisation:
@@ -512,6 +530,7 @@ async def _random_organisation(running: Running, draw: random.Random) -> None:
         ]
         models = draw.sample(("claude", "other", "claude"), draw.randrange(3))
         fields = {"alias": f"{draw.choice(ODD)}{number}", "metadata": _free(draw), "blocked": draw.random() < 0.3}
+        fields["cut_streams"] = draw.choice((None, True, False))
         await post(running, "/admin/v1/teams", id=f"t{number}", members=members, models=models, **fields)
         for member in members:
             if draw.random() < 0.5:
@@ -524,6 +543,7 @@ async def _random_organisation(running: Running, draw: random.Random) -> None:
                 team_id=f"t{number}",
                 max_budget=draw.randrange(1, 99),
                 budget_duration=draw.choice(("30d", "7h", "1mo", "2mo")),
+                allow_over_allocation=True,
             )
     await post(running, "/admin/v1/tags", name="tag", description=draw.choice(ODD))
     await _random_rule(running, draw, {"kind": "tag", "id": "tag"})
@@ -574,8 +594,33 @@ async def _random_rule(running: Running, draw: random.Random, scope: dict[str, s
     if draw.random() < 0.4:
         fields["increase"] = {"amount_usd": "1.5", "until": "7d"}
     await post(running, "/admin/v1/budgets", scope=scope, window=window, **fields)
-    rates = {"requests_per_minute": draw.choice((0, 5)), "parallel": draw.choice((None, 3))}
+    rates: dict[str, Any] = {
+        name: draw.choice((0, 5)) for name in ("requests_per_minute", "nanousd_per_task", "calls_per_task")
+    }
+    rates["parallel"] = draw.choice((None, 3))
     await post(running, "/admin/v1/limits", scope=scope, name=draw.choice(("", draw.choice(ODD))), **rates)
+    await _random_policy(running, draw, scope)
+
+
+async def _random_policy(running: Running, draw: random.Random, scope: dict[str, str]) -> None:
+    odd = [text for text in ODD if text and min(text) >= " "]
+    every: dict[str, Any] = {
+        "models": ["claude-*", draw.choice(odd)],
+        "families": ["claude", "no?a"],
+        "providers": ["bedrock"],
+        "regions": ["ap-northeast-1", "*"],
+        "geographies": ["in-region", "jp"],
+        "accounts": [draw.choice(odd)],
+        "agents": ["cline"],
+        "prefers": ["region:ap-northeast-1", f"account:{draw.choice(odd)}"],
+        "max_output_tokens": draw.choice((1, 8_000)),
+    }
+    fields = dict(draw.sample(sorted(every.items()), draw.randrange(1, len(every))))
+    if draw.random() < 0.5:
+        fields["hours"] = draw.sample(("mon-fri 09:00-18:00", "sat,sun 22:00-06:00", "mon 00:00-24:00"), 2)
+        fields["time_zone"] = draw.choice(("Asia/Tokyo", "America/Sao_Paulo"))
+        fields["holidays"] = draw.sample(("2026-12-29/2027-01-03", "2026-03-20"), draw.randrange(3))
+    await post(running, "/admin/v1/policies", scope=scope, name=draw.choice(("", draw.choice(ODD))), **fields)
 
 
 @seeds(4)

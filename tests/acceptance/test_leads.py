@@ -133,6 +133,11 @@ async def test_budgets_of_members_and_keys_share_what_the_team_has_left(running)
     )
     increase = {"amount_usd": 50, "until": "7d"}
     assert refusal(await ask(running, "PATCH", f"{BUDGETS}/{bobs['id']}", increase=increase)) == (400, "amount_usd")
+    small = {"amount_usd": 1, "until": "7d"}  # 101 of the team's 100 for a week
+    assert refusal(await ask(running, "PATCH", f"{BUDGETS}/{bobs['id']}", increase=small)) == (
+        400,
+        "allow_over_allocation",
+    )
     assert refusal(await budget("key", made["id"], 101, name="day")) == (400, "amount_usd")
     assert (await ask(running, "DELETE", f"{BUDGETS}/{bobs['id']}")).status_code == 204
     assert refusal(await budget("member", "red/alice", 1)) == (400, "allow_over_allocation")  # the key's 60 stay

@@ -83,6 +83,17 @@ async def test_who_arrives_first_is_made_with_the_roles_and_teams_of_the_groups(
     assert await home.roles("alice@example.com") == {("cost_manager", None)}
 
 
+async def test_a_local_password_is_offered_only_to_who_can_set_one(home):
+    browser = await home.arrive("1", "alice", "dept-a")
+    await browser.open("/console/account")
+    assert "Ask an administrator for one." in browser.text
+    assert 'action="/console/account/password"' not in browser.text
+    await browser.open((await home.running.operator.post("/admin/v1/accounts/alice/invite")).json()["path"])
+    await browser.send("/console/enter")
+    await browser.open("/console/account")
+    assert 'action="/console/account/password"' in browser.text
+
+
 async def test_roles_follow_the_groups_and_what_was_given_by_hand_stays(home):
     await home.arrive("1", "alice", "dept-a", "money")
     await home.running.operator.post("/admin/v1/role-grants", json={"user_id": "alice", "role": "auditor"})

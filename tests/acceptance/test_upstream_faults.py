@@ -83,6 +83,13 @@ def replace_deployments(model: Model, number: int) -> Model:
     return msgspec.structs.replace(model, deployments=model.deployments[:1] * number)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _only_what_is_new_is_walked() -> None:
+    """A worker that has run many tests holds so much that to walk it all again at each end costs 0.2 s of CPU."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def limits() -> Limits:
     return Limits(idle_timeout_s=20, first_byte_timeout_s=20, drain_timeout_s=20)

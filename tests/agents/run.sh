@@ -2,6 +2,7 @@
 # Real coding agents through a real Sekisho on its simulator: `make agents [AGENTS="cline claude"]`.
 # Installs the agents under .agents/ (npm, pip; outside the product's dependencies), configures each with `sekisho setup`
 # in an empty home, gives it a task in an empty repository, and looks at the file afterwards.
+# `newcomer`: the first ten minutes of somebody who reads Japanese, with Cline.
 # Prints one line per agent; exits 0 only if every agent really edited its file.
 # AGENT_PATH: folders with installed agents, separated by colons, instead of .agents/.  AGENT_MODEL: the model they use.
 # AGENT_TIMEOUT: seconds per agent (default 180).  AGENT_SEKISHO: another command than this checkout's .venv/bin/sekisho.
@@ -10,29 +11,12 @@ set -u
 cd "$(dirname "$0")/../.."
 root=$PWD
 sekisho=${AGENT_SEKISHO:-$root/.venv/bin/sekisho}
-agents=${AGENTS:-cline cline-bedrock claude claude-bedrock codex opencode kilo continue aider}
+agents=${AGENTS:-newcomer cline cline-bedrock claude claude-bedrock codex opencode kilo continue aider}
 timeout_s=${AGENT_TIMEOUT:-180}
 model=${AGENT_MODEL:-claude-sonnet-4-6}
 prompt="The function add in calc.py subtracts instead of adding. Fix it by editing calc.py, then stop."
 
-install() {
-  mkdir -p .agents && cd .agents || exit 1
-  [ -f package.json ] || npm init -y >/dev/null 2>&1
-  npm install --no-audit --no-fund cline@3.0.65 @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 \
-    opencode-ai@1.18.33 @continuedev/cli@1.5.47 "$kilo@7.7.9" >npm.log 2>&1 || { tail -5 npm.log; exit 1; }
-  [ -x aider/bin/aider ] || { ${AIDER_PYTHON:-python3} -m venv aider && aider/bin/pip install -q aider-chat==0.86.2 >pip.log 2>&1; } || { tail -5 pip.log; exit 1; }
-  cd "$root" || exit 1
-}
-
-if [ -z "${AGENT_PATH:-}" ]; then
-  command -v npm >/dev/null || { echo "npm is needed to install the agents; or name the folders that hold them in AGENT_PATH."; exit 1; }
-  kilo=@kilocode/cli-$(node -p 'process.platform + "-" + process.arch') # the package without a platform finds no program
-  install
-  AGENT_PATH=$root/.agents/node_modules/.bin:$root/.agents/node_modules/$kilo/bin:$root/.agents/aider/bin
-fi
-
-# nothing of this machine's own settings: neither credentials, which would mean the real Bedrock, nor the agents' files
-for name in $(env | cut -d= -f1 | grep -E '^(ANTHROPIC|CLAUDE|OPENAI|CODEX|AWS|CLINE|OPENCODE|KILO|LITELLM|SEKISHO|XDG)_'); do unset "$name"; done
+. tests/agents/installed.sh
 scratch=$(mktemp -d)
 HOME=$scratch SEKISHO_LANG=en "$sekisho" serve --home "$scratch/sekisho" --port 0 >"$scratch/serve.log" 2>&1 &
 server=$!
@@ -84,6 +68,7 @@ run() { # AGENT: in its own home and repository
 
 failed=0
 for agent in $agents; do
-  if run "$agent"; then echo "PASS $agent"; else echo "FAIL $agent"; tail -c 1500 "$scratch/$agent.log"; echo; failed=1; fi
+  if [ "$agent" = newcomer ]; then bash tests/agents/newcomer.sh >"$scratch/newcomer.log" 2>&1; else run "$agent"; fi
+  if [ $? = 0 ]; then echo "PASS $agent"; else echo "FAIL $agent"; tail -c 1500 "$scratch/$agent.log"; echo; failed=1; fi
 done
 exit $failed

@@ -18,6 +18,7 @@ from sekisho.access.roles import Grant, administrator
 from sekisho.access.rules import RuleWrite
 from sekisho.app.console import create_console
 from sekisho.app.control_plane import ControlPlane, ControlPlaneSettings, create_control_app, open_control_plane
+from sekisho.app.sign_in_settings import DEFAULT, SignInSettings
 from sekisho.clock import FakeClock, id_text, new_id
 from sekisho.ledger.catalog import load_catalog
 from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled, TaskNote
@@ -54,11 +55,13 @@ class House:
 
 
 @asynccontextmanager
-async def furnished_house(home: Path, *, is_empty: bool = False, per_day: int = 6) -> AsyncIterator[House]:
+async def furnished_house(
+    home: Path, *, is_empty: bool = False, per_day: int = 6, sign_in: SignInSettings = DEFAULT
+) -> AsyncIterator[House]:
     """Open it; close it at the end. `is_empty`: people without keys, budgets and calls."""
     catalog = load_catalog().bedrock_models("us-east-1", "http://127.0.0.1:1", "simulator")
     clock = FakeClock(NOW_US)
-    settings = ControlPlaneSettings(models=lambda: catalog, simulated=True, time_zone=ZONE)
+    settings = ControlPlaneSettings(models=lambda: catalog, simulated=True, time_zone=ZONE, sign_in=sign_in)
     plane = await open_control_plane(home, settings, clock)
     console = partial(create_console, is_simulated=True, command="sekisho")
     house = House(plane, create_control_app(plane, console), clock, home)

@@ -4,29 +4,19 @@ One browser and one furnished house for all of it. Every page is checked for wha
 policy too), for requests that leave, for sideways scrolling at 390 px, and by axe for serious findings.
 """
 
-import asyncio
 import re
-import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-import uvicorn
 from playwright.async_api import Browser, Page, expect
 
 from sekisho.access.roles import RoleName
 from sekisho.web.console.nav import NAV, places_of
-from tests.console.house import House, cookie_of, furnished_house
+from tests.console.house import cookie_of, furnished_house
+from tests.console.town import DESK, PHONE, Town, findings, on_a_port
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
-AXE = (Path(__file__).parent / "vendor/axe.min.js").read_text(encoding="utf-8")
-RUN_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
-  .filter((one) => ["serious", "critical"].includes(one.impact))
-  .map((one) => one.id + ": " + one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | "))"""
-LOCALES = {"en": "en-GB", "ja": "ja-JP"}
 PEOPLE: dict[RoleName, str] = {
     "platform_admin": "",
     "cost_manager": "mallory",
@@ -36,52 +26,20 @@ PEOPLE: dict[RoleName, str] = {
 }
 
 
-@dataclass
-class Town:
-    """The house on a real socket, and what the browser said about its pages."""
-
-    house: House
-    address: str
-    browser: Browser
-    complaints: list[str] = field(default_factory=list)
-    strangers: set[str] = field(default_factory=set)
-    looked_at: set[str] = field(default_factory=set)  # places that axe and the narrow screen have seen, for any role
-
-    async def open(self, role: RoleName, path: str, language: str = "en", *, user: str | None = None) -> Page:
-        """A page of this role's person, or of another, in a context of its own."""
-        context = await self.browser.new_context(
-            viewport={"width": 1280, "height": 900}, locale=LOCALES[language], timezone_id="Asia/Tokyo"
-        )
-        token = await self.house.enter(PEOPLE[role] if user is None else user)
-        chosen = cookie_of(role) | {"name": "sekisho_role"}
-        await context.add_cookies([cookie_of(token), chosen])  # type: ignore[list-item]
-        context.set_default_timeout(30_000)
-        page = await context.new_page()
-        page.on("console", lambda message: self._hear(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self._watch(request.url))
-        await page.goto(f"{self.address}/console/{path}")
-        return page
-
-    def _hear(self, text: str) -> None:
-        if "status of 422" not in text:  # a form that was not accepted, as it should be
-            self.complaints.append(text)
-
-    def _watch(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("data", "blob") and f"{parts.scheme}://{parts.netloc}" != self.address:
-            self.strangers.add(url)
+async def open_as(town: Town, role: RoleName, path: str, language: str = "en", *, user: str | None = None) -> Page:
+    """A page of this role's person, or of another, in a context of its own."""
+    token = await town.house.enter(PEOPLE[role] if user is None else user)
+    chosen = cookie_of(role) | {"name": "sekisho_role"}
+    page = await town.page(language, cookie_of(token), chosen)
+    await page.goto(f"{town.address}/console/{path}")
+    return page
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def town(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     async with furnished_house(tmp_path_factory.mktemp("house"), per_day=2) as house:
-        listener = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(house.app, log_level="warning", lifespan="off"))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        yield Town(house, f"http://127.0.0.1:{listener.getsockname()[1]}", browser)
-        server.should_exit = True
-        await serving
+        async with on_a_port(house.app) as address:
+            yield Town(house, address, browser)
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")
@@ -96,7 +54,7 @@ async def quiet(town: Town) -> AsyncIterator[None]:
 @pytest.mark.parametrize("role", list(NAV))
 async def test_every_place_is_sound_accessible_and_fits_a_phone(town: Town, role: RoleName) -> None:
     places = places_of(role)
-    page = await town.open(role, places[0].path, "ja")
+    page = await open_as(town, role, places[0].path, "ja")
     for number, place in enumerate(places):
         if number:
             await page.goto(f"{town.address}/console/{place.path}")
@@ -106,27 +64,23 @@ async def test_every_place_is_sound_accessible_and_fits_a_phone(town: Town, role
         if place.name in town.looked_at:
             continue
         town.looked_at.add(place.name)
-        await page.evaluate(AXE)
-        assert await page.evaluate(RUN_AXE) == [], place.name
-        await page.set_viewport_size({"width": 390, "height": 844})
-        wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert wide <= 0, place.name
+        await town.check(page, place.name)
+        await page.set_viewport_size(PHONE)
         await expect(page.locator(".tabbar")).to_be_visible()
-        await page.set_viewport_size({"width": 1280, "height": 900})
+        await page.set_viewport_size(DESK)
 
 
 async def test_dark_pages_have_enough_contrast(town: Town) -> None:
-    page = await town.open("cost_manager", "overview")
+    page = await open_as(town, "cost_manager", "overview")
     await page.emulate_media(color_scheme="dark")
     for path in ("overview", "budgets", f"why/{town.house.calls['refused']}"):
         await page.goto(f"{town.address}/console/{path}")
-        await page.evaluate(AXE)
-        assert await page.evaluate(RUN_AXE) == [], path
+        assert await findings(page) == [], path
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 async def test_a_manager_reads_a_chart_and_changes_a_budget(town: Town, language: str) -> None:
-    page = await town.open("cost_manager", "overview", language)
+    page = await open_as(town, "cost_manager", "overview", language)
     chart = page.locator("[data-chart] svg").first
     await expect(chart).to_be_visible()
     box = await page.locator("[data-chart]").bounding_box()
@@ -154,7 +108,7 @@ async def test_a_manager_reads_a_chart_and_changes_a_budget(town: Town, language
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 async def test_a_lead_issues_and_blocks_a_key_by_keyboard(town: Town, language: str) -> None:
-    page = await town.open("team_lead", "keys", language)
+    page = await open_as(town, "team_lead", "keys", language)
     await page.locator('[data-open="new-key"]').first.focus()
     await page.keyboard.press("Enter")
     dialog = page.locator("dialog[open]")
@@ -182,7 +136,7 @@ async def test_a_lead_issues_and_blocks_a_key_by_keyboard(town: Town, language: 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 async def test_a_developer_goes_from_an_error_to_why(town: Town, language: str) -> None:
-    page = await town.open("developer", "me", language, user="alice")
+    page = await open_as(town, "developer", "me", language, user="alice")
     await page.keyboard.press("/")
     await page.keyboard.type(f"request {town.house.calls['refused']}")
     await page.keyboard.press("Enter")
@@ -195,7 +149,7 @@ async def test_a_developer_goes_from_an_error_to_why(town: Town, language: str) 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 async def test_one_person_looks_through_one_role_at_a_time(town: Town, language: str) -> None:
-    page = await town.open("team_lead", "team", language)
+    page = await open_as(town, "team_lead", "team", language)
     await expect(page.locator('.post a[href="/console/members"]')).to_be_visible()
     await page.locator(".who > summary").click()
     await page.locator('.roles button[value="developer"]').click()
@@ -207,7 +161,7 @@ async def test_one_person_looks_through_one_role_at_a_time(town: Town, language:
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 async def test_the_infrastructure_team_makes_a_limit_and_proves_the_audit_log(town: Town, language: str) -> None:
-    page = await town.open("platform_admin", "limits", language)
+    page = await open_as(town, "platform_admin", "limits", language)
     await page.locator('[data-open="new"]').first.click()
     dialog = page.locator("dialog[open]")
     await dialog.locator("input[name=name]").fill(f"limit-{language}")

@@ -48,8 +48,8 @@ async def test_every_page_says_what_is_kept_of_the_calls_that_its_reader_sees(ho
         (None, "cost_manager"): nothing,
         (None, "team_lead"): nothing,
         (None, "developer"): nothing,
-        ("full", "platform_admin"): f"{mixed} depending on the team. Where it is set",
-        ("full", "cost_manager"): f"{mixed} depending on the team.",
+        ("full", "platform_admin"): f"{mixed} depending on the team Where it is set",
+        ("full", "cost_manager"): f"{mixed} depending on the team",
         ("full", "team_lead"): red,
         ("full", "developer"): red,
     }

@@ -3,11 +3,13 @@ member's to its keys.
 
 Compared are budgets, hard and soft, in windows of one sort: the same calendar unit, the same period, the same dates.
 What a child is allotted is the least of its budgets on all models, else the sum of the least on each model. A member
-without a budget of its own hands its keys what the team has.
+without a budget of its own hands its keys what the team has. A temporary increase counts on both sides while it lasts.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
 
 from sekisho.values import Budget, Scope
 
@@ -15,13 +17,37 @@ NO_KEYS: Mapping[str, Scope] = {}
 _Window = tuple[object, ...]
 
 
-def excess_nanousd(budgets: Iterable[Budget], parent: Scope, keys: Mapping[str, Scope] = NO_KEYS) -> int:
+def worse_by_nanousd(
+    before: Iterable[Budget],
+    after: Iterable[Budget],
+    parent: Scope,
+    now_us: int,
+    keys: Mapping[str, Scope] = NO_KEYS,
+    keys_before: Mapping[str, Scope] | None = None,
+) -> int:
+    """How much more than its budgets allow the children of this scope would be allotted, at the worst of the moments
+    from now on at which that is more than it was before; 0 if there is none."""
+    old, new = list(before), list(after)
+    moments = {now_us, *(one.increase_until for one in (*old, *new) if one.increase_until > now_us)}
+    was = keys if keys_before is None else keys_before
+    found = [(excess_nanousd(old, parent, at, was), excess_nanousd(new, parent, at, keys)) for at in moments]
+    return max((excess for known, excess in found if excess > known), default=0)
+
+
+def excess_nanousd(budgets: Iterable[Budget], parent: Scope, at_us: int, keys: Mapping[str, Scope] = NO_KEYS) -> int:
     """By how much the children of this scope are allotted more than its budgets allow, at the worst; 0 if they fit.
 
     `keys`: by id of a key the member, or the team, whose money it spends."""
-    every = list(budgets)
+    every = [_as_at(budget, at_us) for budget in budgets]
     own = [budget for budget in every if budget.scope == parent]
     return max((0, *(_allotted(every, budget, keys) - budget.amount_nanousd for budget in own)))
+
+
+def _as_at(budget: Budget, at_us: int) -> Budget:
+    """With its increase, if it has one at that time."""
+    if at_us >= budget.increase_until:
+        return budget
+    return replace(budget, amount_nanousd=budget.amount_nanousd + budget.increase_nanousd)
 
 
 def parents(scope: Scope, org_id: str, keys: Mapping[str, Scope] = NO_KEYS) -> tuple[Scope, ...]:

@@ -5,11 +5,9 @@ Patterns are matched in time linear in the text, so that no pattern can hold the
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
-from pydantic import PydanticSchemaGenerationError, StringConstraints, TypeAdapter, ValidationError
-from pydantic_core import SchemaError
 
 from sekisho.clock import Clock
 from sekisho.errors import BadRequest
@@ -92,7 +90,9 @@ def check_fields(kind: Kind, fields: Sequence[RequiredField]) -> None:
         if not 0 < len(field.name) <= NAME_CHARACTERS or not field.name.isprintable():
             raise BadRequest("A field has a name of 1 to 100 printable characters.", param=kind)
         if field.pattern:
-            _pattern(field.pattern)
+            from sekisho.access.patterns import check_pattern  # noqa: PLC0415  slow to import: see the module
+
+            check_pattern(field.pattern)
 
 
 def lacking(fields: Iterable[RequiredField], metadata: Mapping[str, Any]) -> tuple[str, ...]:
@@ -118,16 +118,6 @@ def _fits(field: RequiredField, value: Any) -> bool:
         return False
     if not field.pattern:
         return True
-    try:
-        _pattern(field.pattern).validate_python(text)
-    except ValidationError:
-        return False
-    return True
+    from sekisho.access.patterns import matches  # noqa: PLC0415  slow to import: see the module
 
-
-def _pattern(pattern: str) -> TypeAdapter[str]:
-    """Matches whole texts. Raises BadRequest for what is no regular expression."""
-    try:
-        return TypeAdapter(Annotated[str, StringConstraints(pattern=f"^(?:{pattern})$")])
-    except (SchemaError, PydanticSchemaGenerationError) as error:
-        raise BadRequest(f"'{pattern[:60]}' is not a regular expression.", param="pattern") from error
+    return matches(field.pattern, text)

@@ -23,8 +23,10 @@ from sekisho.access.hand_over import HandOverRegister
 from sekisho.access.keys import digest, load_or_create_pepper, pepper_path
 from sekisho.access.register import KeyDraft, KeyRegister
 from sekisho.access.replicas import Replica
+from sekisho.access.required import RequiredRegister
 from sekisho.access.resolution import resolve_keys
 from sekisho.access.rules import RuleRegister
+from sekisho.access.sessions import Sessions
 from sekisho.access.tags import TagRegister
 from sekisho.access.teams import TeamRegister
 from sekisho.access.templates import TemplateRegister
@@ -174,7 +176,15 @@ class ControlPlane:
         ledger = SqlLedger(database, names)
         owner = "" if database.is_sqlite else f"{load_or_create_replica_id(home)}."
         self._drain = Drain(reader, ledger, clock, on_ended=self.distribution.forget, owner=owner)
-        self.content = ContentKeeper(home, settings.content, SqlContent(database), ORG_ID, clock, self.publish)
+        self.content = ContentKeeper(
+            home,
+            settings.content,
+            SqlContent(database),
+            ORG_ID,
+            clock,
+            self.publish,
+            has_others=not database.is_sqlite,
+        )
         self.membership = None if database.is_sqlite else self._membership(home, ledger)
 
     def _membership(self, home: Path, ledger: "SqlLedger") -> Membership:
@@ -316,7 +326,6 @@ class ControlPlane:
 
     def services(self) -> "Services":
         """What the routes work with."""
-        from sekisho.access.required import RequiredRegister  # noqa: PLC0415  it imports Pydantic
         from sekisho.app.sign_in import open_sign_in  # noqa: PLC0415  it imports cryptography
         from sekisho.store.sql.answers import SqlAnswers  # noqa: PLC0415  slow to import: see the module
         from sekisho.store.sql.bounds import SqlBounds  # noqa: PLC0415
@@ -330,7 +339,7 @@ class ControlPlane:
         from sekisho.web.admin.services import Services, counted_in_memory  # noqa: PLC0415  the web is imported after the snapshot
 
         rules = RuleRegister(self._rules, ORG_ID, self._clock, self)
-        keys = KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self)
+        keys = self._key_register()
         tokens = TokenRegister(SqlTokens(self._database), self._pepper, ORG_ID, self._clock)
         hand_overs = SqlHandOvers(self._database)
         how = self._settings.sign_in
@@ -384,6 +393,9 @@ class ControlPlane:
             counting=self._settings.counting or counted_in_memory,
         )
 
+    def _key_register(self) -> KeyRegister:
+        return KeyRegister(self._keys, self._pepper, ORG_ID, self._clock, self)
+
     def _explainer(self) -> "Explainer":
         from sekisho.calls.explaining import Explainer  # noqa: PLC0415  the path is no part of a start
         from sekisho.calls.gate import Limits  # noqa: PLC0415
@@ -423,15 +435,15 @@ class ControlPlane:
         """What somebody who has started Sekisho is told: whether there are keys, the path that opens the console once,
         the models, the levels at which content is kept; and, where there is no key yet and an `alias` is given, the raw
         form of a first one of this name."""
-        services = self.services()
-        has_keys = bool(await services.keys.count())
+        keys = self._key_register()
+        has_keys = bool(await keys.count())
         key = ""
         if alias and not has_keys:
-            key = (await services.keys.create(KeyDraft(alias=alias), OPERATOR)).key
+            key = (await keys.create(KeyDraft(alias=alias), OPERATOR)).key
         return {
             "has_keys": has_keys,
             "key": key,
-            "console": await services.sessions.issue_code(OPERATOR),
+            "console": await Sessions(self._sessions, self._pepper, ORG_ID, self._clock).issue_code(OPERATOR),
             "models": [model.name for model in self._models],
             "levels": list(in_order(self.content.in_force.of_all)),
         }
@@ -551,8 +563,9 @@ async def run_control_plane(
             with orderly_stop(), bind_control_socket(path) as listener:
                 app = PromptApp(plane, lambda: create_control_app(plane, console))
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(app.load())
+                    loading = group.create_task(app.load())
                     await serve_control_plane(plane, app, listener)
+                    loading.cancel()
         finally:
             await plane.close()
 

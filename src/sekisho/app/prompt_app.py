@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sekisho.web.doors.asgi import Receive, Scope, Send
 
 FORWARDED = forwarded.ADDRESS.encode()
-PATIENCE_S = 2.0  # until the web application is made though nobody has asked for it
+PATIENCE_S = 3.0  # until the web application is made though nobody has asked for it; who stops earlier needs none
 CONFIRMED = b"x-sekisho-confirmed-us"
 
 
@@ -89,7 +89,6 @@ class PromptApp:
             await send_whole(send, 503, msgspec.json.encode({"error": {"message": error.message}}), JSON)
         else:
             await send_whole(send, 200, body, JSON)
-        self._is_wanted.set()
 
     async def _snapshot(self, scope: "Scope", send: "Send") -> None:
         asked = parse_qs(scope["query_string"].decode("latin-1"))

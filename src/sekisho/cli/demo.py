@@ -8,8 +8,19 @@ from typing import Annotated
 import typer
 
 from sekisho.access.distribution import read_snapshot
-from sekisho.app.demo.organisation import BAND_USD, DEVELOPERS, RATE_JPY, TEAM_IDS, USER_IDS, document
-from sekisho.cli.messages import language, say
+from sekisho.app.demo.organisation import (
+    BAND_USD,
+    DEVELOPERS,
+    LEADS,
+    RATE_JPY,
+    TEAM_A,
+    TEAM_IDS,
+    USER_IDS,
+    YOU,
+    YOUR_KEY,
+    document,
+)
+from sekisho.cli.messages import language, program, say
 from sekisho.cli.operator import OperatorError, ask, not_running, request, stop
 from sekisho.cli.options import DEFAULT_HOME, Home, Yes, list_all
 from sekisho.settings import Settings
@@ -100,6 +111,24 @@ def _make(home: Path, scale: float) -> None:
             "Open the console: sekisho console. Take it out with: sekisho demo --remove",
             f"3 部門の開発者 {len(DEVELOPERS)} 人による {calls:,} 件のコールを台帳に記録しました。"
             "コンソールは sekisho console、取り除くには sekisho demo --remove です。",
+        )
+    )
+    _invite(home)
+
+
+def _invite(home: Path) -> None:
+    """A key to join in with, so that an agent's calls move the demonstration's figures, and how to look as its lead."""
+    key = ask(home, "POST", "/admin/v1/keys", {"alias": YOUR_KEY, "user_id": YOU, "team_id": TEAM_A})["key"]
+    typer.echo(
+        say(
+            f"\nUse an agent as a developer of Department A, and watch its figures move:\n"
+            f"  SEKISHO_KEY={key} {program()} setup cline\n"
+            f"Look as the lead of Department A, by a link that is good once:\n"
+            f"  {program()} user invite {LEADS[TEAM_A]}",
+            f"\n部門A の開発者としてエージェントを使う（部門A の数字が動きます）：\n"
+            f"  SEKISHO_KEY={key} {program()} setup cline\n"
+            f"部門A の部門長として見る（1 回だけ開けるリンク）：\n"
+            f"  {program()} user invite {LEADS[TEAM_A]}",
         )
     )
 

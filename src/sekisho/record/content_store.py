@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
+import zstandard
 
 from sekisho.clock import Clock
 from sekisho.errors import NotFound, StoreUnavailable
@@ -24,11 +25,12 @@ from sekisho.record.content import (
     ContentRows,
     ContentSettings,
     Filing,
-    FoundText,
+    Forgotten,
     Holding,
     InForce,
     NewBlock,
     NewPack,
+    NewText,
     Piece,
     Pieces,
     RequestState,
@@ -39,7 +41,7 @@ from sekisho.record.content import (
 from sekisho.record.intake import Intake, Known
 from sekisho.record.sealing import TeamKey, Wrapping, new_key
 from sekisho.record.searching import SeenTexts, find, plain
-from sekisho.record.spool import Asked, Frame, Lost, Said
+from sekisho.record.spool import Asked, Frame, Lost, Origin, Said
 from sekisho.values import ContentLevel, Door
 
 log = logging.getLogger(__name__)
@@ -87,11 +89,16 @@ class Own(msgspec.Struct, frozen=True):
     answer: bytes | None
 
 
+Where = Literal["request", "answer"]
+Place = tuple[Where, str]
+"""Where something was found, and the words around it."""
+
+
 class Hit(msgspec.Struct, frozen=True):
     """A call in which something was found, and the words around it."""
 
     row: ContentRow
-    where: Literal["request", "answer"]
+    where: Where
     words: str
 
 
@@ -110,6 +117,7 @@ class ContentStore:
         self._requests: OrderedDict[bytes, Known] = OrderedDict()
         self._strays: set[str] = set()
         self._seen = SeenTexts()
+        self.has_others = False  # with spools of their own, which may hold what is deleted here
         self.is_broken = False  # a request was built on one that is not here: call processes must begin anew
 
     async def take(self, segment: str, frames: Sequence[Frame]) -> None:
@@ -124,14 +132,15 @@ class ContentStore:
                     self._vaults.clear()
             raise StoreUnavailable("Content changes faster than it can be kept.")
 
-    async def _take(self, segment: str, frames: Sequence[Frame]) -> None:
+    async def _take(self, segment: str, taken: Sequence[Frame]) -> None:
+        frames = _not_forgotten(taken, await self._rows.forgotten()) if self.has_others else taken
         intake = Intake(await self._vaults_for(frames), dict(self._keys), await self._known_calls(frames), self._seen)
         await asyncio.to_thread(intake.read, frames)
         filings: list[Filing] = []
         try:
             for vault, blocks in intake.blocks.items():
                 filings.append(await self._file(vault, blocks, intake.named[vault]))
-            await self._keep(filings, intake, (segment, frames[-1].end_offset))
+            await self._keep(filings, intake, (segment, taken[-1].end_offset))
         except Stale:  # what was put for nothing is deleted at once: it may hold what was just deleted
             await asyncio.to_thread(self._delete_blobs, [pack.name for filing in filings for pack in filing.packs])
             raise
@@ -267,28 +276,50 @@ class ContentStore:
             found = await self._rows.texts(vaults, user_id, before=before, limit=_TEXTS_AT_ONCE)
             if not found:
                 return hits, b""
-            if any(one.row.vault not in self._keys for one in found):
+            is_last = len(found) < _TEXTS_AT_ONCE
+            if not is_last and found[0].call_id != found[-1].call_id:  # the last call may have more
+                found = [one for one in found if one.call_id != found[-1].call_id]
+            if any(one.vault not in self._keys for one in found):
                 await self._load_vaults()
-            hits += await asyncio.to_thread(self._hits, found, wanted)
-            read, before = read + len(found), found[-1].row.call_id
-            if len(found) < _TEXTS_AT_ONCE:
+            most = limit + 1 - len(hits)
+            places = await asyncio.to_thread(self._places, found, wanted, most)
+            rows = await self._rows.find_all(places)
+            hits += [Hit(rows[call_id], *place) for call_id, place in places.items() if call_id in rows]
+            read, before = read + len(found), found[-1].call_id
+            if len(places) == most:
+                before = next(reversed(places))
+            elif is_last:
                 before = b""
                 break
         if len(hits) > limit:
             hits, before = hits[:limit], hits[limit - 1].row.call_id
         return hits, before
 
-    def _hits(self, found: Sequence[FoundText], wanted: str) -> list[Hit]:
-        """One for each call that has the words, with the first place."""
-        hits: dict[bytes, Hit] = {}
+    def _places(self, found: Sequence[NewText], wanted: str, most: int) -> dict[bytes, Place]:
+        """The first place in each call that has the words, in so many calls."""
+        places: dict[bytes, Place] = {}
+        decompressor = zstandard.ZstdDecompressor()
         for one in found:
-            call_id = one.row.call_id
-            if call_id in hits or one.row.vault not in self._keys:
+            if one.call_id in places or one.vault not in self._keys:
                 continue
-            text = self._keys[one.row.vault].open(one.text.sealed, call_id).decode()
+            text = self._keys[one.vault].open(one.sealed, one.call_id, decompressor).decode()
             if (words := find(text, wanted)) is not None:
-                hits[call_id] = Hit(one.row, "answer" if one.text.part else "request", words)
-        return list(hits.values())
+                places[one.call_id] = ("answer" if one.part else "request", words)
+                if len(places) == most:
+                    break
+        return places
+
+    async def titles(self, task_ids: Collection[bytes]) -> dict[bytes, tuple[ContentRow, str]]:
+        """The title of each of these tasks and the row of the call that it is from; left out where none is kept. Raises
+        StoreUnavailable."""
+        found = await self._rows.titles(task_ids)
+        if any(row.vault not in self._keys for row, _ in found.values()):
+            await self._load_vaults()
+        return {
+            task_id: (row, self._keys[row.vault].open(text.sealed, row.call_id).decode())
+            for task_id, (row, text) in found.items()
+            if row.vault in self._keys
+        }
 
     async def read_own(self, rows: Sequence[ContentRow]) -> list[Own]:
         """What each of these calls brought that its parent did not have. Raises StoreUnavailable."""
@@ -415,6 +446,28 @@ class ContentStore:
     async def holding(self) -> dict[str, Holding]:
         """By team, how much is stored."""
         return await self._rows.holding(self._org_id)
+
+
+def _not_forgotten(frames: Sequence[Frame], forgotten: Sequence[Forgotten]) -> Sequence[Frame]:
+    """Those frames that are not of a call whose content was deleted."""
+
+    def is_forgotten(origin: Origin) -> bool:
+        return any(
+            one.covers(
+                call_id=origin.call_id,
+                task_id=origin.task_id,
+                user_id=origin.user_id,
+                team_id=origin.team_id,
+                started_at=origin.started_at,
+            )
+            for one in forgotten
+        )
+
+    oldest = min((one.head.origin.started_at for one in frames if not isinstance(one.head, Said)), default=0)
+    forgotten = [one for one in forgotten if one.at >= oldest]
+    if not forgotten:  # nearly always: what is taken was said a moment ago
+        return frames
+    return [one for one in frames if isinstance(one.head, Said) or not is_forgotten(one.head.origin)]
 
 
 def _bytes_of(pieces: Pieces, blocks: Mapping[bytes, bytes]) -> Iterator[bytes]:

@@ -68,12 +68,13 @@ class Desk:
         *,
         door: Door = "openai_chat",
         after: bytes | None = None,
+        chain: Chain | None = None,
         team: str = "red",
         user: str = "alice",
         level: ContentLevel = "full",
         stream: bool = False,
     ) -> tuple[bytes, Recording | None]:
-        """Begin a call that goes on from the call `after`; its id."""
+        """Begin a call that goes on from the call `after`, or with a chain that says from which; its id."""
         call_id = new_id(self.clock.now_us())
         self.clock.advance(0.001)
         base = None if after is None else _base(after, self.bodies[after], body)
@@ -90,7 +91,7 @@ class Desk:
             key=key,
             body=body,
             stream=stream,
-            chain=Chain(door, body, parse_fields(body), base=base),
+            chain=chain or Chain(door, body, parse_fields(body), base=base),
         )
         self.bodies[call_id] = body
         return call_id, self.recorder.begin(call)
@@ -98,10 +99,10 @@ class Desk:
     def call(self, body: bytes, *answer: bytes, door: Door = "openai_chat", after: bytes | None = None, **who: Any):
         """A whole call, with its answer in these parts; its id."""
         call_id, recording = self.ask(body, door=door, after=after, **who)
-        assert recording is not None
-        for part in answer:
-            recording.add(part)
-        recording.end()
+        if recording is not None:  # else it could not be kept
+            for part in answer:
+                recording.add(part)
+            recording.end()
         return call_id
 
     def files(self) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sekisho.access.allocation import excess_nanousd, parents
+from sekisho.access.allocation import excess_nanousd, parents, worse_by_nanousd
 from sekisho.values import Budget, Scope, Window
 
 ORG, RED, BLUE = Scope("org", "o"), Scope("team", "red"), Scope("team", "blue")
@@ -34,7 +34,7 @@ def budget(scope: Scope, amount: int, window: Window = MONTH, model: str = "") -
     ],
 )
 def test_the_excess_is_what_children_have_beyond_their_parent(budgets, parent, excess):
-    assert excess_nanousd(budgets, parent) == excess
+    assert excess_nanousd(budgets, parent, 0) == excess
 
 
 KEYS = {"a1": ALICE, "a2": ALICE, "r": RED, "b": Scope("member", "red/bob")}
@@ -57,7 +57,29 @@ def of_key(name: str, amount: int, model: str = "") -> Budget:
     ],
 )
 def test_keys_are_served_out_of_their_members_budget_else_out_of_the_teams(budgets, parent, excess):
-    assert excess_nanousd(budgets, parent, KEYS) == excess
+    assert excess_nanousd(budgets, parent, 0, KEYS) == excess
+
+
+def more(scope: Scope, amount: int, increase: int, until: int) -> Budget:
+    return Budget("", scope, amount, MONTH, increase_nanousd=increase, increase_until=until)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "excess"),
+    [
+        ([budget(ORG, 10), budget(RED, 6)], [budget(ORG, 10), more(RED, 6, 5, 100)], 1),
+        ([budget(ORG, 10), budget(RED, 6)], [budget(ORG, 10), more(RED, 6, 4, 100)], 0),
+        ([budget(ORG, 10), budget(RED, 6)], [budget(ORG, 10), more(RED, 6, 5, 50)], 0),  # it is over already
+        ([more(ORG, 10, 5, 200), budget(RED, 6)], [more(ORG, 10, 5, 200), more(RED, 6, 9, 100)], 0),
+        ([more(ORG, 10, 5, 200), budget(RED, 6)], [more(ORG, 10, 5, 200), more(RED, 6, 9, 300)], 5),  # from 200 on
+        ([more(ORG, 10, 5, 200), budget(RED, 15)], [more(ORG, 10, 5, 200), budget(RED, 15)], 0),  # it was so before
+        ([budget(ORG, 10), more(RED, 6, 9, 100)], [budget(ORG, 10), more(RED, 6, 9, 200)], 5),  # for longer
+        ([budget(ORG, 10), more(RED, 6, 9, 100)], [budget(ORG, 10), budget(RED, 11)], 1),  # afterwards
+        ([more(ORG, 10, 5, 200), budget(RED, 12)], [budget(ORG, 10), budget(RED, 12)], 2),
+    ],
+)
+def test_an_increase_counts_while_it_lasts_and_only_what_gets_worse_is_told(before, after, excess):
+    assert worse_by_nanousd(before, after, ORG, 50) == excess
 
 
 def test_a_budget_takes_part_in_the_allocation_of_all_that_it_gets_from():

@@ -20,6 +20,7 @@ from sekisho.errors import BadRequest
 from sekisho.ledger.catalog import load_catalog
 from sekisho.upstream.payload import Payload
 from sekisho.values import Door, Model, VirtualKey, Wire
+from tests.thorough import seeds
 from tests.unit.conversation.conversations import (
     DOORS,
     EDITS,
@@ -31,6 +32,7 @@ from tests.unit.conversation.conversations import (
 )
 
 MODELS = {model.name: model for model in load_catalog().bedrock_models("us-east-1", "http://127.0.0.1:1", "none")}
+WIRES: tuple[Wire, ...] = ("bedrock_converse", "anthropic_messages", "openai_chat")
 ALICE = VirtualKey("alice", "default", b"digest", team_id="red")
 
 
@@ -82,6 +84,8 @@ def check_turn(parts: Parts, call: Call, known_tokens: int) -> None:
     full = replace(call, chain=Chain(call.door, call.body, parse_fields(call.body)))
     full = replace(full, fields=full.chain.fields)
     assert sent(call) == sent(full)
+    for other in WIRES:
+        assert sent(call, other) == sent(full, other)
     if call.door in ("anthropic_messages", "openai_chat"):  # to servers that speak the same
         same: Wire = "openai_chat" if call.door == "openai_chat" else "anthropic_messages"
         pass_request = openai_chat.pass_request if call.door == "openai_chat" else anthropic_messages.pass_request
@@ -100,7 +104,7 @@ def check_turn(parts: Parts, call: Call, known_tokens: int) -> None:
 
 @pytest.mark.parametrize("model", ["claude-sonnet-4-5", "nova-pro"])
 @pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("seed", range(4))
+@seeds(3)
 def test_every_turn_goes_upstream_as_if_it_were_read_in_full(door: Door, model: str, seed: int) -> None:
     chance = random.Random(f"{door} {model} {seed}")
     parts = Parts()

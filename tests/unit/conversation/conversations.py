@@ -172,6 +172,21 @@ def add_member(chance: random.Random, door: Door, body: Body) -> None:
     body["more"] = words(chance, 5)
 
 
+def reorder_members(chance: random.Random, door: Door, body: Body) -> None:
+    shuffle_keys(chance, body)
+
+
+def reorder_keys(chance: random.Random, door: Door, body: Body) -> None:
+    shuffle_keys(chance, chance.choice(body[HISTORY[door]]))
+
+
+def shuffle_keys(chance: random.Random, made: Body) -> None:
+    members = list(made.items())
+    chance.shuffle(members)
+    made.clear()
+    made.update(members)
+
+
 def hold_no_list(chance: random.Random, door: Door, body: Body) -> None:
     body[HISTORY[door]] = chance.choice(["text", {}, [], None, [[]], [1], ["text"]])
 
@@ -189,6 +204,8 @@ EDITS: tuple[Edit, ...] = (
     change_tools,
     drop_member,
     add_member,
+    reorder_members,
+    reorder_keys,
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 from msgspec.structs import replace
 
-from sekisho.access.allocation import excess_nanousd, parents
+from sekisho.access.allocation import parents, worse_by_nanousd
 from sekisho.access.declaration.fields import Problems
 from sekisho.access.declaration.plans import Change, Writes
 from sekisho.access.declaration.problems import Problem
@@ -354,8 +354,8 @@ class WriteBuilder:
         after += [stored.rule for stored, _ in judged if isinstance(stored.rule, Budget)]
         scopes = [(stored.rule.scope, line) for stored, line in judged]
         for parent in dict.fromkeys(parent for scope, _ in scopes for parent in parents(scope, self._maker.org_id)):
-            excess = excess_nanousd(after, parent)
-            if excess > excess_nanousd(before, parent):
+            excess = worse_by_nanousd(before, after, parent, self._maker.now_us)
+            if excess:
                 involved = [(scope, line) for scope, line in scopes if parent in parents(scope, self._maker.org_id)]
                 below = [line for scope, line in involved if scope != parent]
                 for line in dict.fromkeys(below or [line for _, line in involved]):

@@ -62,6 +62,8 @@ class Allowance:
     user: str = ""
 
 
+YOU, YOUR_KEY = f"{PREFIX}a2", f"{PREFIX}your-key"  # whom a newcomer's agent works for, with this key
+
 ALLOWANCES = (
     Allowance(TEAM_A, 260),
     Allowance(TEAM_B, 110),
@@ -76,7 +78,7 @@ _TEAMS = {
     TEAM_B: ("部門B", "Department B", "1002"),
     TEAM_INFRA: ("インフラチーム", "Infrastructure team", "1009"),
 }
-_LEADS = {TEAM_A: "demo-lead-a", TEAM_B: "demo-lead-b", TEAM_INFRA: "demo-infra-lead"}
+LEADS = {TEAM_A: "demo-lead-a", TEAM_B: "demo-lead-b", TEAM_INFRA: "demo-infra-lead"}
 _PEOPLE = {
     "demo-lead-a": ("部門長A", "Lead A", ""),
     "demo-lead-b": ("部門長B", "Lead B", ""),
@@ -102,7 +104,7 @@ def document(language: Language, *, with_budgets: bool) -> str:
         lines += [
             f"  {team}:",
             f"    alias: {in_ja if ja else in_en}",
-            f"    leads: [{_LEADS[team]}]",
+            f"    leads: [{LEADS[team]}]",
             f"    metadata: {{cost_centre: '{cost_centre}', demo: 'true'}}",
             *(_budget(one, 4) for one in ALLOWANCES if with_budgets and one.team == team and not one.user),
             "    members:",

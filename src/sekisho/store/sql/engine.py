@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from sekisho.errors import StoreUnavailable
+from sekisho.store.sql import one_trip
 from sekisho.store.sql.direct import T, Work, run_whole
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Database:
         self._dsn = "" if self.is_sqlite else postgres_dsn(url)
         self._write_lock = asyncio.Lock()
         if self.is_sqlite:
-            self.engine = create_async_engine(url)
+            self.engine = create_async_engine(url, connect_args={"async_creator_fn": one_trip.connect})
             prepare = _prepare_readable_sqlite if "mode=ro" in url else _prepare_sqlite
             self._direct = sa.create_engine(url.replace("+aiosqlite", "", 1), pool_size=1, max_overflow=0)
             for engine in (self.engine.sync_engine, self._direct):

@@ -6,6 +6,7 @@ A test holds it equal to what the migrations build: tables, indexes, triggers an
 import functools
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.store.sql.tables import metadata
 from sekisho.store.sql.tables.schema import counter, installation, name
@@ -36,17 +37,19 @@ def _statements() -> tuple[str, ...]:
     return (*found, *TRIGGERS)
 
 
-def build(connection: sa.Connection, revision: str) -> None:
-    """Make every table, trigger and first row, and note the revision as Alembic does."""
+async def build(connection: AsyncConnection, revision: str) -> bool:
+    """Make every table, trigger and first row, and note the revision as Alembic does. In a database that is not empty
+    nothing is done; whether something was."""
+    if (await connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1")).first():
+        return False
     for statement in _statements():
-        connection.exec_driver_sql(statement)
-    connection.execute(counter.insert(), [{"name": one, "value": 0} for one in ("epoch", "change", "content")])
-    connection.execute(name.insert(), {"id": 0, "text": ""})
-    connection.execute(installation.insert(), {"id": 1, "oldest_code": revision})
-    connection.execute(
-        sa.text(
-            "CREATE TABLE alembic_version "
-            "(version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
-        )
+        await connection.exec_driver_sql(statement)
+    await connection.execute(counter.insert(), [{"name": one, "value": 0} for one in ("epoch", "change", "content")])
+    await connection.execute(name.insert(), {"id": 0, "text": ""})
+    await connection.execute(installation.insert(), {"id": 1, "oldest_code": revision})
+    await connection.exec_driver_sql(
+        "CREATE TABLE alembic_version "
+        "(version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
     )
-    connection.execute(sa.text(f"INSERT INTO alembic_version VALUES ('{revision}')"))
+    await connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{revision}')")
+    return True

@@ -86,7 +86,7 @@ class SqlKeys:
                 await connection.execute(_update(org_id, key_id).values(values | {"updated_at": now_us}))
                 after = _stored((await connection.execute(query)).mappings().one())
                 if (before["team_id"], before["user_id"]) != (after.team_id, after.user_id):
-                    await judge_move(connection, org_id, key_id, before["team_id"], before["user_id"])
+                    await judge_move(connection, org_id, key_id, before["team_id"], before["user_id"], now_us)
                 if values:
                     changed = AuditEvent(by, "key.update", "key", key_id, _stored(before), after)
                     await record_all(connection, org_id, now_us, [changed])

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.access.allocation import excess_nanousd, parents
+from sekisho.access.allocation import parents, worse_by_nanousd
 from sekisho.access.audit import AuditEvent
 from sekisho.access.money import MOST_NANOUSD, usd_text
 from sekisho.access.policies import POLICY_FIELDS
@@ -182,12 +182,14 @@ async def write_rules(connection: AsyncConnection, org_id: str, write: RuleWrite
     await _check_scopes(connection, org_id, {stored.rule.scope for stored in write.put})
     _check_names(kept, write.put)
     spenders = await _spenders(connection, org_id, {**held, **kept, **{one.rule.id: one for one in write.put}})
-    _judge_allocation(org_id, held, kept, write.put, spenders)
+    _judge_allocation(org_id, held, kept, write.put, spenders, now_us)
     await _drop(connection, [held[rule_id] for rule_id in write.drop], by, now_us)
     await _put(connection, [(held.get(stored.rule.id), stored) for stored in write.put], by, now_us)
 
 
-async def judge_move(connection: AsyncConnection, org_id: str, key_id: str, team_id: str, user_id: str) -> None:
+async def judge_move(
+    connection: AsyncConnection, org_id: str, key_id: str, team_id: str, user_id: str, now_us: int
+) -> None:
     """Raises BadRequest when the budgets of a key, which was `team_id`'s and `user_id`'s and has just been bound anew,
     over-allocate what it gets from now, and nobody said that this is meant."""
     held = {stored.rule.id: stored for stored in await read_rules(connection, org_id)}
@@ -196,7 +198,7 @@ async def judge_move(connection: AsyncConnection, org_id: str, key_id: str, team
         return
     now = await _spenders(connection, org_id, held)
     before = {name: holder for name, holder in now.items() if name != key_id} | _spender(key_id, team_id, user_id)
-    _compare(_budgets(held), _budgets(held), parents(Scope("key", key_id), org_id, now), before, now)
+    _compare(_budgets(held), _budgets(held), parents(Scope("key", key_id), org_id, now), before, now, now_us)
 
 
 async def retire_rules(
@@ -399,6 +401,7 @@ def _judge_allocation(
     kept: Mapping[str, StoredRule],
     put: Iterable[StoredRule],
     keys: Mapping[str, Scope],
+    now_us: int,
 ) -> None:
     """Raises BadRequest when a budget makes an over-allocation worse and nobody said that this is meant.
 
@@ -409,7 +412,7 @@ def _judge_allocation(
     before, after = _budgets(held), _budgets({**kept, **judged})
     scopes = {stored.rule.scope: None for stored in judged.values()}
     involved = dict.fromkeys(parent for scope in scopes for parent in parents(scope, org_id, keys))
-    _compare(before, after, involved, keys, keys)
+    _compare(before, after, involved, keys, keys, now_us)
 
 
 def _compare(
@@ -418,10 +421,11 @@ def _compare(
     involved: Iterable[Scope],
     keys_before: Mapping[str, Scope],
     keys_after: Mapping[str, Scope],
+    now_us: int,
 ) -> None:
     for parent in involved:
-        excess = excess_nanousd(after, parent, keys_after)
-        if excess > excess_nanousd(before, parent, keys_before):
+        excess = worse_by_nanousd(before, after, parent, now_us, keys_after, keys_before)
+        if excess:
             raise BadRequest(
                 f"The budgets below the {parent.kind} '{parent.id[:60]}' would be {usd_text(excess)} USD more than "
                 "its own in the same window. Say allow_over_allocation if that is meant.",

@@ -46,6 +46,7 @@ def _view(row: CallRow, attempts: list[AttemptRow], alias: str, user_name: str) 
         stage=row.stage,
         key_id=row.key_id,
         key_alias=alias,
+        task_id=id_text(row.task_id) if row.task_id else "",
         user_id=row.user_id,
         user_name=user_name or row.user_id,
         team_id=row.team_id,

@@ -135,7 +135,8 @@ class _SignIn:
             case "second":
                 return self._second(visit, attempt, form)
             case "wait":
-                return await self._form(visit, problem="wait", wait_s=attempt.wait_s, login=form.get("login", ""))
+                login = form.get("login", "")
+                return await self._form(visit, problem="wait", wait_s=attempt.wait_s, login=login, back=back)
             case _:
                 return await self._form(visit, problem="wrong", login=form.get("login", ""), back=back)
 

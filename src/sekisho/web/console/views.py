@@ -21,7 +21,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
 
     `stage` names the stage that refused, else "". `cost_nanousd` is the exact cost, or while `is_metered` is False the
     reserved bound; 0 while running. `change_seq` grows with every change to any call. `tools`: what the answer called,
-    and how often; an empty name for what is more than a row holds.
+    and how often; an empty name for what is more than a row holds. `task_id`: empty for a call of no task.
     """
 
     call_id: str
@@ -31,6 +31,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     stage: str = ""
     key_id: str = ""
     key_alias: str = ""
+    task_id: str = ""
     user_id: str = ""
     user_name: str = ""
     team_id: str = ""

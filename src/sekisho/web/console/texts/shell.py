@@ -67,7 +67,7 @@ EN = {
     "kept.none": "not kept (none)",
     "kept.masked": "kept masked (masked)",
     "kept.full": "kept in full (full)",
-    "kept.by_team": "depending on the team.",
+    "kept.by_team": "depending on the team",
     "kept.where": "Where it is set",
     "list.newest": "Back to the newest",
     "list.older": "Previous {n}",
