@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from sekisho.access.keys import digest
-from sekisho.access.lockout import Lockout, Standing, guesses_of
+from sekisho.access.lockout import Guess, Lockout, Standing, guesses_of
 from sekisho.access.organisation import User
 from sekisho.access.passwords import MOST_CHARACTERS, Hasher, check_password
 from sekisho.access.sealing import Sealer
@@ -151,8 +151,9 @@ class Accounts:
         if account.totp:
             until = self._clock.now_us() + TICKET_US
             ticket = self._sealer.ticket(SECOND, until, user.id, str(account.password_at))
+            await self._lockout.was_good(guesses, standing)
             return Attempt("second", user.id, ticket)
-        await self._lockout.succeeded(guesses)
+        await self._lockout.succeeded(guesses, standing)
         if self._hasher.is_weak(account.password):
             await self._keep_password(user.id, password, f"user:{user.id}", "password.rehash")
         return Attempt("in", user.id)
@@ -171,7 +172,7 @@ class Accounts:
         if not await self._is_second(account, code):
             await self._failed(account.user_id, visitor, "second factor", standing)
             return Attempt("second", account.user_id, ticket)
-        await self._lockout.succeeded(guesses)
+        await self._lockout.succeeded(guesses, standing)
         return Attempt("in", account.user_id)
 
     async def note_failure(self, name: str, visitor: Visitor, what: str) -> None:
@@ -189,7 +190,7 @@ class Accounts:
         if not await self._hasher.matches(password, account.password or None):
             await self._failed(user_id, visitor, "password", standing)
             return False
-        await self._lockout.succeeded(guesses)
+        await self._lockout.succeeded(guesses, standing)
         return True
 
     async def get(self, user_id: str) -> Account:
@@ -259,7 +260,7 @@ class Accounts:
         """Take password and second factor away; a one-time link then lets the person set new ones. Raises NotFound."""
         change = AccountChange(password="", password_at=0, totp=b"", totp_at=0, totp_step=0, recovery=())
         await self._store.change_account(self._org_id, user_id, change, by, "account.reset", self._clock.now_us())
-        await self._lockout.succeeded(guesses_of(user_id, "", ""))
+        await self._lockout.forget((Guess("account", user_id),))
 
     def device_cookie(self, user_id: str) -> str:
         """What a browser keeps after a sign-in, so that others' guesses do not lock its person out."""
