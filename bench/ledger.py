@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,8 @@ from sekisho.store.sql.migrate import migrate
 from sekisho.store.sql.names import Names
 from sekisho.store.sql.roll_ups import MEASURES, ROLL_UPS, Level, RollUp
 from sekisho.store.sql.spend import SqlSpend
-from sekisho.store.sql.tables.ledger import call
+from sekisho.store.sql.tables.ledger import call, task, task_mode
+from sekisho.store.sql.task_sums import kind_of
 from sekisho.store.sql.times import pack_times
 
 _RESULTS = Path(__file__).with_name("ledger.json")
@@ -113,6 +114,7 @@ class Filler:
         self._database = database
         self._numbers: dict[str, int] = {"": 0}
         self._fresh: list[str] = []
+        self._tasks: dict[bytes, int] = {}
         self._columns = [column.name for column in call.c]
 
     async def fill(self, made: Iterable[population.MadeCall]) -> int:
@@ -139,6 +141,7 @@ class Filler:
         """Add every roll-up up from the rows."""
         async with self._database.write() as connection:
             await connection.execute(sa.text("CREATE TABLE bench_tag (tags INTEGER, tag INTEGER)"))
+            self._number("plan"), self._number("act")
             sets = [text for text in self._numbers if text.startswith("[")]
             pairs = [(self._numbers[text], self._number(tag)) for text in sets for tag in json.loads(text)]
             await self._write_names(connection)
@@ -147,15 +150,29 @@ class Filler:
             for one in ROLL_UPS:
                 for finer, level in itertools.pairwise((None, *reversed(one.levels))):
                     await _execute_long(
-                        connection, _roll_up_query(one, finer, level, is_sqlite=self._database.is_sqlite)
+                        connection, _roll_up_query(one, finer, level, self._numbers, is_sqlite=self._database.is_sqlite)
                     )
                 print(one.table.name, file=sys.stderr, flush=True)
             await connection.execute(sa.text("DROP TABLE bench_tag"))
+            await self._sum_tasks(connection)
             await connection.execute(
                 sa.text("UPDATE counter SET value = (SELECT max(change) FROM call) WHERE name = 'change'")
             )
         async with self._database.engine.connect() as raw:
             await _execute_long(await raw.execution_options(isolation_level="AUTOCOMMIT"), "ANALYZE")
+
+    async def _sum_tasks(self, connection: Any) -> None:
+        blob = "BLOB" if self._database.is_sqlite else "BYTEA"
+        await connection.execute(sa.text(f"CREATE TABLE bench_task (number INTEGER PRIMARY KEY, id {blob})"))
+        rows = [(number, task_id) for task_id, number in self._tasks.items()]
+        if self._database.is_sqlite:
+            await connection.exec_driver_sql("INSERT INTO bench_task VALUES (?, ?)", rows)
+        else:
+            raw = (await connection.get_raw_connection()).driver_connection
+            await raw.copy_records_to_table("bench_task", records=rows, columns=["number", "id"])
+        for query in _task_queries(self._database.is_sqlite):
+            await _execute_long(connection, query)
+        await connection.execute(sa.text("DROP TABLE bench_task"))
 
     async def _write_names(self, connection: Any) -> None:
         rows = [(self._numbers[text], text) for text in self._fresh]
@@ -175,6 +192,9 @@ class Filler:
             number = self._numbers[text] = len(self._numbers)
             self._fresh.append(text)
         return number
+
+    def _task(self, task_id: bytes) -> int:
+        return self._tasks.setdefault(task_id, len(self._tasks) + 1)
 
     def _row(self, made: population.MadeCall) -> tuple[Any, ...]:
         opened, settled = population.records(made)
@@ -200,14 +220,41 @@ class Filler:
             **{"price_version": number(attempt.price_version), "price_scope": number(attempt.price_scope)},
             **{"deployment": number(attempt.deployment), "sent_us": attempt.started_at - opened.started_at},
             "upstream_request_id": pack(attempt.upstream_request_id),
-            **dict.fromkeys(("task", "repository", "kind"), 0),
+            **{"task": self._task(made.task.id), "repository": number(made.task.repository)},
+            "kind": kind_of(made.task.mode, made.task.turn),
         }
         return tuple(values[column] for column in self._columns)
 
 
-def _roll_up_query(one: RollUp, finer: Level | None, level: Level, *, is_sqlite: bool) -> str:
+def _task_queries(is_sqlite: bool) -> Iterator[str]:
+    """INSERT ... SELECT of the tasks and of their sums by mode, from the calls and `bench_task`."""
+    ended = "max(started_at + duration_us)"
+    human = "sum(CASE WHEN kind % 16 = 1 THEN 1 ELSE 0 END)"
+    same = 'min(org), min(team), min("user"), min("key"), min(agent), max(repository), 0'
+    told = f"NULL, {same}, min(started_at), {ended}, count(*), {human}, 0, 0, 0, sum(cost_nanousd)"
+    yield (
+        (
+            f"INSERT INTO task SELECT bench_task.number, min(bench_task.id), {told} FROM call "
+            "JOIN bench_task ON bench_task.number = call.task GROUP BY 1"
+        )
+        if is_sqlite
+        else (
+            f"INSERT INTO task SELECT bench_task.number, bench_task.id, {told} FROM call "
+            "JOIN bench_task ON bench_task.number = call.task GROUP BY 1, 2"
+        )
+    )
+    sums = ", ".join(f"sum({name})" for name in MEASURES[3:])
+    yield (
+        f"INSERT INTO task_mode SELECT task, kind / 16, count(*), {human}, 0, 0, 0, {sums}, 0, 0, 0, 0 "
+        "FROM call GROUP BY 1, 2"
+    )
+
+
+def _roll_up_query(
+    one: RollUp, finer: Level | None, level: Level, numbers: Mapping[str, int], *, is_sqlite: bool
+) -> str:
     """INSERT ... SELECT of one level: the finest from the calls, each other from the one below it."""
-    of_rows = {"mode": "0"}  # nothing is said of it
+    of_rows = {"mode": f"CASE WHEN kind < 16 THEN 0 WHEN kind < 32 THEN {numbers['plan']} ELSE {numbers['act']} END"}
     names = [f'"{name}"' if finer is not None else of_rows.get(name, f'"{name}"') for name in one.dimensions]
     dimensions = ", ".join(names)
     keys = ", ".join(str(n + 1) for n in range(3 + len(one.dimensions)))
@@ -258,12 +305,20 @@ async def _contents(database: Database) -> dict[str, Any]:
     async with database.read() as connection:
         texts = {number: text for number, text in await connection.execute(sa.text("SELECT id, text FROM name"))}
         contents: dict[str, Any] = {}
-        for table in (call, *(one.table for one in ROLL_UPS)):
+        task_ids = {
+            number: task_id for task_id, number in await connection.execute(sa.select(task.c.id, task.c.number))
+        }
+        for table in (call, task, task_mode, *(one.table for one in ROLL_UPS)):
             named = {"org", "key", "user", "team", "tags", "tag", "agent", "agent_version", "session", "door", "model"}
             named |= {"status", "stage", "stop_reason", "error", "price_version", "price_scope", "deployment"}
+            named |= {"mode", "repository"} if table.name != "task_mode" else set()
             rows = (await connection.execute(sa.select(table))).mappings()
             contents[table.name] = {
-                tuple(texts[value] if column in named else value for column, value in row.items() if column != "change")
+                tuple(
+                    texts[value] if column in named else task_ids.get(value) if column in ("task", "number") else value
+                    for column, value in row.items()
+                    if column not in ("change", "branch")
+                )
                 for row in rows
             }
         return contents

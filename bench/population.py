@@ -7,7 +7,7 @@ from itertools import accumulate
 
 import msgspec
 
-from sekisho.ledger.journal import Attempt, Caller, Opened, Settled
+from sekisho.ledger.journal import Attempt, Caller, Opened, Settled, TaskNote
 from sekisho.values import Usage
 
 DAY_US = 86_400_000_000
@@ -15,6 +15,7 @@ HOUR_US = DAY_US // 24
 FIRST_DAY = 20_391  # 2025-10-30
 DAYS = 90
 USERS, TEAMS, MODELS, TAGS = 500, 20, 30, 60
+REPOSITORIES = 12  # of each team
 AGENTS = ("cline", "claude-code", "codex", "opencode", "kilo", "continue", "aider")
 _BUSY_HOURS = (1, 1, 1, 1, 1, 2, 4, 8, 10, 9, 6, 9, 10, 9, 8, 6, 4, 3, 2, 2, 1, 1, 1, 1)  # of a day, UTC
 
@@ -37,6 +38,15 @@ class MadeCall:
     started_at: int
     usage: Usage
     cost_nanousd: int
+
+    @property
+    def task(self) -> TaskNote:
+        """A desk has one task for each three hours, in one of the repositories of its team; one call in five plans."""
+        at = self.started_at // (3 * HOUR_US)
+        who, team = self.desk.caller.key_id, self.desk.caller.team_id
+        mode, turn = [("plan", "human"), ("plan", "agent"), *[("act", "agent")] * 7, ("", "title")][self.number % 10]
+        repository = f"{team}-repository-{(at + int(who[4:7])) % REPOSITORIES:02}"
+        return TaskNote(f"{who[4:]}{at:010}".encode().ljust(16, b"-"), b"", mode, turn, repository if mode else "")
 
     @property
     def id(self) -> bytes:
@@ -91,7 +101,15 @@ def records(made: MadeCall) -> tuple[Opened, Settled]:
     )  # fmt: skip
     caller = msgspec.structs.replace(made.desk.caller, session=f"session-{made.number // 40}")
     opened = Opened(
-        made.id, made.started_at, caller, "anthropic_messages", made.model, True, 61_234, made.cost_nanousd * 3
+        made.id,
+        made.started_at,
+        caller,
+        "anthropic_messages",
+        made.model,
+        True,
+        61_234,
+        made.cost_nanousd * 3,
+        task=made.task,
     )
     settled = Settled(
         made.id, ended_at, "ok", "tool_use", "", "", True, False, made.usage, made.cost_nanousd, made.cost_nanousd,

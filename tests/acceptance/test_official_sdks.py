@@ -8,6 +8,7 @@ from typing import Any
 
 import anthropic
 import boto3
+import httpx2
 import openai
 import pytest
 from botocore import UNSIGNED
@@ -134,6 +135,27 @@ async def test_the_tools_that_anthropics_sdk_reads_are_on_record(
     for answer, settled in zip((whole, final), gateway.journal.settled, strict=True):
         called = Counter(block.name for block in answer.content if block.type == "tool_use")
         assert called["weather"] >= 2 and dict(settled.tools) == called
+
+
+@pytest.mark.parametrize("model", ("claude-sonnet-4-6", "nova-pro"))
+async def test_five_hundred_tool_calls_and_a_stream_that_breaks_off_in_one_are_on_record(
+    claude: anthropic.AsyncAnthropic, gateway: Gateway, model: str
+) -> None:
+    def ask(words: str) -> Any:
+        tools = [{"name": "weather", "input_schema": WEATHER}]
+        return {"model": model, "max_tokens": 30_000, "tools": tools, "messages": [{"role": "user", "content": words}]}
+
+    async with claude.messages.stream(**ask("[[simulate: parallel_tools n=500]] Hello")) as stream:
+        final = await stream.get_final_message()
+    assert dict(gateway.journal.settled[-1].tools) == Counter(
+        block.name for block in final.content if block.type == "tool_use"
+    )
+    cut = ask("[[simulate: parallel_tools n=9]] [[simulate: cut after=12]] Hello")
+    with pytest.raises((anthropic.APIError, httpx2.HTTPError)):
+        async with claude.messages.stream(**cut) as stream:
+            await stream.get_final_message()
+    settled = (await gateway.journal.wait_settled(2))[-1]
+    assert settled.status == "failed" and 0 < dict(settled.tools)["weather"] < 9
 
 
 async def test_anthropic_door_serves_other_families_too(claude: anthropic.AsyncAnthropic) -> None:

@@ -83,6 +83,17 @@ async def test_who_arrives_first_is_made_with_the_roles_and_teams_of_the_groups(
     assert await home.roles("alice@example.com") == {("cost_manager", None)}
 
 
+async def test_a_local_password_is_offered_only_to_who_can_set_one(home):
+    browser = await home.arrive("1", "alice", "dept-a")
+    await browser.open("/console/account")
+    assert "Ask an administrator for one." in browser.text
+    assert 'action="/console/account/password"' not in browser.text
+    await browser.open((await home.running.operator.post("/admin/v1/accounts/alice/invite")).json()["path"])
+    await browser.send("/console/enter")
+    await browser.open("/console/account")
+    assert 'action="/console/account/password"' in browser.text
+
+
 async def test_roles_follow_the_groups_and_what_was_given_by_hand_stays(home):
     await home.arrive("1", "alice", "dept-a", "money")
     await home.running.operator.post("/admin/v1/role-grants", json={"user_id": "alice", "role": "auditor"})
@@ -168,6 +179,28 @@ async def test_failures_are_in_the_audit_log_without_what_was_sent(home):
     await home.arrive("5", "eve", "something else")
     entry = (await home.running.operator.get("/admin/v1/audit?limit=1")).json()["entries"][0]
     assert (entry["action"], entry["id"], entry["after"]["address"]) == ("sign_in.fail", "eve", "192.0.2.1")
+
+
+async def test_many_failures_from_one_address_fill_no_log_and_hold_nobody_up(home):
+    for number in range(30):
+        await home.arrive(f"7{number}", f"many{number}", "something else")
+    entries = (await home.running.operator.get("/admin/v1/audit?action=sign_in.fail&limit=100")).json()["entries"]
+    assert len([one for one in entries if one["id"].startswith("many")]) == 20
+    assert "You are signed in" in (await home.arrive("1", "alice", "dept-a")).text
+
+
+async def test_an_answer_opens_one_session_and_no_second(home):
+    browser = home.shared.new()
+    home.provider.claims = {"sub": "1", "preferred_username": "alice", "groups": ["dept-a"]}
+    started = await browser.open("/console/oidc/start")
+    flow = browser.client.cookies["sekisho_flow"]
+    back = urlsplit(home.provider.authorize(started.headers["location"]))
+    await browser.open(f"{back.path}?{back.query}")
+    assert "You are signed in" in browser.text
+    thief = home.shared.new()
+    thief.client.cookies.set("sekisho_flow", flow, path="/console/oidc")
+    assert (await thief.open(f"{back.path}?{back.query}")).status_code == 403
+    assert "sekisho_session" not in thief.client.cookies
 
 
 async def test_an_administrator_sees_what_is_configured_and_tests_it(home):

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -73,12 +74,25 @@ def test_what_is_revoked_on_one_machine_is_revoked_on_all(tmp_path: Path) -> Non
         three.admin("DELETE", "/admin/v1/teams/red", at=2)
         for key in raw[:3]:
             wait_for(lambda: three.statuses(key) == [401] * 3, "a revoked key is refused everywhere", 10)  # noqa: B023
+        let_somebody_leave(three)
         scope = {"kind": "key", "id": poor["id"]}
         budget = {"scope": scope, "amount_usd": "0.000000001", "window": {"kind": "day"}}
         three.admin("POST", "/admin/v1/budgets", budget, at=1)
         wait_for(lambda: three.statuses(raw[3]) == [400] * 3, "an empty budget refuses everywhere", 10)
         assert len(rows(three.url, "select id from replica")) == 3
     assert len(list(tmp_path.glob("*/replica"))) == 3
+
+
+def let_somebody_leave(three: Machines) -> None:
+    """The directory turns a person off at one machine: none takes the person's key any more."""
+    person = three.admin("POST", "/scim/v2/Users", {"userName": "alice@example.com"}, at=1)
+    key = three.admin("POST", "/admin/v1/keys", {"user_id": "alice@example.com"})["key"]
+    wait_for(lambda: three.statuses(key) == [200] * 3, "a new key works everywhere", 10)
+    change = {"Operations": [{"op": "replace", "value": {"active": False}}]}
+    before = time.monotonic()
+    three.admin("PATCH", f"/scim/v2/Users/{person['id']}", change, at=2)
+    wait_for(lambda: three.statuses(key) == [401] * 3, "a leaver's key is refused everywhere", 10)
+    print(f"a leaver's key is dead on three machines in {time.monotonic() - before:.3f} s")
 
 
 def test_who_may_share_a_database_is_said_at_the_start(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Provisioning over SCIM, with bodies in the shapes that Entra ID and Okta document: people and groups come, change,
 leave and come back."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -142,6 +143,51 @@ async def test_a_leaver_loses_session_token_and_keys_at_once_and_gets_back_what_
     await directory.patch(f"/Users/{made['id']}", {"op": "replace", "value": {"active": True}})
     assert not await directory.blocked(key)
     assert await directory.blocked(by_hand)  # blocked for another reason
+
+
+async def test_who_has_left_comes_back_only_where_the_directory_says_so(directory):
+    made = await directory.made(OKTA_USER)
+    key = await directory.key_of("bob@example.com")
+    await directory.patch(f"/Users/{made['id']}", {"op": "replace", "value": {"active": False}})
+    silent = {name: value for name, value in OKTA_USER.items() if name != "active"} | {"displayName": "Robert"}
+    assert (await directory.ask("PUT", f"/Users/{made['id']}", silent)).json()["active"] is False
+    renamed = await directory.patch(f"/Users/{made['id']}", {"op": "remove", "path": "active"})
+    assert (renamed.json()["active"], renamed.json()["displayName"]) == (False, "Robert")
+    assert await directory.blocked(key)
+
+
+async def test_what_is_said_at_once_is_all_kept(directory):
+    made = await directory.made(OKTA_USER)
+    path = f"/Users/{made['id']}"
+    changes: list[dict[str, Any]] = [
+        {"op": "replace", "path": "displayName", "value": f"Bob {number}"} for number in range(6)
+    ]
+    changes.insert(3, {"op": "replace", "path": "active", "value": False})
+    await asyncio.gather(*(directory.patch(path, change) for change in changes))
+    assert (await directory.ask("GET", path)).json()["active"] is False
+    people = [await directory.made({"userName": f"user{number}@example.com"}) for number in range(6)]
+    group = await directory.made({"displayName": "dept-a"}, "/Groups")
+    adding = [{"op": "Add", "path": "members", "value": [{"value": one["id"]}]} for one in people]
+    await asyncio.gather(*(directory.patch(f"/Groups/{group['id']}", change) for change in adding))
+    members = (await directory.ask("GET", f"/Groups/{group['id']}")).json()["members"]
+    assert {one["value"] for one in members} == {one["id"] for one in people}
+
+
+async def test_a_role_of_a_group_is_gone_with_the_next_click(directory):
+    await directory.running.operator.put(
+        "/admin/v1/settings/sign-in", json={"groups": [{"group": "money", "role": "cost_manager"}]}
+    )
+    bob = await directory.made(OKTA_USER)
+    group = await directory.made({"displayName": "money", "members": [{"value": bob["id"]}]}, "/Groups")
+    browser = directory.shared.new()
+    await browser.open(
+        (await directory.running.operator.post("/admin/v1/accounts/bob@example.com/invite")).json()["path"]
+    )
+    await browser.send("/console/enter")
+    assert (await browser.open("/console/overview")).status_code == 200
+    await directory.patch(f"/Groups/{group['id']}", {"op": "remove", "path": f'members[value eq "{bob["id"]}"]'})
+    assert (await browser.open("/console/overview")).status_code == 404
+    assert (await browser.open("/console/account")).status_code == 200
 
 
 async def test_a_deleted_user_has_left_is_gone_for_scim_and_comes_back_as_the_same_person(directory):

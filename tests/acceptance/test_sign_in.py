@@ -134,6 +134,18 @@ async def test_guesses_wait_longer_and_longer_but_a_known_browser_gets_in(runnin
     assert waits == [1, 0, 0, 0, 0]
 
 
+async def test_a_whole_office_signs_in_from_one_address_and_guesses_from_there_still_wait(running, new):
+    for number in range(25):
+        name = f"person{number}"
+        await invited(running, new("198.51.100.1"), name)
+        assert (await new("198.51.100.9").sign_in(name, PASSWORD)).status_code == 303, number
+    guesses = [(await new("198.51.100.9").sign_in(f"nobody{number}", PASSWORD)).status_code for number in range(21)]
+    assert guesses == [403] * 20 + [429]
+    assert (await new("198.51.100.9").sign_in("person1", PASSWORD)).status_code == 429
+    running.clock.advance(60 * 60)
+    assert (await new("198.51.100.9").sign_in("person1", PASSWORD)).status_code == 303
+
+
 async def test_the_second_factor_is_asked_for_and_each_code_is_good_once(running, new):
     browser = new()
     await invited(running, browser, "alice")
@@ -293,7 +305,13 @@ async def test_forms_come_from_our_own_pages_only(running, new):
     browser = new()
     await browser.open("/console/sign-in")
     fields = {"login": "alice", "password": PASSWORD}
-    for headers in ({"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "https://evil.test"}):
+    for headers in (
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "https://evil.test"},
+        {"origin": "null"},
+        {"origin": "https://[::1"},
+    ):
         assert (await browser.send("/console/sign-in", fields, headers=headers)).status_code == 403
         await browser.open("/console/sign-in")
     headers = {"origin": "http://localhost"}

@@ -94,6 +94,21 @@ async def test_cookies_are_for_https_only_where_the_proxy_says_that_it_was_https
     assert [one["address"] for one in sessions] == [ALICE]
 
 
+async def test_our_own_headers_are_nobody_elses(site: Site) -> None:
+    forged = {"x-sekisho-forwarded": FORGED, "x-sekisho-scheme": "http", "x-sekisho-host": "evil.example.com"}
+    eve = site.behind(ALICE, **forged)
+    asked = await eve.open("/console/sign-in")
+    assert asked.headers["set-cookie"].endswith("; Secure")
+    ours = f"https://127.0.0.1:{site.plane.port}"
+    await eve.send("/console/sign-in", {"login": "eve", "password": PASSWORD}, headers={"origin": ours})
+    before = await failures(site)
+    assert before[0] == ALICE
+    answer = await eve.send("/console/sign-in", {"login": "eve"}, headers={"origin": "https://evil.example.com"})
+    assert (answer.status_code, await failures(site)) == (403, before)
+    redirected = await eve.client.get("/admin/v1/keys/", headers={"host": "evil.example.com"})
+    assert (redirected.status_code, redirected.headers.get("location")) == (404, None)
+
+
 async def test_sign_ins_of_command_lines_and_unknown_keys_are_counted_by_visitor(site: Site) -> None:
     codes = [(await site.behind(MALLORY).client.post("/admin/v1/device/code")).status_code for _ in range(21)]
     assert codes == [200] * 20 + [429]

@@ -1,11 +1,16 @@
 """The infrastructure team's and the auditor's pages."""
 
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
+from sekisho.access.audit import AuditFilter
+from sekisho.access.rules import RuleFilter
+from sekisho.access.sign_in_rules import GroupRule, SignInRules
+from sekisho.values import RateLimit
 from tests.console.house import MODELS, House, furnished_house
 from tests.console.visitors import visitor
 
@@ -57,6 +62,17 @@ async def test_a_limit_and_a_policy_are_made_and_taken_away(house: House) -> Non
     assert "A limit for slow is made." in await operator.page("limits")
     nothing = await operator.send("limits", "limits", scope="team:red", name="", requests_per_minute="")
     assert nothing.status_code == 422
+    capped = await operator.send(
+        "limits", "limits", scope="user:bob", name="", usd_per_task="$2.50", calls_per_task="80"
+    )
+    assert capped.status_code == 204
+    (bob,) = await house.plane.services().rules.list("limit", RuleFilter("user", "bob"))
+    assert isinstance(bob.rule, RateLimit)
+    assert (bob.rule.nanousd_per_task, bob.rule.calls_per_task) == (2_500_000_000, 80)
+    page = await operator.page("limits")
+    assert re.search(r"Calls in one task\s+80", page) and re.search(r"Dollars for one task\s+\$2\.50", page)
+    unclear = await operator.send("limits", "limits", scope="user:bob", name="", usd_per_task="much")
+    assert unclear.status_code == 422 and "An amount is a number" in unclear.headers["hx-trigger"]
     odd = await operator.send("policies", "policies", scope="org:default", name="x", providers="acme")
     assert odd.status_code == 422
     made = await operator.send("policies", "policies", scope="org:default", name="only", providers="bedrock")
@@ -65,6 +81,31 @@ async def test_a_limit_and_a_policy_are_made_and_taken_away(house: House) -> Non
     (policy,) = await services.rules.list("policy")
     assert (await operator.send("policies", f"policies/{policy.rule.id}/delete")).status_code == 204
     assert await services.rules.list("policy") == []
+
+
+async def test_rules_for_groups_are_made_and_taken_away_where_sign_in_is_set(house: House) -> None:
+    operator, place = await visitor(house), "settings/sign-in"
+    services = house.plane.services()
+    lead = {"group": "g-red-leads <b>", "role": "team_lead", "team_id": "red"}
+    for rule in (lead, {"group": "g-cost", "role": "cost_manager", "team_id": ""}, lead):
+        assert (await operator.send(place, f"{place}/groups", **rule)).status_code == 204
+    rules = await services.sign_in.rules.get()
+    assert rules.groups == (GroupRule("g-cost", "cost_manager"), GroupRule("g-red-leads <b>", "team_lead", "red"))
+    page = await operator.page(place)
+    assert re.search(r"g-red-leads <b>\s+Team lead\s+部門A", page)
+    assert re.search(r"g-cost\s+Cost manager\s+Whole organisation", page)
+    for wrong in ({**lead, "team_id": "nowhere"}, {**lead, "group": ""}, {**lead, "role": "king"}):
+        assert (await operator.send(place, f"{place}/groups", **wrong)).status_code == 422
+    assert (await operator.send(place, f"{place}/groups/delete", **lead)).status_code == 204
+    changed = {"unmapped": "developer", "allows_passwords": "yes", "requires_totp": "no", "returning": "restored"}
+    assert (await operator.send(place, f"{place}/rules", **changed)).status_code == 204
+    rules = await services.sign_in.rules.get()
+    assert rules == SignInRules((GroupRule("g-cost", "cost_manager"),), "developer", returning="restored")
+    (newest, *_) = await services.audit.list_entries(services.org_id, AuditFilter(), limit=1)
+    assert newest.actor == "operator"
+    manager = await visitor(house, "mallory")
+    assert await manager.status(place) == 404
+    assert (await manager.send("budgets", f"{place}/groups", **lead)).status_code == 404
 
 
 async def test_an_auditor_reads_and_changes_nothing(house: House) -> None:

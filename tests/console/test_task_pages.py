@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import pytest_asyncio
 
+from sekisho.access.audit import AuditFilter
 from sekisho.access.declaration.difference import Options
 from sekisho.access.declaration.reading import read_declaration
 from sekisho.access.distribution import read_snapshot
@@ -126,6 +127,27 @@ async def test_where_nothing_is_kept_figures_stand_without_words(played: Played)
     task = next(row for row in played.tasks if row["team_id"] == "demo-b")
     page = await (await visitor(played.house)).page(f"tasks/{task['task_id']}")
     assert "The conversation cannot be shown" in page and "I will read the files first." not in page
+
+
+async def test_the_list_calls_tasks_by_the_words_that_its_reader_may_read(played: Played) -> None:
+    of_a, of_b = (next(row for row in played.tasks if row["team_id"] == team) for team in ("demo-a", "demo-b"))
+    boss, services = await visitor(played.house), played.house.plane.services()
+    before = len(await services.audit.list_entries("default", AuditFilter(action="content.read"), limit=500))
+    html = await boss.html(f"tasks?user={of_a['user_id']}")
+    entries = await services.audit.list_entries("default", AuditFilter(action="content.read"), limit=500)
+    assert len(entries) == before + 1
+    assert (entries[0].kind, entries[0].after) == ("task_titles", f'{{"user_ids":["{of_a["user_id"]}"]}}')
+    row = html.partition(f'href="/console/tasks/{of_a["task_id"]}"')[2].partition("</tr>")[0]
+    assert re.search(r'<bdi lang="">[A-Z][^<]*\(issue #\d+\)</bdi>', row)
+    assert "(issue #" not in await boss.page(f"tasks?user={of_b['user_id']}")  # nothing is kept of team B
+    lead = await visitor(played.house, "demo-lead-a", "team_lead")
+    page = await lead.page("tasks")
+    assert of_a["repository"] in page and "(issue #" not in page
+    owner = await visitor(played.house, of_a["user_id"], "developer")
+    assert "(issue #" in await owner.page("tasks")
+    assert (
+        len(await services.audit.list_entries("default", AuditFilter(action="content.read"), limit=500)) == before + 1
+    )
 
 
 async def test_each_sees_the_tasks_that_are_theirs(played: Played) -> None:

@@ -10,8 +10,9 @@ from typing import Any, Literal, Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from sekisho.access.addresses import network_of
 from sekisho.access.keys import digest
-from sekisho.access.lockout import Lockout, Standing, guesses_of
+from sekisho.access.lockout import Guess, Lockout, Standing, guesses_of
 from sekisho.access.organisation import User
 from sekisho.access.passwords import MOST_CHARACTERS, Hasher, check_password
 from sekisho.access.sealing import Sealer
@@ -144,15 +145,16 @@ class Accounts:
         standing = await self._lockout.attempt(guesses)
         if standing.wait_s:  # nothing is judged, so nothing is written: refused guesses must not fill the log
             return Attempt("wait", wait_s=standing.wait_s)
-        account = await self._store.find_account(self._org_id, user.id) if user else Account("")
+        account = await self._store.find_account(self._org_id, user.id if user else "")  # both take the same time
         if not await self._hasher.matches(password, account.password or None) or user is None:
             await self._failed(name, visitor, "password", standing)
             return Attempt("wrong")
         if account.totp:
             until = self._clock.now_us() + TICKET_US
             ticket = self._sealer.ticket(SECOND, until, user.id, str(account.password_at))
+            await self._lockout.was_good(guesses, standing)
             return Attempt("second", user.id, ticket)
-        await self._lockout.succeeded(guesses)
+        await self._lockout.succeeded(guesses, standing)
         if self._hasher.is_weak(account.password):
             await self._keep_password(user.id, password, f"user:{user.id}", "password.rehash")
         return Attempt("in", user.id)
@@ -171,12 +173,16 @@ class Accounts:
         if not await self._is_second(account, code):
             await self._failed(account.user_id, visitor, "second factor", standing)
             return Attempt("second", account.user_id, ticket)
-        await self._lockout.succeeded(guesses)
+        await self._lockout.succeeded(guesses, standing)
         return Attempt("in", account.user_id)
 
     async def note_failure(self, name: str, visitor: Visitor, what: str) -> None:
-        """Write into the audit log that somebody was not let in by another way."""
-        await self._failed(name, visitor, what, Standing())
+        """Write into the audit log that somebody was not let in by another way; not all of many from one address, so
+        that they cannot fill it. Nobody has to wait for that: there another guards against guesses."""
+        guesses = (Guess("address", f"elsewhere:{network_of(visitor.address)}"),)
+        standing = await self._lockout.attempt(guesses)
+        if not standing.wait_s:
+            await self._failed(name, visitor, what, Standing())
 
     async def confirm_password(self, user_id: str, password: str, visitor: Visitor, device: str = "") -> bool:
         """Whether a signed-in person knows the password; guesses are slowed down like those of a sign-in. Raises
@@ -189,7 +195,7 @@ class Accounts:
         if not await self._hasher.matches(password, account.password or None):
             await self._failed(user_id, visitor, "password", standing)
             return False
-        await self._lockout.succeeded(guesses)
+        await self._lockout.succeeded(guesses, standing)
         return True
 
     async def get(self, user_id: str) -> Account:
@@ -259,7 +265,7 @@ class Accounts:
         """Take password and second factor away; a one-time link then lets the person set new ones. Raises NotFound."""
         change = AccountChange(password="", password_at=0, totp=b"", totp_at=0, totp_step=0, recovery=())
         await self._store.change_account(self._org_id, user_id, change, by, "account.reset", self._clock.now_us())
-        await self._lockout.succeeded(guesses_of(user_id, "", ""))
+        await self._lockout.forget((Guess("account", user_id),))
 
     def device_cookie(self, user_id: str) -> str:
         """What a browser keeps after a sign-in, so that others' guesses do not lock its person out."""

@@ -3,7 +3,8 @@
 Three counters, so that one person's attacker is not another's lock-out (docs/why/sign-in.md):
 - `device`: a browser in which this account has signed in before, for this account. Only its own failures count.
 - `account`: everybody else who tries this account.
-- `address`: everybody else who tries from this address, whatever the account.
+- `address`: everybody else who tries from this address, whatever the account. Many may share one, so it forgets a
+  failure every quarter of an hour, and takes good attempts back.
 
 An attempt is counted before it is judged, so that many at once gain nothing. Below: a `LockoutStore`.
 """
@@ -18,6 +19,7 @@ from sekisho.clock import Clock
 
 Counter = Literal["device", "account", "address"]
 MOST_WAIT_S = 900
+LEAK_US = MOST_WAIT_S * 1_000_000  # as slow as guesses that wait the longest
 FORGET_US = 24 * 3600 * 1_000_000
 FREE: dict[Counter, int] = {"device": 5, "account": 5, "address": 20}
 
@@ -34,7 +36,8 @@ class Guess(msgspec.Struct, frozen=True):
 
 
 class Failures(msgspec.Struct, frozen=True):
-    """How often a counter has failed since it last succeeded, and until when it waits."""
+    """How often a counter has failed since it last succeeded, and until when it waits. `failed_at`: when last; of an
+    address, until when failures have been forgotten."""
 
     count: int = 0
     wait_until: int = 0
@@ -43,10 +46,11 @@ class Failures(msgspec.Struct, frozen=True):
 
 class Standing(msgspec.Struct, frozen=True):
     """May an attempt be made? `wait_s`: seconds that must pass first, 0 for none. `next_wait_s`: seconds to wait after
-    it, should it fail."""
+    it, should it fail. `at`: when it was counted."""
 
     wait_s: int = 0
     next_wait_s: int = 0
+    at: int = 0
 
 
 class LockoutStore(Protocol):
@@ -58,6 +62,10 @@ class LockoutStore(Protocol):
 
     async def clear(self, org_id: str, guesses: tuple[Guess, ...], now_us: int) -> None:
         """Forget these counters."""
+        ...
+
+    async def take_back(self, org_id: str, guesses: tuple[Guess, ...], until_us: int) -> None:
+        """Count one attempt less on these counters, and let them no longer wait, unless for longer than that."""
         ...
 
 
@@ -73,10 +81,21 @@ class Lockout:
         """Count an attempt, unless it must wait."""
         return await self._store.attempt(self._org_id, guesses, self._clock.now_us())
 
-    async def succeeded(self, guesses: tuple[Guess, ...]) -> None:
+    async def succeeded(self, guesses: tuple[Guess, ...], standing: Standing) -> None:
         """Forget the failures of the account and the device. Those of an address stay: it may belong to many."""
-        kept = tuple(one for one in guesses if one.counter != "address")
-        await self._store.clear(self._org_id, kept, self._clock.now_us())
+        await self.forget(tuple(one for one in guesses if one.counter != "address"))
+        await self.was_good(guesses, standing)
+
+    async def was_good(self, guesses: tuple[Guess, ...], standing: Standing) -> None:
+        """An attempt that has not failed, though it opens nothing yet, does not count for its address."""
+        until_us = standing.at + standing.next_wait_s * 1_000_000
+        shared = tuple(one for one in guesses if one.counter == "address")
+        if shared:
+            await self._store.take_back(self._org_id, shared, until_us)
+
+    async def forget(self, guesses: tuple[Guess, ...]) -> None:
+        """Forget all failures of these."""
+        await self._store.clear(self._org_id, guesses, self._clock.now_us())
 
 
 def guesses_of(account: str, address: str, device: str) -> tuple[Guess, ...]:
@@ -88,10 +107,14 @@ def guesses_of(account: str, address: str, device: str) -> tuple[Guess, ...]:
 
 def after_attempt(counter: Counter, before: Failures, now_us: int) -> Failures:
     """The counter with one failure more. Old failures are forgotten after a day of silence."""
-    count = (0 if now_us - before.failed_at > FORGET_US else before.count) + 1
+    count, failed_at = 0 if now_us - before.failed_at > FORGET_US else before.count, now_us
+    if counter == "address" and count:
+        forgotten = max(now_us - before.failed_at, 0) // LEAK_US
+        count, failed_at = max(count - forgotten, 0), before.failed_at + forgotten * LEAK_US
+    count += 1
     over = count - FREE[counter]
     wait_s = min(2 ** min(over, 30), MOST_WAIT_S) if over >= 0 else 0
-    return Failures(count, now_us + wait_s * 1_000_000, now_us)
+    return Failures(count, now_us + wait_s * 1_000_000, failed_at)
 
 
 def judge(before: Mapping[Guess, Failures], now_us: int) -> tuple[Standing, Mapping[Guess, Failures]]:
@@ -100,4 +123,4 @@ def judge(before: Mapping[Guess, Failures], now_us: int) -> tuple[Standing, Mapp
         return Standing(wait_s=-(-wait_us // 1_000_000)), {}
     after = {guess: after_attempt(guess.counter, one, now_us) for guess, one in before.items()}
     next_us = max(one.wait_until for one in after.values()) - now_us
-    return Standing(next_wait_s=next_us // 1_000_000), after
+    return Standing(next_wait_s=next_us // 1_000_000, at=now_us), after

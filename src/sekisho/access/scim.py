@@ -5,7 +5,7 @@ Entra ID and Okta send. What a leaver loses is decided in `access.directory`. Ab
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -84,8 +84,9 @@ class ScimStore(Protocol):
         """Keep a new user, made here too if need be, and let it in or out. Raises ScimRefused for a name in use."""
         ...
 
-    async def change_user(self, org_id: str, user: ScimUser, by: str) -> ScimUser:
-        """Keep what a user is now; who is no longer active has left when this returns."""
+    async def change_user(self, org_id: str, id: str, change: Callable[[ScimUser], ScimUser], by: str) -> ScimUser:
+        """Keep what `change` makes of a user as it is then: two changes at once do not undo each other. Who is no
+        longer active has left when this returns."""
         ...
 
     async def remove_user(self, org_id: str, id: str, by: str, now_us: int) -> None:
@@ -102,8 +103,12 @@ class ScimStore(Protocol):
         """By provisioned user, the ids and names of its groups."""
         ...
 
-    async def put_group(self, org_id: str, group: ScimGroup, by: str, *, is_new: bool) -> ScimGroup:
-        """Keep a group with exactly these members, whose roles follow."""
+    async def add_group(self, org_id: str, group: ScimGroup, by: str) -> ScimGroup:
+        """Keep a new group with exactly these members, whose roles follow."""
+        ...
+
+    async def change_group(self, org_id: str, id: str, change: Callable[[ScimGroup], ScimGroup], by: str) -> ScimGroup:
+        """As `change_user`."""
         ...
 
     async def remove_group(self, org_id: str, id: str, by: str, now_us: int) -> None:
@@ -130,18 +135,20 @@ def parse_filter(text: str, allowed: frozenset[str]) -> Filter:
     return Filter(attribute, re.sub(r"\\(.)", r"\1", found[3]))
 
 
-def read_user(body: Any) -> dict[str, Any]:
-    """The attributes of a user that are kept. Raises ScimRefused for what cannot be one."""
+def read_user(body: Any, *, is_active: bool = True) -> dict[str, Any]:
+    """The attributes of a user that are kept. `is_active`: where that is not said. Raises ScimRefused."""
     if not isinstance(body, dict):
         raise ScimRefused("A user is a JSON object.", "invalidSyntax")
-    kept: dict[str, Any] = {_spelled({}, name): value for name, value in body.items() if name.lower() not in _OURS}
+    kept: dict[str, Any] = {
+        _spelled({}, plain_path(name)): value for name, value in body.items() if name.lower() not in _OURS
+    }
     user_name = kept.get("userName")
     if not isinstance(user_name, str) or not 0 < len(user_name.strip()) <= NAME_CHARACTERS:
         raise ScimRefused(f"userName has 1 to {NAME_CHARACTERS} characters.")
     for name in ("externalId", "displayName"):
         if len(_text(kept.get(name))) > TEXT_CHARACTERS:
             raise ScimRefused(f"{name} is too long.")
-    kept["active"] = parse_bool(kept.get("active", True))
+    kept["active"] = parse_bool(kept.get("active", is_active))
     if len(msgspec.json.encode(kept)) > BODY_BYTES:
         raise ScimRefused("The user is too large.")
     return kept
@@ -193,8 +200,16 @@ def parse_patch(body: Any) -> tuple[Operation, ...]:
         path = one.get("path") or ""
         if not isinstance(path, str) or len(path) > TEXT_CHARACTERS:
             raise ScimRefused("This path cannot be.", "invalidPath")
-        parsed.append(Operation(op, path.removeprefix(f"{USER}:").removeprefix(f"{GROUP}:"), one.get("value")))
+        parsed.append(Operation(op, plain_path(path), one.get("value")))
     return tuple(parsed)
+
+
+def plain_path(path: str) -> str:
+    """An attribute without the name of its schema, which it may have before it, in any case of letters."""
+    for schema in (USER, GROUP):
+        if path.lower().startswith(f"{schema}:".lower()):
+            return path[len(schema) + 1 :]
+    return path
 
 
 def patched_user(body: Mapping[str, Any], operations: Sequence[Operation]) -> dict[str, Any]:
@@ -205,16 +220,16 @@ def patched_user(body: Mapping[str, Any], operations: Sequence[Operation]) -> di
             if not isinstance(one.value, dict):
                 raise ScimRefused("Without a path the value names attributes.", "noTarget")
             for name, value in one.value.items():  # Okta names them here, Entra ID sometimes with dots
-                _set(changed, Operation(one.op, name, value))
+                _set(changed, Operation(one.op, plain_path(name), value))
         else:
             _set(changed, one)
     return changed
 
 
 def _set(body: dict[str, Any], one: Operation) -> None:
-    if one.path.startswith(f"{ENTERPRISE}:") or one.path == ENTERPRISE:
+    if f"{one.path}:".lower().startswith(f"{ENTERPRISE}:".lower()):
         inner = body.setdefault(ENTERPRISE, {})
-        rest = one.path.removeprefix(ENTERPRISE).removeprefix(":")
+        rest = one.path[len(ENTERPRISE) + 1 :]
         if isinstance(inner, dict) and rest:
             return _set(inner, Operation(one.op, rest, one.value))
     found = _PATH.match(one.path)
@@ -280,6 +295,7 @@ def patched_group(group: ScimGroup, operations: Sequence[Operation]) -> ScimGrou
     changes: dict[str, Any] = {}
     for one in operations:
         for path, value in [(one.path, one.value)] if one.path else list(_named(one.value)):
+            path = plain_path(path)
             lower = path.lower()
             if lower == "members" or lower.startswith("members["):
                 members = _members(members, Operation(one.op, path, value))
@@ -305,12 +321,14 @@ def _members(members: dict[str, str], one: Operation) -> dict[str, str]:
         if wanted is None or wanted[1].lower() != "value" or one.op != "remove":
             raise ScimRefused("Only members[value eq ...] can be removed.", "invalidPath")
         return {id_: name for id_, name in members.items() if id_ != wanted[3]}
+    if one.op == "remove" and one.value is None:
+        return {}
     named = {id_: members.get(id_, "") for id_ in member_ids(one.value)}
     if one.op == "add":
         return members | named
     if one.op == "replace":
         return named
-    return {id_: name for id_, name in members.items() if id_ not in named} if named else {}
+    return {id_: name for id_, name in members.items() if id_ not in named}
 
 
 def member_ids(value: Any) -> list[str]:

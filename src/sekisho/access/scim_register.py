@@ -1,6 +1,6 @@
 """Provisioning: the directory's requests as changes of users and groups. In force when a method returns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -40,12 +40,15 @@ class ScimRegister:
 
     async def replace_user(self, id: str, body: Any, by: str) -> ScimUser:
         """Make a user what the directory says; what it leaves out is gone. Raises NotFound, ScimRefused."""
-        return await self._change(await self.get_user(id), read_user(body), by)
+        return await self._change_user(id, lambda found: read_user(body, is_active=found.active), by)
 
     async def patch_user(self, id: str, operations: Sequence[Operation], by: str) -> ScimUser:
         """Change a user. Raises NotFound, ScimRefused."""
-        found = await self.get_user(id)
-        return await self._change(found, read_user(patched_user(found.body, operations)), by)
+
+        def patch(found: ScimUser) -> dict[str, Any]:
+            return read_user(patched_user(found.body, operations), is_active=found.active)
+
+        return await self._change_user(id, patch, by)
 
     async def delete_user(self, id: str, by: str) -> None:
         """Let a user go: the person has left, what was spent stays on record. Raises NotFound."""
@@ -73,21 +76,26 @@ class ScimRegister:
         name, external_id, ids = read_group(body)
         members = tuple((id_, "") for id_ in dict.fromkeys(ids))
         group = ScimGroup(id_text(new_id(now_us)), name, external_id, 1, now_us, now_us, members)
-        return await self._put(group, by, is_new=True)
+        made = await self._store.add_group(self._org_id, group, by)
+        await self._publisher.publish()
+        return made
 
     async def replace_group(self, id: str, body: Any, by: str) -> ScimGroup:
         """Make a group what the directory says. Raises NotFound, ScimRefused."""
-        found = await self.get_group(id)
         name, external_id, ids = read_group(body)
         members = tuple((id_, "") for id_ in dict.fromkeys(ids))
-        changed = msgspec.structs.replace(found, display_name=name, external_id=external_id, members=members)
-        return await self._put(changed, by)
+        said = {"display_name": name, "external_id": external_id, "members": members}
+        return await self._change_group(id, lambda found: msgspec.structs.replace(found, **said), by)
 
     async def patch_group(self, id: str, operations: Sequence[Operation], by: str) -> ScimGroup:
         """Change a group. Raises NotFound, ScimRefused."""
-        changed = patched_group(await self.get_group(id), operations)
-        read_group({"displayName": changed.display_name})
-        return await self._put(changed, by)
+
+        def patch(found: ScimGroup) -> ScimGroup:
+            changed = patched_group(found, operations)
+            read_group({"displayName": changed.display_name})
+            return changed
+
+        return await self._change_group(id, patch, by)
 
     async def delete_group(self, id: str, by: str) -> None:
         """Forget a group; what it gave its members ends. Raises NotFound."""
@@ -107,17 +115,20 @@ class ScimRegister:
         """How many there are, and some of them; without members that is quicker."""
         return await self._store.list_groups(self._org_id, where, skip=skip, limit=limit, has_members=has_members)
 
-    async def _change(self, found: ScimUser, body: dict[str, Any], by: str) -> ScimUser:
-        changed = _filled(found, body, self._clock.now_us())
-        if changed.body == found.body:  # directories repeat themselves
+    async def _change_user(self, id: str, make: Callable[[ScimUser], dict[str, Any]], by: str) -> ScimUser:
+        now_us = self._clock.now_us()
+        found = await self.get_user(id)
+        if make(found) == found.body:  # directories repeat themselves
             return found
-        kept = await self._store.change_user(self._org_id, changed, by)
+        kept = await self._store.change_user(self._org_id, id, lambda now: _filled(now, make(now), now_us), by)
         await self._publisher.publish()
         return kept
 
-    async def _put(self, group: ScimGroup, by: str, *, is_new: bool = False) -> ScimGroup:
-        stamped = msgspec.structs.replace(group, updated_at=self._clock.now_us())
-        kept = await self._store.put_group(self._org_id, stamped, by, is_new=is_new)
+    async def _change_group(self, id: str, make: Callable[[ScimGroup], ScimGroup], by: str) -> ScimGroup:
+        def stamped(now: ScimGroup) -> ScimGroup:
+            return msgspec.structs.replace(make(now), updated_at=self._clock.now_us())
+
+        kept = await self._store.change_group(self._org_id, id, stamped, by)
         await self._publisher.publish()
         return kept
 

@@ -1,6 +1,5 @@
 """The console over the store's calls and the sessions: what the pages ask, in the words of `record`."""
 
-import bisect
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -17,7 +16,7 @@ from sekisho.clock import parse_id
 from sekisho.errors import NotAuthenticated
 from sekisho.ledger.windows import span_at
 from sekisho.record.calls import CallFilter as RowFilter
-from sekisho.record.calls import CallRow
+from sekisho.record.calls import Pace
 from sekisho.record.spend import SpendQuery
 from sekisho.values import Window
 from sekisho.web.admin.authority import OPERATOR
@@ -38,9 +37,10 @@ from sekisho.web.console.views import (
 
 _HOUR_US = 3_600_000_000
 _MINUTE_US = 60_000_000
-_INTERVAL_US = 3 * _MINUTE_US
-_SCAN_PAGE = 500
-_SCAN_ROWS = 5_000  # how far back a filter looks, and how many calls the last hour is summed over
+_MINUTES = 60
+_STEP = 3  # minutes of an interval
+_OWN_TIMES = 5_000  # of so many calls of the last hour percentiles are taken
+_RECENT = 500  # calls whose agents, models and keys are offered as filters
 
 
 def create_console(
@@ -134,17 +134,9 @@ class ConsoleCalls:
         return await self._calls.last_change()
 
     async def recent(self, wanted: CallFilter, *, limit: int, before: str | None = None) -> Sequence[CallView]:
-        found: list[CallView] = []
         last = parse_id(before) if before else None
-        for _ in range(_SCAN_ROWS // _SCAN_PAGE):
-            rows = await self._calls.recent(
-                self._org_id, limit=_SCAN_PAGE if wanted != CallFilter() else limit, before=last
-            )
-            found += [view for view in await self._viewed.views(rows) if wanted.matches(view)]
-            if len(found) >= limit or len(rows) < _SCAN_PAGE:
-                break
-            last = rows[-1].id
-        return found[:limit]
+        where = RowFilter(key_id=wanted.key, model=wanted.model, status=wanted.status, agent=wanted.agent)
+        return await self._viewed.views(await self._calls.recent(self._org_id, limit=limit, before=last, where=where))
 
     async def changed_after(self, change_seq: int, *, limit: int) -> Sequence[CallView]:
         return await self._viewed.views(await self._calls.changed(self._org_id, after=change_seq, limit=limit))
@@ -154,7 +146,7 @@ class ConsoleCalls:
         return (await self._viewed.views([row]))[0] if row else None
 
     async def choices(self) -> CallChoices:
-        rows = await self._calls.recent(self._org_id, limit=_SCAN_PAGE)
+        rows = await self._calls.recent(self._org_id, limit=_RECENT)
         labels = await self._services.keys.labels({row.key_id for row in rows})
         return CallChoices(
             agents=_choices(row.agent for row in rows),
@@ -166,67 +158,56 @@ class ConsoleCalls:
 
     async def totals(self) -> CallTotals:
         now_us = self._services.clock.now_us()
-        rows = await self._since(now_us - _HOUR_US)
+        since = now_us - _HOUR_US
+        paces = await self._calls.pace(self._org_id, since=since, step_us=_MINUTE_US)
+        count = sum(pace.calls for pace in paces)
+        share = min(1.0, _OWN_TIMES / count) if count else 1.0
+        own = sorted(await self._calls.own_times(self._org_id, since=since, share=share))
+        running, reserved_nanousd = await self._calls.under_way(self._org_id)
         day = span_at(Window("day", self._services.time_zone), now_us)
         today = await self._services.spend.spend(self._org_id, SpendQuery(since=day.starts_at if day else now_us))
-        last_minute = [row for row in rows if row.started_at >= now_us - _MINUTE_US]
-        own = sorted(_own_us(row) for row in rows if row.status == "ok" and row.ended_at)
-        running = [row for row in rows if row.status == "running"]
+        last_minute = [pace for pace in paces if pace.began >= _MINUTES - 1]
+        sorted_own = sorted(own_us for _, own_us in own)
         return CallTotals(
-            passed_last_minute=sum(row.status != "refused" for row in last_minute),
-            passed_last_hour=sum(row.status != "refused" for row in rows),
-            running=len(running),
-            reserved_nanousd=sum(row.reserved_nanousd for row in running),
-            cost_last_minute_nanousd=sum(row.cost_nanousd for row in last_minute),
+            passed_last_minute=_calls(last_minute, but="refused"),
+            passed_last_hour=_calls(paces, but="refused"),
+            running=running,
+            reserved_nanousd=reserved_nanousd,
+            cost_last_minute_nanousd=sum(pace.cost_nanousd for pace in last_minute),
             cost_today_nanousd=sum(spend.cost_nanousd for spend in today),
-            own_p50_us=_percentile(own, 50),
-            own_p99_us=_percentile(own, 99),
-            refused_last_hour=sum(row.status == "refused" for row in rows),
-            failed_last_hour=sum(row.status in ("failed", "interrupted") for row in rows),
-            intervals=_intervals(rows, now_us),
+            own_p50_us=_percentile(sorted_own, 50),
+            own_p99_us=_percentile(sorted_own, 99),
+            refused_last_hour=sum(pace.calls for pace in paces if pace.status == "refused"),
+            failed_last_hour=sum(pace.calls for pace in paces if pace.status in ("failed", "interrupted")),
+            intervals=_intervals(paces, own, since),
         )
-
-    async def _since(self, since_us: int) -> list[CallRow]:
-        found: list[CallRow] = []
-        last: bytes | None = None
-        while len(found) < _SCAN_ROWS:
-            rows = await self._calls.recent(
-                self._org_id, limit=_SCAN_PAGE, before=last, where=RowFilter(since=since_us)
-            )
-            found += rows
-            if len(rows) < _SCAN_PAGE:
-                break
-            last = rows[-1].id
-        return found
 
 
 def _choices(values: Iterable[str]) -> tuple[Choice, ...]:
     return tuple(Choice(value, value) for value in sorted(set(values)) if value)
 
 
-def _own_us(row: CallRow) -> int:
-    return max((row.ended_at or row.started_at) - row.started_at - row.upstream_us, 0)
+def _calls(paces: Iterable[Pace], *, but: str) -> int:
+    return sum(pace.calls for pace in paces if pace.status != but)
 
 
 def _percentile(ordered: list[int], percent: int) -> int:
     return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)] if ordered else 0
 
 
-def _intervals(rows: list[CallRow], now_us: int) -> tuple[Interval, ...]:
+def _intervals(paces: Sequence[Pace], own: Sequence[tuple[int, int]], since_us: int) -> tuple[Interval, ...]:
     """The last hour in steps of three minutes."""
-    edges = list(range(now_us - _HOUR_US, now_us, _INTERVAL_US))
-    steps: list[list[CallRow]] = [[] for _ in edges]
-    for row in rows:
-        position = bisect.bisect_right(edges, row.started_at) - 1
-        if position >= 0:
-            steps[position].append(row)
     return tuple(
         Interval(
-            passed=sum(row.status != "refused" for row in step),
-            refused=sum(row.status == "refused" for row in step),
-            running=sum(row.started_at < edge + _INTERVAL_US <= (row.ended_at or now_us + 1) for row in rows),
-            cost_nanousd=sum(row.cost_nanousd for row in step),
-            own_us=_percentile(sorted(_own_us(row) for row in step if row.status == "ok"), 50),
+            passed=_calls((pace for pace in paces if first <= pace.began < first + _STEP), but="refused"),
+            refused=sum(p.calls for p in paces if p.status == "refused" and first <= p.began < first + _STEP),
+            running=sum(
+                p.calls for p in paces if p.began < first + _STEP and (p.ended is None or p.ended >= first + _STEP)
+            ),
+            cost_nanousd=sum(p.cost_nanousd for p in paces if first <= p.began < first + _STEP),
+            own_us=_percentile(
+                sorted(own_us for at, own_us in own if first <= (at - since_us) // _MINUTE_US < first + _STEP), 50
+            ),
         )
-        for edge, step in zip(edges, steps, strict=True)
+        for first in range(0, _MINUTES, _STEP)
     )

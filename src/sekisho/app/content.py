@@ -12,7 +12,7 @@ from pathlib import Path
 from sekisho.app.loops import Complaint, repeat
 from sekisho.clock import Clock
 from sekisho.errors import SekishoError, StoreUnavailable
-from sekisho.record.content import ContentFilter, ContentHealth, ContentRows, ContentSettings, in_force
+from sekisho.record.content import ContentFilter, ContentHealth, ContentRows, ContentSettings, Forgotten, in_force
 from sekisho.record.content_store import Blobs, ContentStore
 from sekisho.record.sealing import KEY_BYTES, HomeKey, Wrapping
 from sekisho.record.spool import Segment, SpoolReader
@@ -41,10 +41,14 @@ class ContentKeeper:
         org_id: str,
         clock: Clock,
         publish: Callable[[], Awaitable[None]],
+        *,
+        has_others: bool = False,
     ) -> None:
-        """`publish`: puts what the database says in force in every call process."""
+        """`publish`: puts what the database says in force in every call process. `has_others`: other machines may keep
+        content in the same store."""
         self.settings = settings
         self.store = ContentStore(rows, _blobs(home, settings), _wrapping(home, settings), org_id, clock)
+        self.store.has_others = has_others
         self._publish = publish
         self._rows = rows
         self._org_id = org_id
@@ -124,16 +128,31 @@ class ContentKeeper:
     async def forget(self, where: ContentFilter) -> int:
         """Delete the content of calls, wherever it is by now; of how many. Raises StoreUnavailable: try again."""
         old = await self._take_old()
+        now_us = self._clock.now_us()
+        await self._tell_others(Forgotten(now_us, where.call_id, where.task_id, where.user_id))
         deleted = await self.store.delete(where)
         await self._wait_gone(old)
-        return deleted
+        return deleted + await self._delete_late(where)
 
-    async def forget_team(self, team_id: str) -> int:
-        """As `forget`, for all of a team; its key goes too."""
+    async def forget_team(self, team_id: str, *, comes_again: bool = False) -> int:
+        """As `forget`, for all of a team; its key goes too. `comes_again`: calls of the same time may be made anew, as
+        those of the demonstration are."""
         old = await self._take_old()
+        if not comes_again:
+            await self._tell_others(Forgotten(self._clock.now_us(), team_id=team_id))
         deleted = await self.store.delete_team(team_id)
         await self._wait_gone(old)
         return deleted
+
+    async def _tell_others(self, forgotten: Forgotten) -> None:
+        """Let the other machines drop what still lies in their spools; before it is deleted here, so that nothing
+        slips through between."""
+        if self.store.has_others:
+            await self._rows.note_forgotten(forgotten)
+
+    async def _delete_late(self, where: ContentFilter) -> int:
+        """Delete what another machine was just keeping when it was told; of how many calls."""
+        return await self.store.delete(where) if self.store.has_others else 0
 
     async def _take_old(self) -> set[str]:
         """Take all that was said until now; the segments that it lay in."""

@@ -176,7 +176,15 @@ class ControlPlane:
         ledger = SqlLedger(database, names)
         owner = "" if database.is_sqlite else f"{load_or_create_replica_id(home)}."
         self._drain = Drain(reader, ledger, clock, on_ended=self.distribution.forget, owner=owner)
-        self.content = ContentKeeper(home, settings.content, SqlContent(database), ORG_ID, clock, self.publish)
+        self.content = ContentKeeper(
+            home,
+            settings.content,
+            SqlContent(database),
+            ORG_ID,
+            clock,
+            self.publish,
+            has_others=not database.is_sqlite,
+        )
         self.membership = None if database.is_sqlite else self._membership(home, ledger)
 
     def _membership(self, home: Path, ledger: "SqlLedger") -> Membership:

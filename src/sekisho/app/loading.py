@@ -12,7 +12,8 @@ import msgspec
 
 from sekisho.errors import SekishoError, StoreUnavailable, UpstreamUnavailable
 from sekisho.ledger.booked import Booked
-from sekisho.ledger.counters import Counters, LoadTicket, SharedCounters
+from sekisho.ledger.counters import LoadTicket, SharedCounters
+from sekisho.store.counters.memory import MemoryCounters
 from sekisho.upstream.http1 import Http1Client, Origin
 from sekisho.values import Snapshot
 
@@ -69,7 +70,7 @@ class LedgerTasks:
 class CounterLoader:
     """Keeps counters in memory in step with the snapshot and the ledger for as long as `run` runs."""
 
-    def __init__(self, reads: LedgerReads, process_id: str, counters: Counters) -> None:
+    def __init__(self, reads: LedgerReads, process_id: str, counters: MemoryCounters) -> None:
         self._reads = reads
         self._process_id = process_id
         self._counters = counters
@@ -86,7 +87,7 @@ class CounterLoader:
         while True:
             self._changed.clear()
             pause_s = _AGAIN_S
-            if self._has_budgets:
+            if self._has_budgets or self._counters.remembered_calls:  # without budgets too: else none is forgotten
                 try:
                     booked = await self._reads.read()
                     await self._counters.load(booked.spent, booked.positions().get(self._process_id) or (0, 0))

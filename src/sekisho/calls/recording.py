@@ -48,9 +48,11 @@ class Recording:
 
     def add(self, data: bytes) -> None:
         """Keep the next bytes of the answer as its client gets them."""
+        if not self._is_open:
+            return
         self._parts.append(data)
         self._size += len(data)
-        if self._size < FLUSH_BYTES or not self._is_open:
+        if self._size < FLUSH_BYTES:
             return
         if self._origin.level == "full":
             self._write("more")
@@ -82,7 +84,7 @@ class Recorder:
         self._bases: OrderedDict[bytes, _Base] = OrderedDict()
 
     def begin(self, call: Call) -> Recording | None:
-        """Write what is new of the call's request; None when its team keeps nothing."""
+        """Write what is new of the call's request; None when its team keeps nothing, or when it cannot be kept."""
         key = call.known_key
         spool = self._spools.get(key.content_level)
         if spool is None:
@@ -100,10 +102,10 @@ class Recorder:
             call.task.id,
         )
         asked, new = self._new_of(call, origin)
-        if spool.append(asked, new):
-            self._remember(origin)
-        else:
+        if not spool.append(asked, new):
             spool.lose(origin)
+            return None
+        self._remember(origin)
         return Recording(spool, origin)
 
     def _new_of(self, call: Call, origin: Origin) -> tuple[Asked, Sequence[Buffer]]:

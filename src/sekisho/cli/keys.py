@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import typer
@@ -13,13 +13,16 @@ from sekisho.cli.messages import columns, program, say
 from sekisho.cli.operator import ask, stop
 from sekisho.cli.options import (
     DEFAULT_HOME,
+    AllModels,
     AsJson,
     CutStreamsOption,
     Home,
+    Models,
     Yes,
     cut_streams_fields,
     given,
     print_json,
+    taking,
 )
 from sekisho.cli.resources import Resource, Thing, state, tell
 from sekisho.cli.status import local_time
@@ -27,18 +30,22 @@ from sekisho.cli.status import local_time
 app = typer.Typer(no_args_is_help=True, help=say("Virtual keys.", "仮想キーを管理します。"))
 
 Reference = Annotated[str, typer.Argument(help=say("The key's alias or id.", "キーの別名または ID。"))]
-Alias = Annotated[str | None, typer.Option("--alias", help=say("Name of the key.", "キーの別名。"))]
 User = Annotated[str | None, typer.Option("--user", help=say("Whose key it is.", "利用者の ID。"))]
 Team = Annotated[str | None, typer.Option("--team", help=say("Team that pays.", "費用を負担するチームの ID。"))]
-Models = Annotated[
-    list[str] | None,
-    typer.Option("--model", help=say("Allowed model; may repeat.", "使えるモデル。複数回指定できます。")),
-]
-Tags = Annotated[list[str] | None, typer.Option("--tag", help=say("Tag; may repeat.", "タグ。複数回指定できます。"))]
-Expires = Annotated[
-    str | None,
-    typer.Option("--expires", help=say('Life from now, such as "30d".', "今からの有効期間。例: 30d")),
-]
+FIELDS: dict[str, Any] = {
+    "alias": Annotated[str | None, typer.Option("--alias", help=say("Name of the key.", "キーの別名。"))],
+    "user_id": User,
+    "team_id": Team,
+    "models": Models,
+    "tags": Annotated[
+        list[str] | None, typer.Option("--tag", help=say("Tag; may repeat.", "タグ。複数回指定できます。"))
+    ],
+    "expires_in": Annotated[
+        str | None,
+        typer.Option("--expires", help=say('Life from now, such as "30d".', "今からの有効期間。例: 30d")),
+    ],
+    "cut_streams": CutStreamsOption,
+}
 
 
 def _row(key: Thing) -> tuple[str, ...]:
@@ -60,15 +67,10 @@ KEYS = Resource("keys", _row, lambda key: {}, say("There are no keys yet.", "キ
 
 
 @app.command("create", help=say("Make a key and print it, once.", "キーを作成し、一度だけ表示します。"))
+@taking(FIELDS)
 def create(
+    said: Thing,
     home: Home = DEFAULT_HOME,
-    alias: Alias = None,
-    user: User = None,
-    team: Team = None,
-    model: Models = None,
-    tag: Tags = None,
-    expires: Expires = None,
-    cut_streams: CutStreamsOption = None,
     hand_over: HandOver = False,
     must_sign_in: MustSignIn = False,
     link_expires: LinkExpires = None,
@@ -76,7 +78,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key; its raw form, or the link to it, goes to standard output, everything else to standard error."""
-    fields = _fields(alias, user, team, model, tag, expires) | cut_streams_fields(cut_streams)
+    fields = said | cut_streams_fields(said.get("cut_streams"))
     key = ask(home, "POST", KEYS.path, fields | hand_over_fields(hand_over, must_sign_in, link_expires))
     _warn_of_unknown(home, key["models"])
     _print_secret(key, home, url, as_json)
@@ -99,32 +101,25 @@ def show(reference: Reference, home: Home = DEFAULT_HOME, as_json: AsJson = Fals
 
 
 @app.command("update", help=say("Change a key.", "キーを変更します。"))
+@taking(FIELDS)
 def update(
+    said: Thing,
     reference: Reference,
     home: Home = DEFAULT_HOME,
-    alias: Alias = None,
-    user: User = None,
-    team: Team = None,
-    model: Models = None,
-    tag: Tags = None,
-    expires: Expires = None,
-    cut_streams: CutStreamsOption = None,
     never_expires: Annotated[
         bool, typer.Option("--never-expires", help=say("Let it live for ever.", "無期限にします。"))
     ] = False,
-    all_models: Annotated[
-        bool, typer.Option("--all-models", help=say("Allow every model.", "すべてのモデルを許可します。"))
-    ] = False,
+    all_models: AllModels = False,
     as_json: AsJson = False,
 ) -> None:
     """Change what is given; leave the rest."""
-    fields = _fields(alias, user, team, model, tag, expires) | cut_streams_fields(cut_streams)
+    fields = said | cut_streams_fields(said.get("cut_streams"))
     fields |= {"expires_in": None} if never_expires else {}
     fields |= {"models": []} if all_models else {}
     if not fields:
         stop(say("Say what to change.", "変更する項目を指定してください。"))
     key = ask(home, "PATCH", KEYS.address(_find(home, reference)["id"]), fields)
-    _warn_of_unknown(home, model or [])
+    _warn_of_unknown(home, said.get("models", []))
     tell(as_json, key, _describe(key))
 
 
@@ -223,25 +218,6 @@ def _find(home: Path, reference: str) -> Thing:
         return named[0]
     found: Thing = ask(home, "GET", KEYS.address(reference))
     return found
-
-
-def _fields(
-    alias: str | None,
-    user: str | None,
-    team: str | None,
-    models: list[str] | None,
-    tags: list[str] | None,
-    expires: str | None,
-) -> Thing:
-    """What was given on the command line, by its name in the admin API."""
-    return given(
-        alias=alias,
-        user_id=user,
-        team_id=team,
-        models=models or None,
-        tags=tags or None,
-        expires_in=expires,
-    )
 
 
 def _warn_of_unknown(home: Path, models: list[str]) -> None:

@@ -1,6 +1,6 @@
 """`sekisho limit ...`: rate limits, through the running control process."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,32 +10,34 @@ from sekisho.cli.options import (
     AsJson,
     Home,
     Model,
-    OfScope,
     ScopeText,
-    Yes,
     given,
     nanousd_of,
     parse_scope,
-    scoped,
+    taking,
     usd_of,
 )
-from sekisho.cli.resources import Resource, Thing, made, scope_text
+from sekisho.cli.resources import Resource, Thing, add_rule_commands, made, scope_text
 
 app = typer.Typer(no_args_is_help=True, help=say("Rate limits.", "流量の上限を管理します。"))
 
 LimitId = Annotated[str, typer.Argument(help=say("The limit's id.", "上限の ID。"))]
-Name = Annotated[str | None, typer.Option("--name", help=say("Name of the limit.", "上限の名前。"))]
-Requests = Annotated[int | None, typer.Option("--rpm", help=say("Calls per minute.", "毎分の呼び出し数。"))]
-Tokens = Annotated[int | None, typer.Option("--tpm", help=say("Tokens per minute.", "毎分のトークン数。"))]
-Parallel = Annotated[int | None, typer.Option("--parallel", help=say("Calls at once.", "同時の呼び出し数。"))]
-
-
-PerTask = Annotated[
-    str | None, typer.Option("--task-usd", help=say("USD that one task may cost.", "1 タスクあたりの費用（USD）。"))
-]
-TaskCalls = Annotated[
-    int | None, typer.Option("--task-calls", help=say("Calls of one task.", "1 タスクあたりの呼び出し数。"))
-]
+FIELDS: dict[str, Any] = {
+    "name": Annotated[str | None, typer.Option("--name", help=say("Name of the limit.", "上限の名前。"))],
+    "requests_per_minute": Annotated[
+        int | None, typer.Option("--rpm", help=say("Calls per minute.", "毎分の呼び出し数。"))
+    ],
+    "tokens_per_minute": Annotated[
+        int | None, typer.Option("--tpm", help=say("Tokens per minute.", "毎分のトークン数。"))
+    ],
+    "parallel": Annotated[int | None, typer.Option("--parallel", help=say("Calls at once.", "同時の呼び出し数。"))],
+    "usd_per_task": Annotated[
+        str | None, typer.Option("--task-usd", help=say("USD that one task may cost.", "1 タスクあたりの費用（USD）。"))
+    ],
+    "calls_per_task": Annotated[
+        int | None, typer.Option("--task-calls", help=say("Calls of one task.", "1 タスクあたりの呼び出し数。"))
+    ],
+}
 
 
 def _rates(one: Thing) -> str:
@@ -69,71 +71,26 @@ LIMITS = Resource(
 
 
 @app.command("create", help=say("Make a limit.", "上限を作成します。"))
+@taking(FIELDS)
 def create(
-    scope: ScopeText,
-    home: Home = DEFAULT_HOME,
-    rpm: Requests = None,
-    tpm: Tokens = None,
-    parallel: Parallel = None,
-    task_usd: PerTask = None,
-    task_calls: TaskCalls = None,
-    model: Model = None,
-    name: Name = None,
-    as_json: AsJson = False,
+    said: Thing, scope: ScopeText, home: Home = DEFAULT_HOME, model: Model = None, as_json: AsJson = False
 ) -> None:
     """Make a limit; in force when the command ends."""
-    body = (
-        _fields(name, rpm, tpm, parallel)
-        | _per_task(task_usd, task_calls)
-        | given(scope=parse_scope(scope), model=model)
-    )
-    LIMITS.create(home, body, as_json)
-
-
-@app.command("list", help=say("Show limits.", "上限を一覧表示します。"))
-def list_limits(home: Home = DEFAULT_HOME, scope: OfScope = None, as_json: AsJson = False) -> None:
-    """Print every limit."""
-    LIMITS.list(home, as_json, **scoped(scope))
-
-
-@app.command("show", help=say("Show one limit.", "上限の詳細を表示します。"))
-def show(limit: LimitId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
-    """Print one limit."""
-    LIMITS.show(home, limit, as_json)
-
-
-@app.command("history", help=say("Show who changed it, when, and what it said.", "変更履歴を表示します。"))
-def history(limit: LimitId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
-    """Print the history, also of what is deleted."""
-    LIMITS.history(home, limit, as_json)
+    LIMITS.create(home, _fields(said) | given(scope=parse_scope(scope), model=model), as_json)
 
 
 @app.command("update", help=say("Change a limit.", "上限を変更します。"))
-def update(
-    limit: LimitId,
-    home: Home = DEFAULT_HOME,
-    rpm: Requests = None,
-    tpm: Tokens = None,
-    parallel: Parallel = None,
-    task_usd: PerTask = None,
-    task_calls: TaskCalls = None,
-    name: Name = None,
-    as_json: AsJson = False,
-) -> None:
+@taking(FIELDS)
+def update(said: Thing, limit: LimitId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Change what is given; leave the rest."""
-    LIMITS.update(home, limit, _fields(name, rpm, tpm, parallel) | _per_task(task_usd, task_calls), as_json)
+    LIMITS.update(home, limit, _fields(said), as_json)
 
 
-@app.command("delete", help=say("Take a limit away.", "上限を削除します。"))
-def delete(limit: LimitId, home: Home = DEFAULT_HOME, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Delete a limit after asking."""
-    question = say(f"Delete the limit {limit}?", f"上限 {limit} を削除しますか？")
-    LIMITS.delete(home, limit, question, yes, as_json)
+add_rule_commands(app, LIMITS, "limit", "上限")
 
 
-def _fields(name: str | None, rpm: int | None, tpm: int | None, parallel: int | None) -> Thing:
-    return given(name=name, requests_per_minute=rpm, tokens_per_minute=tpm, parallel=parallel)
-
-
-def _per_task(usd: str | None, calls: int | None) -> Thing:
-    return given(nanousd_per_task=None if usd is None else nanousd_of(usd), calls_per_task=calls)
+def _fields(said: Thing) -> Thing:
+    if "usd_per_task" not in said:
+        return said
+    rest = {name: value for name, value in said.items() if name != "usd_per_task"}
+    return rest | {"nanousd_per_task": nanousd_of(said["usd_per_task"])}

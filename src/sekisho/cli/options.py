@@ -38,6 +38,13 @@ OfScope = Annotated[
     str | None, typer.Option("--scope", help=say("Only of KIND:ID.", "対象を「種類:ID」で絞り込みます。"))
 ]
 Model = Annotated[str | None, typer.Option("--model", help=say("Of this model only.", "このモデルだけに適用します。"))]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", help=say("Allowed model; may repeat.", "使えるモデル。複数回指定できます。")),
+]
+AllModels = Annotated[
+    bool, typer.Option("--all-models", help=say("Allow every model.", "すべてのモデルを許可します。"))
+]
 Metadata = Annotated[
     list[str] | None,
     typer.Option("--metadata", help=say("NAME=VALUE; may repeat.", "名前=値。複数回指定できます。")),

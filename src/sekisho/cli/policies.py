@@ -6,8 +6,8 @@ import typer
 
 from sekisho.cli.messages import say
 from sekisho.cli.operator import stop
-from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, OfScope, ScopeText, Yes, parse_scope, scoped, taking
-from sekisho.cli.resources import Resource, Thing, made, scope_text
+from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, ScopeText, parse_scope, taking
+from sekisho.cli.resources import Resource, Thing, add_rule_commands, made, scope_text
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -85,12 +85,11 @@ CLEARABLE = {
 
 
 def _lines(one: Thing) -> Thing:
-    everything = say("all", "すべて")
     return {
         say("id", "ID"): one["id"],
         say("name", "名前"): one["name"] or "-",
         say("scope", "対象"): scope_text(one),
-        **{title: values_text(one, name) or everything for name, title in _TITLES.items()},
+        **{title: values_text(one, name) for name, title in _TITLES.items() if one[name]},
         say("created", "作成"): made(one),
     }
 
@@ -125,24 +124,6 @@ def create(said: Thing, scope: ScopeText, home: Home = DEFAULT_HOME, as_json: As
     POLICIES.create(home, said | {"scope": parse_scope(scope)}, as_json)
 
 
-@app.command("list", help=say("Show policies.", "ポリシーを一覧表示します。"))
-def list_policies(home: Home = DEFAULT_HOME, scope: OfScope = None, as_json: AsJson = False) -> None:
-    """Print every policy."""
-    POLICIES.list(home, as_json, **scoped(scope))
-
-
-@app.command("show", help=say("Show one policy.", "ポリシーの詳細を表示します。"))
-def show(policy: PolicyId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
-    """Print one policy."""
-    POLICIES.show(home, policy, as_json)
-
-
-@app.command("history", help=say("Show who changed it, when, and what it said.", "変更履歴を表示します。"))
-def history(policy: PolicyId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
-    """Print the history, also of what is deleted."""
-    POLICIES.history(home, policy, as_json)
-
-
 @app.command("update", help=say("Change a policy.", "ポリシーを変更します。"))
 @taking(FIELDS | CLEARABLE)
 def update(said: Thing, policy: PolicyId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
@@ -155,8 +136,4 @@ def update(said: Thing, policy: PolicyId, home: Home = DEFAULT_HOME, as_json: As
     POLICIES.update(home, policy, {one: None if one == "max_output_tokens" else [] for one in cleared} | said, as_json)
 
 
-@app.command("delete", help=say("Take a policy away.", "ポリシーを削除します。"))
-def delete(policy: PolicyId, home: Home = DEFAULT_HOME, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Delete a policy after asking."""
-    question = say(f"Delete the policy {policy}?", f"ポリシー {policy} を削除しますか？")
-    POLICIES.delete(home, policy, question, yes, as_json)
+add_rule_commands(app, POLICIES, "policy", "ポリシー")

@@ -3,14 +3,25 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import typer
 
 from sekisho.cli.messages import columns, say
 from sekisho.cli.operator import ask, stop
-from sekisho.cli.options import confirm, list_all, print_json, print_lines
+from sekisho.cli.options import (
+    DEFAULT_HOME,
+    AsJson,
+    Home,
+    OfScope,
+    Yes,
+    confirm,
+    list_all,
+    print_json,
+    print_lines,
+    scoped,
+)
 from sekisho.cli.status import local_time
 
 Thing = dict[str, Any]
@@ -24,13 +35,14 @@ _ACTIONS = {
 @dataclass(frozen=True)
 class Resource:
     """One sort of thing. `name`: its list in the API; `row`, `lines`: a thing in a list, and alone; `none`: said of an
-    empty list; `said`: what a rule said, in its history."""
+    empty list; `said`: what a rule said, in its history; `whole`: a thing with what belongs to it, to show."""
 
     name: str
     row: Callable[[Thing], tuple[str, ...]]
     lines: Callable[[Thing], dict[str, Any]]
     none: str
     said: Callable[[Thing], str] = str
+    whole: Callable[[Path, Thing], Thing] = lambda _home, one: one
 
     @property
     def path(self) -> str:
@@ -61,7 +73,7 @@ class Resource:
 
     def show(self, home: Path, thing_id: str, as_json: bool) -> None:
         """Print one of them."""
-        self.print(self.get(home, thing_id), as_json)
+        self.print(self.whole(home, self.get(home, thing_id)), as_json)
 
     def history(self, home: Path, thing_id: str, as_json: bool) -> None:
         """Print what was done to one of them, newest first, and how it was then."""
@@ -91,6 +103,34 @@ class Resource:
             print_json(thing)
         else:
             print_lines(self.lines(thing))
+
+
+def add_rule_commands(app: typer.Typer, rules: Resource, en: str, ja: str) -> None:
+    """Give a group what budgets, limits and policies have alike. `en`, `ja`: what one of them is called."""
+    rule_id = Annotated[str, typer.Argument(metavar=en, help=say(f"The {en}'s id.", f"{ja}の ID。"))]
+
+    @app.command("list", help=say("Show all of them, or those of a scope.", f"{ja}を一覧表示します。"))
+    def list_rules(home: Home = DEFAULT_HOME, scope: OfScope = None, as_json: AsJson = False) -> None:
+        rules.list(home, as_json, **scoped(scope))
+
+    @app.command("show", help=say(f"Show one {en}.", f"{ja}の詳細を表示します。"))
+    def show(rule: rule_id, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+        rules.show(home, rule, as_json)
+
+    @app.command(
+        "history", help=say(f"Show who changed a {en}, when, and what it said.", f"{ja}の変更履歴を表示します。")
+    )
+    def history(rule: rule_id, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+        rules.history(home, rule, as_json)
+
+    @app.command("delete", help=say(f"Take a {en} away; its history stays.", f"{ja}を削除します（履歴は残ります）。"))
+    def delete(
+        rule: rule_id,
+        home: Home = DEFAULT_HOME,
+        yes: Yes = False,
+        as_json: AsJson = False,
+    ) -> None:
+        rules.delete(home, rule, say(f"Delete the {en} {rule}?", f"{ja} {rule} を削除しますか？"), yes, as_json)
 
 
 def tell(as_json: bool, value: Any, words: str) -> None:

@@ -1,6 +1,6 @@
 """`sekisho team ...`: teams and their members, through the running control process."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -8,15 +8,18 @@ from sekisho.cli.messages import say
 from sekisho.cli.operator import ask
 from sekisho.cli.options import (
     DEFAULT_HOME,
+    AllModels,
     AsJson,
     CutStreamsOption,
     Home,
     Metadata,
+    Models,
     Yes,
     confirm,
     cut_streams_fields,
     given,
     parse_metadata,
+    taking,
 )
 from sekisho.cli.resources import Resource, Thing, made, state, tell
 
@@ -24,29 +27,28 @@ app = typer.Typer(no_args_is_help=True, help=say("Teams and their members.", "�
 
 TeamId = Annotated[str, typer.Argument(help=say("The team's id.", "チームの ID。"))]
 UserId = Annotated[str, typer.Argument(help=say("The user's id.", "利用者の ID。"))]
-Alias = Annotated[str | None, typer.Option("--alias", help=say("Name of the team.", "チームの名前。"))]
-Models = Annotated[
-    list[str] | None,
-    typer.Option("--model", help=say("Allowed model; may repeat.", "使えるモデル。複数回指定できます。")),
-]
-
-
-ContentLevelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--content",
-        help=say(
-            "What is kept of calls: none, masked, full, or default.",
-            "コールの内容の保存：none、masked、full、default（組織の設定）。",
+FIELDS: dict[str, Any] = {
+    "alias": Annotated[str | None, typer.Option("--alias", help=say("Name of the team.", "チームの名前。"))],
+    "models": Models,
+    "metadata": Metadata,
+    "content_level": Annotated[
+        str | None,
+        typer.Option(
+            "--content",
+            help=say(
+                "What is kept of calls: none, masked, full, or default.",
+                "コールの内容の保存：none、masked、full、default（組織の設定）。",
+            ),
         ),
-    ),
-]
-ContentDays = Annotated[
-    int | None,
-    typer.Option(
-        "--content-days", min=0, help=say("Days it is kept; 0: as the organisation.", "保存日数。0 は組織の設定。")
-    ),
-]
+    ],
+    "content_days": Annotated[
+        int | None,
+        typer.Option(
+            "--content-days", min=0, help=say("Days it is kept; 0: as the organisation.", "保存日数。0 は組織の設定。")
+        ),
+    ],
+    "cut_streams": CutStreamsOption,
+}
 
 
 def content_words(team: Thing) -> str:
@@ -56,10 +58,12 @@ def content_words(team: Thing) -> str:
     return level + (say(f", {days} days", f"（{days} 日間）") if days else "")
 
 
-def content_fields(level: str | None, days: int | None) -> Thing:
+def _fields(said: Thing) -> Thing:
     """What the options say, as the API takes it."""
-    fields = given(content_level=level, content_days=days)
-    return fields | {"content_level": None} if level == "default" else fields
+    fields = said | cut_streams_fields(said.get("cut_streams"))
+    if "metadata" in said:
+        fields["metadata"] = parse_metadata(said["metadata"])
+    return fields | {"content_level": None} if said.get("content_level") == "default" else fields
 
 
 def _lines(team: Thing) -> Thing:
@@ -85,29 +89,23 @@ TEAMS = Resource("teams", _row, _lines, say("There are no teams yet.", "チー�
 
 
 @app.command("create", help=say("Make a team.", "チームを作成します。"))
+@taking(FIELDS)
 def create(
+    said: Thing,
     team: TeamId,
     home: Home = DEFAULT_HOME,
-    alias: Alias = None,
-    model: Models = None,
     lead: Annotated[
         list[str] | None, typer.Option("--lead", help=say("A lead; may repeat.", "リーダー。複数回指定できます。"))
     ] = None,
     member: Annotated[
         list[str] | None, typer.Option("--member", help=say("A member; may repeat.", "メンバー。複数回指定できます。"))
     ] = None,
-    metadata: Metadata = None,
-    content: ContentLevelOption = None,
-    content_days: ContentDays = None,
-    cut_streams: CutStreamsOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a team with its first members."""
     roles = [{"user_id": one, "role": "lead"} for one in lead or ()]
     roles += [{"user_id": one, "role": "member"} for one in member or ()]
-    fields = given(alias=alias, models=model or None, members=roles or None, metadata=parse_metadata(metadata))
-    fields |= content_fields(content, content_days) | cut_streams_fields(cut_streams)
-    TEAMS.create(home, {"id": team} | fields, as_json)
+    TEAMS.create(home, {"id": team} | _fields(said) | given(members=roles or None), as_json)
 
 
 @app.command("list", help=say("Show all teams.", "すべてのチームを一覧表示します。"))
@@ -123,24 +121,12 @@ def show(team: TeamId, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> No
 
 
 @app.command("update", help=say("Change a team.", "チームを変更します。"))
+@taking(FIELDS)
 def update(
-    team: TeamId,
-    home: Home = DEFAULT_HOME,
-    alias: Alias = None,
-    model: Models = None,
-    all_models: Annotated[
-        bool, typer.Option("--all-models", help=say("Allow every model.", "すべてのモデルを許可します。"))
-    ] = False,
-    metadata: Metadata = None,
-    content: ContentLevelOption = None,
-    content_days: ContentDays = None,
-    cut_streams: CutStreamsOption = None,
-    as_json: AsJson = False,
+    said: Thing, team: TeamId, home: Home = DEFAULT_HOME, all_models: AllModels = False, as_json: AsJson = False
 ) -> None:
     """Change what is given; leave the rest."""
-    fields = given(alias=alias, models=[] if all_models else model or None, metadata=parse_metadata(metadata))
-    fields |= content_fields(content, content_days) | cut_streams_fields(cut_streams)
-    TEAMS.update(home, team, fields, as_json)
+    TEAMS.update(home, team, _fields(said) | ({"models": []} if all_models else {}), as_json)
 
 
 @app.command("block", help=say("Refuse calls with the team's keys.", "チームのキーの利用を停止します。"))

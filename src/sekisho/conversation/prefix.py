@@ -165,6 +165,10 @@ class Prefixes:
         self._tasks: OrderedDict[bytes, OrderedDict[int, Seen]] = OrderedDict()
         self.held_bytes = 0
 
+    def counts(self) -> dict[str, int]:
+        """The bytes that are held, and how many these may be."""
+        return {"held_bytes": self.held_bytes, "most_bytes": self._most_bytes}
+
     def before(self, task_id: bytes, prefix: Prefix, *, is_main: bool) -> Seen | None:
         """The turn that this one goes on from: the last of the same conversation. A main conversation whose first
         message was replaced goes on from the task's last main one with the same tools or system text."""
@@ -201,6 +205,10 @@ class Texts:
         self._most_bytes = most_bytes
         self._texts: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self.held_bytes = 0
+
+    def counts(self) -> dict[str, int]:
+        """The bytes that are held, and how many these may be."""
+        return {"held_bytes": self.held_bytes, "most_bytes": self._most_bytes}
 
     def find(self, team_id: str, fingerprint: int) -> bytes | None:
         return self._texts.get((team_id, fingerprint))

@@ -128,6 +128,16 @@ class CallFilter(msgspec.Struct, frozen=True):
 ANY_CALL = CallFilter()
 
 
+class Pace(msgspec.Struct, frozen=True):
+    """So many calls that began in one step of time and ended in another; `ended` None: under way."""
+
+    began: int
+    ended: int | None
+    status: CallStatus | Literal["running"]
+    calls: int
+    cost_nanousd: int
+
+
 class CallQueries(Protocol):
     """What may be asked about calls. Everything is within one organisation."""
 
@@ -147,6 +157,20 @@ class CallQueries(Protocol):
 
     async def changed(self, org_id: str, *, after: int, limit: int) -> list[CallRow]:
         """Calls that changed after change number `after`, in the order of their last change."""
+        ...
+
+    async def pace(self, org_id: str, *, since: int, step_us: int) -> list[Pace]:
+        """The calls since a time, by steps of so long from then on; in no order."""
+        ...
+
+    async def own_times(self, org_id: str, *, since: int, share: float = 1.0) -> list[tuple[int, int]]:
+        """Of the calls since a time that were answered: when each began and how long it took without its time upstream.
+
+        `share`: of about so many of them, taken evenly."""
+        ...
+
+    async def under_way(self, org_id: str) -> tuple[int, int]:
+        """How many calls are under way, and what is reserved for them, in nano-USD."""
         ...
 
     async def last_change(self) -> int:

@@ -104,8 +104,12 @@ class AnswerPart(msgspec.Struct, frozen=True):
     form: AnswerForm
 
 
+TITLE = -1
+
+
 class NewText(msgspec.Struct, frozen=True):
-    """What a call added, as text to be searched, sealed. `part` 0: of its request; else of its answer."""
+    """What a call added, as text to be searched, sealed. `part` 0: of its request; TITLE: how it begins a task; else of
+    its answer."""
 
     call_id: bytes
     part: int
@@ -154,6 +158,24 @@ class ContentFilter(msgspec.Struct, frozen=True):
     user_id: str = ""
     vault: int = 0
     before: int = 0
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """A deletion: what was said until `at` by the one that is named is kept no more, in whose spool it may still lie.
+    Named is a call, a task, a person or a team, which is empty for keys without one."""
+
+    at: int
+    call_id: bytes = b""
+    task_id: bytes = b""
+    user_id: str = ""
+    team_id: str | None = None
+
+    def covers(self, *, call_id: bytes, task_id: bytes, user_id: str, team_id: str, started_at: int) -> bool:
+        """Whether a call's content was deleted with this."""
+        if started_at > self.at:
+            return False
+        named = ((self.call_id, call_id), (self.task_id, task_id), (self.user_id, user_id))
+        return team_id == self.team_id or any(mine and mine == one for mine, one in named)
 
 
 class Holding(msgspec.Struct, frozen=True):
@@ -214,6 +236,14 @@ class ContentRows(Protocol):
         """Begin a new generation, in the snapshot that is offered next."""
         ...
 
+    async def note_forgotten(self, forgotten: Forgotten) -> None:
+        """Let every process of the installation know of a deletion; what is older than a month is known no more."""
+        ...
+
+    async def forgotten(self) -> list[Forgotten]:
+        """The deletions that are known."""
+        ...
+
     async def vaults(self, org_id: str) -> list[Vault]: ...
 
     async def add_vault(self, org_id: str, team_id: str, wrapped: bytes, now_us: int) -> Vault:
@@ -254,6 +284,10 @@ class ContentRows(Protocol):
 
     async def texts(self, vaults: Collection[int], user_id: str, *, before: bytes, limit: int) -> list[NewText]:
         """Texts of these vaults and of this user's calls anywhere, newest call first, of calls before `before`."""
+        ...
+
+    async def titles(self, task_ids: Collection[bytes]) -> dict[bytes, tuple[ContentRow, NewText]]:
+        """The title of each of these tasks, from the first call with a person's words; left out where none is kept."""
         ...
 
     async def find_all(self, call_ids: Collection[bytes]) -> dict[bytes, ContentRow]:

@@ -25,6 +25,7 @@ from sekisho.record.content import (
     ContentRows,
     ContentSettings,
     Filing,
+    Forgotten,
     Holding,
     InForce,
     NewBlock,
@@ -40,7 +41,7 @@ from sekisho.record.content import (
 from sekisho.record.intake import Intake, Known
 from sekisho.record.sealing import TeamKey, Wrapping, new_key
 from sekisho.record.searching import SeenTexts, find, plain
-from sekisho.record.spool import Asked, Frame, Lost, Said
+from sekisho.record.spool import Asked, Frame, Lost, Origin, Said
 from sekisho.values import ContentLevel, Door
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,7 @@ class ContentStore:
         self._requests: OrderedDict[bytes, Known] = OrderedDict()
         self._strays: set[str] = set()
         self._seen = SeenTexts()
+        self.has_others = False  # with spools of their own, which may hold what is deleted here
         self.is_broken = False  # a request was built on one that is not here: call processes must begin anew
 
     async def take(self, segment: str, frames: Sequence[Frame]) -> None:
@@ -130,14 +132,15 @@ class ContentStore:
                     self._vaults.clear()
             raise StoreUnavailable("Content changes faster than it can be kept.")
 
-    async def _take(self, segment: str, frames: Sequence[Frame]) -> None:
+    async def _take(self, segment: str, taken: Sequence[Frame]) -> None:
+        frames = _not_forgotten(taken, await self._rows.forgotten()) if self.has_others else taken
         intake = Intake(await self._vaults_for(frames), dict(self._keys), await self._known_calls(frames), self._seen)
         await asyncio.to_thread(intake.read, frames)
         filings: list[Filing] = []
         try:
             for vault, blocks in intake.blocks.items():
                 filings.append(await self._file(vault, blocks, intake.named[vault]))
-            await self._keep(filings, intake, (segment, frames[-1].end_offset))
+            await self._keep(filings, intake, (segment, taken[-1].end_offset))
         except Stale:  # what was put for nothing is deleted at once: it may hold what was just deleted
             await asyncio.to_thread(self._delete_blobs, [pack.name for filing in filings for pack in filing.packs])
             raise
@@ -306,6 +309,18 @@ class ContentStore:
                     break
         return places
 
+    async def titles(self, task_ids: Collection[bytes]) -> dict[bytes, tuple[ContentRow, str]]:
+        """The title of each of these tasks and the row of the call that it is from; left out where none is kept. Raises
+        StoreUnavailable."""
+        found = await self._rows.titles(task_ids)
+        if any(row.vault not in self._keys for row, _ in found.values()):
+            await self._load_vaults()
+        return {
+            task_id: (row, self._keys[row.vault].open(text.sealed, row.call_id).decode())
+            for task_id, (row, text) in found.items()
+            if row.vault in self._keys
+        }
+
     async def read_own(self, rows: Sequence[ContentRow]) -> list[Own]:
         """What each of these calls brought that its parent did not have. Raises StoreUnavailable."""
         for attempt in range(_TRIES):
@@ -433,6 +448,28 @@ class ContentStore:
         return await self._rows.holding(self._org_id)
 
 
+def _not_forgotten(frames: Sequence[Frame], forgotten: Sequence[Forgotten]) -> Sequence[Frame]:
+    """Those frames that are not of a call whose content was deleted."""
+
+    def is_forgotten(origin: Origin) -> bool:
+        return any(
+            one.covers(
+                call_id=origin.call_id,
+                task_id=origin.task_id,
+                user_id=origin.user_id,
+                team_id=origin.team_id,
+                started_at=origin.started_at,
+            )
+            for one in forgotten
+        )
+
+    oldest = min((one.head.origin.started_at for one in frames if not isinstance(one.head, Said)), default=0)
+    forgotten = [one for one in forgotten if one.at >= oldest]
+    if not forgotten:  # nearly always: what is taken was said a moment ago
+        return frames
+    return [one for one in frames if isinstance(one.head, Said) or not is_forgotten(one.head.origin)]
+
+
 def _bytes_of(pieces: Pieces, blocks: Mapping[bytes, bytes]) -> Iterator[bytes]:
     """The bytes of each piece. Raises NotFound for a released one."""
     for piece in pieces:
@@ -455,6 +492,6 @@ class ContentService(Protocol):
         """Delete the content of calls, wherever it is by now; of how many. Raises StoreUnavailable: try again."""
         ...
 
-    async def forget_team(self, team_id: str) -> int:
-        """As `forget`, for all of a team; its key goes too."""
+    async def forget_team(self, team_id: str, *, comes_again: bool = False) -> int:
+        """As `forget`, for all of a team; its key goes too. `comes_again`: calls of the same time may be made anew."""
         ...

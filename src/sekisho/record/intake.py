@@ -7,6 +7,7 @@ from itertools import pairwise
 import msgspec
 
 from sekisho.record.content import (
+    TITLE,
     AnswerPart,
     AnswerState,
     ContentRow,
@@ -17,9 +18,11 @@ from sekisho.record.content import (
     join_pieces,
     length_of,
 )
+from sekisho.record.conversation import read_request
 from sekisho.record.sealing import TeamKey
 from sekisho.record.searching import SeenTexts, answer_texts, request_texts, text_digest
 from sekisho.record.spool import Asked, Frame, Lost, Origin, Said
+from sekisho.record.titles import title_of
 from sekisho.values import Door
 
 LITERAL_BYTES = 48  # so few bytes take less room in a row than the address of a block
@@ -88,6 +91,8 @@ class Intake:
         row = _row(origin, vault)
         texts = request_texts(origin.door, _cut(body, asked.cuts) if asked.base else [body])
         self._add_text(origin.call_id, 0, vault, texts)
+        if not asked.base and (title := title_of(read_request(origin.door, body))):
+            self._seal(origin.call_id, TITLE, vault, title)
         if asked.base:
             based = self._on_base(asked, row, own)
             if based is None:
@@ -161,8 +166,10 @@ class Intake:
                 self.seen[digest] = None
                 new.append(text)
         if new:
-            sealed = self._keys[vault].seal("\n".join(new).encode(errors="replace"), call_id)
-            self.texts.append(NewText(call_id, part, vault, sealed))
+            self._seal(call_id, part, vault, "\n".join(new))
+
+    def _seal(self, call_id: bytes, part: int, vault: int, text: str) -> None:
+        self.texts.append(NewText(call_id, part, vault, self._keys[vault].seal(text.encode(errors="replace"), call_id)))
 
     def _lose(self, origin: Origin) -> None:
         """A call of which something could not be kept: its request if nothing came, else its answer."""

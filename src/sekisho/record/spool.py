@@ -29,6 +29,7 @@ BATCH_BYTES = 8 << 20
 MOST_BYTES = 1 << 30
 _RETRY_US = 1_000_000
 _MOST_LOST = 10_000
+_MARKED_AT_ONCE = 1_000
 _JOINED_PARTS = 512  # more buffers than that are too many for one `writev`
 _HEADER = struct.Struct("<IIQ")
 _NAME = re.compile(r"(?P<process>[A-Za-z0-9_.-]{1,128})-(?P<number>[0-9]{6,})\.spool")
@@ -141,6 +142,19 @@ class SpoolWriter:
     def lose(self, origin: Origin) -> None:
         """Note that a call's content could not be kept."""
         self._lost.append(Lost(origin))
+        if len(self._lost) >= _MARKED_AT_ONCE:
+            self._mark_lost()
+
+    def _mark_lost(self) -> None:
+        """Write what was lost into a segment of its own, beyond the bound of the folder, for it is little."""
+        try:
+            self._start_segment(heeds_bound=False)
+            while self._lost:
+                self._write(self._lost[0], ())
+                self._lost.popleft()
+            self.close()
+        except OSError:  # the disk itself takes nothing: the newest wait until it does
+            return
 
     def rotate(self) -> None:
         """Go on in a new segment, so that what is in this one can be taken and deleted: it is not encrypted."""
@@ -195,10 +209,10 @@ class SpoolWriter:
         self._closed_until_us = 0
         return True
 
-    def _start_segment(self) -> None:
+    def _start_segment(self, *, heeds_bound: bool = True) -> None:
         """Lock the next segment, then let go of the current one. Raises OSError, also when the folder is full."""
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        used = spool_bytes(self._directory)
+        used = spool_bytes(self._directory) if heeds_bound else 0
         if used >= self._most_bytes:
             raise OSError(f"it holds {used:,} bytes that the store has not taken")
         while True:

@@ -64,6 +64,8 @@ async def test_while_the_store_is_down_content_waits_and_then_catches_up(desk):
 
 async def test_a_full_spool_loses_content_says_so_and_holds_its_bound(database, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 20_000)
+    monkeypatch.setattr(spool_module, "_MOST_LOST", 9)  # fewer than are lost
+    monkeypatch.setattr(spool_module, "_MARKED_AT_ONCE", 5)
     desk = Desk(tmp_path, database, ContentSettings(spool_bytes=50_000))
     ids = [desk.call(BODY % (b"%d" % number * 5_000), b"answer") for number in range(40)]
     assert spool_module.spool_bytes(tmp_path / "spool") < 50_000 + 2 * 20_000
@@ -171,14 +173,48 @@ def test_frames_come_out_as_they_went_in_also_from_a_writer_that_died_in_the_mid
     assert reader.remove_drained({segment.name: frames[-1].end_offset}) == [segment.name]
 
 
+@pytest.mark.parametrize("how", ["call", "task", "user", "team"])
+async def test_what_another_machine_has_not_taken_yet_it_drops_when_it_was_deleted(database, tmp_path, how):
+    one = Desk(tmp_path, database)
+    other = Desk(tmp_path / "other", database, clock=one.clock)
+    for desk in (one, other):
+        desk.keeper.store.has_others = True
+        desk.keeper.store._blobs, desk.keeper.store._wrapping = one.keeper.store._blobs, one.keeper.store._wrapping
+    other.task_id = b"t" * 16
+    open_id, recording = other.ask(BODY % b"begun")
+    first = other.call(BODY % (b"a" * 99), b"answer")
+    others = other.call(BODY % (b"b" * 99), b"answer", user="bob", team="blue") if how != "task" else None
+    match how:
+        case "team":
+            await one.keeper.forget_team("red")
+        case "call":
+            await one.keeper.forget(ContentFilter(call_id=first))
+        case "task":
+            await one.keeper.forget(ContentFilter(task_id=other.task_id))
+        case "user":
+            await one.keeper.forget(ContentFilter(user_id="alice"))
+    recording.add(b"answer")
+    recording.end()
+    later = other.call(BODY % (b"a" * 99), b"answer")
+    await other.keeper.take_once()
+    store = other.keeper.store
+    assert await store.read(first) is None
+    assert (await store.read(open_id) is None) == (how != "call")
+    for call_id in filter(None, (later, others)):
+        found = await store.read(call_id)
+        assert (found.request, found.answer) == (other.bodies[call_id], b"answer")
+
+
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3), st.none() | st.integers(0, 7)), min_size=2, max_size=6))
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_two_replicas_that_write_and_delete_at_once_agree(desk, steps):
     """Both keep the same words for the same team: each may delete what the other has just built on."""
-    other = Desk(desk.home / "other", desk.database)
+    other = Desk(desk.home / "other", desk.database, clock=desk.clock)
     other.keeper.store._blobs = desk.keeper.store._blobs
     other.keeper.store._wrapping = desk.keeper.store._wrapping
     both = (desk, other)
+    for one in both:
+        one.keeper.store.has_others = True
     kept: dict[bytes, bytes] = {}
     for number, (who, word, deleted) in enumerate(steps):
         body = BODY % (b'","'.join(b"word %d " % one * 20 for one in range(word + 1)))

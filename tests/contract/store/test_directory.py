@@ -101,12 +101,12 @@ async def test_provisioned_users_and_groups(database, directory):
     bob = msgspec.structs.replace(PROVISIONED, id="s2", user_name="bob")
     await scim.add_user("default", bob, "x")
     with pytest.raises(ScimRefused):
-        await scim.change_user("default", msgspec.structs.replace(bob, user_name="ALICE"), "x")
+        await scim.change_user("default", bob.id, lambda now: msgspec.structs.replace(now, user_name="ALICE"), "x")
     group = ScimGroup("g1", "dept-a", "o1", 1, 6, 6, (("s1", ""),))
-    assert (await scim.put_group("default", group, "x", is_new=True)).members == (("s1", "Alice"),)
+    assert (await scim.add_group("default", group, "x")).members == (("s1", "Alice"),)
     assert await grants_of(database, "alice") == (Grant("team_lead", "red"),)
     with pytest.raises(ScimRefused):
-        await scim.put_group("default", msgspec.structs.replace(group, id="g2"), "x", is_new=True)
+        await scim.add_group("default", msgspec.structs.replace(group, id="g2"), "x")
     assert await scim.groups_of("default", ["s1", "s2"]) == {"s1": [("g1", "dept-a")]}
     assert [one.id for one in (await scim.list_users("default", Filter("username", "BOB"), skip=0, limit=9))[1]] == [
         "s2"

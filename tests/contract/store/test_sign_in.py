@@ -119,6 +119,10 @@ async def test_many_attempts_at_once_are_all_counted(database):
     standings = await asyncio.gather(*(lockout.attempt("default", GUESSES, 10**12) for _ in range(12)))
     assert sum(one.wait_s == 0 for one in standings) == 5  # the fifth failure makes the sixth wait
     assert (await lockout.attempt("default", GUESSES, 10**12)).wait_s > 0
+    await lockout.take_back("default", GUESSES, 10**12)  # they wait for longer than that
+    assert (await lockout.attempt("default", GUESSES, 10**12)).wait_s > 0
+    await lockout.take_back("default", GUESSES, 2 * 10**12)
+    assert (await lockout.attempt("default", GUESSES, 10**12)).wait_s == 0
     await lockout.clear("default", GUESSES, 10**12)
     assert (await lockout.attempt("default", GUESSES, 10**12)).wait_s == 0
 

@@ -90,6 +90,14 @@ PATCHES: dict[str, Any] = {
         },
         {"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "dept-a"}},
     ),
+    "a path with its schema": (
+        {"op": "replace", "path": "urn:ietf:params:scim:schemas:core:2.0:User:active", "value": False},
+        {"active": False},
+    ),
+    "a name with its schema, in other letters": (
+        {"op": "replace", "value": {"URN:ietf:params:scim:schemas:core:2.0:user:Active": False}},
+        {"active": False},
+    ),
     "a name in other letters": ({"op": "replace", "path": "USERNAME", "value": "bob"}, {"userName": "bob"}),
     "an address is removed": ({"op": "remove", "path": 'emails[type eq "work"]'}, {"emails": []}),
 }
@@ -114,6 +122,11 @@ GROUP_PATCHES: dict[str, Any] = {
         ["u1", "u2", "u3"],
     ),
     "Entra ID removes a member by value": ({"op": "Remove", "path": "members", "value": [{"value": "u1"}]}, ["u2"]),
+    "nobody is removed": ({"op": "Remove", "path": "members", "value": []}, ["u1", "u2"]),
+    "a path with its schema": (
+        {"op": "add", "path": "urn:ietf:params:scim:schemas:core:2.0:Group:members", "value": [{"value": "u3"}]},
+        ["u1", "u2", "u3"],
+    ),
     "Okta removes a member by filter": ({"op": "remove", "path": 'members[value eq "u2"]'}, ["u1"]),
     "RFC 7644 removes all members": ({"op": "remove", "path": "members"}, []),
     "Okta replaces all members": ({"op": "replace", "path": "members", "value": [{"value": "u4"}]}, ["u4"]),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sekisho.access.lockout import FORGET_US, MOST_WAIT_S, Failures, after_attempt, guesses_of, judge
+from sekisho.access.lockout import FORGET_US, LEAK_US, MOST_WAIT_S, Failures, after_attempt, guesses_of, judge
 from sekisho.access.passwords import STRONG, Hasher, Strength, check_password
 from sekisho.access.roles import Grant
 from sekisho.access.sealing import Sealer
@@ -85,6 +85,16 @@ def test_waits_double_up_to_a_quarter_of_an_hour_and_are_forgotten_in_a_day():
         now_us = failures.wait_until
     assert waits == [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *[MOST_WAIT_S] * 6]
     assert after_attempt("account", failures, now_us + FORGET_US + 1).count == 1
+
+
+def test_an_address_forgets_a_failure_every_quarter_of_an_hour():
+    failures = Failures(25, NOW + 32 * 10**6, NOW)
+    assert after_attempt("address", failures, NOW + LEAK_US - 1).count == 26
+    later = after_attempt("address", failures, NOW + 4 * LEAK_US + 5)
+    assert (later.count, later.failed_at) == (22, NOW + 4 * LEAK_US)
+    assert after_attempt("address", later, NOW + 5 * LEAK_US).count == 22
+    assert after_attempt("address", failures, NOW + 40 * LEAK_US).count == 1
+    assert after_attempt("account", failures, NOW + 4 * LEAK_US).count == 26
 
 
 def test_somebody_elses_guesses_do_not_touch_a_browser_that_is_known():

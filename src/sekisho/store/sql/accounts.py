@@ -131,6 +131,16 @@ class SqlLockout:
         async with self._database.write() as connection:
             await connection.execute(gone)
 
+    async def take_back(self, org_id: str, guesses: tuple[Guess, ...], until_us: int) -> None:
+        """Count one attempt less, and wait no more unless for longer than until then."""
+        columns = sign_in_failure.c
+        names = [_key(guess) for guess in guesses]
+        less = sa.case((columns.count > 0, columns.count - 1), else_=0)
+        waits = sa.case((columns.wait_until > until_us, columns.wait_until), else_=0)
+        change = sign_in_failure.update().where(columns.org_id == org_id, columns.name.in_(names))
+        async with self._database.write() as connection:
+            await connection.execute(change.values(count=less, wait_until=waits))
+
     async def _locked(self, connection: AsyncConnection, org_id: str, guess: Guess) -> Failures:
         """The counter, held until the transaction ends; made if it is not there."""
         name = _key(guess)

@@ -7,8 +7,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow
+from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow, Pace
 from sekisho.store.sql.attempts import NAMED_IN_ATTEMPT, row_in_call
+from sekisho.store.sql.call_hours import LONGEST_LEAD_US, hours_of
 from sekisho.store.sql.endings import read_ending
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
@@ -16,7 +17,7 @@ from sekisho.store.sql.names import EMPTY, Names
 from sekisho.store.sql.part import in_part
 from sekisho.store.sql.roll_ups import tags_of
 from sekisho.store.sql.spend_edges import first_id
-from sekisho.store.sql.tables.ledger import attempt, call, call_action, call_cache, call_message, task
+from sekisho.store.sql.tables.ledger import attempt, call, call_action, call_cache, call_message, running_call, task
 from sekisho.store.sql.tables.schema import counter, name
 from sekisho.store.sql.task_sums import in_mode, mode_and_turn
 from sekisho.store.sql.times import unpack_times
@@ -37,6 +38,8 @@ _WITH_MESSAGE = (
     .outerjoin(task, task.c.number == call.c.task)
     .outerjoin(call_cache, call_cache.c.call_id == call.c.id)
 )
+
+_IS_RUNNING = call.c.id.in_(sa.select(running_call.c.call_id))
 
 
 class SqlCalls:
@@ -83,13 +86,66 @@ class SqlCalls:
         if where.is_ended:
             query = query.where(call.c.duration_us.is_not(None))
         async with self._database.read() as connection:
-            return await self._select(connection, org_id, query, where)
+            org = await self._names.find(connection, org_id)
+            hours = None if org is None else await hours_of(connection, self._names, org, where, before)
+            if hours is None:
+                return await self._select(connection, org_id, query, where)
+            running = [] if where.is_ended else await self._select(connection, org_id, query.where(_IS_RUNNING), where)
+            ended: dict[bytes, CallRow] = {}
+            async for span in hours:
+                if len(ended) >= limit:
+                    break
+                ids = (call.c.id >= first_id(span.starts_at), call.c.id < first_id(span.ends_at))
+                rows = await self._select(connection, org_id, query.where(*ids, call.c.duration_us.is_not(None)), where)
+                ended.update((row.id, row) for row in rows)
+        return sorted((*running, *ended.values()), key=lambda row: row.id, reverse=True)[:limit]
 
     async def changed(self, org_id: str, *, after: int, limit: int) -> list[CallRow]:
         """Calls that changed after a change number, in that order."""
         query = _WITH_MESSAGE.where(call.c.change > after).order_by(call.c.change).limit(limit)
         async with self._database.read() as connection:
             return await self._select(connection, org_id, query)
+
+    async def pace(self, org_id: str, *, since: int, step_us: int) -> list[Pace]:
+        """The calls since a time, by steps of so long."""
+        step = sa.literal_column(str(step_us), sa.BigInteger)
+        start = sa.literal_column(str(since), sa.BigInteger)
+        began = (call.c.started_at - start) // step
+        ended = (call.c.started_at + call.c.duration_us - start) // step
+        query = sa.select(began, ended, call.c.status, sa.func.count(), sa.func.sum(call.c.cost_nanousd))
+        async with self._database.read() as connection:
+            since_then = await self._since(connection, org_id, since)
+            rows = (await connection.execute(query.where(*since_then).group_by(began, ended, call.c.status))).all()
+            texts = await self._names.texts(connection, {row[2] for row in rows})
+        return [
+            Pace(began, ended, texts[status], calls, int(cost))  # type: ignore[arg-type]  # written from the same literals
+            for began, ended, status, calls, cost in rows
+        ]
+
+    async def own_times(self, org_id: str, *, since: int, share: float = 1.0) -> list[tuple[int, int]]:
+        """When answered calls began and how long each took without its time upstream."""
+        query = sa.select(call.c.started_at, call.c.duration_us - call.c.upstream_us)
+        if share < 1:  # an id ends with chance
+            query = query.where(sa.func.substr(call.c.id, 16, 1) < bytes([int(share * 256)]))
+        async with self._database.read() as connection:
+            answered = await self._names.find(connection, "ok")
+            query = query.where(*await self._since(connection, org_id, since), call.c.status == answered)
+            return [(started_at, max(0, own_us)) for started_at, own_us in await connection.execute(query)]
+
+    async def under_way(self, org_id: str) -> tuple[int, int]:
+        """How many calls are under way, and what is reserved for them."""
+        reserved = sa.func.coalesce(sa.func.sum(call.c.reserved_nanousd), 0)
+        query = sa.select(sa.func.count(), reserved).where(_IS_RUNNING, call.c.duration_us.is_(None))
+        async with self._database.read() as connection:
+            org = await self._names.find(connection, org_id)
+            count, nanousd = (await connection.execute(query.where(call.c.org == org))).one()
+            return count, int(nanousd)
+
+    async def _since(self, connection: AsyncConnection, org_id: str, since: int) -> list[sa.ColumnElement[bool]]:
+        """Conditions: of the organisation, begun since a time; the primary key bounds the search."""
+        org = await self._names.find(connection, org_id)
+        in_org = sa.false() if org is None else call.c.org + 0 == org  # the sum hides an index of changes
+        return [in_org, call.c.started_at >= since, call.c.id >= first_id(since - LONGEST_LEAD_US)]
 
     async def last_change(self) -> int:
         """The newest change number."""

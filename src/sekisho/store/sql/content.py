@@ -10,10 +10,12 @@ from msgspec.structs import asdict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.record.content import (
+    TITLE,
     AnswerPart,
     ContentFilter,
     ContentRow,
     Filing,
+    Forgotten,
     Holding,
     NewBlock,
     NewPack,
@@ -30,15 +32,18 @@ from sekisho.store.sql.epoch import raise_epoch
 from sekisho.store.sql.tables.content import (
     content,
     content_block,
+    content_forgotten,
     content_pack,
     content_text,
     content_vault,
     spool_offset,
 )
-from sekisho.store.sql.tables.ledger import task
+from sekisho.store.sql.tables.ledger import call, task
 from sekisho.store.sql.tables.schema import counter
+from sekisho.store.sql.task_sums import is_turn
 
 T = TypeVar("T")
+_FORGOTTEN_US = 30 * 86_400_000_000
 _QUERY_SIZE = 500
 _encode = msgspec.msgpack.Encoder().encode
 _decode_pieces = msgspec.msgpack.Decoder(tuple[bytes | tuple[bytes, int] | int, ...]).decode
@@ -69,6 +74,19 @@ class SqlContent:
             await raise_epoch(connection)
             ours = counter.c.name == "content"
             await connection.execute(counter.update().where(ours).values(value=counter.c.value + 1))
+
+    async def note_forgotten(self, forgotten: Forgotten) -> None:
+        """Let every process of the installation know of a deletion; what is older than a month is known no more."""
+        async with self._database.write() as connection:
+            old = content_forgotten.c.at < forgotten.at - _FORGOTTEN_US
+            await connection.execute(content_forgotten.delete().where(old))
+            await connection.execute(content_forgotten.insert().values(msgspec.structs.asdict(forgotten)))
+
+    async def forgotten(self) -> list[Forgotten]:
+        """The deletions that are known."""
+        query = sa.select(*(content_forgotten.c[one] for one in Forgotten.__struct_fields__))
+        async with self._database.read() as connection:
+            return [Forgotten(*row) for row in await connection.execute(query)]
 
     async def vaults(self, org_id: str) -> list[Vault]:
         """Every team's vault."""
@@ -187,6 +205,7 @@ class SqlContent:
     async def texts(self, vaults: Collection[int], user_id: str, *, before: bytes, limit: int) -> list[NewText]:
         """Texts of these vaults and of this user's calls, newest call first."""
         query = sa.select(*(content_text.c[one] for one in NewText.__struct_fields__))
+        query = query.where(content_text.c.part >= 0)
         if user_id:
             query = query.join(content, content.c.call_id == content_text.c.call_id)
             ours = content.c.user_id == user_id
@@ -209,6 +228,33 @@ class SqlContent:
                 query = sa.select(content).where(content.c.call_id.in_(chunk), content.c.is_gone.is_(False))
                 found.update((row["call_id"], content_row(row)) for row in (await connection.execute(query)).mappings())
         return found
+
+    async def titles(self, task_ids: Collection[bytes]) -> dict[bytes, tuple[ContentRow, NewText]]:
+        """The title of each of these tasks, by any of its ids that a call was kept under."""
+        other = task.alias("other")
+        ids = sa.select(task.c.id.label("wanted"), other.c.id).where(
+            task.c.id.in_(task_ids), sa.or_(other.c.number == task.c.number, other.c.same_as == task.c.number)
+        )
+        same = ids.cte("same")
+        # an index by task holds the calls in their order: the first with a title ends the search
+        first = (
+            sa.select(content.c.call_id)
+            .join(content_text, sa.and_(content_text.c.call_id == content.c.call_id, content_text.c.part == TITLE))
+            .join(call, call.c.id == content.c.call_id)
+            .where(content.c.task_id == same.c.id, content.c.is_gone.is_(False), is_turn(call.c.kind, "human"))
+            .order_by(content.c.call_id)
+            .limit(1)
+            .scalar_subquery()
+        )
+        firsts = sa.select(same.c.wanted, first.label("call_id")).cte("firsts")
+        query = (
+            sa.select(firsts.c.wanted, content, content_text.c.part, content_text.c.sealed)
+            .join(content, content.c.call_id == firsts.c.call_id)
+            .join(content_text, sa.and_(content_text.c.call_id == content.c.call_id, content_text.c.part == TITLE))
+            .order_by(content.c.call_id.desc())
+        )
+        async with self._database.read() as connection:
+            return {row["wanted"]: _titled(row) for row in (await connection.execute(query)).mappings()}
 
     async def drop(self, where: ContentFilter, most: int, now_us: int) -> tuple[int, list[str]]:
         """Delete up to so many calls: how many, and the packs that have lost blocks."""
@@ -366,3 +412,7 @@ def _conditions(where: ContentFilter) -> list[sa.ColumnElement[bool]]:
 
 def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
     return (items[start : start + _QUERY_SIZE] for start in range(0, len(items), _QUERY_SIZE))
+
+
+def _titled(row: sa.RowMapping) -> tuple[ContentRow, NewText]:
+    return content_row(row), NewText(row["call_id"], row["part"], row["vault"], row["sealed"])

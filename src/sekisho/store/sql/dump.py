@@ -19,7 +19,10 @@ from sekisho.store.sql.tables import metadata
 CHUNK = 5_000
 VERSION_TABLE = "alembic_version"
 # What calls said is not backed up: what is deleted must be gone, and the packs that belong to these rows lie elsewhere.
-LEFT_OUT = ("content", "content_block", "content_pack", "content_text", "content_vault", "spool_offset")
+LEFT_OUT = (
+    *("content", "content_block", "content_forgotten", "content_pack", "content_text", "content_vault"),
+    "spool_offset",
+)
 
 
 class DumpError(Exception):

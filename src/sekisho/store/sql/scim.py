@@ -1,7 +1,7 @@
 """Provisioned users and groups in the database, and what they mean for users, roles and keys here."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -52,15 +52,15 @@ class SqlScim:
         except IntegrityError as error:
             raise ScimRefused(_TAKEN, "uniqueness") from error
 
-    async def change_user(self, org_id: str, user: ScimUser, by: str) -> ScimUser:
-        """Keep what a user is now."""
-        now_us = user.updated_at
-        ours = (scim_user.c.org_id == org_id, scim_user.c.id == user.id)
+    async def change_user(self, org_id: str, id: str, change: Callable[[ScimUser], ScimUser], by: str) -> ScimUser:
+        """Keep what `change` makes of a user."""
+        ours = (scim_user.c.org_id == org_id, scim_user.c.id == id)
         try:
             async with self._database.write() as connection:
                 await raise_epoch(connection)
-                before = _user((await _one(connection, scim_user, org_id, user.id)) or _missing())
-                changed = msgspec.structs.replace(user, user_id=before.user_id, version=before.version + 1)
+                before = _user((await _one(connection, scim_user, org_id, id)) or _missing())
+                changed = msgspec.structs.replace(change(before), version=before.version + 1)
+                now_us = changed.updated_at
                 await connection.execute(scim_user.update().where(*ours).values(_user_row(org_id, changed)))
                 await self._apply(connection, org_id, changed, by, now_us)
                 about = (changed.user_id, _shown(before), _shown(changed))
@@ -111,17 +111,32 @@ class SqlScim:
                 found[member_id].append((group_id, name))
         return found
 
-    async def put_group(self, org_id: str, group: ScimGroup, by: str, *, is_new: bool) -> ScimGroup:
-        """Keep a group with exactly these members, whose roles follow."""
-        now_us = group.updated_at
+    async def add_group(self, org_id: str, group: ScimGroup, by: str) -> ScimGroup:
+        """Keep a new group with exactly these members, whose roles follow."""
+        return await self._put_group(org_id, group.id, lambda _: group, by, is_new=True)
+
+    async def change_group(self, org_id: str, id: str, change: Callable[[ScimGroup], ScimGroup], by: str) -> ScimGroup:
+        """Keep what `change` makes of a group."""
+
+        def changed(before: ScimGroup | None) -> ScimGroup:
+            assert before is not None
+            return msgspec.structs.replace(change(before), version=before.version + 1)
+
+        return await self._put_group(org_id, id, changed, by, is_new=False)
+
+    async def _put_group(
+        self, org_id: str, id: str, make: Callable[[ScimGroup | None], ScimGroup], by: str, *, is_new: bool
+    ) -> ScimGroup:
         try:
             async with self._database.write() as connection:
                 await raise_epoch(connection)
-                before = None if is_new else await _group(connection, org_id, group.id)
-                kept = await _kept_members(connection, org_id, (id_ for id_, _ in group.members))
-                changed = msgspec.structs.replace(group, version=before.version + 1 if before else 1, members=kept)
+                before = None if is_new else await _group(connection, org_id, id)
+                wanted = make(before)
+                kept = await _kept_members(connection, org_id, (id_ for id_, _ in wanted.members))
+                changed = msgspec.structs.replace(wanted, members=kept)
                 await _put_group(connection, org_id, changed, is_new=is_new)
                 was = [id_ for id_, _ in before.members] if before else []
+                now_us = changed.updated_at
                 await self._sync_members(connection, org_id, {*was, *(id_ for id_, _ in kept)}, now_us)
                 action = "scim.create_group" if is_new else "scim.update_group"
                 about = (changed.id, before and _shown_group(before), _shown_group(changed))

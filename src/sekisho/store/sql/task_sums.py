@@ -58,6 +58,11 @@ def mode_and_turn(kind: int) -> tuple[str, str]:
     return MODES[kind // _TURNS], TURNS[kind % _TURNS]
 
 
+def is_turn(kind: sa.ColumnElement[int], turn: str) -> sa.ColumnElement[bool]:
+    """Whether a call was this kind of turn."""
+    return kind % _TURNS == TURNS.index(turn)
+
+
 def in_mode(mode: str) -> sa.ColumnElement[bool]:
     """Whether a call was made in this mode; "" for those beside a conversation."""
     if mode not in MODES:

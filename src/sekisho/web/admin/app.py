@@ -54,6 +54,7 @@ def create_admin_app(services: Services, routers: Sequence[APIRouter] = ()) -> F
         openapi_url="/admin/v1/openapi.json",
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # it would lead to the host that a request names
     )
     authority = Authority(services)
     handle_errors(app, services.clock)

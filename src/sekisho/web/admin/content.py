@@ -124,6 +124,22 @@ class ContentReading:
         event = AuditEvent(who.actor, "content.search", "search", "", None, what)
         await self._services.notes.note(self._services.org_id, event, self._services.clock.now_us())
 
+    async def titles(self, who: Principal, task_ids: Sequence[bytes]) -> dict[bytes, str]:
+        """The titles of those of these tasks that are this principal's to read; the reading is noted once for all."""
+        sight, store = self.sight(who), self._services.content.store
+        if not sight or not task_ids:
+            return {}
+        teams = {vault: team for team, vault in (await store.vaults()).items()}
+        found = {
+            task_id: (row, title)
+            for task_id, (row, title) in (await store.titles(task_ids)).items()
+            if sight.covers(team_id=teams.get(row.vault, ""), user_id=row.user_id)
+        }
+        others = sorted({row.user_id for row, _ in found.values() if not who.user_id or row.user_id != who.user_id})
+        if others:
+            await self.note(who, "task_titles", "", {"user_ids": others})
+        return {task_id: title for task_id, (_, title) in found.items()}
+
     async def note(self, who: Principal, kind: str, id: str, what: Mapping[str, Any]) -> None:
         """Write into the audit log who read somebody else's content. Raises StoreUnavailable: then nothing is shown."""
         if who.user_id and what.get("user_id") == who.user_id:

@@ -13,6 +13,7 @@ from sekisho.record.calls import CallFilter
 from sekisho.record.tasks import Cursor, ModeSum, TaskFilter, TaskRow
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.calls import CallPage, TokenCounts, parse_call_id, part_of, render_call, tokens
+from sekisho.web.admin.content import ContentReading
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso, parse_since, parse_until
 
@@ -21,7 +22,8 @@ class Task(BaseModel):
     """One task: a conversation of a person with an agent, with its sub-agents, titles and summaries. Cost in nano-USD.
 
     `turns`: what a person wrote. `calls` have ended, `running` have not, `refused` were never sent. `agent`,
-    `repository` and `branch` are the client's own claims."""
+    `repository` and `branch` are the client's own claims. `title`: how the person's words begin; null unless the list
+    is asked for titles, content is kept and is the reader's to read."""
 
     id: str
     status: Literal["running", "idle"]
@@ -39,6 +41,7 @@ class Task(BaseModel):
     refused: int
     running: int
     cost_nanousd: int
+    title: str | None = None
 
 
 class ModeTotal(BaseModel):
@@ -78,6 +81,7 @@ def tasks_router(services: Services, authority: Authority) -> APIRouter:
     """Routes for whoever may see the calls: of all, of a team that one leads, or one's own."""
     router = APIRouter(prefix="/admin/v1", tags=["tasks"])
     reader = Annotated[Principal, Depends(authority.within("spend:read"))]
+    reading = ContentReading(services, authority)
 
     @router.get("/tasks")
     async def list_tasks(
@@ -94,9 +98,12 @@ def tasks_router(services: Services, authority: Authority) -> APIRouter:
         since: str | None = None,
         until: str | None = None,
         min_cost_nanousd: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+        titles: bool = False,
     ) -> TaskPage:
         """Tasks, the one used last or the dearest first. `since` and `until` are dates (whole days, UTC) or times: a
-        task with a call between them is in the answer, with all its calls. `repository`: that its calls named last."""
+        task with a call between them is in the answer, with all its calls. `repository`: that its calls named last.
+
+        `titles`: also how each begins; reading those of others is noted in the audit log, once for a page."""
         where = TaskFilter(
             team_id=team_id,
             user_id=user_id,
@@ -113,7 +120,9 @@ def tasks_router(services: Services, authority: Authority) -> APIRouter:
             services.org_id, limit=limit, order=sort, after=_parse_cursor(after), where=where
         )
         following_text = f"{following[0]}.{following[1]}" if following else None
-        return TaskPage(tasks=[Task(**_task_fields(row)) for row in rows], next=following_text)
+        named = await reading.titles(who, [row.id for row in rows]) if titles else {}
+        tasks = [Task(**_task_fields(row), title=named.get(row.id)) for row in rows]
+        return TaskPage(tasks=tasks, next=following_text)
 
     @router.get("/tasks/{task_id}")
     async def get_task(task_id: str, who: reader) -> TaskDetail:

@@ -184,7 +184,7 @@ class _Account:
             "tokens": await self.services.tokens.list(user_id=user.id, limit=100),
             "lives": TOKEN_LIVES,
             "browser_name": browser_name,
-            "is_proved": self._is_fresh_link(visit) or not account.password,
+            "is_proved": self._is_fresh_link(visit),
         }
 
     def _enrolment(self, visit: Visit, enrolment: Enrolment, problem: str = "") -> Response:

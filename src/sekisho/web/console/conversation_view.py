@@ -5,7 +5,6 @@ team says so. Above: the task page. Below: prose, changes.
 """
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,17 +12,13 @@ from typing import Any, Literal
 from markupsafe import Markup
 
 from sekisho.record.cache import NEVER_CACHED, BrokenCache
+from sekisho.record.titles import first_line, own_words
 from sekisho.web.console.changes import Change, arguments_of, change_of, main_argument
 from sekisho.web.console.prose import Prose
 from sekisho.web.console.rows import Row
 
-_ADDED = re.compile(
-    r"<(environment_details|system-reminder|env|user_instructions|ide_\w+)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE
-)
-_WRAPPED = re.compile(r"</?(?:task|feedback|user_message|answer)>", re.IGNORECASE)
 _SHOWN_LINES = 12
 _MOST_OUTPUT = 40_000
-_TITLE_CHARACTERS = 80
 
 
 @dataclass(frozen=True)
@@ -114,10 +109,8 @@ def title_of(said: Iterable[Mapping[str, Any]]) -> str:
     for call in said:
         for turn in call["turns"]:
             if turn["speaker"] == "human":
-                text, _ = _own_words(_text_of(turn))
-                line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-                if line:
-                    return line if len(line) <= _TITLE_CHARACTERS else line[: _TITLE_CHARACTERS - 1] + "…"
+                if line := first_line(own_words(_text_of(turn))[0]):
+                    return line
     return ""
 
 
@@ -153,7 +146,7 @@ class _Telling:
         if turn["speaker"] == "system":
             told.system_bytes += len(_text_of(turn).encode())
         elif turn["speaker"] == "human":
-            text, added = _own_words(_text_of(turn))
+            text, added = own_words(_text_of(turn))
             others = [block for block in self._blocks(turn) if block.kind not in ("said", "thought")]
             if text or added:
                 call = told.row.call
@@ -235,9 +228,3 @@ def _attachment(part: Mapping[str, Any]) -> str:
 
 def _text_of(turn: Mapping[str, Any]) -> str:
     return "\n\n".join(part["text"] for part in turn["parts"] if part["type"] == "text")
-
-
-def _own_words(text: str) -> tuple[str, str]:
-    """What a person wrote, and what the agent put around it."""
-    added = "\n\n".join(found[0].strip() for found in _ADDED.finditer(text))
-    return _WRAPPED.sub("", _ADDED.sub("", text)).strip(), added

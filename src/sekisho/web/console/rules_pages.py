@@ -5,8 +5,10 @@ from typing import Any
 
 from starlette.responses import Response
 
+from sekisho.access.money import parse_usd
 from sekisho.access.policies import POLICY_FIELDS, POLICY_LISTS, hours_text
 from sekisho.access.rules import RuleFilter, RuleKind
+from sekisho.errors import BadRequest
 from sekisho.values import Policy, RateLimit, Scope
 from sekisho.web.console.costs import MOST_OBJECTS, MOST_RULES
 from sekisho.web.console.edge import Visit, accepted_form
@@ -14,9 +16,10 @@ from sekisho.web.console.exports import csv_address, csv_file, wants_csv
 from sekisho.web.console.language import Words
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
-from sekisho.web.console.writing import ask_admin, done, refused
+from sekisho.web.console.writing import ask_admin, done, in_words, refused
 
-_RATES = ("requests_per_minute", "tokens_per_minute", "parallel")
+_RATES = ("requests_per_minute", "tokens_per_minute", "parallel", "calls_per_task")
+_DOLLARS = "usd_per_task"
 _MOST = "max_output_tokens"
 
 
@@ -83,7 +86,7 @@ class _Rules:
             rows=rows,
             may_write=visit.who.may("limits:write" if self.kind == "limit" else "rules:write"),
             scopes=await self._scopes(words),
-            rates=_RATES,
+            rates=(*_RATES, _DOLLARS),
             fields=POLICY_FIELDS,
             csv=csv_address(visit),
         )
@@ -95,6 +98,11 @@ class _Rules:
         body: dict[str, Any] = {"scope": {"kind": kind, "id": scope_id}, "name": form.get("name", "").strip()}
         if self.kind == "limit":
             body |= {name: _number(form[name]) for name in _RATES if form.get(name, "").strip()}
+            if amount := form.get(_DOLLARS, "").strip():
+                try:
+                    body["nanousd_per_task"] = parse_usd(amount.lstrip("$").replace(",", ""), _DOLLARS)
+                except BadRequest as error:
+                    return refused(in_words(str(error), visit.words))
         else:
             body |= {name: _split(form[name]) for name in POLICY_LISTS if form.get(name, "").strip()}
             body |= {_MOST: _number(form[_MOST])} if form.get(_MOST, "").strip() else {}
@@ -126,12 +134,14 @@ def _facts(rule: RateLimit | Policy, words: Words) -> tuple[tuple[str, str], ...
     if isinstance(rule, RateLimit):
         rates = ((name, getattr(rule, name)) for name in _RATES)
         of = ((str(words("by.model")), rule.model),) if rule.model else ()
-        return (*of, *((str(words(f"rule.{name}")), words.count(value)) for name, value in rates if value is not None))
+        counts = ((str(words(f"rule.{name}")), words.count(value)) for name, value in rates if value is not None)
+        most = rule.nanousd_per_task
+        return (*of, *counts, *(((str(words(f"rule.{_DOLLARS}")), words.sum_cost(most)),) if most is not None else ()))
     facts = []
     for name in POLICY_LISTS:
         values = getattr(rule, name)
         if values:
-            texts = [hours_text(one) for one in values] if name == "hours" else list(values)
+            texts = [f"{hours_text(one)} {one.time_zone}" for one in values] if name == "hours" else list(values)
             facts.append((str(words(f"rule.{name}")), ", ".join(texts)))
     if rule.max_output_tokens is not None:
         facts.append((str(words(f"rule.{_MOST}")), words.count(rule.max_output_tokens)))

@@ -93,7 +93,9 @@ class _Tasks:
         if wants_csv(visit):
             return csv_file("tasks", _CSV_HEAD, map(_csv_row, await self._every(visit, asked)))
         after = query.get("after", "")
-        found = await self._ask(visit, "tasks?" + urlencode(asked | {"limit": str(PAGE_TASKS), "after": after}))
+        found = await self._ask(
+            visit, "tasks?" + urlencode(asked | {"limit": str(PAGE_TASKS), "after": after, "titles": "true"})
+        )
         own = plain | ({"sort": sort} if sort != "last" else {})
         return self.parts.drawing.page(
             visit,

@@ -156,6 +156,8 @@ class DoorApp:
             "counters_failure": self._gate.counters.failure,
             "confirmed": is_trusted,
             "conversations": self._gate.conversations.counts(),
+            "prompt_prefixes": self._gate.prefixes.counts(),
+            "prompt_texts": self._gate.prefix_texts.counts(),
         }
         await send_whole(send, 200 if is_ready else 503, msgspec.json.encode(body))
 

@@ -5,6 +5,7 @@ the first address that is no trusted proxy's is the visitor's, and whatever stan
 written themselves. Above: the connection. Sources: RFC 7239; X-Forwarded-For and X-Forwarded-Proto as proxies use them.
 """
 
+import logging
 import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -12,7 +13,9 @@ from typing import NamedTuple
 
 from sekisho.web.doors.asgi import HeaderList
 
+log = logging.getLogger(__name__)
 _MOST_HOPS = 32
+_NAMING = frozenset({b"x-forwarded-for", b"forwarded"})
 _SCHEMES = ("http", "https")
 _FORWARDED_PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~\w-]+)=(?:"([^"\\]*)"|([^\s",;]*))\s*')
 
@@ -31,12 +34,14 @@ class Proxies:
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
         self._networks = tuple(ip_network(one) for one in networks)
+        self._has_wondered = False
 
     def origin(self, peer: str, scheme: str, headers: HeaderList) -> tuple[str, str]:
         """The visitor's address and scheme. `peer`, `scheme`: of the connection."""
-        if not self._networks or not self._trusts(here := parse_address(peer)):
+        here = parse_address(peer) if self._networks else None
+        if here is None or not self._trusts(here):
+            self._wonder(peer, headers)
             return peer, scheme
-        assert here is not None
         forwarded = _joined(headers, b"forwarded")
         listed = _joined(headers, b"x-forwarded-for")
         ways = []
@@ -50,6 +55,14 @@ class Proxies:
             return peer, scheme
         return str(ways[0].address), ways[0].scheme or ways[-1].scheme or scheme
 
+    def _wonder(self, peer: str, headers: HeaderList) -> None:
+        """Say once that somebody speaks for others who is not trusted: a load balancer that nobody has named."""
+        if not self._has_wondered and not _NAMING.isdisjoint(name for name, _ in headers):
+            self._has_wondered = True
+            log.warning(
+                "%s names other visitors and is not believed; a load balancer is named in trusted_proxies", peer
+            )
+
     def _visitor(self, here: Address, hops: list[Hop | None]) -> Hop:
         """The first hop from the end that no trusted proxy is. One that cannot be read ends the way there: what is
         known is only who reported it."""
@@ -62,13 +75,8 @@ class Proxies:
                 break
         return last
 
-    def _trusts(self, address: Address | None) -> bool:
-        return address is not None and any(
-            address.version == network.version and address in network for network in self._networks
-        )
-
-
-NOBODY = Proxies()
+    def _trusts(self, address: Address) -> bool:
+        return any(address.version == network.version and address in network for network in self._networks)
 
 
 def parse_address(text: str) -> Address | None:

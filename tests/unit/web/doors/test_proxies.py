@@ -80,6 +80,13 @@ def test_without_trusted_proxies_everybody_is_who_is_at_the_other_end():
     assert Proxies().origin("127.0.0.1", "http", headers) == ("127.0.0.1", "http")
 
 
+def test_a_load_balancer_that_nobody_has_named_is_noticed_once(caplog):
+    proxies = Proxies()
+    for headers in ([], [(b"x-forwarded-for", ALICE.encode())], [(b"forwarded", b"for=a")]):
+        proxies.origin(LB, "http", headers)
+    assert [record.getMessage().partition(" and")[0] for record in caplog.records] == [f"{LB} names other visitors"]
+
+
 def test_a_proxy_in_the_form_of_ipv6_is_the_same_proxy():
     assert came(f"::ffff:{LB}", x_forwarded_for=ALICE)[0] == ALICE
 

@@ -79,6 +79,17 @@ content_text = sa.Table(
     sqlite_with_rowid=False,
 )
 
+content_forgotten = sa.Table(
+    "content_forgotten",  # deletions, for processes whose spools may still hold what was deleted
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("call_id", sa.LargeBinary(16), nullable=False),
+    sa.Column("task_id", sa.LargeBinary(16), nullable=False),
+    sa.Column("user_id", sa.String(200), nullable=False),
+    sa.Column("team_id", sa.String(200)),  # NULL: no team is meant
+)
+
 spool_offset = sa.Table(
     "spool_offset",
     metadata,
