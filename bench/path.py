@@ -102,8 +102,8 @@ async def _send(gate: Gate, call: Call, next: Next) -> Reply:
     return answer
 
 
-async def _nothing(outcome: Outcome) -> int:
-    return 0
+def _nothing(outcome: Outcome) -> tuple[int, None]:
+    return 0, None
 
 
 def _read(gate: Gate, call: Call, next: Next) -> Awaitable[Reply]:
@@ -182,9 +182,11 @@ def _maker(gate: Gate, operation: Operation) -> Callable[[], Call]:
 
 
 async def _run(gate: Gate, stages: tuple[Stage, ...], *, finds_tasks: bool = False) -> tuple[float, float]:
-    """CPU microseconds per call until it is answered, and for the end of its answer."""
+    """CPU microseconds per call until it is answered, and for the end of its answer: of the median batch, since others
+    on the machine make some batches dear."""
     path, make = join(gate, stages), _maker(gate, "generate" if finds_tasks else "count_tokens")
-    begin_s = end_s = 0.0
+    begin: list[float] = []
+    end: list[float] = []
     for _ in range(_BATCHES):
         began_s = time.process_time()
         replies = [await path(make()) for _ in range(_AT_ONCE)]
@@ -192,11 +194,11 @@ async def _run(gate: Gate, stages: tuple[Stage, ...], *, finds_tasks: bool = Fal
         for reply in replies:
             assert isinstance(reply, Answer)
             await reply.whole()
-        end_s += time.process_time() - answered_s
-        begin_s += answered_s - began_s
+        end.append(time.process_time() - answered_s)
+        begin.append(answered_s - began_s)
     await gate.counters.load((), gate.journal.append(Unrecognised("default", "127.0.0.1", 0, 0, 1)))  # all is booked
-    per_call = 1e6 / (_BATCHES * _AT_ONCE)
-    return begin_s * per_call, end_s * per_call
+    per_call = 1e6 / _AT_ONCE
+    return statistics.median(begin) * per_call, statistics.median(end) * per_call
 
 
 async def _parts_us(gate: Gate) -> dict[str, float]:

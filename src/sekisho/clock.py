@@ -1,7 +1,7 @@
 """Time and identifiers. Every part takes a Clock, so that tests decide what time it is."""
 
 import os
-import time
+from time import monotonic_ns, time_ns
 from typing import Protocol
 
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -27,10 +27,10 @@ class SystemClock:
     """The machine's own clock."""
 
     def now_us(self) -> int:
-        return time.time_ns() // 1000
+        return time_ns() // 1000
 
     def monotonic_us(self) -> int:
-        return time.monotonic_ns() // 1000
+        return monotonic_ns() // 1000
 
 
 class FakeClock:

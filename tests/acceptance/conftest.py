@@ -26,7 +26,7 @@ from sekisho.upstream.providers import Providers
 from sekisho.values import Delivery, Model, Snapshot, VirtualKey
 from sekisho.web.doors.app import DoorApp
 from sekisho.web.doors.forward import ForwardDoor
-from sekisho.web.doors.proxies import NOBODY, Proxies
+from sekisho.web.doors.proxies import Proxies
 from sekisho.web.doors.server import DoorServer
 
 PEPPER = b"p" * 32
@@ -147,7 +147,7 @@ async def call_plane(
     home: Path,
     clock: Clock = SystemClock(),  # noqa: B008  it has no state
     journal: MemoryJournal | None = None,
-    proxies: Proxies = NOBODY,
+    proxies: Proxies | None = None,
 ) -> AsyncIterator[CallPlane]:
     """A call plane that offers these models; their credential is named "simulator"."""
     registry = Registry()

@@ -181,6 +181,28 @@ async def test_failures_are_in_the_audit_log_without_what_was_sent(home):
     assert (entry["action"], entry["id"], entry["after"]["address"]) == ("sign_in.fail", "eve", "192.0.2.1")
 
 
+async def test_many_failures_from_one_address_fill_no_log_and_hold_nobody_up(home):
+    for number in range(30):
+        await home.arrive(f"7{number}", f"many{number}", "something else")
+    entries = (await home.running.operator.get("/admin/v1/audit?action=sign_in.fail&limit=100")).json()["entries"]
+    assert len([one for one in entries if one["id"].startswith("many")]) == 20
+    assert "You are signed in" in (await home.arrive("1", "alice", "dept-a")).text
+
+
+async def test_an_answer_opens_one_session_and_no_second(home):
+    browser = home.shared.new()
+    home.provider.claims = {"sub": "1", "preferred_username": "alice", "groups": ["dept-a"]}
+    started = await browser.open("/console/oidc/start")
+    flow = browser.client.cookies["sekisho_flow"]
+    back = urlsplit(home.provider.authorize(started.headers["location"]))
+    await browser.open(f"{back.path}?{back.query}")
+    assert "You are signed in" in browser.text
+    thief = home.shared.new()
+    thief.client.cookies.set("sekisho_flow", flow, path="/console/oidc")
+    assert (await thief.open(f"{back.path}?{back.query}")).status_code == 403
+    assert "sekisho_session" not in thief.client.cookies
+
+
 async def test_an_administrator_sees_what_is_configured_and_tests_it(home):
     admin = await home.arrive("9", "boss", "platform")
     await admin.open("/console/settings/sign-in")

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from sekisho.access.addresses import network_of
 from sekisho.access.keys import digest
 from sekisho.access.lockout import Guess, Lockout, Standing, guesses_of
 from sekisho.access.organisation import User
@@ -176,8 +177,12 @@ class Accounts:
         return Attempt("in", account.user_id)
 
     async def note_failure(self, name: str, visitor: Visitor, what: str) -> None:
-        """Write into the audit log that somebody was not let in by another way."""
-        await self._failed(name, visitor, what, Standing())
+        """Write into the audit log that somebody was not let in by another way; not all of many from one address, so
+        that they cannot fill it. Nobody has to wait for that: there another guards against guesses."""
+        guesses = (Guess("address", f"elsewhere:{network_of(visitor.address)}"),)
+        standing = await self._lockout.attempt(guesses)
+        if not standing.wait_s:
+            await self._failed(name, visitor, what, Standing())
 
     async def confirm_password(self, user_id: str, password: str, visitor: Visitor, device: str = "") -> bool:
         """Whether a signed-in person knows the password; guesses are slowed down like those of a sign-in. Raises

@@ -5,7 +5,7 @@ more possible than the key's own list of models does. Source: docs/why/policies.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import partial
@@ -243,11 +243,22 @@ def parse_hours(text: str, time_zone: str) -> Hours:
 
 def hours_text(hours: Hours) -> str:
     """As `parse_hours` reads it, without the zone."""
-    days = ",".join(_DAYS[day] for day in hours.days)
-    return f"{days} {_clock(hours.from_minute)}-{_clock(hours.until_minute)}"
+    return f"{','.join(_day_texts(hours.days))} {_clock(hours.from_minute)}-{_clock(hours.until_minute)}"
 
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _day_texts(days: Sequence[int]) -> Iterator[str]:
+    """Three days or more that follow each other as `mon-fri`; others alone."""
+    run: list[int] = []
+    for day in (*days, None):
+        if run and day != run[-1] + 1:
+            few = [_DAYS[one] for one in run]
+            yield from [f"{few[0]}-{few[-1]}"] if len(few) > 2 else few
+            run = []
+        if day is not None:
+            run.append(day)
 
 
 def _days(text: str) -> Iterable[int]:

@@ -202,5 +202,8 @@ class Answer:
         self._attempt.usage = usage or Usage()
         self._attempt.is_metered = usage is not None and not outcome.error
         self._attempt.ended_us = self._clock.monotonic_us()
-        self.cost_nanousd = await self._settle(outcome)
-        return self.cost_nanousd
+        cost, booked = self._settle(outcome)
+        if booked is not None:
+            await booked
+        self.cost_nanousd = cost
+        return cost

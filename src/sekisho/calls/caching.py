@@ -41,7 +41,7 @@ def caching_of(gate: Gate, call: Call) -> Caching | None:
     if note is None or not note.is_metered or note.deployment.price is None:
         return None
     usage, price = note.usage, note.deployment.price
-    cached = usage.prompt_tokens - usage.input_tokens
+    cached = usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
     if len(call.chain.body) < _WORTH_BYTES and not cached:
         return None
     broke = _compared(gate, call, note)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from itertools import pairwise
+from operator import sub
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
@@ -73,7 +73,7 @@ class Trail(msgspec.Struct, eq=False):
 
     def stages_us(self) -> tuple[int, ...]:
         """Time spent in each stage before it passed the call on, in the order of the path."""
-        return tuple([after - before for before, after in pairwise(self.entered_us)])
+        return tuple(map(sub, self.entered_us[1:], self.entered_us))
 
 
 class Agent(msgspec.Struct, frozen=True):

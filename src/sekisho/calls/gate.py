@@ -288,7 +288,8 @@ class Gate:
         return self.counters.settle(call_id, cost, tokens, position)
 
 
-Settle = Callable[["Outcome"], Awaitable[int]]
+Settle = Callable[["Outcome"], tuple[int, Awaitable[None] | None]]
+"""Books the end of a call: what it cost, and what is to be awaited until that is durable, None when it is already."""
 
 
 class Outcome(msgspec.Struct, eq=False):

@@ -25,6 +25,8 @@ class Passage:
     `has_soft_budgets`: there may be some, which reserve an estimate."""
 
     __slots__ = (
+        "_agent",
+        "_caller",
         "_callers",
         "allowance",
         "asked",
@@ -61,14 +63,19 @@ class Passage:
         self.caps_tasks = _caps(limits, self.scopes, asked.name)
         self.has_soft_budgets = not soft.isdisjoint(self.scopes)
         self._callers: dict[Agent, Caller] = {}
+        self._agent = Agent()
+        self._caller = caller_of(key, self._agent)
 
     def caller(self, agent: Agent) -> Caller:
         """Who calls, with this agent, for the journal."""
+        if agent is self._agent:  # to look it up is to hash all that it says
+            return self._caller
         known = self._callers.get(agent)
         if known is None:
             if len(self._callers) >= _KEPT_CALLERS:
                 self._callers.clear()
             known = self._callers[agent] = caller_of(self.key, agent)
+        self._agent, self._caller = agent, known
         return known
 
 

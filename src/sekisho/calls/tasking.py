@@ -18,7 +18,8 @@ from sekisho.ledger.counters import TaskDemand, TaskNotLoaded
 from sekisho.ledger.journal import TaskNote
 from sekisho.values import StopReason, VirtualKey
 
-_TEXT = re.compile(rb'"(?:text|content|delta)"\s*:\s*("(?:[^"\\]|\\.)*")')
+# Possessive: letter by letter it took eight times as long.
+_TEXT = re.compile(rb'"(?:text|content|delta)"\s*:\s*("(?:[^"\\]++|\\.)*+")')
 _ENOUGH_CHARACTERS = 160
 _MOST_PIECES = 400  # of an answer, in which its first tool call is looked for
 _MOST_BYTES = 65_536  # of an answer that comes whole
@@ -71,14 +72,14 @@ def task_of(gate: Gate, call: Call) -> Task:
     claims = read_claims(call.agent.session, call.headers, fields)
     task = gate.tasks.assign(
         Sight(
-            owner=owner_of(call.known_key),
-            client=call.headers.get(b"user-agent", b""),
-            agent=call.agent.name,
-            claims=claims,
-            chain=call.chain,
-            call_id=call.id,
-            now_us=call.trail.started_us,
-            max_output_tokens=1 if "max_tokens" in fields and bytes(fields["max_tokens"]) == b"1" else 0,
+            owner_of(call.known_key),
+            call.headers.get(b"user-agent", b""),
+            call.agent.name,
+            claims,
+            call.chain,
+            call.id,
+            call.trail.started_us,
+            1 if "max_tokens" in fields and bytes(fields["max_tokens"]) == b"1" else 0,
         )
     )
     if not claims.session:

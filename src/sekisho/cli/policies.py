@@ -85,12 +85,11 @@ CLEARABLE = {
 
 
 def _lines(one: Thing) -> Thing:
-    everything = say("all", "すべて")
     return {
         say("id", "ID"): one["id"],
         say("name", "名前"): one["name"] or "-",
         say("scope", "対象"): scope_text(one),
-        **{title: values_text(one, name) or everything for name, title in _TITLES.items()},
+        **{title: values_text(one, name) for name, title in _TITLES.items() if one[name]},
         say("created", "作成"): made(one),
     }
 

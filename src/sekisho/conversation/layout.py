@@ -5,6 +5,7 @@ Above: chains. Below: bytes. Offsets are those of the body; a part begins and en
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -34,6 +35,9 @@ class Span(NamedTuple):
     end: int
 
 
+_span = partial(tuple.__new__, Span)  # in half the time
+
+
 def list_elements(body: bytes, history: Span | None) -> tuple[Span, ...]:
     """Where the elements of a history stand; none where it is no list."""
     if history is None or body[history.start : history.start + 1] != b"[":
@@ -48,7 +52,7 @@ def find_members(body: bytes, fields: Fields) -> dict[str, Span]:
     for name, value in fields.items():  # as if nothing stood between them
         start = end + len(name) + 4
         end = start + len(value)
-        members[name] = Span(start, end)
+        members[name] = _span((start, end))
     if end + 1 == len(body):  # no body is shorter, so nothing does
         return members
     return _look_for_members(body, fields)
@@ -77,5 +81,5 @@ def find_elements(body: bytes, elements: Iterable[msgspec.Raw], at: int) -> tupl
             assert gap is not None  # a list that was decoded
             start = gap.end()
         at = start + len(element)
-        spans.append(Span(start, at))
+        spans.append(_span((start, at)))
     return tuple(spans)

@@ -125,6 +125,8 @@ class Reader:
         """The messages of a call."""
         reading = Reading()
         blocks, body = chain.blocks, chain.body
+        if len(blocks) == 1 and blocks[0].role == "user" and not is_aider:
+            return self._read_only(reading, body, blocks)
         start, system = 0, None
         while start < len(blocks) and blocks[start].kind != "message":
             block = blocks[start]
@@ -149,6 +151,15 @@ class Reader:
             self._counted[call_id] = _Counted(reading)
             if len(self._counted) > _KEPT_COUNTED:
                 self._counted.popitem(last=False)
+        return reading
+
+    def _read_only(self, reading: Reading, body: bytes, blocks: tuple[Block, ...]) -> Reading:
+        """As `read`, for a conversation that is one message of the user: what most small calls are."""
+        only = blocks[0]
+        reading.messages = blocks
+        reading.prefix, reading.others = [only.fingerprint + 1 & _MASK], [1]
+        reading.asked = 1, only.fingerprint
+        reading.last = self.clue(body, only)
         return reading
 
     def clue(self, body: bytes, block: Block) -> MessageClue:

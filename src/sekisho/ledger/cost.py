@@ -34,6 +34,10 @@ def class_costs_nanousd(usage: Usage, price: Price) -> tuple[int, int, int, int]
     it."""
     prices = prices_at(price, usage.prompt_tokens) if price.steps else price.base
     fresh = usage.input_tokens * prices.input
+    if not (usage.cache_read_tokens or usage.cache_write_5m_tokens or usage.cache_write_1h_tokens):
+        whole = -(-(fresh + usage.output_tokens * prices.output) // PICO_PER_NANO)
+        fresh = -(-fresh // PICO_PER_NANO)
+        return (fresh, 0, 0, whole - fresh)
     read = fresh + usage.cache_read_tokens * prices.cache_read
     written = read + usage.cache_write_5m_tokens * prices.cache_write_5m
     written += usage.cache_write_1h_tokens * prices.cache_write_1h

@@ -77,6 +77,14 @@ def test_hours_are_read_as_they_are_written(days: set[int], start: int, end: int
     assert parse_hours(hours_text(hours), "Asia/Tokyo") == hours
 
 
+@pytest.mark.parametrize(
+    ("days", "text"),
+    [((0, 1, 2, 3, 4), "mon-fri"), ((0, 1), "mon,tue"), ((0, 2, 3, 4, 6), "mon,wed-fri,sun"), ((5, 6), "sat,sun")],
+)
+def test_days_that_follow_each_other_are_said_short(days: tuple[int, ...], text: str) -> None:
+    assert hours_text(Hours(days, 0, 60)) == f"{text} 00:00-01:00"
+
+
 @pytest.mark.parametrize("text", ["", "mon", "mon 9-18", "mon 24:00-25:00", "xyz 09:00-10:00", "mon 09:60-10:00"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is"):

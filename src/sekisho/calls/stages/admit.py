@@ -6,6 +6,7 @@ record is. A call whose end is never booked here (the process was killed) is set
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from functools import partial
 
 from msgspec.structs import replace
@@ -36,7 +37,7 @@ from sekisho.ledger.bound import bound_nanousd
 from sekisho.ledger.cost import class_costs_nanousd
 from sekisho.ledger.counters import Admitted, Demand, Due, NoRoom, NotLoaded, TaskFull, TaskNotLoaded, Verdict
 from sekisho.ledger.journal import Attempt, Opened, Settled
-from sekisho.values import END_OF_TIME, CallStatus, Usage
+from sekisho.values import END_OF_TIME, Usage
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,9 @@ async def admit(gate: Gate, call: Call, next: Next) -> Reply:
         reply = await next(admitted)
     except Exception as cause:  # also a fault of ours: what was opened is settled, whatever happens
         error = cause if isinstance(cause, SekishoError) else Internal()
-        await _settle(gate, admitted, Outcome(None, error.code, error.message))
+        _, booked = _settle(gate, admitted, Outcome(None, error.code, error.message))
+        if booked is not None:
+            await booked
         raise
     if isinstance(reply, Answer):
         reply.settle_with(partial(_settle, gate, admitted))
@@ -88,7 +91,8 @@ async def admission(gate: Gate, call: Call) -> tuple[Call, Opened]:
 
 def _ask(gate: Gate, call: Call, *, heeds_steps: bool) -> tuple[Demand, Verdict | None]:
     """What the call asks of the counters, and what they say to that at once."""
-    passage, model, bound = call.known_passage, call.known_model.name, call.bound_nanousd
+    passage, bound = call.known_passage, call.bound_nanousd
+    model = passage.model.name
     estimate = gate.learned.cost_nanousd(call.agent.name, model, bound) if passage.has_soft_budgets else bound
     tokens = len(call.body) // _BYTES_PER_TOKEN + call.max_output_tokens
     task = task_demand(gate, call) if passage.caps_tasks else None
@@ -165,13 +169,14 @@ def _bounded(call: Call, prompt: Prompt, attempts: int) -> Call:
 
 
 def _opened(call: Call, admitted: Admitted, delayed_ms: int) -> Opened:
+    passage = call.known_passage
     clamped_tokens = call.max_output_tokens if call.ending else 0
     return Opened(  # by place, in the order of the record: to name so many fields takes five times as long
         call.id,
         admitted.admitted_at,
-        call.known_passage.caller(call.agent),
+        passage.caller(call.agent),
         call.door,
-        call.known_model.name,
+        passage.model.name,
         call.stream,
         len(call.body),
         call.bound_nanousd,
@@ -194,15 +199,14 @@ async def _verdict(gate: Gate, trail: Trail, demand: Demand) -> Verdict:
         trail.waited_us += gate.clock.monotonic_us() - trail.asked_us
 
 
-async def _settle(gate: Gate, call: Call, outcome: Outcome) -> int:
-    """Book the call. Unit: nano-USD, the effective cost. Raises StoreUnavailable: it is booked late."""
+def _settle(gate: Gate, call: Call, outcome: Outcome) -> tuple[int, Awaitable[None] | None]:
+    """Book the call: nano-USD, the effective cost, and what is to be awaited until it is durable.
+
+    Raises StoreUnavailable: it is booked late."""
     settled = _settled(gate, call, outcome)
     ended(gate, call, outcome.error, settled.stop_reason)
     _learn(gate, call, settled)
-    booked = gate.settle(settled)
-    if booked is not None:
-        await booked
-    return settled.cost_nanousd
+    return settled.cost_nanousd, gate.settle(settled)
 
 
 def _settled(gate: Gate, call: Call, outcome: Outcome) -> Settled:
@@ -224,7 +228,7 @@ def _settled(gate: Gate, call: Call, outcome: Outcome) -> Settled:
     return Settled(  # by place, as `Opened`
         call.id,
         gate.clock.now_us(),
-        _status(outcome),
+        ("interrupted" if outcome.is_abandoned else "failed") if outcome.error else "ok",
         translation.stop_reason if translation else None,
         outcome.error,
         outcome.message[:500],
@@ -260,10 +264,11 @@ def _priced(call: Call, note: AttemptNote) -> tuple[Attempt, tuple[int, ...]]:
     else:
         prompt = call.prompt
         cost = bound_nanousd(prompt.tokens, call.max_output_tokens, price, longest_ttl=prompt.longest_ttl)
+    duration_us = note.ended_us - note.started_us
     attempt = Attempt(  # by place, as `Opened`
         deployment.id,
         note.started_at,
-        max(note.ended_us - note.started_us, 0),
+        duration_us if duration_us > 0 else 0,
         note.status,
         note.error,
         usage,
@@ -278,7 +283,8 @@ def _priced(call: Call, note: AttemptNote) -> tuple[Attempt, tuple[int, ...]]:
 
 def _learn(gate: Gate, call: Call, settled: Settled) -> None:
     """Let later calls be bounded by this one; say so loudly if it was not within its own bound."""
-    prompt, usage = call.prompt, settled.attempts[-1].usage if settled.attempts else Usage()
+    attempts, prompt = settled.attempts, call.prompt
+    usage = attempts[-1].usage if attempts else Usage()
     prompt_tokens = usage.prompt_tokens
     if settled.cost_nanousd > call.bound_nanousd or prompt_tokens > prompt.tokens:
         log.error(
@@ -291,15 +297,9 @@ def _learn(gate: Gate, call: Call, settled: Settled) -> None:
         )
     if settled.status != "ok" or not settled.is_metered:
         return
-    gate.learned.note(call.agent.name, call.known_model.name, settled.cost_nanousd, usage.output_tokens)
+    gate.learned.note(call.agent.name, call.known_passage.model.name, settled.cost_nanousd, usage.output_tokens)
     if len(call.chain.body) >= WORTH_BYTES:
         keep_anchor(gate, call, prompt_tokens)
-
-
-def _status(outcome: Outcome) -> CallStatus:
-    if not outcome.error:
-        return "ok"
-    return "interrupted" if outcome.is_abandoned else "failed"
 
 
 def _sum(usages: list[Usage]) -> Usage:

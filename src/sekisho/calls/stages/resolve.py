@@ -72,8 +72,11 @@ def _max_output_tokens(call: Call, most: int) -> int:
             fields = _decode_fields(fields["inferenceConfig"]) if "inferenceConfig" in fields else {}
         except msgspec.DecodeError as error:
             raise BadRequest("'inferenceConfig' must be an object.", param="inferenceConfig") from error
-    given = [_number(fields, field) for field in _MAX_TOKENS_FIELDS[call.door]]
-    return min(max((value for value in given if value is not None), default=most), most)
+    asked = 0
+    for field in _MAX_TOKENS_FIELDS[call.door]:
+        if field in fields:
+            asked = max(asked, _number(fields, field) or 0)
+    return min(asked or most, most)
 
 
 def _number(fields: dict[str, msgspec.Raw], field: str) -> int | None:

@@ -31,8 +31,6 @@ from sekisho.ledger.counters import (
     Passed,
     Spent,
     Standing,
-    TaskFull,
-    TaskNotLoaded,
     TooFast,
     Verdict,
 )
@@ -105,7 +103,7 @@ class _Recent(msgspec.Struct, eq=False):
 
 
 class _Call(msgspec.Struct, eq=False):
-    """A call as its budgets see it, until a ledger read has shown it. `cost`, `position`: once it is settled."""
+    """A call that is open."""
 
     bound: int
     estimate: int
@@ -114,8 +112,15 @@ class _Call(msgspec.Struct, eq=False):
     soft: tuple[BudgetCell, ...]
     task: TaskCell | None
     recent: _Recent
-    cost: int = 0
-    position: JournalPosition = (0, 0)
+
+
+class _Unbooked(msgspec.Struct, frozen=True, eq=False):
+    """A call that is settled, until a ledger read has shown it."""
+
+    admitted_at: int
+    plan: _Plan
+    cost: int
+    position: JournalPosition
 
 
 class MemoryCounters:
@@ -126,7 +131,7 @@ class MemoryCounters:
     failure = ""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self._now, self._monotonic = clock.now_us, clock.monotonic_us
         self._budgets: dict[str, BudgetCounter] = {}
         self._budgets_of: dict[Scope, list[BudgetCounter]] = {}
         self._limits_of: dict[Scope, list[LimitCounter]] = {}
@@ -136,7 +141,7 @@ class MemoryCounters:
         self._near: dict[int, _Plan] = {}
         self._open: dict[bytes, _Call] = {}
         self._recent: deque[_Recent] = deque()  # admitted in the last minute, oldest first
-        self._unbooked: list[_Call] = []  # settled, and not yet in a ledger read
+        self._unbooked: list[_Unbooked] = []
         self._booked: JournalPosition = (0, 0)
         self._now_us = 0
         self._tasks = TaskCells()
@@ -171,7 +176,7 @@ class MemoryCounters:
             if limit.requests_per_minute is limit.tokens_per_minute is limit.parallel is None:
                 continue  # it caps tasks only: what the caller states with each call
             self._limits_of.setdefault(limit.scope, []).append(LimitCounter(limit))
-        self._forget_old_calls(self._clock.monotonic_us())
+        self._forget_old_calls(self._monotonic())
         for recent in self._recent:
             recent.plan = self._plan(recent.plan.scopes, recent.plan.model)
             _join(recent)
@@ -191,8 +196,7 @@ class MemoryCounters:
         for budget_id, by_start in sums.items():
             self._budgets[budget_id].start_again(by_start, booked)
         for call in self._unbooked:
-            plan = call.recent.plan
-            for counter in self._plan(plan.scopes, plan.model).budgets:
+            for counter in self._plan(call.plan.scopes, call.plan.model).budgets:
                 span = counter.span_at(call.admitted_at)
                 if counter.budget.id in sums and span and span.starts_at >= min(sums[counter.budget.id]):
                     cell = counter.cell_at(call.admitted_at)
@@ -204,8 +208,7 @@ class MemoryCounters:
         return self.admit_at_once(demand)
 
     def admit_at_once(self, demand: Demand) -> Verdict:  # noqa: C901  a function per loop costs more than the loop
-        now_us = self._clock.now_us()
-        at_us = self._clock.monotonic_us()
+        now_us, at_us = self._now(), self._monotonic()
         if self._recent and self._recent[0].at_us <= at_us - MINUTE_US:
             self._forget_old_calls(at_us)
         plan = self._near.get(id(demand.scopes))
@@ -230,9 +233,12 @@ class MemoryCounters:
                 least_room = min(least_room, cell.room(now_us) if cell.is_loaded else -1)
         if least_room < bound:
             return _refusal(plan.hard, bound, now_us)
-        task = self._tasks.check(demand.task, bound) if demand.task is not None else None
-        if isinstance(task, TaskFull | TaskNotLoaded):
-            return task
+        task: TaskCell | None = None
+        if demand.task is not None:
+            found = self._tasks.check(demand.task, bound)
+            if not isinstance(found, TaskCell):
+                return found
+            task = found
         if self._calls_counted >= plan.calls_until or self._tokens_counted + tokens > plan.tokens_until:
             for limit in plan.limits:
                 if not limit.takes(tokens):
@@ -286,9 +292,7 @@ class MemoryCounters:
         if call.task is not None:
             call.task.end(bound, cost_nanousd)
         if is_new:
-            call.cost = cost_nanousd
-            call.position = position
-            self._unbooked.append(call)
+            self._unbooked.append(_Unbooked(call.admitted_at, call.recent.plan, cost_nanousd, position))
         self._let_go(call, tokens)
         return True
 
@@ -305,7 +309,6 @@ class MemoryCounters:
 
     def _let_go(self, call: _Call, tokens: int) -> None:
         """Give back the slots of an ended call; correct its tokens while it is in the last minute."""
-        call.hard = call.soft = ()
         recent = call.recent
         correction = tokens - recent.tokens if recent.is_counted else 0
         if correction > 0:
@@ -332,7 +335,7 @@ class MemoryCounters:
         return Look(verdict, tuple(uses))
 
     async def standings(self) -> tuple[Standing, ...]:
-        now_us = self._clock.now_us()
+        now_us = self._now()
         standings = (counter.standing(now_us) for counter in self._budgets.values())
         return tuple(standing for standing in standings if standing)
 

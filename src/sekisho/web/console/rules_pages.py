@@ -141,7 +141,7 @@ def _facts(rule: RateLimit | Policy, words: Words) -> tuple[tuple[str, str], ...
     for name in POLICY_LISTS:
         values = getattr(rule, name)
         if values:
-            texts = [hours_text(one) for one in values] if name == "hours" else list(values)
+            texts = [f"{hours_text(one)} {one.time_zone}" for one in values] if name == "hours" else list(values)
             facts.append((str(words(f"rule.{name}")), ", ".join(texts)))
     if rule.max_output_tokens is not None:
         facts.append((str(words(f"rule.{_MOST}")), words.count(rule.max_output_tokens)))

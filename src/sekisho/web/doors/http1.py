@@ -24,7 +24,7 @@ from sekisho.web.doors import large_body
 from sekisho.web.doors.asgi import HeaderList, Message, Receive, Scope, Send
 from sekisho.web.doors.heads import Head, KnownHead, keep_head
 from sekisho.web.doors.large_body import LargeBody
-from sekisho.web.doors.proxies import NOBODY, Proxies
+from sekisho.web.doors.proxies import Proxies
 
 log = logging.getLogger(__name__)
 
@@ -316,9 +316,9 @@ class DoorProtocol(asyncio.Protocol):
     `send_timeout_s`: how long a client may leave an answer unread before its connection is closed. `proxies`: those
     whose word on the client's address is taken."""
 
-    def __init__(self, app: App, state: ServerState, *, send_timeout_s: float, proxies: Proxies = NOBODY) -> None:
+    def __init__(self, app: App, state: ServerState, *, send_timeout_s: float, proxies: Proxies | None = None) -> None:
         self._app = app
-        self.proxies = proxies
+        self.proxies = proxies or Proxies()
         self._state = state
         self._send_timeout_s = send_timeout_s
         self._parser = httptools.HttpRequestParser(self)

@@ -60,7 +60,7 @@ class Proxies:
         if not self._has_wondered and not _NAMING.isdisjoint(name for name, _ in headers):
             self._has_wondered = True
             log.warning(
-                "%s names other visitors, and is not believed. Is it a load balancer? Set trusted_proxies.", peer
+                "%s names other visitors and is not believed; a load balancer is named in trusted_proxies", peer
             )
 
     def _visitor(self, here: Address, hops: list[Hop | None]) -> Hop:
@@ -77,9 +77,6 @@ class Proxies:
 
     def _trusts(self, address: Address) -> bool:
         return any(address.version == network.version and address in network for network in self._networks)
-
-
-NOBODY = Proxies()
 
 
 def parse_address(text: str) -> Address | None:

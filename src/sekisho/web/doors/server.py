@@ -17,7 +17,7 @@ from uvicorn.server import Server, ServerState
 
 from sekisho.web.doors.app import DoorApp
 from sekisho.web.doors.http1 import DoorProtocol
-from sekisho.web.doors.proxies import NOBODY, Proxies
+from sekisho.web.doors.proxies import Proxies
 
 log = logging.getLogger(__name__)
 _TICK_S = 1.0
@@ -84,9 +84,9 @@ class _Server(Server):
 class DoorServer:
     """One call process's listening side."""
 
-    def __init__(self, app: DoorApp, *, shutdown_grace_s: int, proxies: Proxies = NOBODY) -> None:
+    def __init__(self, app: DoorApp, *, shutdown_grace_s: int, proxies: Proxies | None = None) -> None:
         self._app = app
-        self._proxies = proxies
+        self._proxies = proxies or Proxies()
         self._server = _Server(
             Config(
                 cast(Any, app),

@@ -84,7 +84,7 @@ def test_a_load_balancer_that_nobody_has_named_is_noticed_once(caplog):
     proxies = Proxies()
     for headers in ([], [(b"x-forwarded-for", ALICE.encode())], [(b"forwarded", b"for=a")]):
         proxies.origin(LB, "http", headers)
-    assert [record.getMessage().partition(",")[0] for record in caplog.records] == [f"{LB} names other visitors"]
+    assert [record.getMessage().partition(" and")[0] for record in caplog.records] == [f"{LB} names other visitors"]
 
 
 def test_a_proxy_in_the_form_of_ipv6_is_the_same_proxy():
