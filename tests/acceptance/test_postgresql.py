@@ -46,7 +46,14 @@ def ledger(url: str) -> dict[str, str]:
     return {id_text(call_id): status for call_id, status in rows(url, query)}
 
 
-def test_a_call_is_booked_a_budget_refuses_and_a_restart_knows_all_of_it(tmp_path: Path, url: str) -> None:
+@pytest.fixture
+def empty_url() -> Iterator[str]:
+    with own_database(is_empty=True) as url:
+        yield url
+
+
+def test_a_call_is_booked_a_budget_refuses_and_a_restart_knows_all_of_it(tmp_path: Path, empty_url: str) -> None:
+    url = empty_url
     with served(tmp_path / "home", SEKISHO_DATABASE_URL=url) as server:
         seen = make_calls(server, 2)
         wait_for(lambda: set(ledger(url).values()) == {"ok"} and set(seen) <= set(ledger(url)), "two calls booked")

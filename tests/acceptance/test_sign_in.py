@@ -305,7 +305,13 @@ async def test_forms_come_from_our_own_pages_only(running, new):
     browser = new()
     await browser.open("/console/sign-in")
     fields = {"login": "alice", "password": PASSWORD}
-    for headers in ({"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "https://evil.test"}):
+    for headers in (
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "https://evil.test"},
+        {"origin": "null"},
+        {"origin": "https://[::1"},
+    ):
         assert (await browser.send("/console/sign-in", fields, headers=headers)).status_code == 403
         await browser.open("/console/sign-in")
     headers = {"origin": "http://localhost"}

@@ -283,7 +283,10 @@ class Oidc:
 
 def is_safe(url: str) -> bool:
     """Whether nobody on the way can read or change what goes there."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # half an IPv6 address
+        return False
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
 
 

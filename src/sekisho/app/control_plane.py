@@ -40,7 +40,7 @@ from sekisho.app.replica import Membership, load_or_create_replica_id
 from sekisho.app.sign_in_settings import DEFAULT, SignInSettings
 from sekisho.app.signals import orderly_stop
 from sekisho.clock import Clock, SystemClock
-from sekisho.errors import SekishoError, StoreUnavailable
+from sekisho.errors import BadRequest, SekishoError, StoreUnavailable
 from sekisho.ledger.booked import Booked
 from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import JournalReader, Segment
@@ -439,7 +439,10 @@ class ControlPlane:
         has_keys = bool(await keys.count())
         key = ""
         if alias and not has_keys:
-            key = (await keys.create(KeyDraft(alias=alias), OPERATOR)).key
+            try:
+                key = (await keys.create(KeyDraft(alias=alias), OPERATOR)).key
+            except BadRequest:  # another machine that starts at the same time has made it
+                has_keys = True
         return {
             "has_keys": has_keys,
             "key": key,

@@ -492,6 +492,6 @@ class ContentService(Protocol):
         """Delete the content of calls, wherever it is by now; of how many. Raises StoreUnavailable: try again."""
         ...
 
-    async def forget_team(self, team_id: str) -> int:
-        """As `forget`, for all of a team; its key goes too."""
+    async def forget_team(self, team_id: str, *, comes_again: bool = False) -> int:
+        """As `forget`, for all of a team; its key goes too. `comes_again`: calls of the same time may be made anew."""
         ...

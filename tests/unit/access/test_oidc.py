@@ -203,6 +203,7 @@ async def test_the_secret_goes_where_the_provider_takes_it(provider):
 @pytest.mark.parametrize(
     "discovery",
     [
+        {"token_endpoint": "https://[::1"},
         {"issuer": "https://another.example.com"},
         {"token_endpoint": "http://id.example.com/token"},
         {"jwks_uri": "file:///etc/passwd"},

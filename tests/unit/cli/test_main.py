@@ -1,5 +1,6 @@
 """`sekisho` as a whole: its help in both languages, its exit codes, what it says before it serves."""
 
+import functools
 import json
 import os
 import subprocess
@@ -48,6 +49,7 @@ def test_agents_are_spoken_to_in_the_language_of_who_starts_it() -> None:
         assert done.stdout.strip() == expected, environment
 
 
+@functools.cache
 def explained(language: str) -> Explained:
     """What is said of every command (empty name) and of each of its options and arguments."""
     done = subprocess.run(
@@ -98,6 +100,9 @@ def test_a_shell_completes_commands_and_options(typed: str, offered: str) -> Non
     position = str(len(typed.split()) - 1)
     done = run(_SEKISHO_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=position)
     assert done.stdout.split() == [offered]
+
+
+def test_a_shell_is_told_how_to_complete() -> None:
     assert "_SEKISHO_COMPLETE" in run("completion", "zsh").stdout
 
 

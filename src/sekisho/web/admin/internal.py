@@ -62,7 +62,7 @@ def internal_router(services: Services, authority: Authority) -> APIRouter:
         if not services.simulated:
             raise NotAllowed("Calls are taken out of the ledger only where the simulator answers.")
         for team_id in DEMONSTRATION_TEAMS:
-            await services.content.forget_team(team_id)
+            await services.content.forget_team(team_id, comes_again=True)
         return {"calls": await services.forgotten.forget(services.org_id, DEMONSTRATION_TEAMS)}
 
     @router.get("/models")

@@ -9,7 +9,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -257,14 +257,15 @@ def _is_from_here(request: Request) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == host_of(request.headers)
+    return origin is None or origin.partition("://")[2] == (host_of(request.headers) or None)
 
 
 def safe_return(address: str) -> str:
-    """An address inside the console to go back to; anything else becomes the console's first page."""
-    parts = urlsplit(address)
-    is_plain = address.isprintable() and "\\" not in address and not parts.scheme and not parts.netloc
-    return address if is_plain and (parts.path == ROOT or parts.path.startswith(f"{ROOT}/")) else ROOT
+    """An address inside the console to go back to; anything else becomes the console's first page.
+
+    Judged by how it begins and not by its parts: browsers take `///console` for another host, parsers do not."""
+    is_plain = address.isprintable() and "\\" not in address
+    return address if is_plain and address.startswith((f"{ROOT}/", f"{ROOT}?")) else ROOT
 
 
 async def _to_sign_in(visit: Visit) -> Response:
