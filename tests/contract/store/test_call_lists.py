@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sekisho.ledger.journal import Caller, Opened, Record, Refused, Settled
 from sekisho.ledger.journal_files import Batch, Segment
 from sekisho.record.calls import CallFilter, Part
+from sekisho.store.sql.booked import SqlBooked
 from sekisho.store.sql.calls import SqlCalls
 from sekisho.store.sql.engine import Database, sqlite_url
 from sekisho.store.sql.ledger import SqlLedger
@@ -130,6 +131,7 @@ async def test_no_list_of_calls_sorts_the_ledger(tmp_path, template):
     await calls.changed("default", after=0, limit=9)
     await calls.pace("default", since=NOW, step_us=60_000_000)
     await SqlTasks(database, names).outline("default", bytes(16), limit=9)
+    await SqlBooked(database, names).booked("default", NOW)
     asked = [(statement, parameters) for statement, parameters in statements if "FROM call" in statement]
     assert len(asked) > 8
     async with database.read() as connection:
