@@ -105,7 +105,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 async def newcomer(server: Served, browser: Browser) -> AsyncIterator[Newcomer]:
     made = sekisho(server.home, "demo", "--yes", "--scale", "0.02")
     found = KEY.search(made.stdout)
-    assert found and "部門A の開発者としてエージェントを使う" in made.stdout, made.stdout + made.stderr
+    assert found
+    assert f"sekisho setup cline --url http://127.0.0.1:{server.port}" in made.stdout, made
+    assert f"sekisho user invite demo-lead-a --home {server.home}" in made.stdout
     yield Newcomer(server, browser, found[0])
     for context in browser.contexts:
         await context.close()

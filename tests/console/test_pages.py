@@ -208,6 +208,18 @@ class TestLiveCalls:
         expected = [call.call_id for call in queries.calls.values() if call.model == "claude-sonnet-4-6"]
         assert seen == sorted(expected, reverse=True)
 
+    @pytest.mark.parametrize(
+        ("address", "leads_to"),
+        [
+            ("/console/", "/console"),
+            ("/console/live/?status=ok", "/console/live?status=ok"),
+            ("/console//x/", "/console//x"),
+        ],
+    )
+    def test_a_slash_at_the_end_is_no_other_page(self, alice: TestClient, address: str, leads_to: str) -> None:
+        answer = alice.get(address, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, leads_to)
+
     def test_an_empty_ledger_says_what_to_do(self, alice: TestClient, queries: FakeQueries) -> None:
         queries.calls = {}
         text = alice.get("/console/live").text

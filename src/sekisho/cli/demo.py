@@ -20,9 +20,10 @@ from sekisho.app.demo.organisation import (
     YOUR_KEY,
     document,
 )
-from sekisho.cli.messages import language, program, say
+from sekisho.cli.messages import language, say
 from sekisho.cli.operator import OperatorError, ask, not_running, request, stop
 from sekisho.cli.options import DEFAULT_HOME, Home, Yes, list_all
+from sekisho.cli.place import command, local_url
 from sekisho.settings import Settings
 from sekisho.values import Snapshot
 
@@ -119,16 +120,18 @@ def _make(home: Path, scale: float) -> None:
 def _invite(home: Path) -> None:
     """A key to join in with, so that an agent's calls move the demonstration's figures, and how to look as its lead."""
     key = ask(home, "POST", "/admin/v1/keys", {"alias": YOUR_KEY, "user_id": YOU, "team_id": TEAM_A})["key"]
+    setup = f"SEKISHO_KEY={key} {command('setup cline', home, f'--url {local_url(home)}')}"
+    invite = command(f"user invite {LEADS[TEAM_A]}", home)
     typer.echo(
         say(
             f"\nUse an agent as a developer of Department A, and watch its figures move:\n"
-            f"  SEKISHO_KEY={key} {program()} setup cline\n"
+            f"  {setup}\n"
             f"Look as the lead of Department A, by a link that is good once:\n"
-            f"  {program()} user invite {LEADS[TEAM_A]}",
+            f"  {invite}",
             f"\n部門A の開発者としてエージェントを使う（部門A の数字が動きます）：\n"
-            f"  SEKISHO_KEY={key} {program()} setup cline\n"
+            f"  {setup}\n"
             f"部門A の部門長として見る（1 回だけ開けるリンク）：\n"
-            f"  {program()} user invite {LEADS[TEAM_A]}",
+            f"  {invite}",
         )
     )
 

@@ -1,15 +1,14 @@
 """What `sekisho serve` says once it is open: where it is, with which key it opens, what to paste where."""
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from sekisho.cli.messages import columns, program, say
+from sekisho.cli.messages import columns, say
 from sekisho.cli.operator import request
-from sekisho.cli.place import DEFAULT_HOME
+from sekisho.cli.place import command
 from sekisho.kits.agents import KITS
 from sekisho.kits.target import Offer, default_model
 from sekisho.settings import Settings
@@ -47,8 +46,8 @@ def greet(url: str, settings: Settings, ready: Mapping[str, Any], *, is_simulate
     if is_simulated:
         typer.echo(
             say(
-                f"\nTo see every page with content, make a month of an organisation at work: {_command('demo', home)}",
-                f"\n画面に中身がある状態を見るには、ある組織の 1 か月分の利用を作ります：{_command('demo', home)}",
+                f"\nTo see every page with content, make a month of an organisation at work: {command('demo', home)}",
+                f"\n画面に中身がある状態を見るには、ある組織の 1 か月分の利用を作ります：{command('demo', home)}",
             )
         )
     typer.echo(say("\nCtrl-C stops.", "\nCtrl-C で終了します。"))
@@ -95,7 +94,7 @@ def _kept(levels: list[str]) -> str:
 
 
 def _say_way_in(home: Path, key: str, link: str, *, has_keys: bool) -> None:
-    create = _command("key create", home)
+    create = command("key create", home)
     if key:
         shown, note = key, say("(shown only now)", "（表示は今回だけ）")
     elif has_keys:
@@ -110,7 +109,7 @@ def _say_way_in(home: Path, key: str, link: str, *, has_keys: bool) -> None:
 
 
 def _say_how_to_use(url: str, home: Path, key: str, model: str) -> None:
-    setup = _command("setup cline", home, f"--url {url}")
+    setup = command("setup cline", home, f"--url {url}")
     shown_key = key or '"$SEKISHO_KEY"'
     bearer = key or "$SEKISHO_KEY"
     typer.echo(say(f"\nSet up an agent ({', '.join(KITS)}):", f"\nエージェントを設定する（{'、'.join(KITS)}）："))
@@ -136,10 +135,3 @@ def _say_how_to_use(url: str, home: Path, key: str, model: str) -> None:
     typer.echo(say("\nOr try one call:", "\n1 回呼び出してみる："))
     typer.echo(f'  curl {url}/v1/chat/completions -H "Authorization: Bearer {bearer}" \\')
     typer.echo(f"""    -d '{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}'""")
-
-
-def _command(words: str, home: Path, instead_of_home: str = "") -> str:
-    """A command as it can be pasted. `instead_of_home`: the option that leads to this Sekisho, if not --home."""
-    if home == DEFAULT_HOME:
-        return f"{program()} {words}"
-    return f"{program()} {words} {instead_of_home or f'--home {shlex.quote(str(home))}'}"

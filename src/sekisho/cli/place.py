@@ -1,9 +1,11 @@
 """Where the Sekisho of this machine is: its home, and the address it wrote there."""
 
 import os
+import shlex
 from pathlib import Path
 
 from sekisho.app.serve import address_path
+from sekisho.cli.messages import program
 
 DEFAULT_HOME = Path.home() / ".sekisho"
 DEFAULT_URL = "http://127.0.0.1:4000"
@@ -16,3 +18,10 @@ def local_url(home: Path | None = None) -> str:
         return address_path(home).read_text().strip() or DEFAULT_URL
     except OSError:
         return DEFAULT_URL
+
+
+def command(words: str, home: Path, instead_of_home: str = "") -> str:
+    """A command as it can be pasted. `instead_of_home`: the option that leads to this Sekisho, if not --home."""
+    if home == DEFAULT_HOME:
+        return f"{program()} {words}"
+    return f"{program()} {words} {instead_of_home or f'--home {shlex.quote(str(home))}'}"

@@ -40,12 +40,13 @@ class Learned:
 
     def note(self, agent: str, model: str, cost_nanousd: int, output_tokens: int) -> None:
         """A call was settled."""
-        pair = self._pairs.get((agent, model))
+        key = (agent, model)
+        pair = self._pairs.get(key)
         if pair is None:
             if len(self._pairs) >= _KEPT_PAIRS:
                 self._pairs.popitem(last=False)
-            pair = self._pairs[agent, model] = (_Recent(90), _Recent(99))
-        self._pairs.move_to_end((agent, model))
+            pair = self._pairs[key] = (_Recent(90), _Recent(99))
+        self._pairs.move_to_end(key)
         costs, tokens = pair
         costs.values.append(cost_nanousd)
         costs.due -= 1

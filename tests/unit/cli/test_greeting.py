@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sekisho.cli import greeting
+from sekisho.cli import greeting, place
 from sekisho.cli.place import DEFAULT_HOME
 from sekisho.settings import Settings
 
@@ -40,7 +40,7 @@ def said(
 ) -> str:
     monkeypatch.setenv("SEKISHO_LANG", language)
     monkeypatch.setattr(greeting, "request", Home(list(keys), models).request)
-    monkeypatch.setattr(greeting, "program", lambda: ".venv/bin/sekisho")
+    monkeypatch.setattr(place, "program", lambda: ".venv/bin/sekisho")
     greeting.greet(URL, Settings(**{"home": DEFAULT_HOME, **settings}), ready, is_simulated=is_simulated)
     return capsys.readouterr().out
 

@@ -37,7 +37,7 @@ from sekisho.ledger.bound import bound_nanousd
 from sekisho.ledger.cost import class_costs_nanousd
 from sekisho.ledger.counters import Admitted, Demand, Due, NoRoom, NotLoaded, TaskFull, TaskNotLoaded, Verdict
 from sekisho.ledger.journal import Attempt, Opened, Settled
-from sekisho.values import END_OF_TIME, CallStatus, Usage
+from sekisho.values import END_OF_TIME, Usage
 
 log = logging.getLogger(__name__)
 
@@ -228,7 +228,7 @@ def _settled(gate: Gate, call: Call, outcome: Outcome) -> Settled:
     return Settled(  # by place, as `Opened`
         call.id,
         gate.clock.now_us(),
-        _status(outcome),
+        ("interrupted" if outcome.is_abandoned else "failed") if outcome.error else "ok",
         translation.stop_reason if translation else None,
         outcome.error,
         outcome.message[:500],
@@ -300,12 +300,6 @@ def _learn(gate: Gate, call: Call, settled: Settled) -> None:
     gate.learned.note(call.agent.name, call.known_passage.model.name, settled.cost_nanousd, usage.output_tokens)
     if len(call.chain.body) >= WORTH_BYTES:
         keep_anchor(gate, call, prompt_tokens)
-
-
-def _status(outcome: Outcome) -> CallStatus:
-    if not outcome.error:
-        return "ok"
-    return "interrupted" if outcome.is_abandoned else "failed"
 
 
 def _sum(usages: list[Usage]) -> Usage:

@@ -9,7 +9,9 @@ from sekisho.calls.reply import Next, Reply
 
 
 def authorize(gate: Gate, call: Call, next: Next) -> Awaitable[Reply]:
-    passage = call.passage = gate.registry.passage(call.known_key, call.known_model)
+    key, model = call.key, call.model
+    assert key is not None and model is not None  # the stages before have found them
+    passage = call.passage = gate.registry.passage(key, model)
     if not passage.is_listed:
         raise not_listed(gate, call)
     allowance = passage.allowance

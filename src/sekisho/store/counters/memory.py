@@ -131,7 +131,7 @@ class MemoryCounters:
     failure = ""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self._now, self._monotonic = clock.now_us, clock.monotonic_us
         self._budgets: dict[str, BudgetCounter] = {}
         self._budgets_of: dict[Scope, list[BudgetCounter]] = {}
         self._limits_of: dict[Scope, list[LimitCounter]] = {}
@@ -176,7 +176,7 @@ class MemoryCounters:
             if limit.requests_per_minute is limit.tokens_per_minute is limit.parallel is None:
                 continue  # it caps tasks only: what the caller states with each call
             self._limits_of.setdefault(limit.scope, []).append(LimitCounter(limit))
-        self._forget_old_calls(self._clock.monotonic_us())
+        self._forget_old_calls(self._monotonic())
         for recent in self._recent:
             recent.plan = self._plan(recent.plan.scopes, recent.plan.model)
             _join(recent)
@@ -208,8 +208,7 @@ class MemoryCounters:
         return self.admit_at_once(demand)
 
     def admit_at_once(self, demand: Demand) -> Verdict:  # noqa: C901  a function per loop costs more than the loop
-        now_us = self._clock.now_us()
-        at_us = self._clock.monotonic_us()
+        now_us, at_us = self._now(), self._monotonic()
         if self._recent and self._recent[0].at_us <= at_us - MINUTE_US:
             self._forget_old_calls(at_us)
         plan = self._near.get(id(demand.scopes))
@@ -336,7 +335,7 @@ class MemoryCounters:
         return Look(verdict, tuple(uses))
 
     async def standings(self) -> tuple[Standing, ...]:
-        now_us = self._clock.now_us()
+        now_us = self._now()
         standings = (counter.standing(now_us) for counter in self._budgets.values())
         return tuple(standing for standing in standings if standing)
 

@@ -205,9 +205,9 @@ class SqlContent:
     async def texts(self, vaults: Collection[int], user_id: str, *, before: bytes, limit: int) -> list[NewText]:
         """Texts of these vaults and of this user's calls, newest call first."""
         query = sa.select(*(content_text.c[one] for one in NewText.__struct_fields__))
-        query = query.where(content_text.c.part >= 0)
-        if user_id:
-            query = query.join(content, content.c.call_id == content_text.c.call_id)
+        query, at = query.where(content_text.c.part >= 0), content_text.c.call_id
+        if user_id:  # in the order of the index of people
+            query, at = query.join(content, content.c.call_id == content_text.c.call_id), content.c.call_id
             ours = content.c.user_id == user_id
             query = query.where(sa.or_(ours, content_text.c.vault.in_(vaults)) if vaults else ours)
         elif len(vaults) == 1:
@@ -215,8 +215,8 @@ class SqlContent:
         else:  # in the order of the key: by the index of vaults all of them would be sorted, for every page
             query = query.where((content_text.c.vault + 0).in_(vaults))
         if before:
-            query = query.where(content_text.c.call_id < before)
-        query = query.order_by(content_text.c.call_id.desc(), content_text.c.part).limit(limit)
+            query = query.where(at < before)
+        query = query.order_by(at.desc(), content_text.c.part).limit(limit)
         async with self._database.read() as connection:
             return [NewText(*row) for row in await connection.execute(query)]
 

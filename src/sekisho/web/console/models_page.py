@@ -7,8 +7,8 @@ from decimal import Decimal
 
 from starlette.responses import Response
 
-from sekisho.access.policies import geography_of
-from sekisho.ledger.terms import load_terms
+from sekisho.access.policies import IN_REGION, geography_of
+from sekisho.ledger.terms import DataTerms, load_terms
 from sekisho.record.calls import AttemptRow, CallFilter
 from sekisho.values import Deployment, Model
 from sekisho.web.console.bars import percentile
@@ -28,7 +28,8 @@ def model_pages(parts: Parts) -> tuple[Page, ...]:
 
 @dataclass(frozen=True)
 class DeploymentRow:
-    """One deployment. Prices: dollars per million tokens. `state`: unused, fine, shaky or failing in the last hour."""
+    """One deployment. Prices: dollars per million tokens. `state`: unused, fine, shaky or failing in the last hour.
+    `terms`: what its provider does with the data, None where that is not known; `processed`: where, in their words."""
 
     deployment: Deployment
     geography: str
@@ -38,6 +39,24 @@ class DeploymentRow:
     failed: int
     p50_us: int
     state: str
+    terms: DataTerms | None
+    processed: str
+
+
+@dataclass
+class Place:
+    """An account and Region of a provider that calls may go to."""
+
+    provider: str
+    account: str
+    region: str
+    deployments: int = 0
+    attempts: int = 0
+    failed: int = 0
+
+    @property
+    def state(self) -> str:
+        return _state(self.attempts, self.failed)
 
 
 @dataclass
@@ -50,11 +69,15 @@ class _Models:
         tried = await self._tried()
         wanted = visit.request.query_params.get("q", "")[:100].strip().lower()
         models = [one for one in self.parts.services.models() if wanted in one.name.lower()]
-        found = [(model, [_row(one, tried.get(one.id, ())) for one in model.deployments]) for model in models]
+        terms = load_terms()
+        by_provider = {one.provider: one for one in terms.providers}
+        found = [
+            (model, [_row(one, tried.get(one.id, ()), by_provider.get(one.provider)) for one in model.deployments])
+            for model in models
+        ]
         found.sort(key=lambda pair: (not any(row.attempts for row in pair[1]), pair[0].name))
         if wants_csv(visit):
             return csv_file("models", _CSV_HEAD, _export(found))
-        terms = load_terms()
         used = {one.provider for model in self.parts.services.models() for one in model.deployments}
         return self.parts.drawing.page(
             visit,
@@ -63,6 +86,7 @@ class _Models:
             deployments=sum(len(rows) for _, rows in found),
             attempts=sum(len(one) for one in tried.values()),
             failing=sum(row.state == "failing" for _, rows in found for row in rows),
+            places=_places([row for _, rows in found for row in rows]),
             terms=[one for one in terms.providers if one.provider in used],
             reviewed=terms.reviewed,
             wanted=wanted,
@@ -81,20 +105,39 @@ class _Models:
         return tried
 
 
-def _row(deployment: Deployment, tried: Sequence[AttemptRow]) -> DeploymentRow:
+def _row(deployment: Deployment, tried: Sequence[AttemptRow], terms: DataTerms | None) -> DeploymentRow:
     failed = sum(bool(one.error) for one in tried)
-    share = failed / len(tried) if tried else 0
+    geography = geography_of(deployment)
     price = deployment.price
     return DeploymentRow(
         deployment=deployment,
-        geography=geography_of(deployment),
+        geography=geography,
         input_usd=_per_million(price.base.input) if price else "",
         output_usd=_per_million(price.base.output) if price else "",
         attempts=len(tried),
         failed=failed,
         p50_us=percentile([one.duration_us for one in tried if not one.error], 50),
-        state="unused" if not tried else "fine" if share < 0.02 else "shaky" if share < 0.5 else "failing",
+        state=_state(len(tried), failed),
+        terms=terms,
+        processed="unknown" if terms is None else terms.in_region if geography == IN_REGION else terms.profile,
     )
+
+
+def _state(attempts: int, failed: int) -> str:
+    share = failed / attempts if attempts else 0
+    return "unused" if not attempts else "fine" if share < 0.02 else "shaky" if share < 0.5 else "failing"
+
+
+def _places(rows: Sequence[DeploymentRow]) -> list[Place]:
+    found: dict[tuple[str, str, str], Place] = {}
+    for row in rows:
+        one = row.deployment
+        key = (one.provider, one.account, one.region)
+        place = found.setdefault(key, Place(*key))
+        place.deployments += 1
+        place.attempts += row.attempts
+        place.failed += row.failed
+    return [found[key] for key in sorted(found)]
 
 
 def _per_million(picousd: int) -> str:
@@ -106,6 +149,7 @@ def _per_million(picousd: int) -> str:
 _CSV_HEAD = (
     *("model", "deployment", "provider", "region", "geography", "account", "input_usd_per_million"),
     *("output_usd_per_million", "price_version", "attempts_last_hour", "failed_last_hour", "state"),
+    *("trains_models", "retention", "processed_in"),
 )
 
 
@@ -116,6 +160,7 @@ def _export(found: Sequence[tuple[Model, Sequence[DeploymentRow]]]) -> list[tupl
             *(row.deployment.account, row.input_usd.lstrip("$"), row.output_usd.lstrip("$")),
             row.deployment.price.version if row.deployment.price else "",
             *(row.attempts, row.failed, row.state),
+            *((row.terms.trains, row.terms.retention, row.processed) if row.terms else ("unknown",) * 3),
         )
         for model, rows in found
         for row in rows

@@ -108,6 +108,10 @@ async def _to_console(_request: Request) -> Response:
     return RedirectResponse(ROOT, 303)
 
 
-async def _nothing(_visit: Visit) -> Response:
-    """Any other address."""
+async def _nothing(visit: Visit) -> Response:
+    """Any other address; one that ends with a slash is known without it."""
+    path = visit.request.path_params["rest"]
+    if visit.request.method == "GET" and (not path or path.endswith("/")):
+        query = visit.request.url.query
+        return RedirectResponse(f"{ROOT}/{path}".rstrip("/") + (f"?{query}" if query else ""), 303)
     raise NotFound

@@ -208,6 +208,6 @@ TEXTS = {
     "error.title.500": "The page could not be made",
     "error.body.500": "Something failed inside Sekisho. Calls run in another process.",
     "error.id": "Reference {id}. The log can be searched for it.",
-    "error.back": "Open live calls",
+    "error.back": "Open the first page",
     "error.retry": "Try again",
 }
