@@ -12,6 +12,7 @@ from sekisho.ledger.counters import OpenCall, Spent
 from sekisho.ledger.windows import span_at
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import Names
+from sekisho.store.sql.part import CALL_ORG
 from sekisho.store.sql.rules import read_budgets
 from sekisho.store.sql.scope_spend import SpendSums
 from sekisho.store.sql.tables.ledger import call, ended_process, journal_offset, running_call
@@ -73,7 +74,7 @@ class SqlBooked:
         query = (
             sa.select(call.c.id, running_call.c.process, call.c.started_at, call.c.reserved_nanousd, *named)
             .join(running_call, running_call.c.call_id == call.c.id)
-            .where(call.c.org == org)
+            .where(CALL_ORG == org)
         )
         rows = (await connection.execute(query)).all()
         texts = await self._names.texts(connection, {number for row in rows for number in row[4:]})
