@@ -156,6 +156,10 @@ async def check_pace(calls: SqlCalls, made: list[Any]) -> None:
     assert {key: count for key, count in found.items() if key[2] not in ("running", "interrupted")} == wanted
     own = await calls.own_times("default", since=since)
     assert sorted(own) == sorted((at, 8) for *_, at, _, end, _ in made if end == "o")
+    some = await calls.own_times("default", since=since, share=0.05)  # ids end with their number here
+    assert sorted(some) == sorted(
+        (at, 8) for number, (*_, at, _, end, _) in enumerate(made) if end == "o" and number < 12
+    )
     assert await calls.under_way("default") == (
         sum(one[4] == "u" for one in made),
         5 * sum(one[4] == "u" for one in made),
