@@ -38,6 +38,20 @@ async def test_the_overview_equals_its_export_and_the_ledger(house: House) -> No
     assert Decimal(org["room_usd"]) == Decimal(1600) - Decimal(org["spent_usd"]) - Decimal("0.41")
 
 
+async def test_of_a_large_tree_only_the_teams_are_drawn_and_each_opens(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = await visitor(house, "mallory")
+    assert "bob" in await manager.page("overview")
+    monkeypatch.setattr("sekisho.web.console.overview._MOST_NODES", 5)
+    html = await manager.html("overview")
+    assert "cline-bob" not in html and '<td><span class="nm l2"' not in html
+    assert 'href="/console/overview?team=red"' in html
+    opened = await manager.page("overview?team=red")
+    assert "bob" in opened and "charlie" not in opened
+    assert await manager.status("overview?team=nowhere") == 200
+
+
 async def test_every_slice_adds_up_to_the_same_total(house: House) -> None:
     manager = await visitor(house, "mallory")
     totals = set()
