@@ -46,8 +46,10 @@ async def test_models_show_where_they_run_what_they_cost_and_the_data_terms(hous
     assert "United States" in page
     assert "Amazon Bedrock" in page
     assert "Processed in that Region" in page
-    assert re.search(r"Accounts and Regions.*bedrock\s+That of the usual credentials\s+us-east-1", page, re.DOTALL)
-    assert "Trains no model" in page
+    assert re.search(
+        r"Accounts and Regions.*Amazon Bedrock\s+That of the usual credentials\s+us-east-1", page, re.DOTALL
+    )
+    assert "No training" in page
     rows = await operator.rows("models?format=csv")
     assert {(row["trains_models"], row["retention"]) for row in rows} == {("no", "none")}
     assert {row["processed_in"] for row in rows} == {"same_region", "profile_regions"}

@@ -88,6 +88,7 @@ class _Models:
             failing=sum(row.state == "failing" for _, rows in found for row in rows),
             places=_places([row for _, rows in found for row in rows]),
             terms=[one for one in terms.providers if one.provider in used],
+            names={one.provider: one.name for one in terms.providers},
             reviewed=terms.reviewed,
             wanted=wanted,
             csv=csv_address(visit),
