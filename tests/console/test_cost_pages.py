@@ -1,5 +1,7 @@
 """The pages about money: what they say equals the ledger and their own export; who sees which part."""
 
+import re
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from html import unescape
@@ -38,6 +40,20 @@ async def test_the_overview_equals_its_export_and_the_ledger(house: House) -> No
     assert Decimal(org["room_usd"]) == Decimal(1600) - Decimal(org["spent_usd"]) - Decimal("0.41")
 
 
+async def test_of_a_large_tree_only_the_teams_are_drawn_and_each_opens(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = await visitor(house, "mallory")
+    assert "bob" in await manager.page("overview")
+    monkeypatch.setattr("sekisho.web.console.overview._MOST_NODES", 5)
+    html = await manager.html("overview")
+    assert "cline-bob" not in html and '<td><span class="nm l2"' not in html
+    assert 'href="/console/overview?team=red"' in html
+    opened = await manager.page("overview?team=red")
+    assert "bob" in opened and "charlie" not in opened
+    assert await manager.status("overview?team=nowhere") == 200
+
+
 async def test_every_slice_adds_up_to_the_same_total(house: House) -> None:
     manager = await visitor(house, "mallory")
     totals = set()
@@ -70,6 +86,18 @@ async def test_a_slice_has_the_tokens_of_its_rows(house: House) -> None:
     page = await manager.page(address)
     for name in ("input_tokens", "cache_read_tokens", "output_tokens"):
         assert Words("en", ZoneInfo("UTC")).tokens(sum(int(row[name]) for row in rows)) in page, name
+
+
+async def test_of_many_slices_the_cheapest_are_one_row(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = await visitor(house, "mallory")
+    address = "breakdown?by=key&period=month&since=2026-11-01&until=2026-11-20"
+    costs: dict[str, Decimal] = defaultdict(Decimal)
+    for row in await manager.rows(f"{address}&format=csv"):
+        costs[row["value"]] += Decimal(row["cost_usd"])
+    monkeypatch.setattr("sekisho.web.console.breakdown.MOST_SLICES", 1)
+    page = await manager.page(address)
+    rest = to_the_cent(sum(sorted(costs.values())[:-1], Decimal()))
+    assert re.search(rf"Others \({len(costs) - 1}\).*\${rest:,}", page, re.DOTALL)
 
 
 async def test_a_slice_within_a_slice_leads_to_its_calls_and_tasks(house: House) -> None:

@@ -64,7 +64,8 @@ class Newcomer:
         context.set_default_timeout(30_000)
         page = await context.new_page()
         await page.goto(self.url + link)
-        await page.get_by_role("button", name="入る").click()
+        async with page.expect_navigation():
+            await page.get_by_role("button", name="入る").click()
         return page
 
     async def say(self, key: str, history: list[Any]) -> httpx.Response:
@@ -127,8 +128,8 @@ async def spent(page: Page, newcomer: Newcomer, **where: str) -> Decimal:
 
 async def as_role(page: Page, role: str) -> None:
     await page.locator(".who > summary").click()
-    await page.locator(f'.roles button[value="{role}"]').click()
-    await page.wait_for_load_state()
+    async with page.expect_navigation():
+        await page.locator(f'.roles button[value="{role}"]').click()
 
 
 async def test_ten_minutes(newcomer: Newcomer, server: Served) -> None:

@@ -1,21 +1,26 @@
 """Lists of calls narrowed by what roll-ups know, against a plain look at every call; on both engines."""
 
+import shutil
 from collections import Counter
 from typing import Any
 
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sekisho.ledger.journal import Opened, Record, Refused, Settled
+from sekisho.ledger.journal import Caller, Opened, Record, Refused, Settled
 from sekisho.ledger.journal_files import Batch, Segment
 from sekisho.record.calls import CallFilter, Part
+from sekisho.store.sql.booked import SqlBooked
 from sekisho.store.sql.calls import SqlCalls
+from sekisho.store.sql.engine import Database, sqlite_url
 from sekisho.store.sql.ledger import SqlLedger
 from sekisho.store.sql.names import Names
 from sekisho.store.sql.roll_ups import ROLL_UPS
 from sekisho.store.sql.tables.ledger import call, running_call
+from sekisho.store.sql.tasks import SqlTasks
 from sekisho.values import Usage
-from tests.contract.store.test_spend import callers, tasks, times
+from tests.contract.store.test_spend import NOW, callers, tasks, times
 from tests.thorough import examples
 
 LEADS = st.sampled_from([0, 0, 20_000_000, 400_000_000])  # between the making of an id and the start
@@ -104,6 +109,40 @@ async def test_page_by_page_a_list_holds_every_call_that_fits_newest_first(datab
     await check_pace(calls, made)
 
 
+async def test_no_list_of_calls_sorts_the_ledger(tmp_path, template):
+    """SQLite has no statistics of how many calls there are: the plan is the same for ten and for ten million."""
+    shutil.copy(template, tmp_path / "x.db")
+    database = Database(sqlite_url(tmp_path / "x.db"))
+    statements: list[tuple[str, Any]] = []
+    names, calls = Names(database), SqlCalls(database, Names(database))
+    made = [(Caller("default", "key-a", "alice", "red", ("x",), "codex"), "claude", NOW, 0, "o", None)]
+    for _, records in records_of(made):
+        await SqlLedger(database, names).apply(Batch(Segment("p", 1), 1, tuple(records)))
+    sa.event.listen(
+        database.engine.sync_engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, parameters, *_: statements.append((statement, parameters)),
+    )
+    for where in (
+        *(CallFilter(), CallFilter(key_id="key-a"), CallFilter(user_id="alice"), CallFilter(task_id=bytes(16))),
+        *(CallFilter(model="claude"), CallFilter(tag="x", status="failed"), CallFilter(part=Part(("red",), "alice"))),
+    ):
+        await calls.recent("default", limit=9, where=where)
+    await calls.changed("default", after=0, limit=9)
+    await calls.pace("default", since=NOW, step_us=60_000_000)
+    await SqlTasks(database, names).outline("default", bytes(16), limit=9)
+    await SqlBooked(database, names).booked("default", NOW)
+    asked = [(statement, parameters) for statement, parameters in statements if "FROM call" in statement]
+    assert len(asked) > 8
+    async with database.read() as connection:
+        for statement, parameters in asked:
+            rows = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)).all()
+            plan = [str(row[-1]) for row in rows]
+            if "ORDER BY call.change" not in statement:
+                assert not any("call_org_change_ix" in one for one in plan), (statement, plan)
+    await database.close()
+
+
 async def check_pace(calls: SqlCalls, made: list[Any]) -> None:
     since = min((one[2] for one in made), default=0)
     paces = await calls.pace("default", since=since, step_us=60_000_000)
@@ -117,6 +156,10 @@ async def check_pace(calls: SqlCalls, made: list[Any]) -> None:
     assert {key: count for key, count in found.items() if key[2] not in ("running", "interrupted")} == wanted
     own = await calls.own_times("default", since=since)
     assert sorted(own) == sorted((at, 8) for *_, at, _, end, _ in made if end == "o")
+    some = await calls.own_times("default", since=since, share=0.05)  # ids end with their number here
+    assert sorted(some) == sorted(
+        (at, 8) for number, (*_, at, _, end, _) in enumerate(made) if end == "o" and number < 12
+    )
     assert await calls.under_way("default") == (
         sum(one[4] == "u" for one in made),
         5 * sum(one[4] == "u" for one in made),

@@ -12,6 +12,7 @@ from sekisho.ledger.counters import OpenCall, Spent
 from sekisho.ledger.windows import span_at
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import Names
+from sekisho.store.sql.part import CALL_ORG
 from sekisho.store.sql.rules import read_budgets
 from sekisho.store.sql.scope_spend import SpendSums
 from sekisho.store.sql.tables.ledger import call, ended_process, journal_offset, running_call
@@ -70,11 +71,10 @@ class SqlBooked:
         """The calls that were opened and not settled."""
         org = await self._names.find(connection, org_id)
         named = (call.c.model, call.c.key, call.c.user, call.c.team, call.c.tags)
-        query = (
-            sa.select(call.c.id, running_call.c.process, call.c.started_at, call.c.reserved_nanousd, *named)
-            .join(running_call, running_call.c.call_id == call.c.id)
-            .where(call.c.org == org)
-        )
+        process = sa.select(running_call.c.process).where(running_call.c.call_id == call.c.id).scalar_subquery()
+        is_open = call.c.id.in_(sa.select(running_call.c.call_id))  # a join SQLite may begin with every call
+        query = sa.select(call.c.id, process, call.c.started_at, call.c.reserved_nanousd, *named)
+        query = query.where(is_open, CALL_ORG == org)
         rows = (await connection.execute(query)).all()
         texts = await self._names.texts(connection, {number for row in rows for number in row[4:]})
         return tuple(OpenCall(*row[:4], texts[row[4]], _scopes(org_id, *map(texts.get, row[5:]))) for row in rows)

@@ -10,7 +10,7 @@ from sekisho.record.cache import BrokenCache, CacheDimension, CacheFilter, Cache
 from sekisho.store.sql.cache_sums import DAY_US
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import EMPTY, Names
-from sekisho.store.sql.part import in_part
+from sekisho.store.sql.part import CALL_ORG, in_part
 from sekisho.store.sql.roll_ups import REFUSED, RUNNING
 from sekisho.store.sql.spend_edges import first_id
 from sekisho.store.sql.tables.ledger import cache_by_team, call, call_cache, task
@@ -62,7 +62,7 @@ class SqlCache:
     async def breaks_of(self, org_id: str, call_ids: Collection[bytes]) -> dict[bytes, BrokenCache]:
         """The broken cache of each of these calls."""
         async with self._database.read() as connection:
-            of_org = await self._named(connection, call.c.org, org_id)
+            of_org = await self._named(connection, CALL_ORG, org_id)
             found = await self._broken(connection, _BROKEN.where(call.c.id.in_(call_ids), of_org))
         return {one.call_id: one for one in found}
 
@@ -136,7 +136,7 @@ class SqlCache:
     async def _of_calls(
         self, connection: AsyncConnection, org_id: str, where: CacheFilter
     ) -> list[sa.ColumnElement[bool]]:
-        conditions = [await self._named(connection, call.c.org, org_id)]
+        conditions = [await self._named(connection, CALL_ORG, org_id)]
         if where.team_id:
             conditions.append(await self._named(connection, call.c.team, where.team_id))
         if where.cause:

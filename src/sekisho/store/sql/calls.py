@@ -14,7 +14,7 @@ from sekisho.store.sql.endings import read_ending
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.ledger import NAMED, USAGE_COLUMNS
 from sekisho.store.sql.names import EMPTY, Names
-from sekisho.store.sql.part import in_part
+from sekisho.store.sql.part import CALL_ORG, in_part
 from sekisho.store.sql.roll_ups import tags_of
 from sekisho.store.sql.spend_edges import first_id
 from sekisho.store.sql.tables.ledger import attempt, call, call_action, call_cache, call_message, running_call, task
@@ -104,7 +104,7 @@ class SqlCalls:
         """Calls that changed after a change number, in that order."""
         query = _WITH_MESSAGE.where(call.c.change > after).order_by(call.c.change).limit(limit)
         async with self._database.read() as connection:
-            return await self._select(connection, org_id, query)
+            return await self._select(connection, org_id, query, org_column=call.c.org)
 
     async def pace(self, org_id: str, *, since: int, step_us: int) -> list[Pace]:
         """The calls since a time, by steps of so long."""
@@ -138,14 +138,17 @@ class SqlCalls:
         query = sa.select(sa.func.count(), reserved).where(_IS_RUNNING, call.c.duration_us.is_(None))
         async with self._database.read() as connection:
             org = await self._names.find(connection, org_id)
-            count, nanousd = (await connection.execute(query.where(call.c.org == org))).one()
+            count, nanousd = (await connection.execute(query.where(CALL_ORG == org))).one()
             return count, int(nanousd)
 
     async def _since(self, connection: AsyncConnection, org_id: str, since: int) -> list[sa.ColumnElement[bool]]:
         """Conditions: of the organisation, begun since a time; the primary key bounds the search."""
         org = await self._names.find(connection, org_id)
-        in_org = sa.false() if org is None else call.c.org + 0 == org  # the sum hides an index of changes
-        return [in_org, call.c.started_at >= since, call.c.id >= first_id(since - LONGEST_LEAD_US)]
+        return [
+            sa.false() if org is None else CALL_ORG == org,
+            call.c.started_at >= since,
+            call.c.id >= first_id(since - LONGEST_LEAD_US),
+        ]
 
     async def last_change(self) -> int:
         """The newest change number."""
@@ -155,7 +158,12 @@ class SqlCalls:
             return value
 
     async def _select(
-        self, connection: AsyncConnection, org_id: str, query: sa.Select[Any], where: CallFilter = ANY_CALL
+        self,
+        connection: AsyncConnection,
+        org_id: str,
+        query: sa.Select[Any],
+        where: CallFilter = ANY_CALL,
+        org_column: sa.ColumnElement[int] = CALL_ORG,
     ) -> list[CallRow]:
         wanted = {
             "key": where.key_id,
@@ -165,7 +173,7 @@ class SqlCalls:
             "status": where.status,
             "agent": where.agent,
         }
-        conditions = await self._conditions(connection, org_id, wanted)
+        conditions = await self._conditions(connection, org_id, wanted, org_column)
         if where.tag:
             conditions.append(call.c.tags.in_(await self._tag_sets(connection, where.tag)))
         if where.part is not None:
@@ -189,14 +197,19 @@ class SqlCalls:
         return [number for number, text in rows if tag in _tags(text)]
 
     async def _conditions(
-        self, connection: AsyncConnection, org_id: str, wanted: dict[str, str]
+        self,
+        connection: AsyncConnection,
+        org_id: str,
+        wanted: dict[str, str],
+        org_column: sa.ColumnElement[int],
     ) -> list[sa.ColumnElement[bool]]:
         """The organisation, and equality on named columns; a name that was never seen matches nothing."""
         conditions: list[sa.ColumnElement[bool]] = []
         for column, text in {"org": org_id, **wanted}.items():
             if text or column == "org":
                 number = await self._names.find(connection, text)
-                conditions.append(sa.false() if number is None else call.c[column] == number)
+                of_call = org_column if column == "org" else call.c[column]
+                conditions.append(sa.false() if number is None else of_call == number)
         return conditions
 
 

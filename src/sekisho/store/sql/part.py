@@ -5,6 +5,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.record.calls import Part
 from sekisho.store.sql.names import Names
+from sekisho.store.sql.tables.ledger import call
+
+# The organisation of a call, where another index leads to it: SQLite knows no better than to take the one of changes
+# within an organisation, and that is every call there is, to be sorted.
+CALL_ORG = call.c.org + 0
 
 
 async def in_part(connection: AsyncConnection, names: Names, part: Part, rows: sa.Table) -> sa.ColumnElement[bool]:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.ledger.windows import Span
 from sekisho.record.spend import Dimension
 from sekisho.store.sql.names import Names
+from sekisho.store.sql.part import CALL_ORG
 from sekisho.store.sql.roll_ups import FAILED, MEASURES, REFUSED, tags_of
 from sekisho.store.sql.spend_plan import Edge
 from sekisho.store.sql.tables.ledger import call
@@ -58,8 +59,8 @@ def _query(
     measures = [sa.cast(sa.func.sum(_measure(one, numbers)), sa.BigInteger) for one in question.measures]
     query = (
         sa.select(call.c.tags if with_tags else sa.literal(0), *columns.values(), *measures)
-        # an id begins with the millisecond of the start, so the primary key is the index; the sum hides another one
-        .where(call.c.org + 0 == question.org, call.c.duration_us.is_not(None))
+        # an id begins with the millisecond of the start, so the primary key is the index
+        .where(CALL_ORG == question.org, call.c.duration_us.is_not(None))
         .where(call.c.id >= first_id(span.starts_at), call.c.id < first_id(span.ends_at + 999))
         .where(call.c.started_at >= span.starts_at, call.c.started_at < span.ends_at)
         .group_by(*groups)

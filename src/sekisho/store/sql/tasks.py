@@ -10,7 +10,7 @@ from sekisho.record.calls import Part
 from sekisho.record.tasks import ANY_TASK, Cursor, ModeSum, TaskFilter, TaskOrder, TaskRow, TaskStep
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import EMPTY, Names
-from sekisho.store.sql.part import in_part
+from sekisho.store.sql.part import CALL_ORG, in_part
 from sekisho.store.sql.tables.ledger import call, call_action, call_cache, task, task_mode
 from sekisho.store.sql.task_sums import CLASSES, MODES, mode_and_turn
 from sekisho.values import Usage
@@ -98,7 +98,7 @@ class SqlTasks:
         """The calls of a task in their order, the newest `limit` of them."""
         async with self._database.read() as connection:
             org = await self._names.find(connection, org_id)
-            query = _STEP.where(call.c.task == _number_of(task_id), call.c.org == org).limit(limit)
+            query = _STEP.where(call.c.task == _number_of(task_id), CALL_ORG == org).limit(limit)
             if part is not None:
                 query = query.where(await in_part(connection, self._names, part, call))
             rows = (await connection.execute(query)).all()

@@ -33,6 +33,7 @@ USUAL_DAYS: Mapping[Period, int] = {"day": 30, "week": 84, "month": 365}
 _OF_CALLS = frozenset({*DIMENSIONS, "since", "until"})
 _OF_TASKS = _OF_CALLS - {"tag", "model"}
 MOST_SERIES = 5  # the sixth is the rest
+MOST_SLICES = 200  # of more the cheapest are one row; the export has all
 _CSV_HEAD = (
     *("period", "value", "calls", "failed", "refused", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens"),
     *("cache_write_1h_tokens", "output_tokens", "cost_usd"),
@@ -96,7 +97,8 @@ class _Breakdown:
             "breakdown.html",
             m=words,
             asked=asked,
-            slices=slices,
+            slices=slices[:MOST_SLICES],
+            rest=slices[MOST_SLICES:],
             chart=_chart(rows, slices, asked, labels, words) if rows else None,
             total=total,
             usage=add_usage(row.usage for row in rows) if rows else Usage(),

@@ -26,6 +26,7 @@ from sekisho.web.console.rows import agent_name
 
 _MOST_PARTS = 6
 _MOST_TASKS = 7
+_MOST_NODES = 400  # of a larger tree only the teams are drawn, each with the way to its own
 
 
 def overview_pages(parts: Parts) -> tuple[Page, ...]:
@@ -48,6 +49,7 @@ class TreeRow:
     over_nanousd: int
     is_folded: bool
     children: int
+    is_cut: bool
 
 
 @dataclass
@@ -57,8 +59,11 @@ class _Overview:
     parts: Parts
 
     async def overview(self, visit: Visit) -> Response:
-        """All that may be seen, for a month that the address names."""
-        return await self._month(visit, "")
+        """All that may be seen, or one team of it, for a month that the address names."""
+        team_id = visit.request.query_params.get("team", "")[:200]
+        if team_id:
+            visit.need_team(team_id)
+        return await self._month(visit, team_id)
 
     async def team(self, visit: Visit) -> Response:
         """A lead's own team; of several the one that the address names."""
@@ -141,19 +146,31 @@ def _names(costs: Costs) -> dict[str, str]:
 
 def tree_rows(costs: Costs, words: Words) -> list[TreeRow]:
     """The tree, from the top: keys are folded away under their person."""
-    rows = []
-    for root in costs.roots:
-        for node in root.walk():
-            scale = node.amount_nanousd or max((one.spent_nanousd for one in root.children), default=0) or 1
-            bar = None
-            if node.amount_nanousd:
-                bar = budget_bar(node.amount_nanousd, node.spent_nanousd, node.reserved_nanousd, node.outlook, words)
-            standing = standing_of(node.amount_nanousd, node.spent_nanousd, node.reserved_nanousd, node.outlook)
-            over = (node.outlook.nanousd - node.amount_nanousd) if node.outlook and node.amount_nanousd else 0
-            share = round(min(100.0, 100 * node.spent_nanousd / scale / 1.36), 2)
-            is_key = node.scope.kind == "key"
-            rows.append(TreeRow(node, standing, bar, share, over, is_key, len(node.children)))
-    return rows
+    count = sum(1 for root in costs.roots for _ in root.walk())
+    is_cut = count > _MOST_NODES and len(costs.roots[0].children) > 1 and costs.roots[0].scope.kind == "org"
+    return [
+        _tree_row(node, root, words, is_cut=is_cut)
+        for root in costs.roots
+        for node in root.walk()
+        if not is_cut or node.scope.kind in ("org", "team")
+    ]
+
+
+def _tree_row(node: Node, root: Node, words: Words, *, is_cut: bool) -> TreeRow:
+    scale = node.amount_nanousd or max((one.spent_nanousd for one in root.children), default=0) or 1
+    bar = None
+    if node.amount_nanousd:
+        bar = budget_bar(node.amount_nanousd, node.spent_nanousd, node.reserved_nanousd, node.outlook, words)
+    return TreeRow(
+        node=node,
+        standing=standing_of(node.amount_nanousd, node.spent_nanousd, node.reserved_nanousd, node.outlook),
+        bar=bar,
+        share=round(min(100.0, 100 * node.spent_nanousd / scale / 1.36), 2),
+        over_nanousd=(node.outlook.nanousd - node.amount_nanousd) if node.outlook and node.amount_nanousd else 0,
+        is_folded=node.scope.kind == "key",
+        children=len(node.children),
+        is_cut=is_cut and node.scope.kind == "team",
+    )
 
 
 def cumulative_chart(costs: Costs, words: Words) -> dict[str, Any]:
