@@ -39,3 +39,8 @@ class Figures:
             return None
         pairs = zip(above, below, strict=False)
         return statistics.median(a[figure.get(over, "us")] / b[figure.get(under, "us")] for a, b in pairs)
+
+
+def short(value: float) -> str:
+    """A figure with three digits that count."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench.figures import OURS, Figures
+from bench.figures import OURS, Figures, short
 
 
 class Goal(NamedTuple):
@@ -19,8 +19,8 @@ def _both(before: str, whole: float | None, call: float | None, after: str) -> s
     """Of all processes, and in brackets of the call process alone where that was measured."""
     if whole is None:
         return "–"
-    alone = "" if call is None else f" ({before}{call:.3g}{after})"
-    return f"{before}{whole:.3g}{after}{alone}"
+    alone = "" if call is None else f" ({before}{short(call)}{after})"
+    return f"{before}{short(whole)}{after}{alone}"
 
 
 def _times(session: str, measure: str, peer: str) -> Callable[[Figures], str]:
@@ -47,7 +47,7 @@ def _own(session: str, measure: str, figure: str, unit: str) -> Callable[[Figure
     def find(figures: Figures) -> str:
         value = figures.median(session, measure, OURS, figure)
         alone = figures.median(session, measure, "upstream alone", figure) if measure == "latency" else 0.0
-        return "–" if value is None or alone is None else f"{value - alone:.3g} {unit}"
+        return "–" if value is None or alone is None else f"{short(value - alone)} {unit}".rstrip()
 
     return find
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
+from bench.figures import short
+
 _WIDTH, _LEFT, _RIGHT = 900, 170, 90
 _ROW, _PANEL_HEAD, _TOP = 22, 44, 52
 _OURS, _OTHER, _INK, _GRID = "#c2410c", "#64748b", "#1f2937", "#d1d5db"
@@ -48,7 +50,7 @@ def _panel(panel: Panel, top: float, ours: str) -> list[str]:
         colour = _OURS if name.startswith(ours) else _OTHER
         lines.append(f'<text x="{_LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(name)}</text>')
         lines.append(f'<rect x="{_LEFT}" y="{y + 3}" width="{length:.1f}" height="{_ROW - 7}" rx="2" fill="{colour}"/>')
-        lines.append(f'<text class="s" x="{_LEFT + length + 6:.1f}" y="{y + 14}">{_short(value)} {panel.unit}</text>')
+        lines.append(f'<text class="s" x="{_LEFT + length + 6:.1f}" y="{y + 14}">{short(value)} {panel.unit}</text>')
     return lines
 
 
@@ -81,9 +83,9 @@ def over_time(title: str, unit_x: str, unit_y: str, lines: Sequence[Line], shade
     for step in range(6):
         y, value = top + room_y * (1 - step / 5), high_y * step / 5
         drawn.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + room_x}" y2="{y:.1f}" stroke="{_GRID}"/>')
-        drawn.append(f'<text class="s" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{_short(value)}</text>')
+        drawn.append(f'<text class="s" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{short(value)}</text>')
         x, right = left + room_x * step / 5, high_x * step / 5
-        drawn.append(f'<text class="s" x="{x:.1f}" y="{top + room_y + 18}" text-anchor="middle">{_short(right)}</text>')
+        drawn.append(f'<text class="s" x="{x:.1f}" y="{top + room_y + 18}" text-anchor="middle">{short(right)}</text>')
     drawn.append(f'<text class="s" x="{left}" y="{top - 8}">{escape(unit_y)}</text>')
     drawn.append(
         f'<text class="s" x="{left + room_x}" y="{top + room_y + 36}" text-anchor="end">{escape(unit_x)}</text>'
@@ -93,7 +95,7 @@ def over_time(title: str, unit_x: str, unit_y: str, lines: Sequence[Line], shade
         points = [(left + room_x * x / high_x, top + room_y * (1 - y / high_y)) for x, y in line.points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        label = f"{line.name}: {_short(line.points[0][1])} → {_short(line.points[-1][1])}"
+        label = f"{line.name}: {short(line.points[0][1])} → {short(line.points[-1][1])}"
         drawn.append(
             f'<text class="s" x="{left + room_x + 8}" y="{points[-1][1] + 4:.1f}" style="fill:{colour}">'
             f"{escape(label)}</text>"
@@ -112,7 +114,3 @@ def _svg(title: str, height: float, lines: Sequence[str]) -> str:
 def _nice(value: float) -> float:
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= value)
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

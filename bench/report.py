@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from bench.figures import OURS, Figures, Told
+from bench.figures import OURS, Figures, Told, short
 from bench.goals import GOALS
 from bench.loads import median
 from bench.peers import PEERS
@@ -70,7 +70,7 @@ def _peers(figures: Figures, session: str, words: Words) -> list[tuple[str, str,
 
 
 def _cell(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return "–" if value is None else short(value)
 
 
 def _calls(figures: Figures, words: Words, side: str) -> str:
@@ -119,7 +119,7 @@ def _many(figures: Figures, words: Words) -> str:
         for peer in PEERS:
             if rounds := figures.rounds(side, "many_streams", peer.name):
                 found = median(rounds)
-                transit = f"{found['p50_ms']:.3g} / {found['p99_ms']:.3g}"
+                transit = f"{short(found['p50_ms'])} / {short(found['p99_ms'])}"
                 streams = f"{found['streams']:,.0f}"
                 shown = f"{peer.name}, {'Bedrock' if side == 'bedrock' else 'OpenAI'}"
                 rows.append([shown, streams, f"{found['cores'] * 100:.0f} %", transit])
