@@ -34,6 +34,7 @@ from sekisho.simulator.tokens import CountedBlock, counted_blocks
 from sekisho.values import AwsCredential, Model, Usage
 
 CALLS_KEPT = 1000
+BYTES_KEPT = 16_000_000  # of their bodies
 BODY_BYTES_MAX = 25_000_000
 _SPENT_KEPT = 10_000
 _EVENT_STREAM = "application/vnd.amazon.eventstream"
@@ -122,7 +123,8 @@ class BedrockRuntime:
         self._random = Random(0)  # ids and padding only
         self._to_come = deque[Behaviour]()
         self._spent = dict[bytes, int]()
-        self.calls = deque[ReceivedCall](maxlen=CALLS_KEPT)
+        self.calls = deque[ReceivedCall]()
+        self._kept_bytes = 0
 
     def fail_next(self, asked: Behaviour, times: int) -> None:
         """Behave so in the next calls of a model, one behaviour a call."""
@@ -131,7 +133,7 @@ class BedrockRuntime:
     def respond(self, request: HttpRequest) -> Response:
         """The response to a request; AWS's exceptions are responses, too."""
         call = ReceivedCall("", "", dict(request.headers), request.body)
-        self.calls.append(call)
+        self._keep(call)
         try:
             response = self._route(request, call)
         except AwsException as error:
@@ -141,6 +143,13 @@ class BedrockRuntime:
         call.status = response.status
         response.headers["x-amzn-requestid"] = str(uuid.uuid4())
         return response
+
+    def _keep(self, call: ReceivedCall) -> None:
+        """The newest calls, so many and of so many bytes; this one in any case."""
+        self.calls.append(call)
+        self._kept_bytes += len(call.body)
+        while len(self.calls) > CALLS_KEPT or (self._kept_bytes > BYTES_KEPT and len(self.calls) > 1):
+            self._kept_bytes -= len(self.calls.popleft().body)
 
     def _route(self, request: HttpRequest, call: ReceivedCall) -> Response:
         segments = request.path.split("/")[1:]
