@@ -283,7 +283,7 @@ async def test_policies_and_roles_are_stated_granted_and_taken_back(running):
         ("org", "bedrock", 0),
         ("team", "office", 2),
     }
-    office = snapshot.policies[-1]
+    (office,) = (one for one in snapshot.policies if one.name == "office")
     assert (office.holidays, office.families) == (("2026-12-29/2027-01-03",), ("claude",))
     assert (office.prefers, office.max_output_tokens) == (("region:ap-northeast-1",), 8000)
     granted = (await running.operator.get("/admin/v1/role-grants")).json()["grants"]
