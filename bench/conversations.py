@@ -20,7 +20,7 @@ _WORDS = (
 ).split()
 _TOOLS = ("read_file", "edit_file", "run_command", "search", "list_files")
 _SECOND = 1_000_000
-_MAIN_AGENT = "/root"  # as Codex names it on the wire; its sub-agents are below
+CODEX_MAIN_AGENT = "/root"  # on the wire; its sub-agents are below it
 
 
 @dataclass
@@ -237,10 +237,10 @@ class Conversation:
                 if parent:
                     headers[b"x-claude-code-agent-id"] = session
             case "codex":
-                metadata = {"agent_name": _MAIN_AGENT, "root_turn_id": "r" + self.session, "thread_source": "user"}
+                metadata = {"agent_name": CODEX_MAIN_AGENT, "root_turn_id": "r" + self.session, "thread_source": "user"}
                 if parent:
                     metadata = {
-                        "agent_name": f"{_MAIN_AGENT}/1",
+                        "agent_name": f"{CODEX_MAIN_AGENT}/1",
                         "root_turn_id": "r" + self.parent,
                         "thread_source": "subagent",
                     }

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from bench.conversations import KINDS, Kind, Made, Step, a_day
+from bench.conversations import CODEX_MAIN_AGENT, KINDS, Kind, Made, Step, a_day
 from bench.tasks import score, sight_of
 
 from sekisho.calls.agents import identify, identify_by_body
@@ -219,7 +219,7 @@ def test_memory_is_bounded() -> None:
 
 def test_claims_of_codex() -> None:
     metadata = {
-        "agent_name": "/root/2",
+        "agent_name": f"{CODEX_MAIN_AGENT}/2",
         "root_turn_id": "t-1",
         "request_kind": "turn",
         "workspaces": {"/home/x/portal": {"latest_git_commit_hash": "0", "branch": "main"}},
