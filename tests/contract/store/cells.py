@@ -8,8 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from sekisho.store.sql.cells import Level
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.roll_ups import ROLL_UPS, Level
+from sekisho.store.sql.roll_ups import ROLL_UPS
 from sekisho.store.sql.tables.ledger import call
 from sekisho.store.sql.tables.schema import installation, name
 
@@ -26,12 +27,12 @@ async def cells_kept(database: Database) -> Cells:
         texts = await _texts(connection)
         found: Cells = {}
         for one in ROLL_UPS:
-            rows = (await connection.execute(sa.select(one.table))).mappings().all()
             width = 3 + len(one.dimensions)
+            rows: list[tuple[int, ...]] = [tuple(row) for row in (await connection.execute(sa.select(one.table))).all()]
             found[one.table.name] = {
-                (texts[key[0]], *key[1:3], *(texts[number] for number in key[3:])): sums
-                for key, sums in ((tuple(row.values())[:width], tuple(row.values())[width:]) for row in rows)
-                if any(sums)
+                (texts[row[0]], *row[1:3], *(texts[number] for number in row[3:width])): row[width:]
+                for row in rows
+                if any(row[width:])
             }
         return found
 
