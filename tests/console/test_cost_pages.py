@@ -102,7 +102,8 @@ async def test_the_chart_shows_what_the_export_says(house: House, monkeypatch: p
         monkeypatch.setattr("sekisho.web.console.breakdown.MOST_SERIES", most_series)
         chart = json.loads(unescape(re.findall(r"data-chart='([^']*)'", await manager.html(address))[0]))
         drawn = [dict(zip(chart["dates"], one["values"], strict=True)) for one in chart["series"]]
-        wanted = [sums[dearest], {day: sum(sums[one][day] for one in others) for day in chart["dates"]}]
+        rest = {day: sum((sums[one][day] for one in others), Decimal()) for day in chart["dates"]}
+        wanted: list[dict[str, Decimal]] = [sums[dearest], rest]
         if most_series > 1:
             wanted = [sums[one] for one in (dearest, *others)]
         assert len(drawn) == len([one for one in wanted if any(one.values())])
