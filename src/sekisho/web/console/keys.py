@@ -6,7 +6,7 @@ Nobody sees a raw key here: who is to have it opens the link, and it is made the
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
 
@@ -109,7 +109,7 @@ class _Keys:
         """Rotate, block, unblock or delete a key."""
         form = await accepted_form(visit)
         key_id, action = visit.request.path_params["key_id"], visit.request.path_params["action"]
-        address = f"/admin/v1/keys/{key_id}"
+        address = f"/admin/v1/keys/{quote(key_id, safe='')}"
         if action == "rotate":
             body = {"grace": form.get("grace", "24h"), "hand_over": {"expires_in": "7d"}}
             return self._link(visit, await ask_admin(visit, visit.who, "POST", f"{address}/rotate", body))
