@@ -13,7 +13,7 @@ from tests.console.house import BOSS, House, furnished_house
 from tests.console.visitors import visitor
 
 pytestmark = [pytest.mark.xdist_group("house"), pytest.mark.asyncio(loop_scope="module")]
-EVIL = "\"><script>alert(1)</script>'{{7*7}}\u202e"
+EVIL = "\"><script>alert(1)</script>'{{7*7}}\u202e\u2066"
 PAGES = (
     ("mallory", "cost_manager", ("overview", "budgets", "breakdown?by=team", "breakdown?by=key", "calls", "tasks")),
     ("alice", "team_lead", ("team", "members", "keys", "budgets", "why")),
@@ -59,8 +59,10 @@ async def test_hostile_names_stay_text_on_every_page(house: House) -> None:
         for path in paths:
             text = await someone.html(path)
             assert "<script>alert" not in text, path
+            assert not re.search("[\u202a-\u202e\u2066-\u2069]", text), path
     lead = await visitor(house, "alice", "team_lead")
     assert "&lt;script&gt;alert(1)" in await lead.html("keys")
+    assert "{{7*7}}[U+202E][U+2066]" in await lead.html("keys")
 
 
 async def test_an_export_begins_no_cell_with_a_formula(house: House) -> None:

@@ -19,6 +19,7 @@ from sekisho.web.console.exports import csv_address, csv_file, wants_csv
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
+from sekisho.web.console.readable import readable
 from sekisho.web.console.writing import Answer, ask_admin, done, refused
 
 PAGE_ROWS = 50
@@ -117,7 +118,7 @@ class _Keys:
         if not known.is_good:
             return refused(known.problem(visit.words), known.status)
         name = known.body["alias"] or key_id
-        if action in ("block", "delete") and form.get("typed", "").strip() != name:
+        if action in ("block", "delete") and form.get("typed", "").strip() not in (name, readable(name)):
             return refused(str(visit.words("keys.typed_wrong", name=name)))
         if action == "delete":
             answer = await ask_admin(visit, visit.who, "DELETE", address)
