@@ -1,7 +1,7 @@
 """Texts of others, with the signs that turn the order of letters around made readable.
 
-`bdi` does not hold them: a sign that begins a run of its own and is never ended turns the rest of the page, and code that
-people judge by how it reads means something else. Source: Unicode Standard Annex 9
+`bdi` does not hold them: a sign that begins a run and is never ended turns the rest of the page, and code is not what
+it looks like. Source: Unicode Standard Annex 9
 """
 
 import re
