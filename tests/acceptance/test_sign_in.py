@@ -283,7 +283,7 @@ async def test_of_a_persons_links_the_newest_is_good_until_a_password_is_set(run
     async def opens(path: str) -> int:
         browser = new()
         await browser.open(path)
-        return (await browser.send("/console/enter")).status_code
+        return int((await browser.send("/console/enter")).status_code)
 
     await person(running, "alice")
     first, second = await link(), await link()
