@@ -16,6 +16,7 @@ from sekisho.clock import Clock
 from sekisho.errors import NotFound
 from sekisho.web.console.drawing import Drawing
 from sekisho.web.console.edge import Visit
+from sekisho.web.console.filters import number_of
 from sekisho.web.console.nav import ROOT, places_of
 from sekisho.web.console.page import Page
 from sekisho.web.console.rows import agent_name, make_row, seal_of, trends
@@ -85,7 +86,7 @@ class _Live:
         Keys: after, rows [{id, html}], more (ask again at once), band (HTML, only when asked for), now_ms, clock.
         """
         wanted, _ = _wanted(visit.request)
-        after = _number(visit.request.query_params.get("after", ""))
+        after = number_of(visit.request.query_params.get("after", ""))
         calls = await self.queries.changed_after(after, limit=CHANGES_AT_ONCE)
         band = None
         if visit.request.query_params.get("band") == "1":
@@ -186,7 +187,3 @@ def _filters(wanted: CallFilter, choices: CallChoices, visit: Visit) -> list[_Fi
         off = _address(msgspec.structs.replace(wanted, **{name: ""}))
         menus.append(_FilterMenu(name, value, label, off, options))
     return menus
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
