@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from msgspec.structs import replace
 
 from sekisho.access.register import KeyDraft
 from sekisho.access.roles import Grant, administrator
@@ -66,6 +67,24 @@ class House:
         opened, settled = _call(self, random.Random(cost_nanousd), alias, self.clock.now_us(), cost_nanousd)
         await self.book(opened, settled)
         return id_text(opened.call_id)
+
+    async def task(self, alias: str, calls: int) -> list[str]:
+        """A task of so many calls at the catalog's prices, a second apart until now: their ids."""
+        now_us = self.clock.now_us()
+        note = TaskNote(new_id(now_us), b"", "act", "agent", "payments")
+        made = []
+        for n in range(calls):
+            at = now_us - (calls - n) * 1_000_000
+            opened, settled = _call(self, random.Random(n), alias, at, n + 1)
+            tried = replace(
+                settled.attempts[0],
+                deployment="bedrock/us-east-1/jp.anthropic.claude-sonnet-4-6",
+                price_version="catalog-2026-11-22",
+                price_scope="jp",
+            )
+            await self.book(replace(opened, task=note), replace(settled, attempts=(tried,)))
+            made.append(id_text(opened.call_id))
+        return made
 
     async def begin(self, alias: str, bound_nanousd: int) -> None:
         """A call of this key that stays under way."""

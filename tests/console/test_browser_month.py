@@ -12,6 +12,7 @@ from tests.console.town import Town, on_a_port
 from tests.console.visitors import to_the_cent
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
+expect.set_options(timeout=30_000)  # for a machine that has much else to do
 COST = 23_456_700_000
 TEAM = 500 * DOLLAR
 

@@ -151,6 +151,7 @@ def _wanted(request: Request) -> tuple[CallFilter, str]:
     before = query.get("before", "")
     wanted = CallFilter(
         status=status if status in CALL_STATES else "",
+        team=query.get("team", "")[:200],
         agent=query.get("agent", "")[:100],
         model=query.get("model", "")[:200],
         key=query.get("key", "")[:100],
@@ -175,7 +176,13 @@ def _filters(wanted: CallFilter, choices: CallChoices, visit: Visit) -> list[_Fi
     """The chips above the list, each with the addresses it leads to."""
     states = tuple(Choice(state, str(visit.words(f"seal.{state}"))) for state in CALL_STATES)
     agents = tuple(Choice(choice.value, agent_name(choice.value)) for choice in choices.agents)
-    named = {"status": states, "agent": agents, "model": choices.models, "key": choices.keys}
+    named = {
+        "status": states,
+        "team": choices.teams,
+        "agent": agents,
+        "model": choices.models,
+        "key": choices.keys,
+    }
     menus = []
     for name, offered in named.items():
         value = getattr(wanted, name)

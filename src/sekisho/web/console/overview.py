@@ -10,9 +10,8 @@ from starlette.responses import JSONResponse, Response
 from sekisho.access.money import usd_text
 from sekisho.ledger.windows import Span, span_at
 from sekisho.record.reporting import Reporting, yen
-from sekisho.record.tasks import TaskFilter, TaskRow
 from sekisho.values import Window
-from sekisho.web.admin.calls import part_of
+from sekisho.web.admin.times import iso
 from sekisho.web.console.bars import BudgetBar, Standing, budget_bar, dots_of, percentile, standing_of
 from sekisho.web.console.costs import Costs, Node, Part, month_of, read_costs
 from sekisho.web.console.edge import Visit
@@ -24,9 +23,11 @@ from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
 from sekisho.web.console.rows import agent_name
+from sekisho.web.console.tasks import titled_tasks
 
 _MOST_PARTS = 6
 _MOST_TASKS = 7
+AGAIN = "x-sekisho-again"  # how an open page says that it reads itself again
 _MOST_NODES = 400  # of a larger tree only the teams are drawn, each with the way to its own
 
 
@@ -112,7 +113,6 @@ class _Overview:
             team_id=team_id,
             led=sorted(visit.who.sight("spend:read").team_ids),
             tasks=await self._dearest(visit, span, team_id),
-            agent_name=agent_name,
             names=_names(costs),
         )
 
@@ -146,12 +146,14 @@ class _Overview:
             }
         return JSONResponse(told)
 
-    async def _dearest(self, visit: Visit, span: Span, team_id: str) -> list[TaskRow]:
-        """The tasks of this time that have cost most."""
-        services = self.parts.services
-        where = TaskFilter(team_id=team_id, since=span.starts_at, until=span.ends_at, part=part_of(visit.who))
-        found, _ = await services.tasks.list_tasks(services.org_id, limit=_MOST_TASKS, order="cost", where=where)
-        return [task for task in found if task.cost_nanousd]
+    async def _dearest(self, visit: Visit, span: Span, team_id: str) -> list[dict[str, Any]]:
+        """The tasks of this time that have cost most; none where an open page reads itself again, for reading titles
+        is noted in the audit log, and nobody reads them anew."""
+        if AGAIN in visit.request.headers:
+            return []
+        since, until = iso(span.starts_at) or "", iso(span.ends_at) or ""
+        found = await titled_tasks(visit, _MOST_TASKS, sort="cost", team_id=team_id, since=since, until=until)
+        return [task for task in found if task["cost_nanousd"]]
 
     def _months(self, visit: Visit, span: Span, words: Words) -> tuple[str, str]:
         """The addresses of the month before and, if it has begun, of the one behind."""

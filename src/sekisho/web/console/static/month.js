@@ -170,7 +170,7 @@
   async function readAnew() {
     const began = Date.now();
     anewAt = Infinity;
-    const answer = await read(location.href);
+    const answer = await read(location.href, { "x-sekisho-again": "1" });
     showAnew(new DOMParser().parseFromString(await answer.text(), "text/html"));
     readAt = Date.now();
     restMs = Math.min(MOST_REST_MS, Math.max(LEAST_REST_MS, REST * (readAt - began)));
