@@ -26,6 +26,7 @@ from tests.acceptance.processes import Served, served, wait_for
 from tests.console.visitors import to_the_cent
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
+expect.set_options(timeout=30_000)  # for a machine that has much else to do
 ASKED = "The function add in calc.py subtracts instead of adding. Fix it by editing calc.py, then stop."
 SYSTEM = "You are Cline, an AI coding agent. Your primary goal is to help.\n" + "Read before you write. " * 900
 RESULTS = ("1 | def add(a, b):\n2 |     return a - b", "Edited calc.py")

@@ -36,11 +36,12 @@
       old.nodeValue = fresh.nodeValue;
       return;
     }
-    copyAttributes(old, fresh);
     if (old.dataset.chart) {
+      for (const { name, value } of fresh.attributes) old.setAttribute(name, value); // it has others of its own
       old.dispatchEvent(new Event("sekisho:chart"));
       return;
     }
+    copyAttributes(old, fresh);
     const [before, now] = [[...old.childNodes], [...fresh.childNodes]];
     if (before.length === now.length && before.every((node, i) => node.nodeName === now[i].nodeName)) {
       before.forEach((node, i) => morph(node, now[i]));
@@ -71,7 +72,7 @@
     const tenThousandths = (nanousd + 50000n) / 100000n;
     const cell = row.querySelector(".barcell");
     const [whole, part] = [tenThousandths / 10000n, tenThousandths % 10000n];
-    cell.dataset.gain = `+$${whole.toLocaleString("en-US")}.${String(part).padStart(4, "0")}`;
+    cell.dataset.gain = tenThousandths ? `+$${whole.toLocaleString("en-US")}.${String(part).padStart(4, "0")}` : "+<$0.0001";
     clearTimeout(cell.gainTimer);
     cell.gainTimer = setTimeout(() => delete cell.dataset.gain, GAIN_MS);
   }
