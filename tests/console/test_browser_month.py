@@ -35,7 +35,7 @@ async def quiet(town: Town) -> AsyncIterator[None]:
 async def opened(town: Town, path: str, language: str = "en") -> Page:
     """A page of the cost manager's that will notice if it is loaded again."""
     page = await town.page(language, cookie_of(await town.house.enter("mallory")))
-    await page.goto(f"{town.address}/console/{path}")
+    await page.goto(f"{town.address}/console/{path}", timeout=120_000)  # the first page of a browser on a busy machine
     await page.evaluate("window.isSame = true")
     return page
 

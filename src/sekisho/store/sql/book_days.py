@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.store.sql.cells import Level, read_calendar
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.roll_ups import MEASURES, ROLL_UPS, RollUp
+from sekisho.store.sql.roll_ups import MEASURES, STEPS, Step
 from sekisho.store.sql.tables.schema import installation
 
 _SOME_YEAR: Final = 2026  # in which every zone of today has the hours that it keeps
@@ -32,10 +32,12 @@ async def keep_days_of(database: Database, time_zone: str) -> None:
         if (await read_calendar(connection)).ahead_h == ahead_h:  # another process was faster
             return
         await connection.execute(installation.update().values(ahead_h=ahead_h))
-        for position, one in reversed(list(enumerate(ROLL_UPS))):
-            await connection.execute(sa.delete(one.table).where(one.table.c.level.in_((Level.DAY, Level.MONTH))))
-            await _add_up(connection, one, Level.DAY, _finer(position), f"(bucket + {ahead_h}) / 24")
-            await _add_up(connection, one, Level.MONTH, (one, Level.DAY), _month(is_sqlite=patient.is_sqlite))
+        numbers = {Level.DAY: f"(bucket + {ahead_h}) / 24", Level.MONTH: _month(is_sqlite=patient.is_sqlite)}
+        for step in STEPS:
+            if step.level in numbers:
+                table = step.roll_up.table
+                await connection.execute(sa.delete(table).where(table.c.level == step.level))
+                await _add_up(connection, step, numbers[step.level])
 
 
 def hours_ahead(time_zone: str) -> int:
@@ -45,27 +47,19 @@ def hours_ahead(time_zone: str) -> int:
     return min(int(one.total_seconds() // 3600) for one in offsets if one is not None)
 
 
-def _finer(position: int) -> tuple[RollUp, Level]:
-    """Where the days of a roll-up come from: its own hours, or the days of the next that has its dimensions."""
-    mine = ROLL_UPS[position]
-    if Level.HOUR in mine.levels:
-        return mine, Level.HOUR
-    return next(one for one in ROLL_UPS[position + 1 :] if set(mine.dimensions) <= set(one.dimensions)), Level.DAY
-
-
-async def _add_up(
-    connection: AsyncConnection, one: RollUp, level: Level, finer: tuple[RollUp, Level], bucket: str
-) -> None:
-    source, source_level = finer
-    dimensions = [f'"{name}"' for name in one.dimensions]
+async def _add_up(connection: AsyncConnection, step: Step, number: str) -> None:
+    """Add up the cells of one level. `number`: that of its cell from the finer `bucket`."""
+    assert step.source is not None  # days are made of hours or of days
+    source, level = step.source
+    dimensions = [f'"{name}"' for name in step.roll_up.dimensions]
     columns = ", ".join(["org", "level", "bucket", *dimensions, *MEASURES])
     sums = ", ".join(f"sum({measure})" for measure in MEASURES)
-    number = "bucket" if source_level is level else bucket
+    keys = ", ".join(str(n + 1) for n in range(3 + len(dimensions)))
     await connection.execute(
         sa.text(
-            f"INSERT INTO {one.table.name} ({columns}) "
-            f"SELECT org, {int(level)}, {number}, {', '.join(dimensions)}, {sums} FROM {source.table.name} "
-            f"WHERE level = {int(source_level)} GROUP BY {', '.join(str(n + 1) for n in range(3 + len(dimensions)))}"
+            f"INSERT INTO {step.roll_up.table.name} ({columns}) "
+            f"SELECT org, {int(step.level)}, {'bucket' if level is step.level else number}, {', '.join(dimensions)}, "
+            f"{sums} FROM {source.table.name} WHERE level = {int(level)} GROUP BY {keys}"
         )
     )
 

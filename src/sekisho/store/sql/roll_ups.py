@@ -1,22 +1,18 @@
 """Roll-ups: sums of calls in narrow tables, so that a question about ten million calls reads thousands of rows.
 
 Each table adds up by its own dimensions, by months and days; some also by hours, one by quarters of an hour (see
-`cells`). A call's share is a function of its row, and a batch adds the difference between the rows after and before it,
-in the same transaction. So sums equal rows, whatever is repeated or comes late. Source: docs/why/roll-ups.md
+`cells`). What a call adds to them: see `shares`. Source: docs/why/roll-ups.md
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from collections.abc import Collection, Iterator
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.record.spend import Dimension
-from sekisho.store.sql.bulk import add_up
-from sekisho.store.sql.cells import QUARTER_US, Calendar, Level, read_calendar
-from sekisho.store.sql.engine import Database
+from sekisho.store.sql.cells import Level
 from sekisho.store.sql.tables import ledger as tables
 from sekisho.values import Usage
 
@@ -31,9 +27,6 @@ MEASURES: Final = (
 DAILY: Final = (Level.MONTH, Level.DAY)
 HOURLY: Final = (*DAILY, Level.HOUR)
 QUARTERLY: Final = (*HOURLY, Level.QUARTER)
-
-Row = Mapping[str, Any]  # columns of `call`, names still as strings; `mode` in place of `kind`
-Share = tuple[int, ...]  # of MEASURES, in their order
 
 
 class RollUp(NamedTuple):
@@ -61,32 +54,35 @@ ROLL_UPS: Final = (
 )
 
 
-def _names_of(dimensions: tuple[Dimension, ...]) -> Callable[[Row], tuple[str, ...]]:
-    """Takes the names of these dimensions out of a row."""
-    if len(dimensions) == 1:
-        (only,) = dimensions
-        return lambda row: (row[only],)
-    return itemgetter(*dimensions)
+class Step(NamedTuple):
+    """How one level of a roll-up is added up: from another level of it or from the same level of a wider one.
+
+    Without a source it is added up from the calls."""
+
+    roll_up: RollUp
+    level: Level
+    source: tuple[RollUp, Level] | None
 
 
-_WITHOUT_TAG: Final = [
-    (position, _names_of(one.dimensions)) for position, one in enumerate(ROLL_UPS) if "tag" not in one.dimensions
-]
-_WITH_TAG: Final = [  # the tag is the first
-    (position, _names_of(one.dimensions[1:])) for position, one in enumerate(ROLL_UPS) if "tag" in one.dimensions
-]
+def _steps() -> Iterator[Step]:
+    for position, one in reversed(list(enumerate(ROLL_UPS))):
+        finest = one.levels[-1]
+        yield Step(one, finest, _wider(position, finest))
+        for finer, level in pairwise(reversed(one.levels)):
+            yield Step(one, level, (one, finer))
 
 
-class Cell(NamedTuple):
-    """Where a share goes before it is spread over the levels: names still as strings, in the roll-up's order."""
+def _wider(position: int, level: Level) -> tuple[RollUp, Level] | None:
+    """The next roll-up that has the dimensions and keeps the level. Of tags it tells more than of calls: a call may
+    have two."""
+    mine = set(ROLL_UPS[position].dimensions)
+    for one in ROLL_UPS[position + 1 :]:
+        if level in one.levels and mine <= set(one.dimensions) and ("tag" in mine) == ("tag" in one.dimensions):
+            return one, level
+    return None
 
-    roll_up: int
-    org: str
-    quarter: int
-    names: tuple[str, ...]
 
-
-Gain = dict[Cell, Share]
+STEPS: Final = tuple(_steps())  # each after its source
 
 
 def sources_of(dimensions: Collection[Dimension]) -> dict[Level, RollUp]:
@@ -100,81 +96,6 @@ def sources_of(dimensions: Collection[Dimension]) -> dict[Level, RollUp]:
     return found
 
 
-def difference(before: Mapping[bytes, Row], after: Mapping[bytes, Row]) -> Gain:
-    """What the sums must gain when these rows take the place of those; negative where a call moves elsewhere."""
-    gain: Gain = {}
-    for call_id, row in after.items():
-        old = before.get(call_id)
-        if row is old:
-            continue
-        if old is not None and old["status"] != RUNNING:
-            _gather(gain, old, tuple(-part for part in _share(old)))
-        if row["status"] != RUNNING:
-            _gather(gain, row, _share(row))
-    return {cell: share for cell, share in gain.items() if any(share)}
-
-
-def names_in(gain: Gain) -> Iterator[str]:
-    """Every string that the cells are named by."""
-    for cell in gain:
-        yield cell.org
-        yield from cell.names
-
-
-async def add(database: Database, connection: AsyncConnection, gain: Gain, numbers: Mapping[str, int]) -> None:
-    """Add to every roll-up at every level, in this transaction."""
-    if not gain:
-        return
-    calendar = await read_calendar(connection)
-    cells: list[list[tuple[Cell, Share]]] = [[] for _ in ROLL_UPS]
-    for one in gain.items():
-        cells[one[0].roll_up].append(one)
-    for roll_up, some in zip(ROLL_UPS, cells, strict=True):
-        if sums := _spread(roll_up, some, numbers, calendar):
-            await add_up(database, connection, roll_up.table, sums)
-
-
 def tags_of(text: str) -> tuple[str, ...]:
     """The tags in the column of a call: a JSON list; "" alone where there is none."""
     return tuple(dict.fromkeys(msgspec.json.decode(text, type=list[str]))) if text else ("",)
-
-
-def _gather(gain: Gain, row: Row, share: Share) -> None:
-    org, quarter = row["org"], row["started_at"] // QUARTER_US
-    cells = [Cell(position, org, quarter, names_of(row)) for position, names_of in _WITHOUT_TAG]
-    for tag in tags_of(row["tags"]):
-        cells.extend([Cell(position, org, quarter, (tag, *names_of(row))) for position, names_of in _WITH_TAG])
-    for cell in cells:
-        known = gain.get(cell)
-        gain[cell] = share if known is None else tuple(map(int.__add__, known, share))
-
-
-def _share(row: Row) -> Share:
-    status = row["status"]
-    return (
-        int(status != REFUSED),
-        int(status in FAILED),
-        int(status == REFUSED),
-        row["input_tokens"],
-        row["cache_read_tokens"],
-        row["cache_write_5m_tokens"],
-        row["cache_write_1h_tokens"],
-        row["output_tokens"],
-        row["reasoning_tokens"],
-        row["list_cost_nanousd"],
-        row["cost_nanousd"],
-    )
-
-
-def _spread(
-    roll_up: RollUp, cells: Iterable[tuple[Cell, Share]], numbers: Mapping[str, int], calendar: Calendar
-) -> dict[tuple[int, ...], Share]:
-    """The rows to add: primary key to share."""
-    sums: dict[tuple[int, ...], Share] = {}
-    for cell, share in cells:
-        org, names = numbers[cell.org], tuple(numbers[name] for name in cell.names)
-        for level in roll_up.levels:
-            key = (org, int(level), calendar.bucket(level, cell.quarter), *names)
-            known = sums.get(key)
-            sums[key] = share if known is None else tuple(map(int.__add__, known, share))
-    return sums
