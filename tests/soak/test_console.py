@@ -1,7 +1,7 @@
 """The console beside a hundred calls a second: its live list shows each of them, and whoever reads pages holds no call
 up.
 
-Calls and pages are asked for by processes of their own: in one process they would wait for each other here, not there.
+Calls and pages are asked for by processes of their own, so that they cannot wait for each other here.
 """
 
 import http.client
