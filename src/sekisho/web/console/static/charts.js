@@ -17,7 +17,7 @@
 
   function element(name, text, css) {
     const made = document.createElement(name);
-    made.textContent = text;
+    made.textContent = String(text).replace(/[\u202a-\u202e\u2066-\u2069]/g, "");
     if (css) made.className = css;
     return made;
   }
@@ -230,6 +230,7 @@
     chart.setOption(MAKERS[data.kind](data), true);
     if (drawn.has(box)) return;
     drawn.set(box, chart);
+    box.addEventListener("sekisho:chart", () => draw(box));
     chart.getZr().on("click", (event) => {
       const found = [0, 1].map((grid) => (chart.getModel().getComponent("grid", grid) ? [grid, chart.convertFromPixel({ gridIndex: grid }, [event.offsetX, event.offsetY])] : null));
       const hit = found.find((one) => one && chart.containPixel({ gridIndex: one[0] }, [event.offsetX, event.offsetY]));
