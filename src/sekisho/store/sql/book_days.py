@@ -49,7 +49,6 @@ async def _add_up(connection: AsyncConnection, step: Step, calendar: Calendar) -
     """Add up the cells of one level again, one number after the other: to sort all at once takes many times longer."""
     assert step.source is not None  # days are made of hours or of days
     table, (source, finer) = step.roll_up.table, step.source
-    await connection.execute(sa.delete(table).where(table.c.level == step.level))
     dimensions = [f'"{name}"' for name in step.roll_up.dimensions]
     columns = ", ".join(["org", "level", "bucket", *dimensions, *MEASURES])
     sums = ", ".join(f"sum({measure})" for measure in MEASURES)
@@ -60,6 +59,7 @@ async def _add_up(connection: AsyncConnection, step: Step, calendar: Calendar) -
         f"GROUP BY org, {', '.join(dimensions)}"
     )
     for org, *ends in await _ends(connection, source, finer):
+        await connection.execute(sa.delete(table).where(table.c.org == org, table.c.level == step.level))
         first, last = (calendar.bucket(step.level, calendar.start(finer, number) // QUARTER_US) for number in ends)
         for number in range(first, last + 1):
             within = [
