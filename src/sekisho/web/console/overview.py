@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from itertools import accumulate
 from typing import Any
 from urllib.parse import urlencode
 
@@ -78,6 +80,8 @@ class _Overview:
         costs = await read_costs(services, visit.who, span, team_id)
         words = self.parts.words(visit)
         if wants_csv(visit):
+            if visit.request.query_params.get("of") == "days":
+                return csv_file(f"days-{_month_text(span, words)}", DAYS_HEAD, _days_export(costs, words))
             return csv_file(f"budgets-{_month_text(span, words)}", TREE_HEAD, tree_export(costs))
         reporting = await services.reporting.get()
         rate = reporting.rate_on(words.moment(min(costs.now_us, span.ends_at - 1)).date())
@@ -90,11 +94,11 @@ class _Overview:
             rate=rate,
             yen=lambda nanousd: words.yen(yen(nanousd, rate)) if rate else "",
             org=costs.root if costs.root and costs.root.amount_nanousd is not None else None,
-            chart=cumulative_chart(costs, words),
+            chart=cumulative_chart(costs, words, team_id),
             day_table=_day_table(costs),
             people=_people(costs, reporting),
             slices=[
-                (name, _shares(parts[:_MOST_PARTS], name, words))
+                (name, _shares(parts, name, words))
                 for name, parts in (
                     ("model", costs.models),
                     ("agent", costs.agents),
@@ -104,9 +108,13 @@ class _Overview:
             ],
             warning=_warning(costs),
             csv=csv_address(visit),
-            months=self._months(visit, span, words),
+            days_csv=csv_address(visit, of="days"),
+            months=self._months(visit, span, words, team_id),
             month_name=words.month(span.starts_at),
             calls_from=calls_address(span, words, team_id),
+            of_team=_of_team(team_id),
+            slices_from=_slices_address(span, words, team_id),
+            tasks_from=f"{ROOT}/tasks?{_days_asked(span, words)}{_of_team(team_id)}&sort=cost",
             team_id=team_id,
             led=sorted(visit.who.sight("spend:read").team_ids),
             tasks=await self._dearest(visit, span, team_id),
@@ -121,15 +129,15 @@ class _Overview:
         found, _ = await services.tasks.list_tasks(services.org_id, limit=_MOST_TASKS, order="cost", where=where)
         return [task for task in found if task.cost_nanousd]
 
-    def _months(self, visit: Visit, span: Span, words: Words) -> tuple[str, str]:
-        """The addresses of the month before and, if it has begun, of the one behind."""
-        path = visit.request.url.path
-        zone = self.parts.services.time_zone
-        before = span_at(Window("month", zone), span.starts_at - 1)
-        assert before is not None
-        behind = f"{path}?month={words.moment(span.ends_at):%Y-%m}"
+    def _months(self, visit: Visit, span: Span, words: Words, team_id: str) -> tuple[str, str]:
+        """The addresses of the month before and, if it has begun, of the one behind: of the same team."""
+        of_team = {"team": team_id} if team_id else {}
+
+        def month(at_us: int) -> str:
+            return f"{visit.request.url.path}?{urlencode({'month': f'{words.moment(at_us):%Y-%m}', **of_team})}"
+
         is_past = span.ends_at <= self.parts.services.clock.now_us()
-        return f"{path}?month={words.moment(before.starts_at):%Y-%m}", behind if is_past else ""
+        return month(span.starts_at - 1), month(span.ends_at) if is_past else ""
 
 
 def _names(costs: Costs) -> dict[str, str]:
@@ -173,8 +181,9 @@ def _tree_row(node: Node, root: Node, words: Words, *, is_cut: bool) -> TreeRow:
     )
 
 
-def cumulative_chart(costs: Costs, words: Words) -> dict[str, Any]:
-    """What the script draws: sums to each day in dollars, the interval to come, the month before, the budget."""
+def cumulative_chart(costs: Costs, words: Words, team_id: str) -> dict[str, Any]:
+    """What the script draws: sums to each day in dollars, the interval to come, the month before, the budget. A click
+    leads to the calls of a day, of this team if there is one."""
     total, so_far = 0, []
     by_day = dict(costs.days)
     days = _days_of(costs.span, costs)
@@ -182,10 +191,7 @@ def cumulative_chart(costs: Costs, words: Words) -> dict[str, Any]:
         if at <= costs.now_us:
             total += by_day.get(at, 0)
             so_far.append(_usd(total))
-    before, sums = 0, []
-    for _, cost in costs.before:
-        before += cost
-        sums.append(_usd(before))
+    sums = _sums_by_day(costs.before, words)
     org = costs.root
     outlook = costs.outlook
     return {
@@ -194,16 +200,25 @@ def cumulative_chart(costs: Costs, words: Words) -> dict[str, Any]:
         "names": [words.date(at) for at in days],
         "spent": so_far,
         "daily": [_usd(by_day.get(at, 0)) for at in days if at <= costs.now_us],
-        "before": sums[: len(days)],
+        "before": [_usd(one) for one in sums[: len(days)]],
         "outlook": [_usd(outlook.low_nanousd), _usd(outlook.nanousd), _usd(outlook.high_nanousd)] if outlook else None,
         "budget": _usd(org.amount_nanousd) if org and org.amount_nanousd else None,
         "words": {
             name: str(words(f"chart.{name}"))
             for name in ("spent", "before", "outlook", "budget", "today", "day", "calls", "interval")
         },
-        "open": f"{ROOT}/calls?since={{day}}&until={{day}}",
+        "open": f"{ROOT}/calls?since={{day}}&until={{day}}{_of_team(team_id)}",
         "dates": [f"{words.moment(at):%Y-%m-%d}" for at in days],
     }
+
+
+def _sums_by_day(days: Sequence[tuple[int, int]], words: Words) -> list[int]:
+    """The sums to each day of a whole month, also to those without a call; none of a month without any."""
+    if not days:
+        return []
+    costs = {words.moment(at).day: cost for at, cost in days}
+    last = (words.moment(days[0][0]).replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+    return list(accumulate(costs.get(day, 0) for day in range(1, last.day + 1)))
 
 
 def _days_of(span: Span, costs: Costs) -> list[int]:
@@ -240,8 +255,9 @@ def _people(costs: Costs, reporting: Reporting) -> dict[str, Any] | None:
 
 
 def _shares(parts: Sequence[Part], name: str, words: Words) -> list[dict[str, Any]]:
+    """The dearest, and what all others come to: so that the rows add up to the total."""
     top = max((part.cost_nanousd for part in parts), default=0) or 1
-    return [
+    shares = [
         {
             "label": agent_name(part.value)
             if name == "agent" and part.value
@@ -250,8 +266,13 @@ def _shares(parts: Sequence[Part], name: str, words: Words) -> list[dict[str, An
             "share": round(100 * part.cost_nanousd / top, 1),
             "query": urlencode(filter_words({name: part.value})) if part.value or name in MAY_LACK else "",
         }
-        for part in parts
+        for part in parts[:_MOST_PARTS]
     ]
+    if others := parts[_MOST_PARTS:]:
+        cost = sum(part.cost_nanousd for part in others)
+        label = f"{words('by.rest')} ({words.count(len(others))})"
+        shares.append({"label": label, "cost": cost, "share": round(min(100.0, 100 * cost / top), 1), "query": ""})
+    return shares
 
 
 def _warning(costs: Costs) -> Node | None:
@@ -291,6 +312,24 @@ def tree_export(costs: Costs) -> list[tuple[object, ...]]:
     ]
 
 
+DAYS_HEAD = ("day", "cost_usd", "sum_usd", "sum_of_month_before_usd")
+
+
+def _days_export(costs: Costs, words: Words) -> list[tuple[object, ...]]:
+    """The chart's figures: of days to come only what the month before had cost by then."""
+    days, by_day = _days_of(costs.span, costs), dict(costs.days)
+    sums = accumulate(by_day.get(at, 0) for at in days)
+    before: dict[int, int] = dict(enumerate(_sums_by_day(costs.before, words)))
+    return [
+        (
+            f"{words.moment(at):%Y-%m-%d}",
+            *((usd_text(by_day.get(at, 0)), usd_text(so_far)) if at <= costs.now_us else ("", "")),
+            _optional(before.get(number)),
+        )
+        for number, (at, so_far) in enumerate(zip(days, sums, strict=True))
+    ]
+
+
 def _optional(nanousd: int | None) -> str:
     return "" if nanousd is None else usd_text(nanousd)
 
@@ -304,6 +343,19 @@ def _month_text(span: Span, words: Words) -> str:
 
 
 def calls_address(span: Span, words: Words, team_id: str) -> str:
+    """The calls of this time, of this team if there is one."""
+    return f"{ROOT}/calls?{_days_asked(span, words)}{_of_team(team_id)}"
+
+
+def _slices_address(span: Span, words: Words, team_id: str) -> str:
+    """The same calls sliced: whatever they are sliced by, they add up to what the month has cost."""
+    return f"{ROOT}/breakdown?{_days_asked(span, words)}{_of_team(team_id)}"
+
+
+def _days_asked(span: Span, words: Words) -> str:
     since, until = words.moment(span.starts_at), words.moment(span.ends_at - 1)
-    team = f"&team={team_id}" if team_id else ""
-    return f"{ROOT}/calls?since={since:%Y-%m-%d}&until={until:%Y-%m-%d}{team}"
+    return f"since={since:%Y-%m-%d}&until={until:%Y-%m-%d}"
+
+
+def _of_team(team_id: str) -> str:
+    return f"&{urlencode({'team': team_id})}" if team_id else ""
