@@ -2,16 +2,14 @@
 
 import csv
 import io
-import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from sekisho.web.console.edge import Visit
+from sekisho.web.csv_cells import harmless
 
 _TYPE = "text/csv; charset=utf-8"
-_NUMBER = re.compile(r"-[0-9]+(\.[0-9]+)?")  # such as the room of a budget that is passed
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def wants_csv(visit: Visit) -> bool:
@@ -21,8 +19,8 @@ def wants_csv(visit: Visit) -> bool:
 
 def csv_address(visit: Visit, **more: str) -> str:
     """The address of this page's export: the same one, with `format=csv`. `more`: which of several it is."""
-    asked = {"format": "csv", **more}
-    return str(visit.request.url.include_query_params(**asked)).partition(visit.request.url.netloc)[2]
+    url = visit.request.url.include_query_params(**{"format": "csv", **more})
+    return f"{url.path}?{url.query}"
 
 
 def csv_file(name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
@@ -54,6 +52,4 @@ def _lines(rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(_FORMULA) and not _NUMBER.fullmatch(value):
-        return f"'{value}"
-    return "" if value is None else value
+    return harmless(value) if isinstance(value, str) else "" if value is None else value

@@ -112,9 +112,9 @@ class _Overview:
             months=self._months(visit, span, words, team_id),
             month_name=words.month(span.starts_at),
             calls_from=calls_address(span, words, team_id),
-            of_team=_of_team(team_id),
+            and_team=_and_team(team_id),
             slices_from=_slices_address(span, words, team_id),
-            tasks_from=f"{ROOT}/tasks?{_days_asked(span, words)}{_of_team(team_id)}&sort=cost",
+            tasks_from=f"{ROOT}/tasks?{_days_asked(span, words)}{_and_team(team_id)}&sort=cost",
             team_id=team_id,
             led=sorted(visit.who.sight("spend:read").team_ids),
             tasks=await self._dearest(visit, span, team_id),
@@ -130,14 +130,15 @@ class _Overview:
         return [task for task in found if task.cost_nanousd]
 
     def _months(self, visit: Visit, span: Span, words: Words, team_id: str) -> tuple[str, str]:
-        """The addresses of the month before and, if it has begun, of the one behind: of the same team."""
-        of_team = {"team": team_id} if team_id else {}
-
-        def month(at_us: int) -> str:
-            return f"{visit.request.url.path}?{urlencode({'month': f'{words.moment(at_us):%Y-%m}', **of_team})}"
-
+        """The addresses of the month before and, if it has begun, of the one behind."""
+        path = visit.request.url.path
+        zone = self.parts.services.time_zone
+        before = span_at(Window("month", zone), span.starts_at - 1)
+        assert before is not None
+        team = _and_team(team_id)
+        behind = f"{path}?month={words.moment(span.ends_at):%Y-%m}{team}"
         is_past = span.ends_at <= self.parts.services.clock.now_us()
-        return month(span.starts_at - 1), month(span.ends_at) if is_past else ""
+        return f"{path}?month={words.moment(before.starts_at):%Y-%m}{team}", behind if is_past else ""
 
 
 def _names(costs: Costs) -> dict[str, str]:
@@ -181,9 +182,10 @@ def _tree_row(node: Node, root: Node, words: Words, *, is_cut: bool) -> TreeRow:
     )
 
 
-def cumulative_chart(costs: Costs, words: Words, team_id: str) -> dict[str, Any]:
-    """What the script draws: sums to each day in dollars, the interval to come, the month before, the budget. A click
-    leads to the calls of a day, of this team if there is one."""
+def cumulative_chart(costs: Costs, words: Words, team_id: str = "") -> dict[str, Any]:
+    """What the script draws: sums to each day in dollars, the interval to come, the month before, the budget.
+
+    A click leads to the calls of a day, of the team whose page it is."""
     total, so_far = 0, []
     by_day = dict(costs.days)
     days = _days_of(costs.span, costs)
@@ -207,7 +209,7 @@ def cumulative_chart(costs: Costs, words: Words, team_id: str) -> dict[str, Any]
             name: str(words(f"chart.{name}"))
             for name in ("spent", "before", "outlook", "budget", "today", "day", "calls", "interval")
         },
-        "open": f"{ROOT}/calls?since={{day}}&until={{day}}{_of_team(team_id)}",
+        "open": f"{ROOT}/calls?since={{day}}&until={{day}}{_and_team(team_id)}",
         "dates": [f"{words.moment(at):%Y-%m-%d}" for at in days],
     }
 
@@ -344,12 +346,12 @@ def _month_text(span: Span, words: Words) -> str:
 
 def calls_address(span: Span, words: Words, team_id: str) -> str:
     """The calls of this time, of this team if there is one."""
-    return f"{ROOT}/calls?{_days_asked(span, words)}{_of_team(team_id)}"
+    return f"{ROOT}/calls?{_days_asked(span, words)}{_and_team(team_id)}"
 
 
 def _slices_address(span: Span, words: Words, team_id: str) -> str:
     """The same calls sliced: whatever they are sliced by, they add up to what the month has cost."""
-    return f"{ROOT}/breakdown?{_days_asked(span, words)}{_of_team(team_id)}"
+    return f"{ROOT}/breakdown?{_days_asked(span, words)}{_and_team(team_id)}"
 
 
 def _days_asked(span: Span, words: Words) -> str:
@@ -357,5 +359,6 @@ def _days_asked(span: Span, words: Words) -> str:
     return f"since={since:%Y-%m-%d}&until={until:%Y-%m-%d}"
 
 
-def _of_team(team_id: str) -> str:
+def _and_team(team_id: str) -> str:
+    """The rest of an address that narrows it to a team, if there is one."""
     return f"&{urlencode({'team': team_id})}" if team_id else ""
