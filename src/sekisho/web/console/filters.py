@@ -42,3 +42,8 @@ def filter_said(name: str, value: str, words: Words) -> str:
         return words.known(f"by.none.{name}", str(words("tree.none")))
     known = {"mode": "task.mode", "status": "seal"}.get(name)
     return words.known(f"{known}.{value}", value) if known else value
+
+
+def number_of(text: str) -> int:
+    """A number in an address; 0 for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -17,7 +17,7 @@ from sekisho.ledger.counters import Spent
 from sekisho.ledger.windows import span_at
 from sekisho.record.calls import CallFilter, Part
 from sekisho.record.reporting import yen
-from sekisho.record.tasks import TaskFilter, TaskRow
+from sekisho.record.tasks import TaskFilter
 from sekisho.values import Budget, Model, Window
 from sekisho.web.console.bars import budget_bar, percentile
 from sekisho.web.console.calls_view import ViewedCalls
@@ -29,7 +29,8 @@ from sekisho.web.console.language import Words
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
-from sekisho.web.console.rows import agent_name, make_row
+from sekisho.web.console.rows import make_row
+from sekisho.web.console.tasks import titled_tasks
 from sekisho.web.forwarded import host_of
 
 OWN_KEYS = 20
@@ -93,7 +94,6 @@ class _Me:
             keys=[(key, state_of(key, costs.now_us)) for key in keys],
             calls=await self._last_calls(visit),
             tasks=await self._own_tasks(visit),
-            agent_name=agent_name,
             teams=[one.team_id for one in await services.teams.memberships(visit.who.user_id)],
             now_us=costs.now_us,
             agents=[(kit.name, kit.title) for kit in KITS.values()],
@@ -147,13 +147,14 @@ class _Me:
         views = await ViewedCalls(services).views(found)
         return [make_row(view, self.parts.drawing.info.stages, visit.words) for view in views]
 
-    async def _own_tasks(self, visit: Visit) -> tuple[list[tuple[TaskRow, float]], int]:
+    async def _own_tasks(self, visit: Visit) -> tuple[list[tuple[dict[str, Any], float]], int]:
         """The last tasks of the viewer, each with how many times the median it cost; and the median."""
         services = self.parts.services
         where = TaskFilter(part=Part(user_id=visit.who.user_id))
         found, _ = await services.tasks.list_tasks(services.org_id, limit=MEDIAN_OF, where=where)
         median = percentile([task.cost_nanousd for task in found if task.cost_nanousd], 50)
-        return [(task, task.cost_nanousd / median if median else 0.0) for task in found[:LAST_CALLS]], median
+        last = await titled_tasks(visit, LAST_CALLS)
+        return [(task, task["cost_nanousd"] / median if median else 0.0) for task in last], median
 
     def _command(self, visit: Visit) -> str:
         return "sekisho"

@@ -1,33 +1,35 @@
 """The cost manager's first page: a month's spend, outlook, budgets and where the money went; and its export."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import accumulate
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from sekisho.access.money import usd_text
 from sekisho.ledger.windows import Span, span_at
 from sekisho.record.reporting import Reporting, yen
-from sekisho.record.tasks import TaskFilter, TaskRow
 from sekisho.values import Window
-from sekisho.web.admin.calls import part_of
+from sekisho.web.admin.times import iso
 from sekisho.web.console.bars import BudgetBar, Standing, budget_bar, dots_of, percentile, standing_of
 from sekisho.web.console.costs import Costs, Node, Part, month_of, read_costs
 from sekisho.web.console.edge import Visit
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
-from sekisho.web.console.filters import MAY_LACK, NOTHING, filter_said, filter_words
+from sekisho.web.console.filters import MAY_LACK, NOTHING, filter_said, filter_words, number_of
 from sekisho.web.console.language import Words
+from sekisho.web.console.moves import named
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
 from sekisho.web.console.rows import agent_name
+from sekisho.web.console.tasks import titled_tasks
 
 _MOST_PARTS = 6
 _MOST_TASKS = 7
+AGAIN = "x-sekisho-again"  # how an open page says that it reads itself again
 _MOST_NODES = 400  # of a larger tree only the teams are drawn, each with the way to its own
 
 
@@ -37,13 +39,15 @@ def overview_pages(parts: Parts) -> tuple[Page, ...]:
     return (
         Page("overview", pages.overview, place="overview"),
         Page("team", pages.team, place="team"),
+        Page("budgets/moves", pages.moves, place="budgets"),
     )
 
 
 @dataclass(frozen=True)
 class TreeRow:
-    """One row of the budget tree, ready to draw. `is_leaf`: a key. `tone`: the bar's share where it has no budget."""
+    """One row of the budget tree, ready to draw. `name`: its own in the tree. `share`: of the bar without a budget."""
 
+    name: str
     node: Node
     standing: Standing
     bar: BudgetBar | None
@@ -77,23 +81,23 @@ class _Overview:
     async def _month(self, visit: Visit, team_id: str) -> Response:
         services = self.parts.services
         span = month_of(services, visit.request.query_params.get("month", ""))
+        after = await self.parts.moves.mark()
         costs = await read_costs(services, visit.who, span, team_id)
+        self.parts.moves.keep(visit.who, team_id, after, costs)
         words = self.parts.words(visit)
         if wants_csv(visit):
             if visit.request.query_params.get("of") == "days":
                 return csv_file(f"days-{_month_text(span, words)}", DAYS_HEAD, _days_export(costs, words))
             return csv_file(f"budgets-{_month_text(span, words)}", TREE_HEAD, tree_export(costs))
         reporting = await services.reporting.get()
-        rate = reporting.rate_on(words.moment(min(costs.now_us, span.ends_at - 1)).date())
         return self.parts.drawing.page(
             visit,
             "overview.html",
             m=words,
-            costs=costs,
+            **_band(costs, reporting, words),
             rows=tree_rows(costs, words),
-            rate=rate,
-            yen=lambda nanousd: words.yen(yen(nanousd, rate)) if rate else "",
-            org=costs.root if costs.root and costs.root.amount_nanousd is not None else None,
+            moves=moves_address(costs, team_id),
+            after=after,
             chart=cumulative_chart(costs, words, team_id),
             day_table=_day_table(costs),
             people=_people(costs, reporting),
@@ -106,7 +110,6 @@ class _Overview:
                     ("repository", costs.repositories),
                 )
             ],
-            warning=_warning(costs),
             csv=csv_address(visit),
             days_csv=csv_address(visit, of="days"),
             months=self._months(visit, span, words, team_id),
@@ -118,16 +121,47 @@ class _Overview:
             team_id=team_id,
             led=sorted(visit.who.sight("spend:read").team_ids),
             tasks=await self._dearest(visit, span, team_id),
-            agent_name=agent_name,
             names=_names(costs),
         )
 
-    async def _dearest(self, visit: Visit, span: Span, team_id: str) -> list[TaskRow]:
-        """The tasks of this time that have cost most."""
-        services = self.parts.services
-        where = TaskFilter(team_id=team_id, since=span.starts_at, until=span.ends_at, part=part_of(visit.who))
-        found, _ = await services.tasks.list_tasks(services.org_id, limit=_MOST_TASKS, order="cost", where=where)
-        return [task for task in found if task.cost_nanousd]
+    async def moves(self, visit: Visit) -> Response:
+        """What moved in this month since the page was drawn, as JSON; 204: nothing.
+
+        Keys: after, whole (read the page again); where something moved rows (of the tree), band and warning, all HTML,
+        clock, and budgets (what those of the list have spent, by id)."""
+        query = visit.request.query_params
+        team_id = query.get("team", "")[:200]
+        if team_id:
+            visit.need_team(team_id)
+        moved = await self.parts.moves.since(visit.who, team_id, number_of(query.get("after", "")))
+        if moved is None:
+            return Response(status_code=204)
+        told: dict[str, Any] = {"after": moved.change, "whole": moved.is_whole}
+        if moved.names and not moved.is_whole:
+            costs, words = moved.costs, self.parts.words(visit)
+            about = {
+                "m": words,
+                "rows": tree_rows(costs, words, moved.names),
+                "calls_from": calls_address(costs.span, words, team_id),
+                **_band(costs, await self.parts.services.reporting.get(), words),
+            }
+            told |= {
+                "rows": self.parts.drawing.text(visit, "_tree_rows.html", **about),
+                "band": self.parts.drawing.text(visit, "_month_band.html", **about),
+                "warning": self.parts.drawing.text(visit, "_month_warning.html", **about),
+                "clock": words.clock_time(costs.now_us),
+                "budgets": {budget_id: words.sum_cost(spent) for budget_id, spent in moved.budgets.items()},
+            }
+        return JSONResponse(told)
+
+    async def _dearest(self, visit: Visit, span: Span, team_id: str) -> list[dict[str, Any]]:
+        """The tasks of this time that have cost most; none where an open page reads itself again, for reading titles
+        is noted in the audit log, and nobody reads them anew."""
+        if AGAIN in visit.request.headers:
+            return []
+        since, until = iso(span.starts_at) or "", iso(span.ends_at) or ""
+        found = await titled_tasks(visit, _MOST_TASKS, sort="cost", team_id=team_id, since=since, until=until)
+        return [task for task in found if task["cost_nanousd"]]
 
     def _months(self, visit: Visit, span: Span, words: Words, team_id: str) -> tuple[str, str]:
         """The addresses of the month before and, if it has begun, of the one behind."""
@@ -139,6 +173,24 @@ class _Overview:
         behind = f"{path}?month={words.moment(span.ends_at):%Y-%m}{team}"
         is_past = span.ends_at <= self.parts.services.clock.now_us()
         return f"{path}?month={words.moment(before.starts_at):%Y-%m}{team}", behind if is_past else ""
+
+
+def _band(costs: Costs, reporting: Reporting, words: Words) -> dict[str, Any]:
+    """What the figures above the tree are drawn from. `org`: the budget that all of it is within, if there is one."""
+    rate = reporting.rate_on(words.moment(min(costs.now_us, costs.span.ends_at - 1)).date())
+    return {
+        "costs": costs,
+        "rate": rate,
+        "yen": lambda nanousd: words.yen(yen(nanousd, rate)) if rate else "",
+        "org": costs.root if costs.root and costs.root.amount_nanousd is not None else None,
+        "warning": _warning(costs),
+    }
+
+
+def moves_address(costs: Costs, team_id: str) -> str:
+    """Where a page of this month asks what moved; empty for a month that is over."""
+    query = urlencode({"team": team_id} if team_id else {})
+    return f"{ROOT}/budgets/moves?{query}" if costs.is_now else ""
 
 
 def _names(costs: Costs) -> dict[str, str]:
@@ -153,24 +205,25 @@ def _names(costs: Costs) -> dict[str, str]:
     return names
 
 
-def tree_rows(costs: Costs, words: Words) -> list[TreeRow]:
-    """The tree, from the top: keys are folded away under their person."""
+def tree_rows(costs: Costs, words: Words, only: Container[str] | None = None) -> list[TreeRow]:
+    """The tree, from the top: keys are folded away under their person. `only`: the rows of these names."""
     count = sum(1 for root in costs.roots for _ in root.walk())
     is_cut = count > _MOST_NODES and len(costs.roots[0].children) > 1 and costs.roots[0].scope.kind == "org"
     return [
-        _tree_row(node, root, words, is_cut=is_cut)
+        _tree_row(name, node, root, words, is_cut=is_cut)
         for root in costs.roots
-        for node in root.walk()
-        if not is_cut or node.scope.kind in ("org", "team")
+        for name, node in named([root])
+        if (only is None or name in only) and (not is_cut or node.scope.kind in ("org", "team"))
     ]
 
 
-def _tree_row(node: Node, root: Node, words: Words, *, is_cut: bool) -> TreeRow:
+def _tree_row(name: str, node: Node, root: Node, words: Words, *, is_cut: bool) -> TreeRow:
     scale = node.amount_nanousd or max((one.spent_nanousd for one in root.children), default=0) or 1
     bar = None
     if node.amount_nanousd:
         bar = budget_bar(node.amount_nanousd, node.spent_nanousd, node.reserved_nanousd, node.outlook, words)
     return TreeRow(
+        name=name,
         node=node,
         standing=standing_of(node.amount_nanousd, node.spent_nanousd, node.reserved_nanousd, node.outlook),
         bar=bar,

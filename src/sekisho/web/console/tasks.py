@@ -125,24 +125,30 @@ class _Tasks:
         )
 
     async def task(self, visit: Visit) -> Response:
-        """One task: its figures, its cost call by call, and the first window of its conversation."""
+        """One task: its figures, its cost call by call, and that window of its conversation which holds the call that
+        the address names, else the first."""
         task = await self._ask(visit, "tasks/" + _id_of(visit))
         if _id_of(visit) != task["id"]:  # it turned out to be a part of another
-            return self._moved(task["id"])
+            return self._moved(visit, task["id"])
         steps = await self._outline(visit, task["id"])
-        said = await self._said(visit, task["id"], "")
+        first = _window_of(steps, visit.request.query_params.get("call", ""))
+        said = await self._said(visit, task["id"], _before(steps, first))
+        begun = await self._said(visit, task["id"], "", limit=1) if first else said
         words = visit.words
         return self.parts.drawing.page(
             visit,
             "task.html",
             task=task | {"agent_name": agent_name(task["agent"])},
-            title=title_of(said.values()) or words.known("task.untitled", ""),
+            title=title_of(begun.values()) or words.known("task.untitled", ""),
             level=next((one["level"] for one in said.values()), "none"),
             sums=_sums(steps, task),
             strip=strip_of(steps),
             first_at=_microseconds(task["first_at"]),
             last_at=_microseconds(task["last_at"]),
-            **await self._window(visit, task, steps, 0, said),
+            first=first,
+            window=WINDOW_CALLS,
+            earlier=id_text(steps[max(0, first - WINDOW_CALLS)].id) if first else "",
+            **await self._window(visit, task, steps, first, said),
         )
 
     async def more(self, visit: Visit) -> Response:
@@ -151,8 +157,7 @@ class _Tasks:
         steps = await self._outline(visit, task["id"])
         text = visit.request.query_params.get("from", "")
         first = int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
-        after = id_text(steps[first - 1].id) if 0 < first <= len(steps) else ""
-        said = await self._said(visit, task["id"], after)
+        said = await self._said(visit, task["id"], _before(steps, first))
         about = await self._window(visit, task, steps, first, said)
         return self.parts.drawing.page(visit, "_turns.html", **about)
 
@@ -202,9 +207,11 @@ class _Tasks:
         rows = await services.calls.recent(services.org_id, limit=len(steps), before=before, where=where)
         return rows[::-1]
 
-    async def _said(self, visit: Visit, task_id: str, after: str) -> dict[str, Mapping[str, Any]]:
+    async def _said(
+        self, visit: Visit, task_id: str, after: str, limit: int = WINDOW_CALLS
+    ) -> dict[str, Mapping[str, Any]]:
         """What was said, by call; nothing where nothing is kept or this person may not read it."""
-        query = urlencode({"limit": str(WINDOW_CALLS), "after": after})
+        query = urlencode({"limit": str(limit), "after": after})
         answer = await ask_admin(visit, visit.who, "GET", f"/admin/v1/tasks/{task_id}/turns?{query}")
         return {call["call_id"]: call for call in answer.body["calls"]} if answer.is_good else {}
 
@@ -237,8 +244,18 @@ class _Tasks:
         found: dict[str, Any] = answer.body
         return found
 
-    def _moved(self, task_id: str) -> Response:
-        return Response(status_code=303, headers={"location": f"{ROOT}/tasks/{task_id}"})
+    def _moved(self, visit: Visit, task_id: str) -> Response:
+        query = visit.request.url.query
+        address = f"{ROOT}/tasks/{task_id}" + (f"?{query}" if query else "")
+        return Response(status_code=303, headers={"location": address})
+
+
+async def titled_tasks(visit: Visit, limit: int, **asked: str) -> list[dict[str, Any]]:
+    """Tasks in the words of the admin API, with their titles where those are this person's to read."""
+    query = urlencode(asked | {"limit": str(limit), "titles": "true"})
+    answer = await ask_admin(visit, visit.who, "GET", f"/admin/v1/tasks?{query}")
+    found = answer.body["tasks"] if answer.is_good else []
+    return [task | {"agent_name": agent_name(task["agent"]), "at": _microseconds(task["first_at"])} for task in found]
 
 
 def _id_of(visit: Visit) -> str:
@@ -246,6 +263,17 @@ def _id_of(visit: Visit) -> str:
     if not (len(text) == 26 and text.isalnum() and text.isascii()):
         raise NotFound
     return text
+
+
+def _window_of(steps: Sequence[TaskStep], call_id: str) -> int:
+    """Where the window begins that holds this call; 0 for one that is not there."""
+    at = next((number for number, step in enumerate(steps) if id_text(step.id) == call_id), 0)
+    return at - at % WINDOW_CALLS
+
+
+def _before(steps: Sequence[TaskStep], first: int) -> str:
+    """The call after which a window begins; empty for the first."""
+    return id_text(steps[first - 1].id) if 0 < first <= len(steps) else ""
 
 
 def _sums(steps: Sequence[TaskStep], task: Mapping[str, Any]) -> Sums:

@@ -231,6 +231,7 @@
     chart.setOption(MAKERS[data.kind](data), true);
     if (drawn.has(box)) return;
     drawn.set(box, chart);
+    box.addEventListener("sekisho:chart", () => draw(box));
     chart.getZr().on("click", (event) => {
       const found = [0, 1].map((grid) => (chart.getModel().getComponent("grid", grid) ? [grid, chart.convertFromPixel({ gridIndex: grid }, [event.offsetX, event.offsetY])] : null));
       const hit = found.find((one) => one && chart.containPixel({ gridIndex: one[0] }, [event.offsetX, event.offsetY]));
