@@ -166,10 +166,10 @@ async def known_books(home: Path, zone_name: str, seed: int, now: str, calls: in
     settings = ControlPlaneSettings(models=lambda: catalog, simulated=True, time_zone=zone_name)
     plane = await open_control_plane(home, settings, clock)
     app = create_control_app(plane, partial(create_console, is_simulated=True, command="sekisho"))
-    books = Books(House(plane, app, clock, home), zone)
-    async with httpx.AsyncClient(transport=_OnSocket(app), base_url="http://localhost") as books.operator:
-        await _people(books)
-        with JournalWriter(home / "journal", "call-a") as writer:
+    with JournalWriter(home / "journal", "call-a") as writer:
+        books = Books(House(plane, app, clock, home, writer), zone)
+        async with httpx.AsyncClient(transport=_OnSocket(app), base_url="http://localhost") as books.operator:
+            await _people(books)
             books.facts = sorted(_facts(books, dice, calls), key=lambda one: one.id)
             for record in _records(books.facts):
                 writer.append(record)
