@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from sekisho.access.organisation import TeamChange, UserChange
 from sekisho.access.roles import RoleName
 from sekisho.web.console.nav import NAV, places_of
 from tests.console.house import cookie_of, furnished_house
@@ -175,6 +176,25 @@ async def test_the_infrastructure_team_makes_a_limit_and_proves_the_audit_log(to
     await expect(page.locator("#proof")).to_contain_text(
         "as they were written" if language == "en" else "書かれたときのまま"
     )
+
+
+async def test_names_of_any_length_and_heaps_of_marks_make_no_page_scroll_sideways(town: Town) -> None:
+    services, long = town.house.plane.services(), "W" * 120 + "\u0e49" * 60
+    before = (await services.users.get("alice")).alias, (await services.teams.get("red")).alias
+    await services.users.update("alice", UserChange(alias=long), "operator")
+    await services.teams.update("red", TeamChange(alias=long), "operator")
+    pages: tuple[tuple[RoleName, str], ...] = (
+        ("team_lead", "breakdown?by=team"),
+        ("team_lead", "members"),
+        ("developer", "account"),
+    )
+    for role, path in pages:
+        page = await open_as(town, role, path, user="alice")
+        for size in (DESK, PHONE):
+            await page.set_viewport_size(size)
+            assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (path, size)
+    await services.users.update("alice", UserChange(alias=before[0]), "operator")
+    await services.teams.update("red", TeamChange(alias=before[1]), "operator")
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
