@@ -18,7 +18,7 @@ from sekisho.errors import NotAuthenticated
 from sekisho.ledger.windows import span_at
 from sekisho.record.calls import CallFilter as RowFilter
 from sekisho.record.calls import Pace
-from sekisho.record.spend import SpendQuery
+from sekisho.record.spend import Spend, SpendQuery
 from sekisho.values import Window
 from sekisho.web.admin.authority import OPERATOR
 from sekisho.web.admin.services import Services
@@ -132,6 +132,7 @@ class ConsoleCalls:
         self._calls = services.calls
         self._viewed = ViewedCalls(services)
         self._org_id = services.org_id
+        self._used: tuple[int, Sequence[Spend]] | None = None
 
     async def last_change(self) -> int:
         return await self._calls.last_change()
@@ -155,20 +156,26 @@ class ConsoleCalls:
         return (await self._viewed.views([row]))[0] if row else None
 
     async def choices(self) -> CallChoices:
-        """Every team and key, and what was in use since the month before began: whole months are few cells to read."""
-        services = self._services
-        window = Window("month", services.time_zone)
-        month = span_at(window, services.clock.now_us())
-        before = span_at(window, month.starts_at - 1) if month else None
-        query = SpendQuery(by=("team", "agent", "model"), since=before.starts_at if before else None)
-        used = await services.spend.spend(self._org_id, query)
-        teams = {one.id: one.alias or one.id for one in await services.teams.list(limit=_MOST_TEAMS)}
+        """Every team and key, and what was in use since the month before began."""
+        used = await self._used_lately()
+        teams = {one.id: one.alias or one.id for one in await self._services.teams.list(limit=_MOST_TEAMS)}
         return CallChoices(
             teams=_named({one.team_id: one.team_id for one in used} | teams),
             agents=_named({one.agent: one.agent for one in used}),
             models=_named({one.model: one.model for one in used}),
             keys=_named(await self._keys()),
         )
+
+    async def _used_lately(self) -> Sequence[Spend]:
+        """Which teams, agents and models called; of a large ledger that is dear, and a minute old it is as good."""
+        now_us = self._services.clock.monotonic_us()
+        if self._used is None or now_us - self._used[0] >= _MINUTE_US:
+            window = Window("month", self._services.time_zone)
+            month = span_at(window, self._services.clock.now_us())
+            before = span_at(window, month.starts_at - 1) if month else None
+            query = SpendQuery(by=("team", "agent", "model"), since=before.starts_at if before else None)
+            self._used = (now_us, await self._services.spend.spend(self._org_id, query))
+        return self._used[1]
 
     async def _keys(self) -> dict[str, str]:
         """What keys are called, by id."""

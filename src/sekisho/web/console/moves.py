@@ -20,7 +20,7 @@ from sekisho.web.admin.services import Services
 from sekisho.web.admin.spend import within_sight
 from sekisho.web.console.costs import Costs, Node, month_of, read_costs
 
-_AGAIN_US = 1_000_000  # between two readings of what moved
+_AGAIN_US = 1_500_000  # between two readings of what moved
 _ANEW_US = 10_000_000  # between two readings of the whole month because somebody new spends
 _MOST_CHANGES = 20_000  # behind more of them the whole month is cheaper
 _MOST_KEPT = 32
