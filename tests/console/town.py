@@ -50,14 +50,16 @@ class Town:
         return page
 
     async def check(self, page: Page, name: str) -> None:
-        """Look at a page once, as somebody who sees badly or has a small screen."""
+        """Look at a page once, as somebody who sees badly or has a small screen: light on a desk, dark on a phone."""
         if name in self.looked_at:
             return
         self.looked_at.add(name)
-        found = await findings(page)
-        assert found == [], (name, found)
+        assert await findings(page) == [], name
         await page.set_viewport_size(PHONE)
+        await page.emulate_media(color_scheme="dark")
         assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
+        assert await findings(page) == [], (name, "dark, narrow")
+        await page.emulate_media(color_scheme="light")
         await page.set_viewport_size(DESK)
 
     def _hear(self, text: str) -> None:
