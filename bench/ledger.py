@@ -30,11 +30,13 @@ from sekisho.ledger.drain import Drain
 from sekisho.ledger.journal_files import Batch, JournalReader, JournalWriter, Segment
 from sekisho.record.spend import SpendQuery
 from sekisho.store.sql.attempts import pack
+from sekisho.store.sql.book_days import keep_days_of
+from sekisho.store.sql.cells import Level
 from sekisho.store.sql.engine import Database, sqlite_url
 from sekisho.store.sql.ledger import SqlLedger
 from sekisho.store.sql.migrate import migrate
 from sekisho.store.sql.names import Names
-from sekisho.store.sql.roll_ups import MEASURES, ROLL_UPS, Level, RollUp
+from sekisho.store.sql.roll_ups import MEASURES, ROLL_UPS, RollUp
 from sekisho.store.sql.spend import SqlSpend
 from sekisho.store.sql.tables.ledger import call, task, task_mode
 from sekisho.store.sql.task_sums import kind_of
@@ -149,15 +151,14 @@ class Filler:
                 await connection.execute(sa.text(f"INSERT INTO bench_tag VALUES ({tags}, {tag})"))
             for one in ROLL_UPS:
                 for finer, level in itertools.pairwise((None, *reversed(one.levels))):
-                    await _execute_long(
-                        connection, _roll_up_query(one, finer, level, self._numbers, is_sqlite=self._database.is_sqlite)
-                    )
-                print(one.table.name, file=sys.stderr, flush=True)
+                    if level < Level.DAY:
+                        await _execute_long(connection, _roll_up_query(one, finer, level, self._numbers))
             await connection.execute(sa.text("DROP TABLE bench_tag"))
             await self._sum_tasks(connection)
             await connection.execute(
                 sa.text("UPDATE counter SET value = (SELECT max(change) FROM call) WHERE name = 'change'")
             )
+        await keep_days_of(self._database, _TOKYO)
         async with self._database.engine.connect() as raw:
             await _execute_long(await raw.execution_options(isolation_level="AUTOCOMMIT"), "ANALYZE")
 
@@ -253,10 +254,8 @@ def _task_queries(is_sqlite: bool) -> Iterator[str]:
     )
 
 
-def _roll_up_query(
-    one: RollUp, finer: Level | None, level: Level, numbers: Mapping[str, int], *, is_sqlite: bool
-) -> str:
-    """INSERT ... SELECT of one level: the finest from the calls, each other from the one below it."""
+def _roll_up_query(one: RollUp, finer: Level | None, level: Level, numbers: Mapping[str, int]) -> str:
+    """INSERT ... SELECT of one level: the finest from the calls, hours from the quarters below them."""
     of_rows = {"mode": f"CASE WHEN kind < 16 THEN 0 WHEN kind < 32 THEN {numbers['plan']} ELSE {numbers['act']} END"}
     names = [f'"{name}"' if finer is not None else of_rows.get(name, f'"{name}"') for name in one.dimensions]
     dimensions = ", ".join(names)
@@ -268,16 +267,8 @@ def _roll_up_query(
             source = "call JOIN bench_tag ON bench_tag.tags = call.tags"
         sums = "count(*), 0, 0, " + ", ".join(f'sum("{name}")' for name in MEASURES[3:])
     else:
-        source = f"{one.table.name} WHERE level = {int(finer)}"
+        bucket, source = "bucket / 4", f"{one.table.name} WHERE level = {int(finer)}"
         sums = ", ".join(f'sum("{name}")' for name in MEASURES)
-        seconds = "bucket * 86400"
-        month = (
-            f"CAST(strftime('%Y', {seconds}, 'unixepoch') AS INTEGER) * 12 + strftime('%m', {seconds}, 'unixepoch') - 1"
-            if is_sqlite
-            else f"CAST(extract(year FROM to_timestamp({seconds}) AT TIME ZONE 'UTC') * 12 "
-            f"+ extract(month FROM to_timestamp({seconds}) AT TIME ZONE 'UTC') - 1 AS INTEGER)"
-        )
-        bucket = {Level.HOUR: "bucket / 4", Level.DAY: "bucket / 24", Level.MONTH: month}[level]
     rows = f"SELECT org, {int(level)}, {bucket}, {dimensions}, {sums} FROM {source} GROUP BY {keys}"
     return f"INSERT INTO {one.table.name} {rows}"
 
@@ -290,6 +281,7 @@ async def check(engine: str, folder: Path) -> None:
         (folder / way).mkdir()
         async with opened(engine, folder / way) as database:
             if way == "ledger":
+                await keep_days_of(database, _TOKYO)
                 records = tuple(record for made in sample for record in population.records(made))
                 await SqlLedger(database, Names(database)).apply(Batch(Segment("p", 1), 1, records))
             else:

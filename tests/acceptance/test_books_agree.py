@@ -17,7 +17,7 @@ from sekisho.ledger.journal import Record
 from sekisho.ledger.journal_files import JournalWriter
 from sekisho.simulator.credentials import SIMULATOR_CREDENTIAL
 from sekisho.store.sql.roll_ups import HOURLY
-from sekisho.store.sql.tables.ledger import call, running_call, spend_by_caller
+from sekisho.store.sql.tables.ledger import call, running_call, spend_by_all
 from sekisho.values import Delivery, Model, Snapshot, VirtualKey
 from tests.acceptance.conftest import ALICE, PEPPER, CallPlane, MemoryJournal, call_plane
 from tests.acceptance.control_plane import MASTER, Running, bearer, running_control_plane
@@ -129,7 +129,7 @@ async def sums(running: Running) -> dict[str, int]:
         }
         ids = set((await connection.execute(sa.select(call.c.id))).scalars())
         for level in HOURLY:
-            query = sa.select(sa.func.sum(spend_by_caller.c.cost_nanousd)).where(spend_by_caller.c.level == level)
+            query = sa.select(sa.func.sum(spend_by_all.c.cost_nanousd)).where(spend_by_all.c.level == level)
             said[f"spend by {level.name}"] = (await connection.execute(query)).scalar_one()
         assert (await connection.execute(sa.select(sa.func.count()).select_from(running_call))).scalar_one() == 0
     attempts = await services.calls.attempts(ids)

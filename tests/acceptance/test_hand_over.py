@@ -136,7 +136,13 @@ async def test_a_lead_hands_a_key_to_a_member_without_seeing_it_and_nobody_else_
     assert (answer.status_code, made["key"]) == (201, None)
     seen = (await running.gate.get(LINKS, headers=alice)).json()["hand_overs"]
     assert [(one["object_id"], one["state"]) for one in seen] == [(made["id"], "open")]
-    assert (await running.gate.get(LINKS, headers=charlie)).json()["hand_overs"] == []
+    own = (await running.gate.post(TOKENS, headers=charlie, json={"hand_over": {}})).json()["hand_over"]["id"]
+    for number in range(2):  # newer than what Alice and Charlie see: their pages are not cut by it
+        await running.operator.post(KEYS, json={"alias": f"other {number}", "hand_over": {}})
+    for who, link in ((alice, made["hand_over"]["id"]), (charlie, own)):
+        page = (await running.gate.get(f"{LINKS}?limit=1", headers=who)).json()
+        assert ([one["id"] for one in page["hand_overs"]], page["next"]) == ([link], None)
+    assert len((await running.operator.get(LINKS)).json()["hand_overs"]) == 4
     for method in ("GET", "DELETE"):
         foreign = await running.gate.request(method, f"{LINKS}/{made['hand_over']['id']}", headers=charlie)
         unknown = await running.gate.request(method, f"{LINKS}/{'0' * 26}", headers=charlie)

@@ -105,6 +105,23 @@ async def test_a_user_of_entra_id_is_made_found_and_given_back(directory):
     assert answer.json()["userName"] == "Alice@Example.com"
     same = await directory.ask("GET", f"/Users/{made['id']}", **{"if-none-match": answer.headers["etag"]})
     assert same.status_code == 304
+    several = await directory.ask("GET", f"/Users/{made['id']}", **{"if-none-match": f'"0", {answer.headers["etag"]}'})
+    assert several.status_code == 304
+
+
+@pytest.mark.parametrize("kind", ["Users", "Groups"])
+async def test_a_change_of_a_version_that_is_not_here_any_more_is_refused(directory, kind):
+    name = "userName" if kind == "Users" else "displayName"
+    made = await directory.made({name: "alice"}, f"/{kind}")
+    path, old = f"/{kind}/{made['id']}", made["meta"]["version"]
+    rename = {"schemas": [PATCH], "Operations": [{"op": "replace", "path": name, "value": "ally"}]}
+    renamed = await directory.ask("PATCH", path, rename, **{"if-match": old})
+    assert renamed.status_code == 200
+    for method, body in (("PATCH", rename), ("PUT", {name: "alice"}), ("DELETE", None)):
+        late = await directory.ask(method, path, body, **{"if-match": old})
+        assert (late.status_code, late.json()["schemas"]) == (412, [ERROR]), method
+    assert (await directory.ask("GET", path)).json()[name] == "ally"
+    assert (await directory.ask("DELETE", path, **{"if-match": "*"})).status_code == 204
 
 
 async def test_a_leaver_loses_session_token_and_keys_at_once_and_gets_back_what_the_rules_say(directory):

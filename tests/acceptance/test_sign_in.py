@@ -266,6 +266,40 @@ async def test_each_sign_in_makes_a_new_cookie_and_ends_the_old_session(running,
     assert (await thief.open("/console/account")).status_code == 303
 
 
+async def test_a_link_ends_the_session_that_the_browser_had(running, new):
+    browser = new()
+    await invited(running, browser, "alice")
+    planted = browser.client.cookies["sekisho_session"]
+    await invited(running, browser, "bob")
+    thief = new()
+    thief.client.cookies.set("sekisho_session", planted, path="/console")
+    assert (await thief.open("/console/account")).status_code == 303
+
+
+async def test_of_a_persons_links_the_newest_is_good_until_a_password_is_set(running, new):
+    async def link() -> str:
+        return str((await running.operator.post(f"{ACCOUNTS}/alice/invite")).json()["path"])
+
+    async def opens(path: str) -> int:
+        browser = new()
+        await browser.open(path)
+        return int((await browser.send("/console/enter")).status_code)
+
+    await person(running, "alice")
+    first, second = await link(), await link()
+    assert (await opens(first), await opens(second)) == (403, 303)
+    browser = new()
+    await invited(running, browser, "alice")
+    forgotten = await link()
+    await browser.open("/console/account")
+    fields = {"present": PASSWORD, "password": "quite another one", "again": "quite another one"}
+    assert (await browser.send("/console/account/password", fields)).status_code == 303
+    assert await opens(forgotten) == 403
+    ended = await link()
+    await running.operator.delete(f"{ACCOUNTS}/alice/sessions")
+    assert await opens(ended) == 403
+
+
 async def test_a_reset_takes_everything_and_a_new_link_sets_a_new_password(running, new):
     browser = new()
     await invited(running, browser, "alice")

@@ -1,5 +1,6 @@
 """The pages about money: what they say equals the ledger and their own export; who sees which part."""
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -86,6 +87,30 @@ async def test_a_slice_has_the_tokens_of_its_rows(house: House) -> None:
     page = await manager.page(address)
     for name in ("input_tokens", "cache_read_tokens", "output_tokens"):
         assert Words("en", ZoneInfo("UTC")).tokens(sum(int(row[name]) for row in rows)) in page, name
+
+
+@pytest.mark.parametrize("by", ["team", "user", "key", "tag", "model", "agent", "mode", "repository"])
+@pytest.mark.parametrize("period", ["day", "week", "month"])  # none of them begins on this Thursday
+async def test_the_chart_shows_what_the_export_says(house: House, monkeypatch: pytest.MonkeyPatch, by, period) -> None:
+    manager = await visitor(house, "mallory")
+    address = f"breakdown?by={by}&period={period}&since=2026-10-15&until=2026-11-20"
+    sums: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for row in await manager.rows(f"{address}&format=csv"):
+        sums[row["value"]][row["period"]] += Decimal(row["cost_usd"])
+    dearest, *others = sorted(sums, key=lambda value: (-sum(sums[value].values()), value))
+    for most_series in (1, len(sums)):
+        monkeypatch.setattr("sekisho.web.console.breakdown.MOST_SERIES", most_series)
+        chart = json.loads(unescape(re.findall(r"data-chart='([^']*)'", await manager.html(address))[0]))
+        drawn = [dict(zip(chart["dates"], one["values"], strict=True)) for one in chart["series"]]
+        rest = {day: sum((sums[one][day] for one in others), Decimal()) for day in chart["dates"]}
+        wanted: list[dict[str, Decimal]] = [sums[dearest], rest]
+        if most_series > 1:
+            wanted = [sums[one] for one in (dearest, *others)]
+        assert len(drawn) == len([one for one in wanted if any(one.values())])
+        for values, expected in zip(drawn, wanted, strict=False):
+            assert {day: round(value, 9) for day, value in values.items() if value} == {
+                day: round(float(value), 9) for day, value in expected.items() if value
+            }
 
 
 async def test_of_many_slices_the_cheapest_are_one_row(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

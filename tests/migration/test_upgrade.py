@@ -16,6 +16,7 @@ from sekisho.store.sql.names import Names
 from sekisho.store.sql.organisation import SqlOrganisation
 from sekisho.store.sql.spend import SqlSpend
 from sekisho.values import Budget, Scope, Usage, Window
+from tests.contract.store.cells import cells_kept, cells_of_calls
 from tests.migration.previous import DAY_US, a_call, build, fill
 from tests.thorough import seeds
 
@@ -64,6 +65,7 @@ async def test_the_sums_of_the_previous_version_are_kept(empty, seed):
     await build(empty, "0020")
     await put_in_tasks(empty, lot, calls)
     await migrate(empty)
+    assert await cells_kept(empty) == await cells_of_calls(empty)
     spend = SqlSpend(empty, Names(empty))
     for by, columns in BY.items():
         expected: Counter[tuple[object, ...]] = Counter()

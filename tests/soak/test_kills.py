@@ -17,7 +17,7 @@ from sekisho.store.sql.engine import Database, sqlite_url
 from sekisho.store.sql.ledger import SqlLedger
 from sekisho.store.sql.migrate import migrate
 from sekisho.store.sql.names import Names
-from sekisho.store.sql.tables.ledger import call, journal_offset, running_call, spend_by_caller
+from sekisho.store.sql.tables.ledger import call, journal_offset, running_call, spend_by_all
 from tests.acceptance.processes import Served, served, wait_for
 from tests.acceptance.test_processes import check_books, ledger, load
 
@@ -68,7 +68,7 @@ async def test_a_writer_killed_in_mid_append_loses_and_doubles_nothing(tmp_path:
         await drain.drain_once()
     async with database.read() as connection:
         booked = {found[0]: found[1] for found in await connection.execute(sa.select(call.c.id, call.c.cost_nanousd))}
-        sums = spend_by_caller.c
+        sums = spend_by_all.c
         query = sa.select(sums.level, sa.func.sum(sums.calls), sa.func.sum(sums.cost_nanousd)).group_by(sums.level)
         levels = (await connection.execute(query)).all()
         left = [

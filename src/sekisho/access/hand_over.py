@@ -13,7 +13,7 @@ import msgspec
 
 from sekisho.access.keys import digest
 from sekisho.access.register import KeyRegister
-from sekisho.access.roles import Principal
+from sekisho.access.roles import EVERYTHING, Principal, Sight
 from sekisho.access.tokens import TokenRegister
 from sekisho.clock import Clock, id_text, new_id
 from sekisho.errors import BadRequest, Conflict, NotAllowed, NotAuthenticated, NotFound, SekishoError
@@ -81,8 +81,10 @@ class HandOverStore(Protocol):
 
     async def find_hand_over(self, org_id: str, *, id: str = "", digest: bytes = b"") -> HandOver | None: ...
 
-    async def list_hand_overs(self, org_id: str, *, limit: int, after: str = "") -> list[HandOver]:
-        """Links, newest first."""
+    async def list_hand_overs(
+        self, org_id: str, *, limit: int, after: str = "", keys: Sight = EVERYTHING, tokens: Sight = EVERYTHING
+    ) -> list[HandOver]:
+        """Links, newest first: of keys and tokens in use that are in sight; for who sees all keys, every link."""
         ...
 
     async def claim(self, org_id: str, id: str, by: str, now_us: int) -> bool:
@@ -171,9 +173,11 @@ class HandOverRegister:
             raise NotFound("There is no such link.")
         return found
 
-    async def list(self, *, limit: int = 50, after: str = "") -> Sequence[HandOver]:
-        """Links, newest first."""
-        return await self._store.list_hand_overs(self._org_id, limit=limit, after=after)
+    async def list(
+        self, *, limit: int = 50, after: str = "", keys: Sight = EVERYTHING, tokens: Sight = EVERYTHING
+    ) -> Sequence[HandOver]:
+        """Links of what is in sight, newest first."""
+        return await self._store.list_hand_overs(self._org_id, limit=limit, after=after, keys=keys, tokens=tokens)
 
     async def withdraw(self, id: str, by: str) -> None:
         """End a link that is still open. Raises NotFound, Conflict."""

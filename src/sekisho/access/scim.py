@@ -44,6 +44,13 @@ class ScimRefused(BadRequest):
         self.scim_type: ScimType = scim_type
 
 
+class ScimOutdated(ScimRefused):
+    """The directory wants to change another version than the one that is here."""
+
+    def __init__(self) -> None:
+        super().__init__("This is not the version that is here: read it again.")
+
+
 class ScimUser(msgspec.Struct, frozen=True):
     """A provisioned user. `user_id`: who that is here. `body`: the attributes as they are given back."""
 
@@ -139,9 +146,8 @@ def read_user(body: Any, *, is_active: bool = True) -> dict[str, Any]:
     """The attributes of a user that are kept. `is_active`: where that is not said. Raises ScimRefused."""
     if not isinstance(body, dict):
         raise ScimRefused("A user is a JSON object.", "invalidSyntax")
-    kept: dict[str, Any] = {
-        _spelled({}, plain_path(name)): value for name, value in body.items() if name.lower() not in _OURS
-    }
+    named = ((plain_path(name), value) for name, value in body.items())
+    kept: dict[str, Any] = {_spelled({}, name): value for name, value in named if name.lower() not in _OURS}
     user_name = kept.get("userName")
     if not isinstance(user_name, str) or not 0 < len(user_name.strip()) <= NAME_CHARACTERS:
         raise ScimRefused(f"userName has 1 to {NAME_CHARACTERS} characters.")
@@ -170,7 +176,9 @@ def shown_email(body: Mapping[str, Any]) -> str:
 
 
 def parse_bool(value: Any) -> bool:
-    """A truth value; Entra ID sends it as a text. Raises ScimRefused."""
+    """A truth value; Entra ID sends it as a text, and sometimes in a list of one. Raises ScimRefused."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        value = value[0].get("value")
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in ("true", "false"):
@@ -232,6 +240,7 @@ def _set(body: dict[str, Any], one: Operation) -> None:
         rest = one.path[len(ENTERPRISE) + 1 :]
         if isinstance(inner, dict) and rest:
             return _set(inner, Operation(one.op, rest, one.value))
+        return _set_extension(body, one)
     found = _PATH.match(one.path)
     if found is None:
         raise ScimRefused(f"The path {one.path[:100]} is not supported.", "invalidPath")
@@ -252,6 +261,17 @@ def _set(body: dict[str, Any], one: Operation) -> None:
     else:
         body[name] = one.value
     return None
+
+
+def _set_extension(body: dict[str, Any], one: Operation) -> None:
+    """The whole of an extension, whose name has a dot in it that divides nothing."""
+    if one.op == "remove":
+        body.pop(ENTERPRISE, None)
+    elif isinstance(one.value, dict):
+        inner = body[ENTERPRISE] if isinstance(body.get(ENTERPRISE), dict) else {}
+        body[ENTERPRISE] = inner | one.value
+    else:
+        raise ScimRefused("An extension is a JSON object.")
 
 
 def _set_sub(body: dict[str, Any], name: str, sub: str, one: Operation) -> None:

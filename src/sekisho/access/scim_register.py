@@ -10,6 +10,7 @@ from sekisho.access.scim import (
     Filter,
     Operation,
     ScimGroup,
+    ScimOutdated,
     ScimStore,
     ScimUser,
     patched_group,
@@ -19,6 +20,8 @@ from sekisho.access.scim import (
 )
 from sekisho.clock import Clock, id_text, new_id
 from sekisho.errors import NotFound
+
+Versions = frozenset[int] | None  # which versions may be changed; None: any
 
 
 class ScimRegister:
@@ -38,20 +41,24 @@ class ScimRegister:
         await self._publisher.publish()
         return made
 
-    async def replace_user(self, id: str, body: Any, by: str) -> ScimUser:
+    async def replace_user(self, id: str, body: Any, by: str, versions: Versions = None) -> ScimUser:
         """Make a user what the directory says; what it leaves out is gone. Raises NotFound, ScimRefused."""
-        return await self._change_user(id, lambda found: read_user(body, is_active=found.active), by)
+        return await self._change_user(id, lambda found: read_user(body, is_active=found.active), by, versions)
 
-    async def patch_user(self, id: str, operations: Sequence[Operation], by: str) -> ScimUser:
+    async def patch_user(
+        self, id: str, operations: Sequence[Operation], by: str, versions: Versions = None
+    ) -> ScimUser:
         """Change a user. Raises NotFound, ScimRefused."""
 
         def patch(found: ScimUser) -> dict[str, Any]:
             return read_user(patched_user(found.body, operations), is_active=found.active)
 
-        return await self._change_user(id, patch, by)
+        return await self._change_user(id, patch, by, versions)
 
-    async def delete_user(self, id: str, by: str) -> None:
-        """Let a user go: the person has left, what was spent stays on record. Raises NotFound."""
+    async def delete_user(self, id: str, by: str, versions: Versions = None) -> None:
+        """Let a user go: the person has left, what was spent stays on record. Raises NotFound, ScimOutdated."""
+        if versions is not None:
+            _need_version(await self.get_user(id), versions)
         await self._store.remove_user(self._org_id, id, by, self._clock.now_us())
         await self._publisher.publish()
 
@@ -80,14 +87,16 @@ class ScimRegister:
         await self._publisher.publish()
         return made
 
-    async def replace_group(self, id: str, body: Any, by: str) -> ScimGroup:
+    async def replace_group(self, id: str, body: Any, by: str, versions: Versions = None) -> ScimGroup:
         """Make a group what the directory says. Raises NotFound, ScimRefused."""
         name, external_id, ids = read_group(body)
         members = tuple((id_, "") for id_ in dict.fromkeys(ids))
         said = {"display_name": name, "external_id": external_id, "members": members}
-        return await self._change_group(id, lambda found: msgspec.structs.replace(found, **said), by)
+        return await self._change_group(id, lambda found: msgspec.structs.replace(found, **said), by, versions)
 
-    async def patch_group(self, id: str, operations: Sequence[Operation], by: str) -> ScimGroup:
+    async def patch_group(
+        self, id: str, operations: Sequence[Operation], by: str, versions: Versions = None
+    ) -> ScimGroup:
         """Change a group. Raises NotFound, ScimRefused."""
 
         def patch(found: ScimGroup) -> ScimGroup:
@@ -95,10 +104,12 @@ class ScimRegister:
             read_group({"displayName": changed.display_name})
             return changed
 
-        return await self._change_group(id, patch, by)
+        return await self._change_group(id, patch, by, versions)
 
-    async def delete_group(self, id: str, by: str) -> None:
-        """Forget a group; what it gave its members ends. Raises NotFound."""
+    async def delete_group(self, id: str, by: str, versions: Versions = None) -> None:
+        """Forget a group; what it gave its members ends. Raises NotFound, ScimOutdated."""
+        if versions is not None:
+            _need_version(await self.get_group(id), versions)
         await self._store.remove_group(self._org_id, id, by, self._clock.now_us())
         await self._publisher.publish()
 
@@ -115,22 +126,38 @@ class ScimRegister:
         """How many there are, and some of them; without members that is quicker."""
         return await self._store.list_groups(self._org_id, where, skip=skip, limit=limit, has_members=has_members)
 
-    async def _change_user(self, id: str, make: Callable[[ScimUser], dict[str, Any]], by: str) -> ScimUser:
+    async def _change_user(
+        self, id: str, make: Callable[[ScimUser], dict[str, Any]], by: str, versions: Versions
+    ) -> ScimUser:
         now_us = self._clock.now_us()
+
+        def stamped(now: ScimUser) -> ScimUser:
+            _need_version(now, versions)
+            return _filled(now, make(now), now_us)
+
         found = await self.get_user(id)
+        _need_version(found, versions)
         if make(found) == found.body:  # directories repeat themselves
             return found
-        kept = await self._store.change_user(self._org_id, id, lambda now: _filled(now, make(now), now_us), by)
+        kept = await self._store.change_user(self._org_id, id, stamped, by)
         await self._publisher.publish()
         return kept
 
-    async def _change_group(self, id: str, make: Callable[[ScimGroup], ScimGroup], by: str) -> ScimGroup:
+    async def _change_group(
+        self, id: str, make: Callable[[ScimGroup], ScimGroup], by: str, versions: Versions
+    ) -> ScimGroup:
         def stamped(now: ScimGroup) -> ScimGroup:
+            _need_version(now, versions)
             return msgspec.structs.replace(make(now), updated_at=self._clock.now_us())
 
         kept = await self._store.change_group(self._org_id, id, stamped, by)
         await self._publisher.publish()
         return kept
+
+
+def _need_version(found: ScimUser | ScimGroup, versions: Versions) -> None:
+    if versions is not None and found.version not in versions:
+        raise ScimOutdated
 
 
 def _filled(user: ScimUser, body: dict[str, Any], now_us: int) -> ScimUser:

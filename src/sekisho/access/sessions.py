@@ -61,7 +61,8 @@ class SessionStore(Protocol):
     async def add_code(
         self, org_id: str, digest: bytes, by: str, now_us: int, expires_at: int, user_id: str = ""
     ) -> None:
-        """Keep a code; the session that it opens is this user's, with an empty id the operator's."""
+        """Keep a code; the session that it opens is this user's, with an empty id the operator's. Of a user only the
+        newest is good."""
         ...
 
     async def redeem(self, org_id: str, code: bytes, digest: bytes, session: Session) -> str | None:
@@ -89,7 +90,8 @@ class SessionStore(Protocol):
     async def end_sessions(
         self, org_id: str, user_id: str, by: str, now_us: int, *, only: str = "", but: str = ""
     ) -> int:
-        """End sessions of a user, by their ids: `only` this one, or all `but` that one; how many there were."""
+        """End sessions of a user, by their ids: `only` this one, or all `but` that one; how many there were. With all
+        of them end the codes that would open more."""
         ...
 
 
@@ -170,7 +172,7 @@ class Sessions:
             raise NotFound("There is no such session.")
 
     async def end_all(self, user_id: str, by: str, *, but: str = "") -> int:
-        """Close every session of a user, or all but one; how many there were."""
+        """Close every session of a user, or all but one, and let no code open another; how many there were."""
         return await self._store.end_sessions(self._org_id, user_id, by, self._clock.now_us(), but=but)
 
     def _new(self, user_id: str, method: Method, visitor: Visitor, id_token: bytes) -> Session:

@@ -506,7 +506,8 @@ async def open_control_plane(home: Path, settings: ControlPlaneSettings, clock: 
     """
     pepper = _prepare_home(home, settings)
 
-    from sekisho.store.sql.engine import Database, sqlite_url  # noqa: PLC0415  slow to import: see the module
+    from sekisho.store.sql.book_days import keep_days_of  # noqa: PLC0415  slow to import: see the module
+    from sekisho.store.sql.engine import Database, sqlite_url  # noqa: PLC0415
     from sekisho.store.sql.migrate import migrate  # noqa: PLC0415
     from sekisho.store.sql.replicas import check_pepper  # noqa: PLC0415
 
@@ -517,6 +518,7 @@ async def open_control_plane(home: Path, settings: ControlPlaneSettings, clock: 
         await database.check()
         await migrate(database)
         await check_pepper(database, digest(pepper, PEPPER_PURPOSE))
+        await keep_days_of(database, settings.time_zone)
         plane = ControlPlane(home, settings, clock, pepper, database)
         if plane.membership is not None:
             await plane.membership.join()

@@ -18,6 +18,7 @@ import typer
 from sekisho.cli.gateway import GatewayError, root_url
 from sekisho.cli.messages import language, say
 from sekisho.cli.operator import OperatorError, Target, UnixConnection, find_target, not_running, stop, tell_address
+from sekisho.web.problems import in_japanese
 
 Server = Annotated[
     str | None,
@@ -141,6 +142,7 @@ def _read_key() -> str:
 def _refusal(status: int, content: bytes) -> RefusedError:
     try:
         answer = json.loads(content)
-        return RefusedError(str(answer["error"]["message"]), answer.get("problems"))
+        said = str(answer["error"]["message"])
+        return RefusedError(say(said, in_japanese(said) or said), answer.get("problems"))
     except (ValueError, KeyError, TypeError, AttributeError):
         return RefusedError(say(f"The answer is {status}.", f"応答は {status} です。"))

@@ -15,13 +15,16 @@ from sekisho.ledger.journal import Caller, Opened, Record, Refused, Settled, Tas
 from sekisho.ledger.journal_files import Batch, Segment
 from sekisho.ledger.windows import Span
 from sekisho.record.spend import Dimension, Period, Spend, SpendQuery
+from sekisho.store.sql.book_days import hours_ahead, keep_days_of
+from sekisho.store.sql.cells import Calendar, Level
 from sekisho.store.sql.ledger import SqlLedger
 from sekisho.store.sql.names import Names
-from sekisho.store.sql.roll_ups import HOURLY, QUARTERLY, ROLL_UPS, Level, bucket_start
+from sekisho.store.sql.roll_ups import DAILY, HOURLY, QUARTERLY, ROLL_UPS
 from sekisho.store.sql.spend import SqlSpend
 from sekisho.store.sql.spend_plan import plan
 from sekisho.store.sql.tables.ledger import call
 from sekisho.values import Usage
+from tests.contract.store.cells import cells_kept, cells_of_calls
 from tests.thorough import examples
 
 NOW = 1_763_035_200_000_000
@@ -161,9 +164,11 @@ def shown(rows: list[Spend], query: SpendQuery) -> dict[tuple[Any, ...], Counter
     made=st.lists(calls_made, max_size=25),
     asked=st.lists(queries(), min_size=1, max_size=5),
     order=st.randoms(use_true_random=False),
+    books=st.tuples(st.sampled_from(ZONES), st.sampled_from(ZONES)),
 )
 @settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_every_sum_is_that_of_the_calls(database, made, asked, order):
+async def test_every_sum_is_that_of_the_calls(database, made, asked, order, books):
+    """Whoever's days the cells are, and when the books move to another time zone while calls are booked."""
     async with database.write() as connection:
         for table in (call, *(roll_up.table for roll_up in ROLL_UPS)):
             await connection.execute(table.delete())
@@ -171,8 +176,10 @@ async def test_every_sum_is_that_of_the_calls(database, made, asked, order):
     order.shuffle(records)  # settlements before openings: such calls move to another cell
     ledger = SqlLedger(database, Names(database))
     for start in range(0, len(records), 7):
+        await keep_days_of(database, books[start > len(records) // 2])
         await ledger.apply(Batch(Segment("p", 1), start + 7, tuple(records[start : start + 7])))
     await ledger.interrupt("p", NOW + 2 * DAY_US)
+    assert await cells_kept(database) == await cells_of_calls(database)
     spend = SqlSpend(database, Names(database))
     for query in asked:
         rows = await spend.spend("default", query)
@@ -188,25 +195,52 @@ async def test_every_sum_is_that_of_the_calls(database, made, asked, order):
 @given(
     start=st.integers(0, 3 * 10**15),
     length=st.one_of(st.integers(1, 10**14), st.integers(1, 40_000).map(lambda n: n * 15 * MINUTE_US)),
-    levels=st.sampled_from([HOURLY, QUARTERLY]),
+    levels=st.sampled_from([DAILY, HOURLY, QUARTERLY]),
+    calendar=st.builds(Calendar, st.integers(-12, 14)),
 )
-def test_the_cells_of_a_span_cover_each_moment_once(start, length, levels):
-    made = plan([Span(start, start + length)], levels)
+def test_the_cells_of_a_span_cover_each_moment_once(start, length, levels, calendar):
+    made = plan([Span(start, start + length)], levels, calendar)
     changes: Counter[int] = Counter()  # how much the cover gains at a moment
-    pieces = [(bucket_start(one.level, one.first), bucket_start(one.level, one.last), one.sign) for one in made.parts]
+    starts = calendar.start
+    pieces = [(starts(one.level, one.first), starts(one.level, one.last), one.sign) for one in made.parts]
     for first, last, sign in pieces + [(edge.span.starts_at, edge.span.ends_at, edge.sign) for edge in made.edges]:
         changes[first] += sign
         changes[last] -= sign
     assert {at: gain for at, gain in changes.items() if gain} == {start: 1, start + length: -1}
     assert sum(one.last - one.first for one in made.parts if one.level is not Level.MONTH) <= 2 * (16 + 12 + 2)
-    assert all(edge.span.ends_at - edge.span.starts_at <= 30 * MINUTE_US for edge in made.edges)
+    longest = DAY_US // 2 if levels is DAILY else 30 * MINUTE_US
+    assert all(edge.span.ends_at - edge.span.starts_at <= longest for edge in made.edges)
 
 
-def test_a_month_begins_on_its_first_day():
-    months = [date(year, month, 1) for year in (1970, 2024, 2100) for month in (1, 3)]
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+def test_a_month_of_the_books_begins_on_its_first_day(zone):
+    calendar = Calendar(hours_ahead(zone))
+    months = [date(year, month, 1) for year in (1971, 2024, 2100) for month in (1, 3)]
     for day in months:
-        starts_at = bucket_start(Level.MONTH, day.year * 12 + day.month - 1)
-        assert datetime.fromtimestamp(starts_at // 10**6, UTC).date() == day
+        starts_at = calendar.start(Level.MONTH, day.year * 12 + day.month - 1)
+        assert datetime.fromtimestamp(starts_at // 10**6, ZoneInfo(zone)) == datetime.combine(
+            day, time(), ZoneInfo(zone)
+        )
+        assert calendar.bucket(Level.MONTH, starts_at // (15 * MINUTE_US)) == day.year * 12 + day.month - 1
+        assert calendar.bucket(Level.MONTH, starts_at // (15 * MINUTE_US) - 1) == day.year * 12 + day.month - 2
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "cells"),
+    [
+        ("Asia/Tokyo", date(2026, 7, 1), 1),
+        ("America/New_York", date(2026, 1, 1), 1),
+        ("America/New_York", date(2026, 7, 1), 3),  # clocks are an hour forward
+    ],
+)
+@pytest.mark.parametrize(("days", "level"), [(1, Level.DAY), (31, Level.MONTH)])
+def test_a_day_of_the_books_is_one_cell_and_so_is_a_month(name, first, cells, days, level):
+    zone = ZoneInfo(name)
+    ends = [datetime.combine(one, time(), zone) for one in (first, first + timedelta(days))]
+    made = plan([Span(*(int(one.timestamp()) * 10**6 for one in ends))], HOURLY, Calendar(hours_ahead(name)))
+    assert not made.edges
+    assert [one.level for one in made.parts].count(level) == 1
+    assert sum(one.last - one.first for one in made.parts) == cells
 
 
 @pytest.mark.parametrize(

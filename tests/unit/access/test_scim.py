@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sekisho.access.scim import (
+    ENTERPRISE,
     Filter,
     ScimGroup,
     ScimRefused,
@@ -90,6 +91,18 @@ PATCHES: dict[str, Any] = {
         },
         {"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "dept-a"}},
     ),
+    "Entra ID turns somebody off in a list": (
+        {"op": "Replace", "path": "active", "value": [{"$ref": None, "value": "False"}]},
+        {"active": False},
+    ),
+    "Okta names a whole extension": (
+        {"op": "replace", "value": {ENTERPRISE: {"department": "dept-a"}}},
+        {ENTERPRISE: {"department": "dept-a"}},
+    ),
+    "the path of a whole extension": (
+        {"op": "Add", "path": ENTERPRISE, "value": {"department": "dept-a"}},
+        {ENTERPRISE: {"department": "dept-a"}},
+    ),
     "a path with its schema": (
         {"op": "replace", "path": "urn:ietf:params:scim:schemas:core:2.0:User:active", "value": False},
         {"active": False},
@@ -114,6 +127,15 @@ def test_an_attribute_is_removed_and_ours_stay_ours():
         ALICE, patch({"op": "remove", "path": "emails"}, {"op": "replace", "path": "id", "value": "x"})
     )
     assert changed == {name: value for name, value in ALICE.items() if name != "emails"}
+
+
+def test_an_extension_is_changed_in_part_and_removed_as_a_whole():
+    alice = ALICE | {ENTERPRISE: {"department": "dept-a", "employeeNumber": "7"}}
+    changed = patched_user(alice, patch({"op": "replace", "value": {ENTERPRISE: {"department": "dept-b"}}}))
+    assert changed[ENTERPRISE] == {"department": "dept-b", "employeeNumber": "7"}
+    assert patched_user(alice, patch({"op": "remove", "path": ENTERPRISE})) == ALICE
+    with pytest.raises(ScimRefused):
+        patched_user(alice, patch({"op": "replace", "path": ENTERPRISE, "value": "x"}))
 
 
 GROUP_PATCHES: dict[str, Any] = {
@@ -188,7 +210,8 @@ def test_nothing_that_is_sent_breaks_the_reader(body, value, path):
 
 
 def test_a_password_that_is_sent_is_not_kept():
-    assert "password" not in read_user(ALICE | {"password": "secret"})
+    for name in ("password", "Password", "urn:ietf:params:scim:schemas:core:2.0:User:password"):
+        assert read_user(ALICE | {name: "secret"}) == ALICE
 
 
 def test_names_and_addresses_to_show():

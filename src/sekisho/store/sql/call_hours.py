@@ -5,7 +5,7 @@ are in no roll-up; whoever asks looks for them apart.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,25 +13,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.ledger.windows import Span
 from sekisho.record.calls import CallFilter
 from sekisho.record.spend import Dimension
+from sekisho.store.sql.cells import QUARTER_US, Calendar, Level, read_calendar
 from sekisho.store.sql.names import Names
 from sekisho.store.sql.part import in_part
-from sekisho.store.sql.roll_ups import (
-    FAILED,
-    QUARTER_US,
-    REFUSED,
-    ROLL_UPS,
-    RUNNING,
-    Level,
-    RollUp,
-    bucket,
-    bucket_start,
-)
+from sekisho.store.sql.roll_ups import FAILED, REFUSED, RUNNING, sources_of
 from sekisho.store.sql.spend_plan import FIRST_US, LAST_US
 
 LONGEST_LEAD_US: Final = 600_000_000  # an id is made when a request begins to come, a call starts when it is admitted
 _SKEW_US: Final = 1_000_000
 _LONGEST_US: Final = 6 * 3_600_000_000  # so much of the ledger is read at once
-_LEVELS: Final = (Level.MONTH, Level.DAY, Level.HOUR)
+
+
+class _Step(NamedTuple):
+    """Where to look at one level, and for which cells."""
+
+    level: Level
+    table: sa.Table
+    conditions: Sequence[sa.ColumnElement[bool]]
 
 
 async def hours_of(
@@ -39,37 +37,39 @@ async def hours_of(
 ) -> AsyncIterator[Span] | None:
     """Spans of time, newest first, between which no call that fits ended: those of ids, not of starts. None where only
     the calls can tell, or where an index finds them at once."""
-    roll_up = _roll_up_for(where)
-    if roll_up is None or where.status == RUNNING:
+    needed = _needed(where)
+    if needed is None or where.status == RUNNING:
         return None
-    conditions = await _conditions(connection, names, org, where, roll_up)
+    steps = [
+        _Step(level, one.table, await _conditions(connection, names, org, where, one.table))
+        for level, one in sources_of(needed).items()
+        if level is not Level.QUARTER
+    ]
     until = LAST_US if where.until is None else where.until
     if before is not None:
         until = min(until, int.from_bytes(before[:6]) * 1000 + LONGEST_LEAD_US)
-    return _joined(_cells(connection, roll_up, conditions, Span(max(FIRST_US, where.since or 0), until), _LEVELS))
+    within = Span(max(FIRST_US, where.since or 0), until)
+    return _joined(_cells(connection, await read_calendar(connection), within, steps))
 
 
 async def _cells(
-    connection: AsyncConnection,
-    roll_up: RollUp,
-    conditions: Sequence[sa.ColumnElement[bool]],
-    within: Span,
-    levels: Sequence[Level],
+    connection: AsyncConnection, calendar: Calendar, within: Span, steps: Sequence[_Step]
 ) -> AsyncIterator[Span]:
     """The hours in a span that have calls, newest first."""
     if within.starts_at >= within.ends_at:
         return
-    cell, (level, *finer) = roll_up.table.c, levels
-    first = bucket(level, within.starts_at // QUARTER_US)
-    last = bucket(level, (within.ends_at - 1) // QUARTER_US)
+    (level, table, conditions), *finer = steps
+    cell = table.c
+    first = calendar.bucket(level, within.starts_at // QUARTER_US)
+    last = calendar.bucket(level, (within.ends_at - 1) // QUARTER_US)
     query = sa.select(cell.bucket).where(*conditions, cell.level == int(level), cell.bucket.between(first, last))
     for number in (await connection.execute(query.distinct().order_by(cell.bucket.desc()))).scalars().all():
-        starts_at, ends_at = bucket_start(level, number), bucket_start(level, number + 1)
+        starts_at, ends_at = calendar.start(level, number), calendar.start(level, number + 1)
         span = Span(max(starts_at, within.starts_at), min(ends_at, within.ends_at))
         if not finer:
             yield span
             continue
-        async for part in _cells(connection, roll_up, conditions, span, finer):
+        async for part in _cells(connection, calendar, span, finer):
             yield part
 
 
@@ -92,8 +92,8 @@ async def _joined(spans: AsyncIterator[Span]) -> AsyncIterator[Span]:
         yield current
 
 
-def _roll_up_for(where: CallFilter) -> RollUp | None:
-    """The cheapest roll-up that knows what the filter names; none for those that an index finds at once."""
+def _needed(where: CallFilter) -> set[Dimension] | None:
+    """The dimensions that the filter names; None for filters that an index answers at once, and for none at all."""
     if where.key_id or where.user_id or where.task_id:
         return None
     named: dict[Dimension, str | None] = {
@@ -109,13 +109,13 @@ def _roll_up_for(where: CallFilter) -> RollUp | None:
     needed |= {"team"} if where.part is not None else set()
     if not needed and not where.status:
         return None
-    return next((one for one in ROLL_UPS if needed <= set(one.dimensions)), None)
+    return needed
 
 
 async def _conditions(
-    connection: AsyncConnection, names: Names, org: int, where: CallFilter, roll_up: RollUp
+    connection: AsyncConnection, names: Names, org: int, where: CallFilter, table: sa.Table
 ) -> list[sa.ColumnElement[bool]]:
-    cell = roll_up.table.c
+    cell = table.c
     given: dict[str, str | None] = {
         "team": where.team_id or None,
         "model": where.model or None,
@@ -130,6 +130,6 @@ async def _conditions(
             number = await names.find(connection, text)
             conditions.append(sa.false() if number is None else cell[dimension] == number)
     if where.part is not None:
-        conditions.append(await in_part(connection, names, where.part, roll_up.table))
+        conditions.append(await in_part(connection, names, where.part, table))
     counted = {REFUSED: cell.refused, **dict.fromkeys(FAILED, cell.failed)}
     return [*conditions, counted.get(where.status, cell.calls + cell.refused) > 0]

@@ -6,9 +6,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.access.audit import AuditEvent
 from sekisho.access.hand_over import HandOver
+from sekisho.access.roles import EVERYTHING, Sight
 from sekisho.store.sql.audit import record_all
 from sekisho.store.sql.engine import Database
-from sekisho.store.sql.tables.rights import hand_over
+from sekisho.store.sql.keys import in_sight
+from sekisho.store.sql.tables.organisation import virtual_key
+from sekisho.store.sql.tables.rights import access_token, hand_over
 
 
 class SqlHandOvers:
@@ -36,10 +39,14 @@ class SqlHandOvers:
             row = (await connection.execute(query)).mappings().one_or_none()
             return HandOver(**row) if row else None
 
-    async def list_hand_overs(self, org_id: str, *, limit: int, after: str = "") -> list[HandOver]:
+    async def list_hand_overs(
+        self, org_id: str, *, limit: int, after: str = "", keys: Sight = EVERYTHING, tokens: Sight = EVERYTHING
+    ) -> list[HandOver]:
         """Links, newest first."""
         columns = hand_over.c
         query = sa.select(hand_over).where(columns.org_id == org_id).order_by(columns.id.desc()).limit(limit)
+        if not keys.is_all:
+            query = query.where(sa.or_(_of_key(keys), _of_token(tokens)))
         if after:
             query = query.where(columns.id < after)
         async with self._database.read() as connection:
@@ -67,6 +74,20 @@ class SqlHandOvers:
                 return False
             await _record(connection, org_id, id, action, by, now_us)
             return True
+
+
+def _of_key(sight: Sight) -> sa.ColumnElement[bool]:
+    """Whether a link is one of a key in use that lies in sight."""
+    ours = (virtual_key.c.id == hand_over.c.object_id, virtual_key.c.deleted_at.is_(None), in_sight(sight))
+    return (hand_over.c.kind == "key") & sa.exists().where(*ours)
+
+
+def _of_token(sight: Sight) -> sa.ColumnElement[bool]:
+    """Whether a link is one of a token in use of a user in sight."""
+    token = access_token.c
+    owned = sa.true() if sight.is_all else token.user_id == sight.user_id if sight.user_id else sa.false()
+    ours = (token.id == hand_over.c.object_id, token.revoked_at.is_(None), owned)
+    return (hand_over.c.kind == "token") & sa.exists().where(*ours)
 
 
 def _open(now_us: int) -> tuple[sa.ColumnElement[bool], ...]:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.ledger.journal import Attempt, Caching, Caller, Opened, Refused, Settled, Unrecognised
 from sekisho.ledger.journal_files import Batch
-from sekisho.store.sql import bulk, cache_sums, roll_ups, task_sums
+from sekisho.store.sql import bulk, cache_sums, shares, task_sums
 from sekisho.store.sql.attempts import INT32_MAX, NAMED_IN_ATTEMPT, fitting, only_attempt, pack, row_of
 from sekisho.store.sql.audit import record_refusals
 from sekisho.store.sql.call_actions import keep_actions
@@ -138,17 +138,17 @@ class SqlLedger:
         if not changed:
             return {}
         await self._tasks.number(connection, changed)
-        gain, cached = roll_ups.difference(before, after), cache_sums.difference(before, after)
+        gain, cached = shares.difference(before, after), cache_sums.difference(before, after)
         tries = [row_of(call_id, number, one) for call_id, all_ in attempts.items() for number, one in enumerate(all_)]
         texts = {row[column] for row in changed for column in NAMED}
         texts.update(one[column] for one in tries for column in NAMED_IN_ATTEMPT)
-        texts.update(roll_ups.names_in(gain), cache_sums.names_in(cached), texts_of(changed))
+        texts.update(shares.names_in(gain), cache_sums.names_in(cached), texts_of(changed))
         numbers = await self._names.numbers(connection, texts)
         await self._write_rows(connection, before, changed, numbers)
         if tries:
             rows = [one | {column: numbers[one[column]] for column in NAMED_IN_ATTEMPT} for one in tries]
             await connection.execute(self._database.insert(attempt).on_conflict_do_nothing(), rows)
-        await roll_ups.add(self._database, connection, gain, numbers)
+        await shares.add(self._database, connection, gain, numbers)
         await cache_sums.add(self._database, connection, cached, numbers)
         await cache_sums.keep(self._database, connection, changed, numbers)
         await self._tasks.add(connection, before, after, numbers)

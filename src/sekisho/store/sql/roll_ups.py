@@ -1,24 +1,18 @@
 """Roll-ups: sums of calls in narrow tables, so that a question about ten million calls reads thousands of rows.
 
-Each table adds up by its own dimensions, at several levels of time: UTC months, days and hours, where dimensions are
-few also quarters of an hour (every time zone begins its days on one). A call's share is a function of its row, and a
-batch adds the difference between the rows after and before it, in the same transaction. So sums equal rows, whatever
-is repeated or comes late. Source: docs/why/roll-ups.md
+Each table adds up by its own dimensions, by months and days; some also by hours, one by quarters of an hour (see
+`cells`). What a call adds to them: see `shares`. Source: docs/why/roll-ups.md
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
-from enum import IntEnum
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from collections.abc import Collection, Iterator
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sekisho.record.spend import Dimension
-from sekisho.store.sql.bulk import add_up
-from sekisho.store.sql.engine import Database
+from sekisho.store.sql.cells import Level
 from sekisho.store.sql.tables import ledger as tables
 from sekisho.values import Usage
 
@@ -30,24 +24,8 @@ MEASURES: Final = (
     *Usage.__struct_fields__,
     *("list_cost_nanousd", "cost_nanousd"),
 )
-QUARTER_US: Final = 900_000_000
-_DAY_US: Final = 86_400_000_000
-_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
-
-Row = Mapping[str, Any]  # columns of `call`, names still as strings; `mode` in place of `kind`
-Share = tuple[int, ...]  # of MEASURES, in their order
-
-
-class Level(IntEnum):
-    """How long one cell of a roll-up is; the value of its column `level`."""
-
-    QUARTER = 0
-    HOUR = 1
-    DAY = 2
-    MONTH = 3
-
-
-HOURLY: Final = (Level.MONTH, Level.DAY, Level.HOUR)
+DAILY: Final = (Level.MONTH, Level.DAY)
+HOURLY: Final = (*DAILY, Level.HOUR)
 QUARTERLY: Final = (*HOURLY, Level.QUARTER)
 
 
@@ -59,140 +37,65 @@ class RollUp(NamedTuple):
     levels: tuple[Level, ...]
 
 
-# The cheapest to read first: a question is answered by the first that has all the dimensions it names.
+# The cheapest to read first: a question is answered, level by level, by the first that keeps the level and has all the
+# dimensions it names.
 ROLL_UPS: Final = (
     RollUp(tables.spend_by_team, ("team",), QUARTERLY),
-    RollUp(tables.spend_by_agent, ("team", "agent", "model", "mode"), HOURLY),
-    RollUp(tables.spend_by_tag, ("tag", "team"), QUARTERLY),
-    RollUp(tables.spend_by_tag_model, ("tag", "team", "model", "mode"), HOURLY),
-    RollUp(tables.spend_by_caller, ("key", "user", "team", "model"), HOURLY),
-    RollUp(tables.spend_by_repository, ("repository", "key", "user", "team", "agent", "model", "mode"), HOURLY),
+    RollUp(tables.spend_by_repository, ("team", "repository"), DAILY),
+    RollUp(tables.spend_by_agent, ("team", "agent", "mode"), DAILY),
+    RollUp(tables.spend_by_model, ("team", "model"), DAILY),
+    RollUp(tables.spend_by_key, ("team", "user", "key"), DAILY),
+    RollUp(tables.spend_by_caller, ("team", "user", "key", "model"), DAILY),
+    RollUp(tables.spend_by_use, ("team", "user", "key", "agent", "model", "mode"), DAILY),
+    RollUp(tables.spend_by_all, ("team", "user", "key", "repository", "agent", "model", "mode"), HOURLY),
+    RollUp(tables.spend_by_tag, ("tag", "team"), HOURLY),
+    RollUp(tables.spend_by_tag_use, ("tag", "team", "user", "key", "agent", "model", "mode"), DAILY),
+    RollUp(tables.spend_by_tag_all, ("tag", "team", "user", "key", "repository", "agent", "model", "mode"), HOURLY),
 )
 
 
-class Cell(NamedTuple):
-    """Where a share goes before it is spread over the levels: names still as strings, in the roll-up's order."""
+class Step(NamedTuple):
+    """How one level of a roll-up is added up: from another level of it or from the same level of a wider one.
 
-    roll_up: int
-    org: str
-    quarter: int
-    names: tuple[str, ...]
+    Without a source it is added up from the calls."""
 
-
-Gain = dict[Cell, Share]
+    roll_up: RollUp
+    level: Level
+    source: tuple[RollUp, Level] | None
 
 
-def bucket(level: Level, quarter: int) -> int:
-    """The number of the cell of this level in which a quarter lies. A month is year x 12 + month - 1."""
-    match level:
-        case Level.QUARTER:
-            return quarter
-        case Level.HOUR:
-            return quarter // 4
-        case Level.DAY:
-            return quarter // 96
-    return _month_of(quarter // 96)
+def _steps() -> Iterator[Step]:
+    for position, one in reversed(list(enumerate(ROLL_UPS))):
+        finest = one.levels[-1]
+        yield Step(one, finest, _wider(position, finest))
+        for finer, level in pairwise(reversed(one.levels)):
+            yield Step(one, level, (one, finer))
 
 
-def bucket_start(level: Level, number: int) -> int:
-    """When a cell begins."""
-    match level:
-        case Level.QUARTER:
-            return number * QUARTER_US
-        case Level.HOUR:
-            return number * 4 * QUARTER_US
-        case Level.DAY:
-            return number * _DAY_US
-    return _days_before(number) * _DAY_US
+def _wider(position: int, level: Level) -> tuple[RollUp, Level] | None:
+    """The next roll-up that has the dimensions and keeps the level. Of tags it tells more than of calls: a call may
+    have two."""
+    mine = set(ROLL_UPS[position].dimensions)
+    for one in ROLL_UPS[position + 1 :]:
+        if level in one.levels and mine <= set(one.dimensions) and ("tag" in mine) == ("tag" in one.dimensions):
+            return one, level
+    return None
 
 
-def difference(before: Mapping[bytes, Row], after: Mapping[bytes, Row]) -> Gain:
-    """What the sums must gain when these rows take the place of those; negative where a call moves elsewhere."""
-    gain: Gain = {}
-    for call_id, row in after.items():
-        old = before.get(call_id)
-        if row is old:
-            continue
-        if old is not None and old["status"] != RUNNING:
-            _gather(gain, old, tuple(-part for part in _share(old)))
-        if row["status"] != RUNNING:
-            _gather(gain, row, _share(row))
-    return {cell: share for cell, share in gain.items() if any(share)}
+STEPS: Final = tuple(_steps())  # each after its source
 
 
-def names_in(gain: Gain) -> Iterator[str]:
-    """Every string that the cells are named by."""
-    for cell in gain:
-        yield cell.org
-        yield from cell.names
-
-
-async def add(database: Database, connection: AsyncConnection, gain: Gain, numbers: Mapping[str, int]) -> None:
-    """Add to every roll-up at every level, in this transaction."""
-    for position, roll_up in enumerate(ROLL_UPS):
-        sums = _spread(roll_up, (one for one in gain.items() if one[0].roll_up == position), numbers)
-        if sums:
-            await add_up(database, connection, roll_up.table, sums)
+def sources_of(dimensions: Collection[Dimension]) -> dict[Level, RollUp]:
+    """Who tells about these dimensions at each level, the longest level first."""
+    found: dict[Level, RollUp] = {}
+    for level in QUARTERLY:
+        for one in ROLL_UPS:
+            if level in one.levels and set(dimensions) <= set(one.dimensions):
+                found[level] = one
+                break
+    return found
 
 
 def tags_of(text: str) -> tuple[str, ...]:
     """The tags in the column of a call: a JSON list; "" alone where there is none."""
     return tuple(dict.fromkeys(msgspec.json.decode(text, type=list[str]))) if text else ("",)
-
-
-def _gather(gain: Gain, row: Row, share: Share) -> None:
-    org, quarter, team, model = row["org"], row["started_at"] // QUARTER_US, row["team"], row["model"]
-    key, user, agent, mode = row["key"], row["user"], row["agent"], row["mode"]
-    cells = [
-        Cell(0, org, quarter, (team,)),
-        Cell(1, org, quarter, (team, agent, model, mode)),
-        Cell(4, org, quarter, (key, user, team, model)),
-        Cell(5, org, quarter, (row["repository"], key, user, team, agent, model, mode)),
-    ]
-    for tag in tags_of(row["tags"]):
-        cells.append(Cell(2, org, quarter, (tag, team)))
-        cells.append(Cell(3, org, quarter, (tag, team, model, mode)))
-    for cell in cells:
-        known = gain.get(cell)
-        gain[cell] = share if known is None else tuple(map(int.__add__, known, share))
-
-
-def _share(row: Row) -> Share:
-    status = row["status"]
-    return (
-        int(status != REFUSED),
-        int(status in FAILED),
-        int(status == REFUSED),
-        row["input_tokens"],
-        row["cache_read_tokens"],
-        row["cache_write_5m_tokens"],
-        row["cache_write_1h_tokens"],
-        row["output_tokens"],
-        row["reasoning_tokens"],
-        row["list_cost_nanousd"],
-        row["cost_nanousd"],
-    )
-
-
-def _spread(
-    roll_up: RollUp, cells: Iterable[tuple[Cell, Share]], numbers: Mapping[str, int]
-) -> dict[tuple[int, ...], Share]:
-    """The rows to add: primary key to share."""
-    sums: dict[tuple[int, ...], Share] = {}
-    for cell, share in cells:
-        org, names = numbers[cell.org], tuple(numbers[name] for name in cell.names)
-        for level in roll_up.levels:
-            key = (org, int(level), bucket(level, cell.quarter), *names)
-            known = sums.get(key)
-            sums[key] = share if known is None else tuple(map(int.__add__, known, share))
-    return sums
-
-
-@lru_cache(maxsize=4096)
-def _month_of(day: int) -> int:
-    first = date.fromordinal(_EPOCH_ORDINAL + day)
-    return first.year * 12 + first.month - 1
-
-
-def _days_before(month: int) -> int:
-    return date(month // 12, month % 12 + 1, 1).toordinal() - _EPOCH_ORDINAL

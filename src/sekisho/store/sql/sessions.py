@@ -24,11 +24,13 @@ class SqlSessions:
     async def add_code(
         self, org_id: str, digest: bytes, by: str, now_us: int, expires_at: int, user_id: str = ""
     ) -> None:
-        """Keep a code."""
+        """Keep a code, in the place of those of this user before."""
         row = {"digest": digest, "org_id": org_id, "expires_at": expires_at, "user_id": user_id}
         shown = {"user_id": user_id, "expires_at": expires_at}
         async with self._database.write() as connection:
             await audit.lock_head(connection, org_id)
+            if user_id:
+                await connection.execute(login_code.delete().where(*_codes(org_id, user_id)))
             await connection.execute(login_code.insert().values(row))
             await _record(connection, org_id, by, "console.invite", _name(digest), now_us, shown)
 
@@ -85,7 +87,7 @@ class SqlSessions:
     async def end_sessions(
         self, org_id: str, user_id: str, by: str, now_us: int, *, only: str = "", but: str = ""
     ) -> int:
-        """End sessions of a user."""
+        """End sessions of a user; without `only` its codes as well."""
         columns = console_session.c
         where = [columns.org_id == org_id, columns.user_id == user_id]
         where += [columns.id == only] if only else []
@@ -94,9 +96,16 @@ class SqlSessions:
             await audit.lock_head(connection, org_id)
             found = [_session(row) for row in (await connection.execute(_select(where))).mappings()]
             await connection.execute(console_session.delete().where(*where))
+            if user_id and not only:
+                await connection.execute(login_code.delete().where(*_codes(org_id, user_id)))
             for one in found:
                 await _record(connection, org_id, by, "console.end", one.id, now_us, {"user_id": user_id})
             return len(found)
+
+
+def _codes(org_id: str, user_id: str) -> tuple[sa.ColumnElement[bool], ...]:
+    """The codes of a user that nobody has used."""
+    return login_code.c.org_id == org_id, login_code.c.user_id == user_id
 
 
 async def _open(

@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.errors import BadRequest
 from sekisho.ledger.windows import Span, check_window, span_at
 from sekisho.record.spend import MOST_PERIODS, Dimension, Period, Spend, SpendQuery
+from sekisho.store.sql.cells import Calendar, Level, read_calendar
 from sekisho.store.sql.engine import Database
 from sekisho.store.sql.names import Names
-from sekisho.store.sql.roll_ups import MEASURES, ROLL_UPS, Level, RollUp, bucket_start
+from sekisho.store.sql.roll_ups import MEASURES, ROLL_UPS, RollUp, sources_of
 from sekisho.store.sql.spend_edges import Question, Sums, add_calls
 from sekisho.store.sql.spend_plan import FIRST_US, LAST_US, Part, plan
 from sekisho.values import Usage, Window
@@ -64,41 +65,46 @@ class SqlSpend:
 
 async def read_sums(connection: AsyncConnection, names: Names, question: Question) -> Sums:
     """The sums, by the number of the span and the numbers of the names; where there is nothing, nothing is said."""
-    roll_up = _roll_up_for(question)
-    spans = await _filled(connection, roll_up, question) if roll_up else question.spans
-    parts, edges = plan(spans, roll_up.levels if roll_up else ())
+    calendar, sources = await read_calendar(connection), _sources(question)
+    spans = await _filled(connection, question, calendar) if sources else question.spans
+    parts, edges = plan(spans, tuple(sources), calendar)[:2]
+    is_sqlite = connection.dialect.name == "sqlite"
+    if parts and not is_sqlite:
+        await connection.execute(sa.text("SET LOCAL jit = off"))  # it would take longer than the query
     sums: Sums = {}
-    if roll_up and parts:
-        is_sqlite = connection.dialect.name == "sqlite"
-        if not is_sqlite:
-            await connection.execute(sa.text("SET LOCAL jit = off"))  # it would take longer than the query
-        rows = await connection.execute(sa.text(_cells_query(roll_up, parts, question, is_sqlite=is_sqlite)))
-        width = 1 + len(question.by)
-        for row in rows.all():
-            sums[tuple(row[:width])] = list(row[width:])
+    for roll_up in dict.fromkeys(sources.values()):
+        if some := [part for part in parts if sources[part.level] is roll_up]:
+            query = sa.text(_cells_query(roll_up, some, question, is_sqlite=is_sqlite))
+            _gather(sums, (await connection.execute(query)).all(), 1 + len(question.by))
     for edge in edges:
         await add_calls(connection, names, sums, edge, question)
     return sums
 
 
-async def _filled(connection: AsyncConnection, roll_up: RollUp, question: Question) -> list[Span]:
+def _gather(sums: Sums, rows: Iterable[Sequence[int]], width: int) -> None:
+    for row in rows:
+        key, measures = tuple(row[:width]), list(row[width:])
+        known = sums.get(key)
+        sums[key] = measures if known is None else list(map(int.__add__, known, measures))
+
+
+async def _filled(connection: AsyncConnection, question: Question, calendar: Calendar) -> list[Span]:
     """The spans without the months before the first call and after the last: a year of a young ledger costs what there
     is, not an empty look for each of its days."""
-    cells = f"FROM {roll_up.table.name} WHERE org = {question.org} AND level = {int(Level.MONTH)}"
+    cells = f"FROM {ROLL_UPS[0].table.name} WHERE org = {question.org} AND level = {int(Level.MONTH)}"
     query = sa.text(f"SELECT (SELECT min(bucket) {cells}), (SELECT max(bucket) {cells})")
     first, last = (await connection.execute(query)).one()
     if first is None:
         return []
-    begins_at, ends_at = bucket_start(Level.MONTH, first), bucket_start(Level.MONTH, last + 1)
+    begins_at, ends_at = calendar.start(Level.MONTH, first), calendar.start(Level.MONTH, last + 1)
     return [Span(max(span.starts_at, begins_at), min(span.ends_at, ends_at)) for span in question.spans]
 
 
-def _roll_up_for(question: Question) -> RollUp | None:
-    """The cheapest one that can tell; None: only the calls can. A call with two of the tags wanted counts once."""
+def _sources(question: Question) -> Mapping[Level, RollUp]:
+    """Who tells, by level; nobody: only the calls can. A call with two of the tags wanted counts once."""
     if "tag" not in question.by and len(question.where.get("tag", ())) > 1:
-        return None
-    needed = {*question.by, *question.where}
-    return next((one for one in ROLL_UPS if needed <= set(one.dimensions)), None)
+        return {}
+    return sources_of({*question.by, *question.where})
 
 
 def _spans(query: SpendQuery) -> list[Span]:
@@ -127,6 +133,10 @@ def _periods(period: Period, time_zone: str, since: int, until: int) -> Iterator
 
 def _cells_query(roll_up: RollUp, parts: Iterable[Part], question: Question, *, is_sqlite: bool) -> str:
     """Everything in it is a number or a name of our own."""
+    within = "cell.bucket >= part.first AND cell.bucket < part.last"
+    if roll_up.dimensions[0] in question.where:  # cell by cell the index leads to the names
+        parts = [part._replace(first=n, last=n + 1) for part in parts for n in range(part.first, part.last)]
+        within = "cell.bucket = part.first"
     values = ", ".join(f"({int(p.level)}, {p.first}, {p.last}, {p.group}, {p.sign})" for p in parts)
     groups = ", ".join(["part.grp", *(f'cell."{one}"' for one in question.by)])
     sums = ", ".join(f'CAST(sum(cell."{one}" * part.sign) AS BIGINT)' for one in question.measures)
@@ -134,8 +144,7 @@ def _cells_query(roll_up: RollUp, parts: Iterable[Part], question: Question, *, 
         f' AND cell."{one}" IN ({", ".join(map(str, sorted(numbers)))})' for one, numbers in question.where.items()
     )
     cells = (
-        f"{roll_up.table.name} AS cell WHERE cell.org = {question.org} AND cell.level = part.level "
-        f"AND cell.bucket >= part.first AND cell.bucket < part.last{where}"
+        f"{roll_up.table.name} AS cell WHERE cell.org = {question.org} AND cell.level = part.level AND {within}{where}"
     )
     if not is_sqlite:  # the offset keeps PostgreSQL from making one join of it, which reads the table whole
         cells = f"LATERAL (SELECT * FROM {cells} OFFSET 0) AS cell"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sekisho.ledger.windows import Span
-from sekisho.store.sql.roll_ups import QUARTER_US, Level, bucket, bucket_start
+from sekisho.store.sql.cells import QUARTER_US, Calendar, Level
 
 FIRST_US = 0
 LAST_US = 221_845_392_000_000_000  # the year 9000
@@ -37,11 +37,12 @@ class Plan(NamedTuple):
 
     parts: list[Part]
     edges: list[Edge]
+    calendar: Calendar
 
 
-def plan(spans: Sequence[Span], levels: Sequence[Level]) -> Plan:
+def plan(spans: Sequence[Span], levels: Sequence[Level], calendar: Calendar) -> Plan:
     """The cells of these levels (longest first; none: only calls) and the edges for each span."""
-    made = Plan([], [])
+    made = Plan([], [], calendar)
     for group, span in enumerate(spans):
         start, end = max(span.starts_at, FIRST_US), min(span.ends_at, LAST_US)
         _cover(made, Span(start, end), tuple(levels), group, 1)
@@ -56,9 +57,10 @@ def _cover(made: Plan, span: Span, levels: tuple[Level, ...], group: int, sign: 
         made.edges.append(Edge(span, group, sign))
         return
     level, finer = levels[0], levels[1:]
+    bucket, starts = made.calendar.bucket, made.calendar.start
     first, last = bucket(level, start // QUARTER_US), bucket(level, end // QUARTER_US)
-    first_start, last_start = bucket_start(level, first), bucket_start(level, last)
-    first_end, last_end = bucket_start(level, first + 1), bucket_start(level, last + 1)
+    first_start, last_start = starts(level, first), starts(level, last)
+    first_end, last_end = starts(level, first + 1), starts(level, last + 1)
     if first == last:
         if (end - start) * 2 <= first_end - first_start:
             _cover(made, span, finer, group, sign)

@@ -162,7 +162,7 @@ def budgets_router(services: Services, authority: Authority) -> APIRouter:  # no
     @router.delete("/{budget_id}", status_code=204)
     async def delete_budget(budget_id: str, who: writer) -> None:
         """Take a budget away. Its history stays."""
-        await seen(budget_id, who, "budgets:write")
+        await rights.drop_rule(who, "budgets:write", await rules.get("budget", budget_id))
         await rules.delete("budget", budget_id, who.actor)
 
     @router.post("/{budget_id}/credits", status_code=201)

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from sekisho.access.hand_over import LIFE, MOST_LIFE_US, HandOver, Kind, Link
 from sekisho.access.register import expiry
-from sekisho.access.roles import Principal
+from sekisho.access.roles import Principal, Sight
 from sekisho.errors import BadRequest, NotFound
 from sekisho.web.admin.authority import Authority, is_anonymous
 from sekisho.web.admin.rights import may_change_tokens, shown_by
@@ -73,8 +73,9 @@ def hand_overs_router(services: Services, authority: Authority) -> APIRouter:  #
         who: issuer, limit: Annotated[int, Query(ge=1, le=500)] = 50, after: str = ""
     ) -> dict[str, Any]:
         """Links, newest first, without their secrets. `next`: pass it as `after`; null at the end."""
-        found = await links.list(limit=limit + 1, after=after)
-        shown = [render(one, who) for one in found[:limit] if await _may(one, who)]
+        tokens = Sight(who.may("organisation:write"), user_id=who.user_id)
+        found = await links.list(limit=limit + 1, after=after, keys=who.sight("keys:write"), tokens=tokens)
+        shown = [render(one, who) for one in found[:limit]]
         return {"hand_overs": shown, "next": found[limit - 1].id if len(found) > limit else None}
 
     @router.get("/{hand_over_id}")

@@ -177,9 +177,9 @@ def keys_router(services: Services, authority: Authority) -> APIRouter:  # noqa:
 
     @router.post("/{key_id}/unblock")
     async def unblock_key(key_id: str, who: writer) -> Key:
-        """Let this key call again."""
-        await seen(key_id, who, "keys:write")
-        return render_key(await register.update(key_id, KeyChange(blocked=False), who.actor), who)
+        """Let this key call again. What a wider role has blocked, a lead does not unblock."""
+        change = await rights.key_change(who, await seen(key_id, who, "keys:write"), KeyChange(blocked=False))
+        return render_key(await register.update(key_id, change, who.actor), who)
 
     @router.post("/{key_id}/rotate")
     async def rotate_key(key_id: str, who: writer, body: KeyRotation | None = None) -> NewKey:

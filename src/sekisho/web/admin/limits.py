@@ -110,7 +110,7 @@ def limits_router(services: Services, authority: Authority) -> APIRouter:
     @router.delete("/{limit_id}", status_code=204)
     async def delete_limit(limit_id: str, who: writer) -> None:
         """Take a limit away."""
-        await seen(limit_id, who, "limits:write")
+        await rights.drop_rule(who, "limits:write", await rules.get("limit", limit_id))
         await rules.delete("limit", limit_id, who.actor)
 
     @router.get("/{limit_id}/history")

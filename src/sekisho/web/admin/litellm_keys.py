@@ -185,7 +185,8 @@ def litellm_keys_router(services: Services, authority: Authority) -> APIRouter: 
 
     async def set_blocked(reference: str, blocked: bool, who: Principal) -> dict[str, Any]:
         known = await seen(reference, who, "keys:write")
-        return await show(await register.update(known.id, KeyChange(blocked=blocked), who.actor), who)
+        change = await rights.key_change(who, known, KeyChange(blocked=blocked))
+        return await show(await register.update(known.id, change, who.actor), who)
 
     async def seen(reference: str, who: Principal, permission: Permission) -> StoredKey:
         key = await register.identify(reference)

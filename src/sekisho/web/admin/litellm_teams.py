@@ -229,7 +229,7 @@ def litellm_teams_router(services: Services, authority: Authority) -> APIRouter:
     @router.post("/member_delete")
     async def member_delete(body: MemberReference, who: lead) -> dict[str, Any]:
         """Take a user out of a team, with the keys bound to both."""
-        judge(who, "organisation:write", "There is no such member of this team.", team_id=body.team_id)
+        await rights.end_membership(who, body.team_id, body.user_id)
         await teams.delete_member(body.team_id, body.user_id, who.actor)
         return await show(await teams.get(body.team_id), who)
 

@@ -12,12 +12,13 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from sekisho.access.keys import may_use
-from sekisho.access.organisation import Team
+from sekisho.access.organisation import Team, member_scope
 from sekisho.access.register import KeyChange, KeyDraft, StoredKey
 from sekisho.access.roles import Permission, Principal, Sight
 from sekisho.access.rules import RuleFilter, RuleWrite, StoredRule
 from sekisho.errors import BadRequest, NotAllowed, NotFound
 from sekisho.values import Budget, RateLimit, Scope, VirtualKey
+from sekisho.web.admin.seniority import RATES, Seniority
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import iso
 
@@ -25,7 +26,6 @@ ANOTHER = "another user"
 NO_KEY = "There is no such key."
 NO_TEAM = "There is no such team."
 NO_USER = "There is no such user."
-_RATES = ("requests_per_minute", "tokens_per_minute", "parallel", "nanousd_per_task", "calls_per_task")
 _MOST_RULES = 10_000
 Owner = tuple[str, str]  # the team and the user that something belongs to; empty: none
 
@@ -75,6 +75,7 @@ class Rights:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._seniority = Seniority(services)
 
     async def need_scope(self, who: Principal, permission: Permission, scope: Scope, missing: str) -> Owner:
         """Let pass who has the permission over the rules of this scope; to whom they belong."""
@@ -98,15 +99,30 @@ class Rights:
             raise BadRequest(f"There is no {scope.kind} '{scope.id[:60]}'.", param="scope") from error
 
     async def rules_within(self, who: Principal, write: RuleWrite, team_id: str = "") -> RuleWrite:
-        """The write, if none of its budgets and limits goes beyond what the team has. `team_id`: the team of a key that
-        is about to be made."""
+        """The write, if none of its budgets and limits goes beyond what the team has, or lifts what a wider role has
+        set. `team_id`: the team of a key that is about to be made."""
         if who.may("budgets:write") and who.may("limits:write"):
             return write
+        for rule_id in write.drop:
+            await self._seniority.drop(rule_id)
         put: list[StoredRule] = []
         for stored in write.put:
+            await self._seniority.change(stored)
             of_team = team_id or (await self._owner(stored.rule.scope))[0]
             put.append(await self._rule_within(stored, of_team))
         return RuleWrite(tuple(put), write.drop)
+
+    async def drop_rule(self, who: Principal, permission: Permission, stored: StoredRule) -> None:
+        """As `need_rule`, for a rule to be taken away: one that a wider role has set stays. Raises NotAllowed."""
+        await self.need_rule(who, permission, stored)
+        if not who.may(permission):
+            await self._seniority.drop(stored.rule.id)
+
+    async def end_membership(self, who: Principal, team_id: str, user_id: str) -> None:
+        """Let pass who may let this member of a team go. Raises NotFound, NotAllowed."""
+        judge(who, "organisation:write", "There is no such member of this team.", team_id=team_id)
+        if not who.may("organisation:write"):
+            await self._seniority.end_membership(member_scope(team_id, user_id))
 
     def shared_budget(self, who: Principal, budget_id: str | None) -> None:
         """Let a shared budget be given by those only who may write all budgets. Raises BadRequest."""
@@ -135,6 +151,8 @@ class Rights:
             raise BadRequest("Only an administrator sets tags.", param="tags")
         if change.cut_streams not in (UNSET, True, old.cut_streams):
             raise _uncut()
+        if change.blocked is False:
+            await self._seniority.unblock(old)
         if change.team_id is not UNSET or change.user_id is not UNSET or change.models is not UNSET:
             team_id = old.team_id if change.team_id is UNSET else change.team_id
             user_id = old.user_id if change.user_id is UNSET else change.user_id
@@ -220,7 +238,7 @@ class Rights:
         found = await self._services.rules.list("limit", where, limit=_MOST_RULES)
         limits = [stored.rule for stored in found if isinstance(stored.rule, RateLimit)]
         of_team = [one for one in limits if one.model in ("", limit.model)]
-        for rate in _RATES:
+        for rate in RATES:
             wanted = getattr(limit, rate)
             most = min((value for rule in of_team if (value := getattr(rule, rate)) is not None), default=None)
             if wanted is not None and most is not None and wanted > most:

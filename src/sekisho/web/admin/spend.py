@@ -19,6 +19,7 @@ from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.calls import TokenCounts, tokens
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.times import EPOCH, MICROSECOND, iso, parse_since, parse_until, parse_zone
+from sekisho.web.csv_cells import harmless
 
 MOST_ROWS = 10_000
 MOST_CSV_ROWS = 100_000
@@ -209,7 +210,7 @@ def _csv(rows: Sequence[Spend], query: SpendQuery, zone: ZoneInfo) -> Response:
     writer.writerow([*head, "list_cost_nanousd", "cost_nanousd", "cost_usd"])
     for row in rows:
         named = [_day(row.starts_at or 0, zone).isoformat()] if query.period else []
-        named += [_harmless(getattr(row, name)) for name in names]
+        named += [harmless(getattr(row, name)) for name in names]
         figures = [row.calls, row.failed, row.refused, *(getattr(row.usage, name) for name in counts)]
         money = [row.list_cost_nanousd, row.cost_nanousd, exact_usd(row.cost_nanousd)]
         writer.writerow([*named, *figures, *money])
@@ -219,8 +220,3 @@ def _csv(rows: Sequence[Spend], query: SpendQuery, zone: ZoneInfo) -> Response:
 def exact_usd(nanousd: int) -> str:
     """Dollars with nine decimals: nothing is rounded."""
     return f"{'-' if nanousd < 0 else ''}{abs(nanousd) // 10**9}.{abs(nanousd) % 10**9:09d}"
-
-
-def _harmless(text: str) -> str:
-    """A name that a spreadsheet cannot take for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, get_args
 from urllib.parse import urlencode
 
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from sekisho.access.money import usd_text
@@ -16,7 +17,7 @@ from sekisho.record.spend import Dimension, Period, Spend, SpendQuery
 from sekisho.values import Usage, Window
 from sekisho.web.admin.spend import FIELDS, within_sight
 from sekisho.web.admin.times import parse_since, parse_until
-from sekisho.web.console.costs import DAY_US, add_usage
+from sekisho.web.console.costs import DAY_US
 from sekisho.web.console.edge import Visit
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
 from sekisho.web.console.filters import MAY_LACK, NOTHING, asked_value, filter_said, filter_words
@@ -33,6 +34,7 @@ USUAL_DAYS: Mapping[Period, int] = {"day": 30, "week": 84, "month": 365}
 _OF_CALLS = frozenset({*DIMENSIONS, "since", "until"})
 _OF_TASKS = _OF_CALLS - {"tag", "model"}
 MOST_SERIES = 5  # the sixth is the rest
+_REST = "\0rest"  # no value: names have no such character
 MOST_SLICES = 200  # of more the cheapest are one row; the export has all
 _CSV_HEAD = (
     *("period", "value", "calls", "failed", "refused", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens"),
@@ -81,17 +83,13 @@ class _Breakdown:
     async def show(self, visit: Visit) -> Response:
         """The slices that the address asks for."""
         asked = self._asked(visit)
-        services, words = self.parts.services, self.parts.words(visit)
-        rows = await services.spend.spend(services.org_id, asked.query)
-        labels = await self._labels(asked.by, {_value(row, asked.by) for row in rows}, words)
+        words = self.parts.words(visit)
         if wants_csv(visit):
-            return csv_file(f"spend-by-{asked.by}", _CSV_HEAD, _export(rows, asked, words))
-        total = sum(row.cost_nanousd for row in rows)
-        if asked.by == "tag":  # a call with two tags is in two sums
-            plain = SpendQuery(since=asked.query.since, until=asked.query.until, where=asked.query.where)
-            (sums,) = await services.spend.spend(services.org_id, plain)
-            total = sums.cost_nanousd
-        slices = _slices(rows, asked, labels, words)
+            return csv_file(f"spend-by-{asked.by}", _CSV_HEAD, _export(await self._spend(asked.query), asked, words))
+        sums = await self._spend(replace(asked.query, period=None))
+        (whole,) = await self._spend(replace(asked.query, by=(), period=None))  # a call with two tags is in two slices
+        labels = await self._labels(asked.by, {_value(row, asked.by) for row in sums}, words)
+        slices = _slices(sums, asked, labels, words)
         return self.parts.drawing.page(
             visit,
             "breakdown.html",
@@ -99,9 +97,9 @@ class _Breakdown:
             asked=asked,
             slices=slices[:MOST_SLICES],
             rest=slices[MOST_SLICES:],
-            chart=_chart(rows, slices, asked, labels, words) if rows else None,
-            total=total,
-            usage=add_usage(row.usage for row in rows) if rows else Usage(),
+            chart=_chart(await self._periods(asked, slices), slices, asked, labels, words) if slices else None,
+            total=whole.cost_nanousd,
+            usage=whole.usage,
             dimensions=[(words(f"by.{one}"), asked.address(by=one), one == asked.by) for one in DIMENSIONS],
             periods=[(words(f"window.{one}"), asked.address(period=one), one == asked.period) for one in PERIODS],
             chips=[
@@ -111,6 +109,26 @@ class _Breakdown:
             ],
             csv=csv_address(visit),
         )
+
+    async def _spend(self, query: SpendQuery) -> list[Spend]:
+        return await self.parts.services.spend.spend(self.parts.services.org_id, query)
+
+    async def _periods(self, asked: _Asked, slices: Sequence[Slice]) -> dict[str, dict[int, int]]:
+        """What each shown slice cost by period, and the others together as `_REST`: not each day of each of thousands
+        of slices is read, but those of the few that are drawn and of all together."""
+        query, shown = asked.query, [one.value for one in slices[:MOST_SERIES]]
+        sums: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+        if asked.by == "tag" or len(slices) == len(shown):
+            for row in await self._spend(query):
+                value = _value(row, asked.by)
+                sums[value if value in shown else _REST][row.starts_at or 0] += row.cost_nanousd
+            return sums
+        for row in await self._spend(replace(query, by=())):
+            sums[_REST][row.starts_at or 0] = row.cost_nanousd
+        for row in await self._spend(replace(query, where={**query.where, asked.by: tuple(shown)})):
+            sums[_value(row, asked.by)][row.starts_at or 0] = row.cost_nanousd
+            sums[_REST][row.starts_at or 0] -= row.cost_nanousd
+        return sums
 
     def _asked(self, visit: Visit) -> _Asked:
         given = visit.request.query_params
@@ -162,29 +180,28 @@ def _value(row: Spend, by: Dimension) -> str:
     return value
 
 
-def _slices(rows: Sequence[Spend], asked: _Asked, labels: Mapping[str, str], words: Words) -> list[Slice]:
-    groups: dict[str, list[Spend]] = defaultdict(list)
-    for row in rows:
-        groups[_value(row, asked.by)].append(row)
-    costs = {value: sum(row.cost_nanousd for row in group) for value, group in groups.items()}
-    top = max(costs.values(), default=0) or 1
+def _slices(sums: Sequence[Spend], asked: _Asked, labels: Mapping[str, str], words: Words) -> list[Slice]:
+    top = max((row.cost_nanousd for row in sums), default=0) or 1
     kept = {name: value for name, value in asked.plain.items() if name not in ("by", "period")}
     ends = {"since": asked.query.since or 0, "until": (asked.query.until or 0) - 1}
     kept = {name: f"{words.moment(at):%Y-%m-%d}" for name, at in ends.items()} | kept
-    return [
-        Slice(
-            value=value,
-            label=labels.get(value, value),
-            calls=sum(row.calls for row in group),
-            refused=sum(row.refused for row in group),
-            usage=add_usage(row.usage for row in group),
-            cost_nanousd=costs[value],
-            share=round(100 * costs[value] / top, 1),
-            address=_list("calls", _OF_CALLS, asked.by, value, kept),
-            tasks=_list("tasks", _OF_TASKS, asked.by, value, kept),
+    made = []
+    for row in sorted(sums, key=lambda row: (-row.cost_nanousd, _value(row, asked.by))):
+        value = _value(row, asked.by)
+        made.append(
+            Slice(
+                value=value,
+                label=labels.get(value, value),
+                calls=row.calls,
+                refused=row.refused,
+                usage=row.usage,
+                cost_nanousd=row.cost_nanousd,
+                share=round(100 * row.cost_nanousd / top, 1),
+                address=_list("calls", _OF_CALLS, asked.by, value, kept),
+                tasks=_list("tasks", _OF_TASKS, asked.by, value, kept),
+            )
         )
-        for value, group in sorted(groups.items(), key=lambda pair: (-costs[pair[0]], pair[0]))
-    ]
+    return made
 
 
 def _list(place: str, filters: Collection[str], by: Dimension, value: str, kept: Mapping[str, str]) -> str:
@@ -195,25 +212,24 @@ def _list(place: str, filters: Collection[str], by: Dimension, value: str, kept:
 
 
 def _chart(
-    rows: Sequence[Spend], slices: Sequence[Slice], asked: _Asked, labels: Mapping[str, str], words: Words
+    sums: Mapping[str, Mapping[int, int]],
+    slices: Sequence[Slice],
+    asked: _Asked,
+    labels: Mapping[str, str],
+    words: Words,
 ) -> dict[str, Any]:
     """What the script draws: the dearest slices, the rest together, for each period in dollars."""
     starts = _starts(asked)
-    shown = [one.value for one in slices[:MOST_SERIES]]
-    series: dict[str, list[int]] = {value: [0] * len(starts) for value in (*shown, "\0rest")}
-    place = {at: number for number, at in enumerate(starts)}
-    for row in rows:
-        value = _value(row, asked.by)
-        series[value if value in shown else "\0rest"][place[row.starts_at or 0]] += row.cost_nanousd
-    rest = str(words("by.rest"))
+    series = [(labels.get(one.value, one.value), sums.get(one.value, {})) for one in slices[:MOST_SERIES]]
+    series.append((str(words("by.rest")), sums.get(_REST, {})))
     filters: dict[str, str] = {name: value for name, value in asked.plain.items() if name in DIMENSIONS}
     return {
         "kind": "stacked",
         "names": [words.month(at) if asked.period == "month" else words.date(at) for at in starts],
         "series": [
-            {"name": labels.get(value, rest) if value != "\0rest" else rest, "values": [n / 1e9 for n in values]}
-            for value, values in series.items()
-            if any(values)
+            {"name": name, "values": [by_start.get(at, 0) / 1e9 for at in starts]}
+            for name, by_start in series
+            if any(by_start.values())
         ],
         "words": {"sum": str(words("by.sum")), "calls": str(words("chart.calls"))},
         "dates": [f"{words.moment(at):%Y-%m-%d}" for at in starts],
@@ -223,7 +239,7 @@ def _chart(
 
 
 def _starts(asked: _Asked) -> list[int]:
-    """The first moments of all periods asked for, also of those in which nothing was spent."""
+    """The first moments of all periods asked for, also of those in which nothing was spent; the first may be cut."""
     query = asked.query
     assert query.since is not None
     assert query.until is not None
@@ -231,7 +247,7 @@ def _starts(asked: _Asked) -> list[int]:
     while at < query.until:
         span = span_at(Window(asked.period, query.time_zone), at)
         assert span is not None
-        found.append(span.starts_at)
+        found.append(max(span.starts_at, query.since))
         at = span.ends_at
     return found
 

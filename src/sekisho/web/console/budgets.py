@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -99,7 +100,7 @@ class _Budgets:
         form = await accepted_form(visit)
         budget_id = visit.request.path_params["budget_id"]
         amount = form.get(f"amount-{budget_id}", "").strip().removeprefix("$").replace(",", "")
-        address = f"/admin/v1/budgets/{budget_id}"
+        address = f"/admin/v1/budgets/{quote(budget_id, safe='')}"
         before = await ask_admin(visit, visit.who, "GET", address)
         answer = await ask_admin(visit, visit.who, "PATCH", address, {"amount_usd": amount})
         if not answer.is_good:

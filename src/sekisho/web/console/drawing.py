@@ -14,6 +14,7 @@ from sekisho.values import ContentLevel
 from sekisho.web.console.assets import Asset, load_assets
 from sekisho.web.console.edge import THEMES, Visit
 from sekisho.web.console.nav import NAV, ROOT, TABS, places_of
+from sekisho.web.console.readable import readable
 from sekisho.web.console.views import ConsoleInfo
 
 
@@ -36,6 +37,7 @@ class Drawing:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            finalize=readable,
         )
         self._templates.globals.update(
             root=ROOT,

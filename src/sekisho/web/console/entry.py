@@ -81,6 +81,8 @@ class _Entry:
         token = await self.sessions.redeem(form.get("code", ""), visit.visitor)
         if not token:
             return self.drawing.page(visit, "enter_failed.html", status=403)
+        if visit.token:
+            await self.sessions.end(visit.token)
         opened = await self.sessions.find(token)
         wants_password = opened is not None and opened.has_password is False
         response = RedirectResponse(f"{ROOT}/account" if wants_password else ROOT, 303)

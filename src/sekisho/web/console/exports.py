@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from starlette.responses import PlainTextResponse, Response
 
 from sekisho.web.console.edge import Visit
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from sekisho.web.csv_cells import harmless
 
 
 def wants_csv(visit: Visit) -> bool:
@@ -18,7 +17,8 @@ def wants_csv(visit: Visit) -> bool:
 
 def csv_address(visit: Visit) -> str:
     """The address of this page's export: the same one, with `format=csv`."""
-    return str(visit.request.url.include_query_params(format="csv")).partition(visit.request.url.netloc)[2]
+    url = visit.request.url.include_query_params(format="csv")
+    return f"{url.path}?{url.query}"
 
 
 def csv_file(name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
@@ -32,6 +32,4 @@ def csv_file(name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -
 
 
 def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return "" if value is None else value
+    return harmless(value) if isinstance(value, str) else "" if value is None else value

@@ -6,7 +6,7 @@ Nobody sees a raw key here: who is to have it opens the link, and it is made the
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
 
@@ -20,6 +20,7 @@ from sekisho.web.console.names import names_of
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
+from sekisho.web.console.readable import readable
 from sekisho.web.console.writing import Answer, ask_admin, done, refused
 
 PAGE_ROWS = 50
@@ -113,7 +114,7 @@ class _Keys:
         """Rotate, block, unblock or delete a key."""
         form = await accepted_form(visit)
         key_id, action = visit.request.path_params["key_id"], visit.request.path_params["action"]
-        address = f"/admin/v1/keys/{key_id}"
+        address = f"/admin/v1/keys/{quote(key_id, safe='')}"
         if action == "rotate":
             body = {"grace": form.get("grace", "24h"), "hand_over": {"expires_in": "7d"}}
             return self._link(visit, await ask_admin(visit, visit.who, "POST", f"{address}/rotate", body))
@@ -121,7 +122,7 @@ class _Keys:
         if not known.is_good:
             return refused(known.problem(visit.words), known.status)
         name = known.body["alias"] or key_id
-        if action in ("block", "delete") and form.get("typed", "").strip() != name:
+        if action in ("block", "delete") and form.get("typed", "").strip() not in (name, readable(name)):
             return refused(str(visit.words("keys.typed_wrong", name=name)))
         if action == "delete":
             answer = await ask_admin(visit, visit.who, "DELETE", address)

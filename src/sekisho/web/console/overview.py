@@ -90,7 +90,7 @@ class _Overview:
             rate=rate,
             yen=lambda nanousd: words.yen(yen(nanousd, rate)) if rate else "",
             org=costs.root if costs.root and costs.root.amount_nanousd is not None else None,
-            chart=cumulative_chart(costs, words),
+            chart=cumulative_chart(costs, words, team_id),
             day_table=_day_table(costs),
             people=_people(costs, reporting),
             slices=[
@@ -104,7 +104,7 @@ class _Overview:
             ],
             warning=_warning(costs),
             csv=csv_address(visit),
-            months=self._months(visit, span, words),
+            months=self._months(visit, span, words, team_id),
             month_name=words.month(span.starts_at),
             calls_from=calls_address(span, words, team_id),
             team_id=team_id,
@@ -121,15 +121,16 @@ class _Overview:
         found, _ = await services.tasks.list_tasks(services.org_id, limit=_MOST_TASKS, order="cost", where=where)
         return [task for task in found if task.cost_nanousd]
 
-    def _months(self, visit: Visit, span: Span, words: Words) -> tuple[str, str]:
+    def _months(self, visit: Visit, span: Span, words: Words, team_id: str) -> tuple[str, str]:
         """The addresses of the month before and, if it has begun, of the one behind."""
         path = visit.request.url.path
         zone = self.parts.services.time_zone
         before = span_at(Window("month", zone), span.starts_at - 1)
         assert before is not None
-        behind = f"{path}?month={words.moment(span.ends_at):%Y-%m}"
+        team = _and_team(team_id)
+        behind = f"{path}?month={words.moment(span.ends_at):%Y-%m}{team}"
         is_past = span.ends_at <= self.parts.services.clock.now_us()
-        return f"{path}?month={words.moment(before.starts_at):%Y-%m}", behind if is_past else ""
+        return f"{path}?month={words.moment(before.starts_at):%Y-%m}{team}", behind if is_past else ""
 
 
 def _names(costs: Costs) -> dict[str, str]:
@@ -173,8 +174,10 @@ def _tree_row(node: Node, root: Node, words: Words, *, is_cut: bool) -> TreeRow:
     )
 
 
-def cumulative_chart(costs: Costs, words: Words) -> dict[str, Any]:
-    """What the script draws: sums to each day in dollars, the interval to come, the month before, the budget."""
+def cumulative_chart(costs: Costs, words: Words, team_id: str = "") -> dict[str, Any]:
+    """What the script draws: sums to each day in dollars, the interval to come, the month before, the budget.
+
+    A click leads to the calls of a day, of the team whose page it is."""
     total, so_far = 0, []
     by_day = dict(costs.days)
     days = _days_of(costs.span, costs)
@@ -201,7 +204,7 @@ def cumulative_chart(costs: Costs, words: Words) -> dict[str, Any]:
             name: str(words(f"chart.{name}"))
             for name in ("spent", "before", "outlook", "budget", "today", "day", "calls", "interval")
         },
-        "open": f"{ROOT}/calls?since={{day}}&until={{day}}",
+        "open": f"{ROOT}/calls?since={{day}}&until={{day}}{_and_team(team_id)}",
         "dates": [f"{words.moment(at):%Y-%m-%d}" for at in days],
     }
 
@@ -305,5 +308,9 @@ def _month_text(span: Span, words: Words) -> str:
 
 def calls_address(span: Span, words: Words, team_id: str) -> str:
     since, until = words.moment(span.starts_at), words.moment(span.ends_at - 1)
-    team = f"&team={team_id}" if team_id else ""
-    return f"{ROOT}/calls?since={since:%Y-%m-%d}&until={until:%Y-%m-%d}{team}"
+    return f"{ROOT}/calls?since={since:%Y-%m-%d}&until={until:%Y-%m-%d}{_and_team(team_id)}"
+
+
+def _and_team(team_id: str) -> str:
+    """The rest of an address that narrows it to a team, if there is one."""
+    return f"&{urlencode({'team': team_id})}" if team_id else ""

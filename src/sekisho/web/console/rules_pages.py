@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -118,7 +119,7 @@ class _Rules:
     async def delete(self, visit: Visit) -> Response:
         """Take a rule away."""
         form = await accepted_form(visit)
-        rule_id = visit.request.path_params["rule_id"]
+        rule_id = quote(visit.request.path_params["rule_id"], safe="")
         answer = await ask_admin(visit, visit.who, "DELETE", f"/admin/v1/{self.place}/{rule_id}")
         if not answer.is_good:
             return refused(answer.problem(visit.words), answer.status)

@@ -16,7 +16,7 @@ from sekisho.access.roles import Principal
 from sekisho.web.admin.authority import PRINCIPAL
 from sekisho.web.console.edge import SAID_COOKIE, Edge, Visit, safe_return
 from sekisho.web.console.language import Words
-from sekisho.web.console.texts.problems import PROBLEMS
+from sekisho.web.problems import in_japanese
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -38,10 +38,7 @@ def in_words(said: str, words: Words) -> str:
     """Why something is refused, in the reader's language where the sentence is known in it, else as it is said."""
     if words.language == "en" or not said:
         return said or str(words("problem.unknown"))
-    for pattern, text in PROBLEMS:
-        if match := pattern.fullmatch(said):
-            return text.format(*match.groups())
-    return str(words("problem.untranslated", said=said)).replace("&#39;", "'")
+    return in_japanese(said) or str(words("problem.untranslated", said=said)).replace("&#39;", "'")
 
 
 async def ask_admin(visit: Visit, who: Principal, method: str, path: str, body: Any = None) -> Answer:

@@ -78,7 +78,7 @@ SCHEMAS: list[dict[str, Any]] = [
         "id": GROUP,
         "name": "Group",
         "attributes": [
-            _attribute("displayName", required=True, uniqueness="server"),
+            _attribute("displayName", required=True, uniqueness="server", caseExact=True),
             _attribute("externalId", caseExact=True),
             _attribute("members", "complex", multiValued=True, subAttributes=_REFERENCE),
         ],

@@ -4,6 +4,7 @@ Above: the organisation's directory with an access token of a service account th
 `access.scim_register`. Errors have SCIM's own body. An access token decides alone; nothing here is for people.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,12 +20,13 @@ from sekisho.access.scim import (
     LIST,
     MOST_PAGE,
     ScimGroup,
+    ScimOutdated,
     ScimRefused,
     ScimUser,
     parse_filter,
     parse_patch,
 )
-from sekisho.access.scim_register import ScimRegister
+from sekisho.access.scim_register import ScimRegister, Versions
 from sekisho.errors import BodyTooLarge, NotAllowed, NotAuthenticated, SekishoError
 from sekisho.web.admin.authority import Authority
 from sekisho.web.admin.services import Services
@@ -67,6 +69,8 @@ def _guarded(authority: Authority, handler: Handler) -> Callable[[Request], Awai
     async def serve(request: Request) -> Response:
         try:
             return await handler(request, await authority.require("directory:write")(request))
+        except ScimOutdated as error:
+            return _error(412, error.message)
         except ScimRefused as error:
             return _error(409 if error.scim_type == "uniqueness" else 400, error.message, error.scim_type)
         except NotAllowed as error:
@@ -137,17 +141,21 @@ class _Scim:
     async def replace_user(self, request: Request, who: Principal) -> Response:
         """Make a user what the directory says."""
         id_ = request.path_params["id"]
-        return await self._user(request, await self._register.replace_user(id_, await _body(request), who.actor))
+        return await self._user(
+            request, await self._register.replace_user(id_, await _body(request), who.actor, _versions(request))
+        )
 
     async def patch_user(self, request: Request, who: Principal) -> Response:
         """Change a user."""
         operations = parse_patch(await _body(request))
         id_ = request.path_params["id"]
-        return await self._user(request, await self._register.patch_user(id_, operations, who.actor))
+        return await self._user(
+            request, await self._register.patch_user(id_, operations, who.actor, _versions(request))
+        )
 
     async def delete_user(self, request: Request, who: Principal) -> Response:
         """Let a user go."""
-        await self._register.delete_user(request.path_params["id"], who.actor)
+        await self._register.delete_user(request.path_params["id"], who.actor, _versions(request))
         return Response(status_code=204)
 
     async def list_groups(self, request: Request, _who: Principal) -> Response:
@@ -170,17 +178,19 @@ class _Scim:
     async def replace_group(self, request: Request, who: Principal) -> Response:
         """Make a group what the directory says."""
         id_ = request.path_params["id"]
-        return self._group(request, await self._register.replace_group(id_, await _body(request), who.actor))
+        return self._group(
+            request, await self._register.replace_group(id_, await _body(request), who.actor, _versions(request))
+        )
 
     async def patch_group(self, request: Request, who: Principal) -> Response:
         """Change a group."""
         operations = parse_patch(await _body(request))
         id_ = request.path_params["id"]
-        return self._group(request, await self._register.patch_group(id_, operations, who.actor))
+        return self._group(request, await self._register.patch_group(id_, operations, who.actor, _versions(request)))
 
     async def delete_group(self, request: Request, who: Principal) -> Response:
         """Forget a group."""
-        await self._register.delete_group(request.path_params["id"], who.actor)
+        await self._register.delete_group(request.path_params["id"], who.actor, _versions(request))
         return Response(status_code=204)
 
     async def _user(self, request: Request, user: ScimUser, status: int = 200) -> Response:
@@ -196,9 +206,23 @@ def _one(request: Request, shown: dict[str, Any], status: int) -> Response:
     """One resource, or that it has not changed."""
     meta = shown["meta"]
     headers = {"ETag": meta["version"]} | ({"Location": meta["location"]} if status == 201 else {})
-    if request.method == "GET" and request.headers.get("if-none-match") == meta["version"]:
+    if request.method == "GET" and _names(request, "if-none-match", meta["version"]):
         return Response(status_code=304, headers=headers)
     return _answer(shown, status, headers)
+
+
+def _names(request: Request, header: str, version: str) -> bool:
+    """Whether a header names this version, weak or strong, or any."""
+    named = {tag.strip().removeprefix("W/") for tag in request.headers.get(header, "").split(",")}
+    return "*" in named or version.removeprefix("W/") in named
+
+
+def _versions(request: Request) -> Versions:
+    """Which versions the directory lets us change; None where it does not say, or says any."""
+    text = request.headers.get("if-match")
+    if text is None or text.strip() == "*":
+        return None
+    return frozenset(int(found) for found in re.findall(r'"(\d{1,18})"', text))
 
 
 def _answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

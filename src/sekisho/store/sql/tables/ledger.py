@@ -224,15 +224,25 @@ def _roll_up(name: str, *dimensions: str) -> sa.Table:
 
 spend_by_team = _roll_up("spend_by_team", "team")
 
-spend_by_agent = _roll_up("spend_by_agent", "team", "agent", "model", "mode")
+spend_by_key = _roll_up("spend_by_key", "team", "user", "key")
+
+spend_by_model = _roll_up("spend_by_model", "team", "model")
+
+spend_by_agent = _roll_up("spend_by_agent", "team", "agent", "mode")
+
+spend_by_repository = _roll_up("spend_by_repository", "team", "repository")
+
+spend_by_caller = _roll_up("spend_by_caller", "team", "user", "key", "model")
+
+spend_by_use = _roll_up("spend_by_use", "team", "user", "key", "agent", "model", "mode")
+
+spend_by_all = _roll_up("spend_by_all", "team", "user", "key", "repository", "agent", "model", "mode")
 
 spend_by_tag = _roll_up("spend_by_tag", "tag", "team")
 
-spend_by_tag_model = _roll_up("spend_by_tag_model", "tag", "team", "model", "mode")
+spend_by_tag_use = _roll_up("spend_by_tag_use", "tag", "team", "user", "key", "agent", "model", "mode")
 
-spend_by_caller = _roll_up("spend_by_caller", "key", "user", "team", "model")
-
-spend_by_repository = _roll_up("spend_by_repository", "repository", "key", "user", "team", "agent", "model", "mode")
+spend_by_tag_all = _roll_up("spend_by_tag_all", "tag", "team", "user", "key", "repository", "agent", "model", "mode")
 
 journal_offset = sa.Table(
     "journal_offset",

@@ -62,6 +62,7 @@ installation = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("pepper_digest", sa.LargeBinary(32)),
     sa.Column("oldest_code", sa.String(32), nullable=False),  # the lowest HEAD of code that may use this schema
+    sa.Column("ahead_h", sa.Integer, nullable=False, server_default="0"),  # of UTC, see `cells`
 )
 
 setting = sa.Table(

@@ -17,7 +17,7 @@
 
   function element(name, text, css) {
     const made = document.createElement(name);
-    made.textContent = text;
+    made.textContent = String(text).replace(/[\u202a-\u202e\u2066-\u2069]/g, "");
     if (css) made.className = css;
     return made;
   }
