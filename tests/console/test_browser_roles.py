@@ -65,6 +65,9 @@ async def test_every_place_is_sound_accessible_and_fits_a_phone(town: Town, role
         await page.set_viewport_size(PHONE)
         await expect(page.locator(".tabbar")).to_be_visible()
         await page.set_viewport_size(DESK)
+    if PEOPLE[role]:
+        await page.goto(f"{town.address}/console/account")
+        await town.check(page, "account")
 
 
 async def test_dark_pages_have_enough_contrast(town: Town) -> None:

@@ -54,12 +54,14 @@ class Town:
         if name in self.looked_at:
             return
         self.looked_at.add(name)
-        assert await findings(page) == [], name
+        found = await findings(page)
+        assert found == [], (name, found)
         await page.set_viewport_size(PHONE)
-        await page.emulate_media(color_scheme="dark")
+        await page.emulate_media(color_scheme="dark", reduced_motion="reduce")  # no colour half way
         assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
-        assert await findings(page) == [], (name, "dark, narrow")
-        await page.emulate_media(color_scheme="light")
+        found = await findings(page)
+        assert found == [], (name, "dark, narrow", found)
+        await page.emulate_media(color_scheme="light", reduced_motion="no-preference")
         await page.set_viewport_size(DESK)
 
     def _hear(self, text: str) -> None:

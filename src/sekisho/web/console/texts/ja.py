@@ -21,7 +21,7 @@ TEXTS = {
     "find.placeholder": "コール ID・キー・人・部門を探す",
     "calls.title": "ライブ",
     "zone.Asia/Tokyo": "日本時間",
-    "calls.lede": "いま関所を通っているコール。1 行が 1 コール、通行の線 1 本が 1 つの段です。時刻は {zone}。",
+    "calls.lede": "いま関所を通っているコール。1 行が 1 コール、通行の線 1 本が 1 つの段です。時刻は{zone}です。",
     "calls.hold": "止めて読む",
     "calls.resume": "流れに戻る",
     "calls.waiting.one": "新しい {n} 件を表示",
