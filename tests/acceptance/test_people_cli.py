@@ -126,6 +126,17 @@ async def test_somebody_with_a_token_uses_the_same_commands_within_its_rights(se
     assert (gone.exit_code, "revoked" in gone.stderr) == (1, True)
 
 
+async def test_a_lead_is_told_in_the_own_language_that_a_wider_role_has_blocked_a_key(sekisho, monkeypatch):
+    await said(sekisho("team create red --lead alice --member bob"))
+    await said(sekisho("key create --alias bobs --user bob --team red"))
+    await said(sekisho("key block bobs"))
+    monkeypatch.setenv("SEKISHO_TOKEN", (await said(sekisho("token create alice"))).strip())
+    for language, words in (("en", "blocked by a role above yours"), ("ja", "上位の権限で止められています")):
+        monkeypatch.setenv("SEKISHO_LANG", language)
+        refused = await sekisho("key unblock bobs")
+        assert (refused.exit_code, words in refused.stderr) == (1, True), refused.stderr
+
+
 async def test_a_key_goes_by_link_to_whom_it_is_for(sekisho):
     url = "--url"
     made = await sekisho("key create --alias bob --user bob --hand-over")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from msgspec.structs import replace
 
 from sekisho.access.register import KeyDraft
 from sekisho.access.roles import Grant, administrator
@@ -42,9 +43,54 @@ class House:
     app: FastAPI
     clock: FakeClock
     home: Path
+    writer: JournalWriter
     keys: dict[str, str] = field(default_factory=dict)
     calls: dict[str, str] = field(default_factory=dict)
     total_nanousd: int = 0
+
+    async def book(self, *records: Record) -> None:
+        """Write these into the journal, as a call process does, and let the ledger take them."""
+        for record in records:
+            self.writer.append(record)
+        while await self.plane.drain_once():
+            pass
+
+    async def key(self, alias: str, user_id: str, team_id: str) -> str:
+        """Make a key: its id."""
+        draft = KeyDraft(alias=alias, user_id=user_id, team_id=team_id, tags=("pay",))
+        made = await self.plane.services().keys.create(draft, "boss")
+        self.keys[alias] = made.stored.id
+        return made.stored.id
+
+    async def call(self, alias: str, cost_nanousd: int) -> str:
+        """A call of this key, booked now: its id."""
+        opened, settled = _call(self, random.Random(cost_nanousd), alias, self.clock.now_us(), cost_nanousd)
+        await self.book(opened, settled)
+        return id_text(opened.call_id)
+
+    async def task(self, alias: str, calls: int) -> list[str]:
+        """A task of so many calls at the catalog's prices, a second apart until now: their ids."""
+        now_us = self.clock.now_us()
+        note = TaskNote(new_id(now_us), b"", "act", "agent", "payments")
+        made = []
+        for n in range(calls):
+            at = now_us - (calls - n) * 1_000_000
+            opened, settled = _call(self, random.Random(n), alias, at, n + 1)
+            tried = replace(
+                settled.attempts[0],
+                deployment="bedrock/us-east-1/jp.anthropic.claude-sonnet-4-6",
+                price_version="catalog-2026-11-22",
+                price_scope="jp",
+            )
+            await self.book(replace(opened, task=note), replace(settled, attempts=(tried,)))
+            made.append(id_text(opened.call_id))
+        return made
+
+    async def begin(self, alias: str, bound_nanousd: int) -> None:
+        """A call of this key that stays under way."""
+        at = self.clock.now_us()
+        caller = _caller(self, alias, random.Random(0))
+        await self.book(Opened(new_id(at), at, caller, "openai_chat", MODELS[0], True, 90_000, bound_nanousd))
 
     async def enter(self, user_id: str = "") -> str:
         """A session of this user, or of the operator: its cookie."""
@@ -64,13 +110,12 @@ async def furnished_house(
     settings = ControlPlaneSettings(models=lambda: catalog, simulated=True, time_zone=ZONE, sign_in=sign_in)
     plane = await open_control_plane(home, settings, clock)
     console = partial(create_console, is_simulated=True, command="sekisho")
-    house = House(plane, create_control_app(plane, console), clock, home)
-    await _people(house)
-    if not is_empty:
-        await _keys_and_budgets(house)
     with JournalWriter(home / "journal", "call-a") as writer:  # it lives, so that the call under way stays so
+        house = House(plane, create_control_app(plane, console), clock, home, writer)
+        await _people(house)
         if not is_empty:
-            await _work(house, writer, per_day)
+            await _keys_and_budgets(house)
+            await _work(house, per_day)
         yield house
     await plane.close()
 
@@ -93,10 +138,7 @@ async def _keys_and_budgets(house: House) -> None:
         ("cline-bob", "bob", "red"),
         ("cc-charlie", "charlie", "blue"),
     ):
-        made = await services.keys.create(
-            KeyDraft(alias=alias, user_id=user_id, team_id=team_id, tags=("pay",)), "boss"
-        )
-        house.keys[alias] = made.stored.id
+        await house.key(alias, user_id, team_id)
     month, day = Window("month", ZONE), Window("day", ZONE)
     for scope, dollars, window in (
         (Scope("org", services.org_id), 1_600, month),
@@ -111,7 +153,7 @@ async def _keys_and_budgets(house: House) -> None:
         await services.rules.write(RuleWrite((services.rules.draft(budget, "operator"),)), "operator")
 
 
-async def _work(house: House, writer: JournalWriter, per_day: int) -> None:
+async def _work(house: House, per_day: int) -> None:
     dice = random.Random(7)
     pace = {"cline-alice": 1.0, "ci-alice": 0.25, "cline-bob": 0.8, "cc-charlie": 1.1}
     records: list[Record] = []
@@ -131,10 +173,7 @@ async def _work(house: House, writer: JournalWriter, per_day: int) -> None:
     )  # fmt: skip
     records.append(Opened(running_id, NOW_US - 4_000_000, alice, "openai_chat", MODELS[0], True, 90_000, 410_000_000))
     house.calls["refused"], house.calls["running"] = id_text(refused_id), id_text(running_id)
-    for record in records:
-        writer.append(record)
-    while await house.plane.drain_once():
-        pass
+    await house.book(*records)
 
 
 def _caller(house: House, alias: str, dice: random.Random) -> Caller:
@@ -144,13 +183,13 @@ def _caller(house: House, alias: str, dice: random.Random) -> Caller:
     return Caller("default", house.keys[alias], user_id, team_id, ("pay",), agent, version, "s-1")
 
 
-def _call(house: House, dice: random.Random, alias: str, at: int) -> tuple[Record, Record]:
+def _call(house: House, dice: random.Random, alias: str, at: int, cost_nanousd: int = 0) -> tuple[Opened, Settled]:
     call_id = new_id(at)
     caller = _caller(house, alias, dice)
     model = MODELS[0] if dice.random() < 0.7 else dice.choice(MODELS[1:])
     usage = Usage(dice.randrange(80, 900), dice.randrange(200_000, 900_000), dice.randrange(2_000, 60_000), 0,
                   dice.randrange(200, 4_000))  # fmt: skip
-    cost = dice.randrange(1_200_000_000, 5_400_000_000)
+    cost = cost_nanousd or dice.randrange(1_200_000_000, 5_400_000_000)
     house.total_nanousd += cost
     house.calls.setdefault(f"of {alias}", id_text(call_id))
     where = "bedrock/us-east-1/anthropic.claude"

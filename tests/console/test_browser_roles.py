@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from sekisho.access.organisation import TeamChange, UserChange
 from sekisho.access.roles import RoleName
 from sekisho.web.console.nav import NAV, places_of
 from tests.console.house import cookie_of, furnished_house
@@ -175,3 +176,60 @@ async def test_the_infrastructure_team_makes_a_limit_and_proves_the_audit_log(to
     await expect(page.locator("#proof")).to_contain_text(
         "as they were written" if language == "en" else "書かれたときのまま"
     )
+
+
+async def test_names_of_any_length_and_heaps_of_marks_make_no_page_scroll_sideways(town: Town) -> None:
+    services, long = town.house.plane.services(), "W" * 120 + "\u0e49" * 60
+    before = (await services.users.get("alice")).alias, (await services.teams.get("red")).alias
+    await services.users.update("alice", UserChange(alias=long), "operator")
+    await services.teams.update("red", TeamChange(alias=long), "operator")
+    pages: tuple[tuple[RoleName, str], ...] = (
+        ("team_lead", "breakdown?by=team"),
+        ("team_lead", "members"),
+        ("developer", "account"),
+    )
+    for role, path in pages:
+        page = await open_as(town, role, path, user="alice")
+        for size in (DESK, PHONE):
+            await page.set_viewport_size(size)
+            assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (path, size)
+    await services.users.update("alice", UserChange(alias=before[0]), "operator")
+    await services.teams.update("red", TeamChange(alias=before[1]), "operator")
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+async def test_a_link_to_one_call_of_a_long_task_lands_at_its_turn(town: Town, language: str) -> None:
+    calls = await town.house.task("cline-alice", 230)
+    page = await open_as(town, "cost_manager", f"calls/{calls[149]}", language)
+    await page.locator(".acts a.btn").first.click()
+    turn = page.locator(f"#c-{calls[149]}")
+    await expect(turn).to_be_in_viewport(timeout=30_000)  # for a machine that has much else to do
+    await expect(turn.locator(".no")).to_have_text("150")
+    assert await page.evaluate("scrollY") > 0
+    assert await page.locator("article.turn[id]").first.get_attribute("id") == f"c-{calls[100]}"
+    assert await findings(page) == []
+    await page.locator('a[rel="prev"]').click()
+    await expect(page.locator(f"#c-{calls[0]}")).to_be_in_viewport(timeout=30_000)
+    await page.goto(f"{town.address}/console/calls/{calls[3]}")
+    await page.locator(".acts a.btn").first.click()
+    await expect(page.locator(f"#c-{calls[3]}")).to_be_in_viewport(timeout=30_000)
+    column = page.locator(".strip a").last
+    there = (await column.get_attribute("href") or "").partition("#")[2]
+    assert there.removeprefix("c-") in calls[200:]  # of which nothing is on the page yet
+    await column.dispatch_event("click")
+    await expect(page.locator(f"#{there}")).to_be_in_viewport(timeout=30_000)
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+async def test_the_prices_of_a_call_lead_to_the_list_they_were_taken_from(town: Town, language: str) -> None:
+    (priced,) = await town.house.task("cline-bob", 1)
+    page = await open_as(town, "cost_manager", f"calls/{priced}", language)
+    link = page.locator(".facts a[rel]")
+    await expect(link).to_have_attribute("href", "https://aws.amazon.com/bedrock/pricing/")
+    await expect(link).to_have_attribute("rel", "noreferrer noopener")
+    await expect(link).to_contain_text("2026-11-22")
+    await page.goto(f"{town.address}/console/why/{priced}")
+    await expect(page.locator(".ph a[rel]")).to_contain_text("2026-11-22")
+    await page.goto(f"{town.address}/console/calls/{town.house.calls['of cline-alice']}")
+    await expect(page.locator(".facts")).to_contain_text("2026-11-15")  # another list than the catalog
+    await expect(page.locator(".facts a[rel]")).to_have_count(0)

@@ -174,6 +174,28 @@ async def test_a_lead_sees_the_own_team_and_nothing_of_another(house: House) -> 
     assert await lead.status(f"calls/{house.calls['of cline-bob']}") == 200
 
 
+async def test_the_live_list_can_be_narrowed_to_all_there_is_however_long_ago_it_called(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sekisho.app.console._RECENT", 1)
+    operator = await visitor(house)
+    await house.plane.services().teams.create("operator", team_id="green", alias="部門C")  # it has never called
+    html = await operator.html("live")
+    for name, values in {
+        "team": {"red", "blue", "green"},
+        "agent": {"cline", "claude-code", "codex"},
+        "model": {"claude-sonnet-4-6", "claude-haiku-4-5", "nova-pro"},
+        "key": {house.keys[alias] for alias in ("cline-alice", "ci-alice", "cline-bob", "cc-charlie")},
+    }.items():
+        assert {*re.findall(rf'href="/console/live\?{name}=([^"&]+)"', html)} == values, name
+    narrowed = await operator.html("live?team=blue")
+    rows = narrowed.partition("<tbody>")[2]
+    assert "charlie" in rows and "alice" not in rows and "bob" not in rows
+    assert "<b>Team</b> <bdi>部門B</bdi>" in narrowed
+    changes = (await operator.client.get("/console/calls/changes?after=0&team=green")).json()
+    assert changes["rows"] and all(row["html"] is None for row in changes["rows"])
+
+
 @pytest.mark.parametrize("path", ["overview", "live", "calls/changes"])
 async def test_a_place_of_another_role_is_not_there(house: House, path: str) -> None:
     lead = await visitor(house, "alice", "team_lead")

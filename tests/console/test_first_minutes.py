@@ -26,6 +26,7 @@ from tests.acceptance.processes import Served, served, wait_for
 from tests.console.visitors import to_the_cent
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
+expect.set_options(timeout=30_000)  # for a machine that has much else to do
 ASKED = "The function add in calc.py subtracts instead of adding. Fix it by editing calc.py, then stop."
 SYSTEM = "You are Cline, an AI coding agent. Your primary goal is to help.\n" + "Read before you write. " * 900
 RESULTS = ("1 | def add(a, b):\n2 |     return a - b", "Edited calc.py")
@@ -138,6 +139,15 @@ async def test_ten_minutes(newcomer: Newcomer, server: Served) -> None:
     await as_role(page, "cost_manager")
     before = await spent(page, newcomer, scope="team", name="部門A")
     await as_role(page, "platform_admin")
+    another = LINK.search(newcomer.run("console").stdout)
+    assert another
+    overview = await newcomer.enter(another[0])  # beside it, open all the time
+    await as_role(overview, "cost_manager")
+    band = overview.locator("[data-month-band]")
+    await expect(band).to_contain_text("残り")
+    await expect(band).not_to_contain_text("—")  # spent, reserved, room, forecast, saved: all are there
+    team = overview.locator('tr[data-row="team:demo-a"]')
+    shown = int(await team.get_attribute("data-nanousd") or "")
 
     # the call appears by itself, and the department's bar moves by its exact amount
     answers = await newcomer.work(newcomer.key)
@@ -148,6 +158,8 @@ async def test_ten_minutes(newcomer: Newcomer, server: Served) -> None:
     calls: list[Any] = [ask(server.home, "GET", f"/admin/v1/calls/{one}") for one in ids]
     cost = sum((Decimal(one["cost_nanousd"]).scaleb(-9) for one in calls), Decimal())
     assert cost > 0
+    await expect(team).to_have_attribute("data-nanousd", str(shown + int(cost.scaleb(9))))
+    await expect(team).to_contain_text(f"${to_the_cent(before + cost):,.2f}")
 
     # from the row to tokens, prices with their source and date, the task and its turns
     await row.locator("a").first.click()
@@ -155,7 +167,7 @@ async def test_ten_minutes(newcomer: Newcomer, server: Served) -> None:
     await expect(detail).to_contain_text(f"新規 {calls[-1]['usage']['input_tokens']:,}")
     await expect(detail).to_contain_text(re.compile(r"公開価格のカタログ（\d{4}-\d\d-\d\d 確認）"))
     await detail.get_by_role("link", name="タスクを見る").click()
-    await expect(page).to_have_url(re.compile(rf"/console/tasks/\w+#c-{ids[-1]}$"))
+    await expect(page).to_have_url(re.compile(rf"/console/tasks/\w+\?call={ids[-1]}#c-{ids[-1]}$"))
     turn = page.locator(f"#c-{ids[-1]}")
     await expect(turn).to_be_visible()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("The function add in calc.py")
@@ -203,6 +215,16 @@ async def test_a_lead_sees_one_department_and_no_address_of_another(newcomer: Ne
     assert "部門B" not in await page.content()
     for path in ("team?team=demo-b", "calls?team=demo-b", "breakdown?team=demo-b", "live", "audit"):
         assert (await page.context.request.get(f"{newcomer.url}/console/{path}")).status == 404, path
+
+
+async def test_the_demonstration_goes_as_it_came(newcomer: Newcomer) -> None:
+    home = newcomer.server.home
+    whole: Any = ask(home, "GET", "/admin/v1/budgets?scope_kind=org")
+    assert [one["name"] for one in whole["budgets"]] == ["demo-organisation"]
+    gone = newcomer.run("demo", "--remove", "--yes")
+    assert gone.returncode == 0, gone.stderr
+    left: Any = [ask(home, "GET", f"/admin/v1/{kind}")[kind] for kind in ("budgets", "teams")]
+    assert left == [[], []]
 
 
 async def test_an_altered_entry_of_the_audit_log_is_named(newcomer: Newcomer) -> None:

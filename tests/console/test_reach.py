@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
@@ -82,6 +83,14 @@ async def test_links_of_a_teams_page_lead_to_that_team_whatever_it_is_called(hou
     assert "team=x&amp;y" not in page
     assert await lead.status("calls?team=x%26y") == 200
     assert re.findall(r'href="([^"]*format=csv[^"]*)"', page) == ["/console/team?team=x%26y&amp;format=csv"]
+
+
+async def test_a_form_goes_back_to_an_address_in_any_letters(house: House) -> None:
+    lead = await visitor(house, "alice", "team_lead")
+    key = house.keys["cline-bob"]
+    name = (await house.plane.services().keys.get(key)).alias
+    answer = await lead.send("keys", f"keys/{key}/block", typed=name, next="/console/keys?user=開発者")
+    assert (answer.status_code, answer.headers["hx-redirect"]) == (204, f"/console/keys?user={quote('開発者')}")
 
 
 async def test_an_id_in_an_address_stays_one_id(house: House) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -148,6 +149,26 @@ async def test_the_list_calls_tasks_by_the_words_that_its_reader_may_read(played
     assert (
         len(await services.audit.list_entries("default", AuditFilter(action="content.read"), limit=500)) == before + 1
     )
+
+
+async def test_own_page_and_team_page_call_tasks_by_the_words_that_their_reader_may_read(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_a = next(row for row in played.tasks if row["team_id"] == "demo-a")
+    owner = await visitor(played.house, of_a["user_id"], "developer")
+    titled = re.compile(r'<a href="/console/tasks/\w+"><bdi lang="">[A-Z][^<]*\(issue #\d+\)</bdi>')
+    assert titled.search(await owner.html("me"))
+    lead = await visitor(played.house, "demo-lead-a", "team_lead")
+    page = await lead.page("team")
+    assert of_a["repository"] in page and "(issue #" not in page
+    content, services = played.house.plane.content, played.house.plane.services()
+    monkeypatch.setattr(content, "settings", msgspec.structs.replace(content.settings, leads_may_read=True))
+    before = len(await services.audit.list_entries("default", AuditFilter(action="content.read"), limit=500))
+    assert titled.search(await lead.html("team"))
+    again = await lead.client.get("/console/team", headers={"x-sekisho-again": "1"})  # nobody reads titles anew
+    assert "data-month-band" in again.text and "(issue #" not in again.text
+    entries = await services.audit.list_entries("default", AuditFilter(action="content.read"), limit=500)
+    assert (len(entries), entries[0].kind) == (before + 1, "task_titles")
 
 
 async def test_each_sees_the_tasks_that_are_theirs(played: Played) -> None:

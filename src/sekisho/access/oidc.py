@@ -248,7 +248,11 @@ class Oidc:
             more = msgspec.json.decode(answer.body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError):
             return claims
-        return more | claims if more.get("sub") == claims["sub"] else claims
+        if more.get("sub") != claims["sub"]:
+            return claims
+        if more.get("email") != claims.get("email", more.get("email")):
+            more.pop("email_verified", None)  # it speaks of another address than the token
+        return more | claims
 
     def _arrival(self, claims: dict[str, Any]) -> Arrival:
         user_name = find_claim(claims, self.settings.user_claim)

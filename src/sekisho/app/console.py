@@ -1,12 +1,13 @@
 """The console over the store's calls and the sessions: what the pages ask, in the words of `record`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from fastapi import APIRouter
 
 from sekisho import __version__
 from sekisho.access.grants import GrantRegister
+from sekisho.access.register import KeyFilter
 from sekisho.access.roles import Principal, administrator
 from sekisho.access.sessions import Visitor
 from sekisho.access.sign_in import SignIn
@@ -17,7 +18,7 @@ from sekisho.errors import NotAuthenticated
 from sekisho.ledger.windows import span_at
 from sekisho.record.calls import CallFilter as RowFilter
 from sekisho.record.calls import Pace
-from sekisho.record.spend import SpendQuery
+from sekisho.record.spend import Spend, SpendQuery
 from sekisho.values import Window
 from sekisho.web.admin.authority import OPERATOR
 from sekisho.web.admin.services import Services
@@ -40,7 +41,9 @@ _MINUTE_US = 60_000_000
 _MINUTES = 60
 _STEP = 3  # minutes of an interval
 _OWN_TIMES = 5_000  # of so many calls of the last hour percentiles are taken
-_RECENT = 500  # calls whose agents, models and keys are offered as filters
+_MOST_KEYS = 200  # that a menu offers; of more those of the newest calls
+_MOST_TEAMS = 2_000
+_RECENT = 500
 
 
 def create_console(
@@ -129,13 +132,20 @@ class ConsoleCalls:
         self._calls = services.calls
         self._viewed = ViewedCalls(services)
         self._org_id = services.org_id
+        self._used: tuple[int, Sequence[Spend]] | None = None
 
     async def last_change(self) -> int:
         return await self._calls.last_change()
 
     async def recent(self, wanted: CallFilter, *, limit: int, before: str | None = None) -> Sequence[CallView]:
         last = parse_id(before) if before else None
-        where = RowFilter(key_id=wanted.key, model=wanted.model, status=wanted.status, agent=wanted.agent)
+        where = RowFilter(
+            key_id=wanted.key,
+            team_id=wanted.team,
+            model=wanted.model,
+            status=wanted.status,
+            agent=wanted.agent,
+        )
         return await self._viewed.views(await self._calls.recent(self._org_id, limit=limit, before=last, where=where))
 
     async def changed_after(self, change_seq: int, *, limit: int) -> Sequence[CallView]:
@@ -146,15 +156,35 @@ class ConsoleCalls:
         return (await self._viewed.views([row]))[0] if row else None
 
     async def choices(self) -> CallChoices:
-        rows = await self._calls.recent(self._org_id, limit=_RECENT)
-        labels = await self._services.keys.labels({row.key_id for row in rows})
+        """Every team and key, and what was in use since the month before began."""
+        used = await self._used_lately()
+        teams = {one.id: one.alias or one.id for one in await self._services.teams.list(limit=_MOST_TEAMS)}
         return CallChoices(
-            agents=_choices(row.agent for row in rows),
-            models=_choices(row.model for row in rows),
-            keys=tuple(
-                Choice(key_id, key_label(labels, key_id)) for key_id in sorted({row.key_id for row in rows} - {""})
-            ),
+            teams=_named({one.team_id: one.team_id for one in used} | teams),
+            agents=_named({one.agent: one.agent for one in used}),
+            models=_named({one.model: one.model for one in used}),
+            keys=_named(await self._keys()),
         )
+
+    async def _used_lately(self) -> Sequence[Spend]:
+        """Which teams, agents and models called; of a large ledger that is dear, and a minute old it is as good."""
+        now_us = self._services.clock.monotonic_us()
+        if self._used is None or now_us - self._used[0] >= _MINUTE_US:
+            window = Window("month", self._services.time_zone)
+            month = span_at(window, self._services.clock.now_us())
+            before = span_at(window, month.starts_at - 1) if month else None
+            query = SpendQuery(by=("team", "agent", "model"), since=before.starts_at if before else None)
+            self._used = (now_us, await self._services.spend.spend(self._org_id, query))
+        return self._used[1]
+
+    async def _keys(self) -> dict[str, str]:
+        """What keys are called, by id."""
+        found = await self._services.keys.list(KeyFilter(), limit=_MOST_KEYS + 1)
+        if len(found) <= _MOST_KEYS:
+            return {key.id: key.alias or key.id for key in found}
+        among = {row.key_id for row in await self._calls.recent(self._org_id, limit=_RECENT)}
+        labels = await self._services.keys.labels(among)
+        return {key_id: key_label(labels, key_id) for key_id in among}
 
     async def totals(self) -> CallTotals:
         now_us = self._services.clock.now_us()
@@ -183,8 +213,9 @@ class ConsoleCalls:
         )
 
 
-def _choices(values: Iterable[str]) -> tuple[Choice, ...]:
-    return tuple(Choice(value, value) for value in sorted(set(values)) if value)
+def _named(labels: Mapping[str, str]) -> tuple[Choice, ...]:
+    """Choices by what they are called; nothing is offered for what has no value."""
+    return tuple(Choice(value, label) for value, label in sorted(labels.items(), key=lambda one: one[::-1]) if value)
 
 
 def _calls(paces: Iterable[Pace], *, but: str) -> int:

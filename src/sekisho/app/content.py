@@ -78,12 +78,16 @@ class ContentKeeper:
             return taken
 
     async def _take(self, segment: Segment, offsets: dict[str, int]) -> int:
-        """Keep all that is behind the segment's offset; the number of frames."""
+        """Keep all that is behind the segment's offset now; the number of frames. What comes meanwhile waits for the
+        next time, as in the drain of the journal."""
         taken = 0
+        end = await asyncio.to_thread(self._reader.size, segment)
         while frames := await asyncio.to_thread(self._reader.read, segment, offsets.get(segment.name, 0)):
             await self.store.take(segment.name, frames)
             offsets[segment.name] = frames[-1].end_offset
             taken += len(frames)
+            if frames[-1].end_offset >= end:
+                break
         return taken
 
     async def run(self) -> None:

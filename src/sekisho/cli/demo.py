@@ -15,7 +15,10 @@ from sekisho.app.demo.organisation import (
     RATE_JPY,
     TEAM_A,
     TEAM_IDS,
+    TIME_ZONE,
     USER_IDS,
+    WHOLE_NAME,
+    WHOLE_USD,
     YOU,
     YOUR_KEY,
     document,
@@ -27,6 +30,7 @@ from sekisho.cli.place import command, local_url
 from sekisho.settings import Settings
 from sekisho.values import Snapshot
 
+_BUDGETS = "/admin/v1/budgets"
 _REPORTING = "/admin/v1/settings/reporting"
 _USUAL: dict[str, object] = {"rates": [], "band_low_usd": "500", "band_high_usd": "1000", "names_people": False}
 _DRAIN_S = 300.0
@@ -104,6 +108,7 @@ def _make(home: Path, scale: float) -> None:
         calls = asyncio.run(play.run())
     _wait_booked(home)
     ask(home, "POST", "/admin/v1/apply", {"document": document(language(), with_budgets=True)})
+    _allow_whole(home)
     if ask(home, "GET", _REPORTING) == _USUAL:
         ask(home, "PUT", _REPORTING, _shown())
     typer.echo(
@@ -115,6 +120,20 @@ def _make(home: Path, scale: float) -> None:
         )
     )
     _invite(home)
+
+
+def _allow_whole(home: Path) -> None:
+    """Give the organisation a budget, unless it has one of its own."""
+    if list_all(home, _BUDGETS, "budgets", scope_kind="org"):
+        return
+    budget = {
+        "name": WHOLE_NAME,
+        "scope": {"kind": "org", "id": _snapshot(home).org_id},
+        "amount_usd": WHOLE_USD,
+        "window": {"kind": "month", "time_zone": TIME_ZONE},
+        "thresholds": [80, 100],
+    }
+    ask(home, "POST", _BUDGETS, budget)
 
 
 def _invite(home: Path) -> None:
@@ -167,6 +186,9 @@ def _remove(home: Path, *, yes: bool) -> None:
             abort=True,
             err=True,
         )
+    for budget in list_all(home, _BUDGETS, "budgets", scope_kind="org"):
+        if budget["name"] == WHOLE_NAME:
+            ask(home, "DELETE", f"{_BUDGETS}/{budget['id']}")
     for key in list_all(home, "/admin/v1/keys", "keys"):
         if key["team_id"] in TEAM_IDS:
             ask(home, "DELETE", f"/admin/v1/keys/{key['id']}")

@@ -15,6 +15,7 @@ import typer
 from sekisho.cli.credentials import Credentials, CredentialsError, find_credentials
 from sekisho.cli.messages import say
 from sekisho.cli.place import local_url
+from sekisho.web.problems import in_japanese
 
 TIMEOUT_S = 15.0
 _TOLD = "sekisho.told_where"
@@ -149,7 +150,7 @@ def _exchange(
         answer = json.loads(content) if is_json else content.decode()
     if response.status >= 400:
         message = answer["error"]["message"]
-        raise OperatorError(say(message, _JAPANESE.get(message, message)))
+        raise OperatorError(say(message, _JAPANESE.get(message) or in_japanese(message) or message))
     return answer
 
 

@@ -47,6 +47,10 @@ class SpentQueries(Protocol):
         """What these budgets have spent in their windows at this time."""
         ...
 
+    async def open_calls(self, org_id: str) -> tuple[OpenCall, ...]:
+        """The calls that were opened and not settled, and what each holds."""
+        ...
+
     async def booked(self, org_id: str, at_us: int) -> Booked:
         """What every budget in force has spent, in one consistent read with the journal offsets."""
         ...

@@ -177,6 +177,13 @@ class Catalog:
             steps=tuple(PriceStep(step.above_tokens, token_prices(step)) for step in prices.above),
         )
 
+    def published_at(self, listed: ListedModel, scope: str) -> str:
+        """The public address of the list that the prices of this scope were taken from; empty where the row tells
+        none."""
+        prices = listed.prices.get(scope)
+        told = (prices.source or listed.source) if prices else ""
+        return told if told.startswith("https://") else ""
+
     def bedrock_models(
         self, region: str, endpoint: str | None, credential: str, account: str = "", allow_global: bool = True
     ) -> tuple[Model, ...]:

@@ -56,7 +56,8 @@ class Drain:
         self.damaged: dict[str, str] = {}
 
     async def drain_once(self) -> int:
-        """Book everything that is there, settle what dead processes left open, remove finished segments.
+        """Book everything that is there, settle what dead processes left open, remove finished segments. What is
+        written meanwhile waits for the next time: docs/why/drain.md.
 
         Returns the number of records. A damaged segment stops its own process only and is kept in `damaged`.
         Raises StoreUnavailable, once every process has been tried; the next call goes on where the ledger stands.
@@ -112,10 +113,13 @@ class Drain:
     async def _drain_process(self, process: str, offsets: dict[str, int]) -> int:
         booked = 0
         for segment in [s for s in self._reader.segments() if s.process == process]:
+            end = self._reader.size(segment)
             while batch := self._reader.read(segment, offsets.get(segment.name, 0)):
                 await self._ledger.apply(batch)
                 offsets[segment.name] = batch.end_offset
                 booked += len(batch.records)
+                if batch.end_offset >= end:
+                    break
         if self._reader.has_ended(process, offsets):
             orphans = await self._ledger.interrupt(process, self._clock.now_us())
             if orphans:

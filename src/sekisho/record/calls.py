@@ -138,6 +138,15 @@ class Pace(msgspec.Struct, frozen=True):
     cost_nanousd: int
 
 
+class Payers(msgspec.Struct, frozen=True):
+    """Everybody who pays for a call, beside the organisation; an empty id: nobody."""
+
+    key_id: str = ""
+    user_id: str = ""
+    team_id: str = ""
+    tags: tuple[str, ...] = ()
+
+
 class CallQueries(Protocol):
     """What may be asked about calls. Everything is within one organisation."""
 
@@ -171,6 +180,10 @@ class CallQueries(Protocol):
 
     async def under_way(self, org_id: str) -> tuple[int, int]:
         """How many calls are under way, and what is reserved for them, in nano-USD."""
+        ...
+
+    async def payers_since(self, org_id: str, *, after: int) -> set[Payers]:
+        """Who pays for the calls that changed after change number `after`; costs as much as there are such calls."""
         ...
 
     async def last_change(self) -> int:

@@ -250,6 +250,10 @@ class SpoolReader:
         """How much lies in the spool, taken or not."""
         return spool_bytes(self._directory)
 
+    def size(self, segment: Segment) -> int:
+        """Bytes in the segment, also those not read yet. Raises OSError."""
+        return (self._directory / segment.name).stat().st_size
+
     def read(self, segment: Segment, offset: int) -> tuple[Frame, ...]:
         """The next frames behind `offset`, about `BATCH_BYTES`; none when no complete one is there.
 

@@ -68,6 +68,19 @@ async def test_what_agents_sent_is_given_back_to_the_byte(desk, layout):
         assert (found.request, found.answer) == (body, answer)
 
 
+async def test_what_is_said_meanwhile_is_taken_the_next_time(desk, monkeypatch):
+    take, ids = desk.keeper.store.take, [desk.call(b'{"n":0}', b"answer")]
+
+    async def take_while_calls_come(segment, frames):
+        await take(segment, frames)
+        if len(ids) < 3:
+            ids.append(desk.call(b'{"n":%d}' % len(ids), b"answer"))
+
+    monkeypatch.setattr(desk.keeper.store, "take", take_while_calls_come)
+    assert [await desk.keeper.take_once() for _ in range(4)] == [2, 2, 2, 0]
+    assert [(await desk.keeper.store.read(one)).request for one in ids] == [b'{"n":0}', b'{"n":1}', b'{"n":2}']
+
+
 TEXTS = st.text(max_size=80)
 MESSAGES = st.builds(lambda role, text: {"role": role, "content": text}, st.sampled_from(["user", "assistant"]), TEXTS)
 HISTORY = {

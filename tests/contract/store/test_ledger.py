@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sekisho.errors import StoreUnavailable
 from sekisho.ledger.journal import Attempt, Caller, Opened, Record, Refused, Settled
 from sekisho.ledger.journal_files import Batch, Segment
-from sekisho.record.calls import CallFilter, CallRow, utc_day
+from sekisho.record.calls import CallFilter, CallRow, Payers, utc_day
 from sekisho.record.spend import Spend, SpendQuery
 from sekisho.store.sql.calls import SqlCalls
 from sekisho.store.sql.engine import Database, sqlite_url
@@ -363,6 +363,18 @@ async def test_recent_calls_come_newest_first_page_by_page_and_filtered(database
     for near in ("project", "PROJECT:X", "%", '"', "project:x,"):
         assert await only(tag=near) == []
     assert await calls.recent("another", limit=9) == []
+
+
+async def test_who_pays_for_what_changed_is_named_once(database, names):
+    ledger, calls = SqlLedger(database, names), SqlCalls(database, names)
+    await ledger.apply(batch(opened(1), opened(2, BOB)))
+    alice, bob = (Payers(one.key_id, one.user_id, one.team_id, one.tags) for one in (ALICE, BOB))
+    assert await calls.payers_since("default", after=0) == {alice, bob}
+    seen = await calls.last_change()
+    assert await calls.payers_since("default", after=seen) == set()
+    await ledger.apply(batch(opened(3), settled(1)))
+    assert await calls.payers_since("default", after=seen) == {alice}
+    assert await calls.payers_since("another", after=0) == set()
 
 
 async def test_a_live_page_sees_each_change_once(database, names):

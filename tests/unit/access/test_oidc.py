@@ -110,6 +110,14 @@ async def test_what_the_token_lacks_comes_from_the_user_info_of_the_same_person(
     assert await code_of(signed_in(client(provider), provider)) == "claim"
 
 
+async def test_the_user_info_vouches_for_no_other_address_than_its_own(provider):
+    provider.claims = {"sub": "1", "preferred_username": "alice", "email": "boss@example.com"}
+    provider.user_info = {"sub": "1", "groups": [], "email": "a@example.com", "email_verified": True}
+    assert (await signed_in(client(provider), provider)).arrival.email == ""
+    provider.user_info["email"] = "boss@example.com"
+    assert (await signed_in(client(provider), provider)).arrival.email == "boss@example.com"
+
+
 async def test_too_many_groups_are_not_taken_for_none(provider):
     provider.claims["_claim_names"] = {"groups": "src1"}
     assert await code_of(signed_in(client(provider), provider)) == "overage"

@@ -239,3 +239,10 @@ def test_anthropics_own_api_gets_its_dated_names_and_base_prices(catalog: Catalo
     assert deployment.price.base == TokenPrices(5_000_000, 25_000_000, 500_000, 6_250_000, 10_000_000)
     assert models["claude-3-7-sonnet"].deployments[0].upstream_model == "claude-3-7-sonnet-20250219"
     assert all(re.fullmatch(r"claude-[a-z0-9-]+", model.deployments[0].upstream_model) for model in models.values())
+
+
+def test_prices_lead_to_the_public_list_they_were_taken_from(catalog: Catalog) -> None:
+    found = catalog.find("jp.anthropic.claude-sonnet-4-6")
+    assert found
+    at = {scope: catalog.published_at(found.listed, scope) for scope in ("jp", ANTHROPIC_API, "nowhere")}
+    assert at == {"jp": "https://aws.amazon.com/bedrock/pricing/", ANTHROPIC_API: "", "nowhere": ""}

@@ -90,6 +90,22 @@ async def test_what_could_not_be_booked_is_booked_later(tmp_path, ledger):
     assert ledger.records == [opened(1), opened(2)]
 
 
+async def test_what_is_written_meanwhile_waits_for_the_next_drain(tmp_path):
+    with JournalWriter(tmp_path, "p") as writer:
+
+        class Busy(MemoryLedger):
+            async def apply(self, batch: Batch) -> None:
+                await super().apply(batch)
+                if len(self.records) < 5:
+                    writer.append(opened(len(self.records)))
+
+        ledger = Busy()
+        drain = drain_of(tmp_path, ledger)
+        writer.append(opened(0))
+        assert [await drain.drain_once() for _ in range(6)] == [1, 1, 1, 1, 1, 0]
+    assert ledger.records == [opened(number) for number in range(5)]
+
+
 async def test_a_new_drain_goes_on_where_the_ledger_stands(tmp_path, ledger):
     with JournalWriter(tmp_path, "p") as writer:
         writer.append(opened(1))

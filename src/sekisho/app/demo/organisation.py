@@ -64,6 +64,7 @@ class Allowance:
 
 YOU, YOUR_KEY = f"{PREFIX}a2", f"{PREFIX}your-key"  # whom a newcomer's agent works for, with this key
 
+WHOLE_USD, WHOLE_NAME = 400, f"{PREFIX}organisation"  # the budget over all of it, where the organisation has none
 ALLOWANCES = (
     Allowance(TEAM_A, 260),
     Allowance(TEAM_B, 110),

@@ -36,6 +36,11 @@ class SqlBooked:
         async with self._database.read() as connection:
             return await self._sums.read(connection, org_id, budgets, at_us)
 
+    async def open_calls(self, org_id: str) -> tuple[OpenCall, ...]:
+        """The calls that were opened and not settled."""
+        async with self._database.read() as connection:
+            return await self._open_calls(connection, org_id)
+
     async def booked(self, org_id: str, at_us: int) -> Booked:
         """What every budget in force has spent, in one consistent read with the journal offsets."""
         async with self._database.read() as connection:

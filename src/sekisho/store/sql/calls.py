@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow, Pace
+from sekisho.record.calls import ANY_CALL, AttemptRow, CallFilter, CallRow, Pace, Payers
 from sekisho.store.sql.attempts import NAMED_IN_ATTEMPT, row_in_call
 from sekisho.store.sql.call_hours import LONGEST_LEAD_US, hours_of
 from sekisho.store.sql.endings import read_ending
@@ -105,6 +105,15 @@ class SqlCalls:
         query = _WITH_MESSAGE.where(call.c.change > after).order_by(call.c.change).limit(limit)
         async with self._database.read() as connection:
             return await self._select(connection, org_id, query, org_column=call.c.org)
+
+    async def payers_since(self, org_id: str, *, after: int) -> set[Payers]:
+        """Who pays for the calls that changed after a change number."""
+        query = sa.select(call.c.key, call.c.user, call.c.team, call.c.tags).distinct().where(call.c.change > after)
+        async with self._database.read() as connection:
+            org = await self._names.find(connection, org_id)
+            rows = (await connection.execute(query.where(call.c.org == org))).all()
+            texts = await self._names.texts(connection, {number for row in rows for number in row})
+        return {Payers(texts[key], texts[user], texts[team], _told_tags(texts[tags])) for key, user, team, tags in rows}
 
     async def pace(self, org_id: str, *, since: int, step_us: int) -> list[Pace]:
         """The calls since a time, by steps of so long."""
@@ -220,6 +229,10 @@ def _tags(text: str) -> tuple[str, ...]:
         return ()
 
 
+def _told_tags(text: str) -> tuple[str, ...]:
+    return tuple(msgspec.json.decode(text, type=list[str])) if text else ()
+
+
 def _usage(row: Mapping[str, Any] | sa.RowMapping) -> Usage:
     return Usage(*(row[column] for column in USAGE_COLUMNS))
 
@@ -254,7 +267,7 @@ def _call_row(row: sa.RowMapping, texts: dict[int, str]) -> CallRow:
         key_id=named["key"],
         user_id=named["user"],
         team_id=named["team"],
-        tags=tuple(msgspec.json.decode(named["tags"], type=list[str])) if named["tags"] else (),
+        tags=_told_tags(named["tags"]),
         agent=named["agent"],
         agent_version=named["agent_version"],
         session=named["session"],

@@ -15,7 +15,7 @@ from sekisho.web.console.edge import Visit, accepted_form
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
 from sekisho.web.console.language import Words
 from sekisho.web.console.names import Names, names_of
-from sekisho.web.console.overview import TREE_HEAD, calls_address, tree_export, tree_rows
+from sekisho.web.console.overview import TREE_HEAD, calls_address, moves_address, tree_export, tree_rows
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
 from sekisho.web.console.writing import ask_admin, done, refused
@@ -57,6 +57,7 @@ class _Budgets:
         """The tree, and every budget in use that may be seen."""
         services = self.parts.services
         span = month_of(services, "")
+        after = await self.parts.moves.mark()
         costs = await read_costs(services, visit.who, span)
         if wants_csv(visit):
             return csv_file("budgets", TREE_HEAD, tree_export(costs))
@@ -64,16 +65,20 @@ class _Budgets:
         stored = await services.rules.list(
             "budget", RuleFilter(sight=visit.who.sight("budgets:read")), limit=MOST_RULES
         )
+        budgets = await self._rows(visit, stored, costs, words)
+        self.parts.moves.keep(visit.who, "", after, costs, {one.budget: one.spent for one in budgets})
         return self.parts.drawing.page(
             visit,
             "budgets.html",
             m=words,
             costs=costs,
             rows=tree_rows(costs, words),
+            moves=moves_address(costs, ""),
+            after=after,
             csv=csv_address(visit),
             month_name=words.month(span.starts_at),
             calls_from=calls_address(span, words, ""),
-            budgets=await self._rows(visit, stored, costs, words),
+            budgets=budgets,
             scopes=await self._scopes(visit, words),
             windows=[(name, words(f"window.{name}")) for name in reversed(_WINDOWS)],
             kinds=[("hard", words("budgets.hard.long")), ("soft", words("budgets.soft.long"))],

@@ -3,6 +3,7 @@
 Above: the router. Below: `record.calls.CallQueries`, within what the principal may see.
 """
 
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -11,14 +12,13 @@ from starlette.responses import Response
 
 from sekisho.access.money import usd_text
 from sekisho.clock import id_text, parse_id
-from sekisho.errors import BadRequest
 from sekisho.record.calls import CallFilter, CallRow, tools_text
 from sekisho.web.admin.calls import part_of
-from sekisho.web.admin.times import iso, parse_since, parse_until
+from sekisho.web.admin.times import iso
 from sekisho.web.console.calls_view import ViewedCalls
 from sekisho.web.console.edge import Visit
-from sekisho.web.console.exports import csv_address, csv_file, wants_csv
-from sekisho.web.console.filters import asked_value
+from sekisho.web.console.exports import csv_address, csv_stream, wants_csv
+from sekisho.web.console.filters import asked_times, asked_value
 from sekisho.web.console.names import names_of
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
@@ -26,7 +26,7 @@ from sekisho.web.console.parts import Parts
 from sekisho.web.console.rows import make_row
 
 PAGE_ROWS = 50
-MOST_CSV_ROWS = 100_000
+EXPORT_ROWS = 5_000  # of an export so many are read at once
 FILTERS = {"team": "team_id", "user": "user_id", "key": "key_id", "model": "model", "agent": "agent", "tag": "tag",
            "status": "status", "mode": "mode", "repository": "repository"}  # fmt: skip
 _CSV_HEAD = (
@@ -60,8 +60,7 @@ class _CallList:
             return f"{ROOT}/{name}" + (f"?{urlencode(asked)}" if asked else "")
 
         if wants_csv(visit):
-            rows = await self._rows(where, MOST_CSV_ROWS, "")
-            return csv_file("calls", _CSV_HEAD, map(_csv_row, rows))
+            return await csv_stream("calls", _CSV_HEAD, self._every(where))
         before = visit.request.query_params.get("before", "")
         found = await self._rows(where, PAGE_ROWS + 1, before)
         views = await ViewedCalls(self.parts.services).views(found[:PAGE_ROWS])
@@ -90,15 +89,8 @@ class _CallList:
         plain = {name: query[name][:401] for name in FILTERS if query.get(name)}
         if "team" in plain and "user" not in plain:
             visit.need_team(plain["team"])
-        times: dict[str, int | None] = {}
-        for name, parse in (("since", parse_since), ("until", parse_until)):
-            text = query.get(name, "")
-            try:
-                times[name] = parse(text or None, name, zone)
-            except BadRequest:
-                continue
-            if text:
-                plain[name] = text[:40]
+        times = asked_times({name: query.get(name, "") for name in ("since", "until")}, zone)
+        plain |= {name: query[name][:40] for name in times}
         fields = {FILTERS[name]: asked_value(value) for name, value in plain.items() if name in FILTERS}
         where = msgspec.convert({**fields, **times}, CallFilter)
         return msgspec.structs.replace(where, part=part_of(visit.who)), plain
@@ -110,6 +102,15 @@ class _CallList:
         except ValueError:
             last = None
         return await services.calls.recent(services.org_id, limit=limit, before=last, where=where)
+
+    async def _every(self, where: CallFilter) -> AsyncIterator[Iterator[tuple[object, ...]]]:
+        """All calls that fit, newest first, page by page."""
+        before = ""
+        while found := await self._rows(where, EXPORT_ROWS, before):
+            yield map(_csv_row, found)
+            if len(found) < EXPORT_ROWS:
+                return
+            before = id_text(found[-1].id)
 
 
 def _without(plain: dict[str, str], name: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ Everything is rounded here, for display only, half up.
 """
 
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -84,6 +84,12 @@ class Words:
     def sum_cost(self, nanousd: int) -> str:
         """A sum of costs: two digits."""
         return "<$0.01" if 0 < nanousd < 5_000_000 else _dollars(nanousd, "0.01")
+
+    def rounds_apart(self, parts: Iterable[int], total: int) -> bool:
+        """Whether parts as `sum_cost` shows them do not add up to the total as it shows it."""
+        return sum(_half_up(Decimal(one).scaleb(-9), "0.01") for one in parts) != _half_up(
+            Decimal(total).scaleb(-9), "0.01"
+        )
 
     def dollars(self, nanousd: int) -> str:
         """Whole dollars, for what is foretold."""

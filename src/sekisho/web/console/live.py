@@ -16,6 +16,7 @@ from sekisho.clock import Clock
 from sekisho.errors import NotFound
 from sekisho.web.console.drawing import Drawing
 from sekisho.web.console.edge import Visit
+from sekisho.web.console.filters import number_of
 from sekisho.web.console.nav import ROOT, places_of
 from sekisho.web.console.page import Page
 from sekisho.web.console.rows import agent_name, make_row, seal_of, trends
@@ -85,7 +86,7 @@ class _Live:
         Keys: after, rows [{id, html}], more (ask again at once), band (HTML, only when asked for), now_ms, clock.
         """
         wanted, _ = _wanted(visit.request)
-        after = _number(visit.request.query_params.get("after", ""))
+        after = number_of(visit.request.query_params.get("after", ""))
         calls = await self.queries.changed_after(after, limit=CHANGES_AT_ONCE)
         band = None
         if visit.request.query_params.get("band") == "1":
@@ -150,6 +151,7 @@ def _wanted(request: Request) -> tuple[CallFilter, str]:
     before = query.get("before", "")
     wanted = CallFilter(
         status=status if status in CALL_STATES else "",
+        team=query.get("team", "")[:200],
         agent=query.get("agent", "")[:100],
         model=query.get("model", "")[:200],
         key=query.get("key", "")[:100],
@@ -174,7 +176,13 @@ def _filters(wanted: CallFilter, choices: CallChoices, visit: Visit) -> list[_Fi
     """The chips above the list, each with the addresses it leads to."""
     states = tuple(Choice(state, str(visit.words(f"seal.{state}"))) for state in CALL_STATES)
     agents = tuple(Choice(choice.value, agent_name(choice.value)) for choice in choices.agents)
-    named = {"status": states, "agent": agents, "model": choices.models, "key": choices.keys}
+    named = {
+        "status": states,
+        "team": choices.teams,
+        "agent": agents,
+        "model": choices.models,
+        "key": choices.keys,
+    }
     menus = []
     for name, offered in named.items():
         value = getattr(wanted, name)
@@ -186,7 +194,3 @@ def _filters(wanted: CallFilter, choices: CallChoices, visit: Visit) -> list[_Fi
         off = _address(msgspec.structs.replace(wanted, **{name: ""}))
         menus.append(_FilterMenu(name, value, label, off, options))
     return menus
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

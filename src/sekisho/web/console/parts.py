@@ -7,15 +7,17 @@ from sekisho.web.admin.services import Services
 from sekisho.web.console.drawing import Drawing
 from sekisho.web.console.edge import Edge, Visit
 from sekisho.web.console.language import Words
+from sekisho.web.console.moves import Moves
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The services, how pages are drawn, and the edge that sets cookies."""
+    """The services, how pages are drawn, the edge that sets cookies, and the figures that move on open pages."""
 
     services: Services
     drawing: Drawing
     edge: Edge
+    moves: Moves
 
     @property
     def zone(self) -> ZoneInfo:

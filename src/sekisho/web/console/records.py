@@ -1,6 +1,7 @@
 """The audit log with its proof, the judgements an auditor reads, notices, and how this Sekisho runs."""
 
 import json
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -15,7 +16,7 @@ from sekisho.record.events import Event
 from sekisho.record.reporting import Rate
 from sekisho.web.admin.times import iso, parse_since, parse_until
 from sekisho.web.console.edge import Visit, accepted_form
-from sekisho.web.console.exports import csv_address, csv_file, wants_csv
+from sekisho.web.console.exports import csv_address, csv_stream, wants_csv
 from sekisho.web.console.names import names_of
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
@@ -25,7 +26,7 @@ from sekisho.web.console.writing import ask_admin, done, refused
 PAGE_ROWS = 50
 AT_ONCE = 2_000
 MOST_PROVEN = 1_000_000
-MOST_CSV_ROWS = 100_000
+EXPORT_ROWS = 5_000  # of an export so many are read at once
 
 
 def record_pages(parts: Parts) -> tuple[Page, ...]:
@@ -84,8 +85,7 @@ class _Records:
         before = query.get("before", "")
         cursor = int(before) if before.isascii() and before.isdigit() and len(before) < 18 else None
         if wants_csv(visit):
-            rows = await services.audit.list_entries(services.org_id, where, limit=MOST_CSV_ROWS)
-            return csv_file("audit", _CSV_HEAD, map(_csv_row, rows))
+            return await csv_stream("audit", _CSV_HEAD, self._every(where))
         found = await services.audit.list_entries(services.org_id, where, limit=PAGE_ROWS + 1, before=cursor)
         shown = [Entry(entry, _changes(entry)) for entry in found[:PAGE_ROWS]]
         more = plain | {"before": str(found[PAGE_ROWS - 1].sequence)} if len(found) > PAGE_ROWS else {}
@@ -178,6 +178,15 @@ class _Records:
         if not answer.is_good:
             return refused(answer.problem(visit.words), answer.status)
         return done(self.parts.edge, form, "reporting")
+
+    async def _every(self, where: AuditFilter) -> AsyncIterator[Iterator[tuple[object, ...]]]:
+        """All entries that fit, newest first, page by page."""
+        services, cursor = self.parts.services, None
+        while found := await services.audit.list_entries(services.org_id, where, limit=EXPORT_ROWS, before=cursor):
+            yield map(_csv_row, found)
+            if len(found) < EXPORT_ROWS:
+                return
+            cursor = found[-1].sequence
 
     def _without(self, plain: dict[str, str], name: str) -> str:
         rest = {one: value for one, value in plain.items() if one != name}

@@ -27,6 +27,7 @@ from sekisho.web.console.live import live_pages
 from sekisho.web.console.me import me_pages
 from sekisho.web.console.members import member_pages
 from sekisho.web.console.models_page import model_pages
+from sekisho.web.console.moves import Moves
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.overview import overview_pages
 from sekisho.web.console.page import Page
@@ -79,7 +80,7 @@ def create_console_router(
         *live_pages(queries, drawing, clock or SystemClock()),
     ]
     if services is not None:
-        parts = Parts(services, drawing, edge)
+        parts = Parts(services, drawing, edge, Moves(services))
         pages = [*pages, *(page for of_file in FILES for page in of_file(parts))]
     router = APIRouter()
     router.add_route("/", _to_console, ["GET"])

@@ -5,6 +5,7 @@ from typing import Literal
 
 from markupsafe import Markup
 
+from sekisho.ledger.catalog import load_catalog
 from sekisho.web.console.language import Words
 from sekisho.web.console.views import CallState, CallTotals, CallView
 
@@ -87,6 +88,19 @@ class Row:
         if provider == "bedrock" and "/" in rest:
             return f"Bedrock · {rest.partition('/')[0]}"
         return _PROVIDERS.get(provider, provider)
+
+    @property
+    def prices_reviewed(self) -> str:
+        """The day on which the catalog's prices of this call were compared with the list; empty for other prices."""
+        kind, _, day = self.call.price_version.partition("-")
+        return day if kind == "catalog" else ""
+
+    @property
+    def prices_at(self) -> str:
+        """The public address of that list; empty where the catalog knows none."""
+        found = load_catalog().find(self.call.deployment.rpartition("/")[2]) or load_catalog().find(self.call.model)
+        known = self.prices_reviewed and found
+        return load_catalog().published_at(found.listed, self.call.price_scope) if known and found else ""
 
     @property
     def reached_x(self) -> float:

@@ -3,7 +3,7 @@
 Who may see a task, and who may read what was said, is the admin API's to say: this asks it as the person.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,11 +17,12 @@ from sekisho.record.cache import NEVER_CACHED, REMEDIES
 from sekisho.record.calls import CallFilter, CallRow
 from sekisho.record.tasks import TaskStep
 from sekisho.web.admin.calls import part_of
+from sekisho.web.admin.times import iso
 from sekisho.web.console.calls_view import ViewedCalls, key_label
 from sekisho.web.console.conversation_view import Window, items_of, title_of
 from sekisho.web.console.edge import Visit
-from sekisho.web.console.exports import csv_address, csv_file, wants_csv
-from sekisho.web.console.filters import asked_value
+from sekisho.web.console.exports import csv_address, csv_stream, wants_csv
+from sekisho.web.console.filters import asked_times, asked_value
 from sekisho.web.console.names import names_of
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
@@ -32,9 +33,10 @@ from sekisho.web.console.task_strip import strip_of
 from sekisho.web.console.writing import ask_admin
 
 PAGE_TASKS = 50
-MOST_CSV_TASKS = 100_000
+EXPORT_TASKS = 1_000  # of an export so many are read at once
 WINDOW_CALLS = 100
 MOST_CALLS = 20_000
+_TIMES = ("since", "until")
 _FILTERS = {"team": "team_id", "user": "user_id", "key": "key_id", "agent": "agent", "mode": "mode", "since": "since",
             "until": "until", "repository": "repository"}  # fmt: skip
 _CSV_HEAD = (
@@ -89,10 +91,13 @@ class _Tasks:
         """The tasks that the address asks for: used last, or the dearest, first."""
         query = visit.request.query_params
         plain = {name: query[name][:200] for name in _FILTERS if query.get(name)}
+        times = asked_times(plain, self.parts.zone)
+        plain = {name: value for name, value in plain.items() if name not in _TIMES or name in times}
         sort = "cost" if query.get("sort") == "cost" else "last"
-        asked = {_FILTERS[name]: asked_value(value) for name, value in plain.items()} | {"sort": sort}
+        asked = {_FILTERS[name]: asked_value(value) for name, value in plain.items() if name not in _TIMES}
+        asked |= {name: iso(at) or "" for name, at in times.items()} | {"sort": sort}
         if wants_csv(visit):
-            return csv_file("tasks", _CSV_HEAD, map(_csv_row, await self._every(visit, asked)))
+            return await csv_stream("tasks", _CSV_HEAD, self._every(visit, asked))
         after = query.get("after", "")
         found = await self._ask(
             visit, "tasks?" + urlencode(asked | {"limit": str(PAGE_TASKS), "after": after, "titles": "true"})
@@ -124,24 +129,30 @@ class _Tasks:
         )
 
     async def task(self, visit: Visit) -> Response:
-        """One task: its figures, its cost call by call, and the first window of its conversation."""
+        """One task: its figures, its cost call by call, and that window of its conversation which holds the call that
+        the address names, else the first."""
         task = await self._ask(visit, "tasks/" + _id_of(visit))
         if _id_of(visit) != task["id"]:  # it turned out to be a part of another
-            return self._moved(task["id"])
+            return self._moved(visit, task["id"])
         steps = await self._outline(visit, task["id"])
-        said = await self._said(visit, task["id"], "")
+        first = _window_of(steps, visit.request.query_params.get("call", ""))
+        said = await self._said(visit, task["id"], _before(steps, first))
+        begun = await self._said(visit, task["id"], "", limit=1) if first else said
         words = visit.words
         return self.parts.drawing.page(
             visit,
             "task.html",
             task=task | {"agent_name": agent_name(task["agent"])},
-            title=title_of(said.values()) or words.known("task.untitled", ""),
+            title=title_of(begun.values()) or words.known("task.untitled", ""),
             level=next((one["level"] for one in said.values()), "none"),
-            sums=_sums(steps, task["turns"]),
+            sums=_sums(steps, task),
             strip=strip_of(steps),
             first_at=_microseconds(task["first_at"]),
             last_at=_microseconds(task["last_at"]),
-            **await self._window(visit, task, steps, 0, said),
+            first=first,
+            window=WINDOW_CALLS,
+            earlier=id_text(steps[max(0, first - WINDOW_CALLS)].id) if first else "",
+            **await self._window(visit, task, steps, first, said),
         )
 
     async def more(self, visit: Visit) -> Response:
@@ -150,8 +161,7 @@ class _Tasks:
         steps = await self._outline(visit, task["id"])
         text = visit.request.query_params.get("from", "")
         first = int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
-        after = id_text(steps[first - 1].id) if 0 < first <= len(steps) else ""
-        said = await self._said(visit, task["id"], after)
+        said = await self._said(visit, task["id"], _before(steps, first))
         about = await self._window(visit, task, steps, first, said)
         return self.parts.drawing.page(visit, "_turns.html", **about)
 
@@ -201,9 +211,11 @@ class _Tasks:
         rows = await services.calls.recent(services.org_id, limit=len(steps), before=before, where=where)
         return rows[::-1]
 
-    async def _said(self, visit: Visit, task_id: str, after: str) -> dict[str, Mapping[str, Any]]:
+    async def _said(
+        self, visit: Visit, task_id: str, after: str, limit: int = WINDOW_CALLS
+    ) -> dict[str, Mapping[str, Any]]:
         """What was said, by call; nothing where nothing is kept or this person may not read it."""
-        query = urlencode({"limit": str(WINDOW_CALLS), "after": after})
+        query = urlencode({"limit": str(limit), "after": after})
         answer = await ask_admin(visit, visit.who, "GET", f"/admin/v1/tasks/{task_id}/turns?{query}")
         return {call["call_id"]: call for call in answer.body["calls"]} if answer.is_good else {}
 
@@ -220,16 +232,13 @@ class _Tasks:
             "keys": {key_id: key_label(labels, key_id) for key_id in keys},
         }
 
-    async def _every(self, visit: Visit, asked: Mapping[str, str]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        after = ""
-        while len(found) < MOST_CSV_TASKS:
-            page = await self._ask(visit, "tasks?" + urlencode({**asked, "limit": "1000", "after": after}))
-            found += page["tasks"]
-            if not page["next"]:
-                break
+    async def _every(self, visit: Visit, asked: Mapping[str, str]) -> AsyncIterator[Iterator[tuple[object, ...]]]:
+        """All tasks that fit, page by page."""
+        after: str | None = ""
+        while after is not None:
+            page = await self._ask(visit, "tasks?" + urlencode({**asked, "limit": str(EXPORT_TASKS), "after": after}))
+            yield map(_csv_row, page["tasks"])
             after = page["next"]
-        return found
 
     async def _ask(self, visit: Visit, what: str) -> dict[str, Any]:
         """What the admin API answers to this person. Raises NotFound for what it does not show."""
@@ -239,8 +248,18 @@ class _Tasks:
         found: dict[str, Any] = answer.body
         return found
 
-    def _moved(self, task_id: str) -> Response:
-        return Response(status_code=303, headers={"location": f"{ROOT}/tasks/{task_id}"})
+    def _moved(self, visit: Visit, task_id: str) -> Response:
+        query = visit.request.url.query
+        address = f"{ROOT}/tasks/{task_id}" + (f"?{query}" if query else "")
+        return Response(status_code=303, headers={"location": address})
+
+
+async def titled_tasks(visit: Visit, limit: int, **asked: str) -> list[dict[str, Any]]:
+    """Tasks in the words of the admin API, with their titles where those are this person's to read."""
+    query = urlencode(asked | {"limit": str(limit), "titles": "true"})
+    answer = await ask_admin(visit, visit.who, "GET", f"/admin/v1/tasks?{query}")
+    found = answer.body["tasks"] if answer.is_good else []
+    return [task | {"agent_name": agent_name(task["agent"]), "at": _microseconds(task["first_at"])} for task in found]
 
 
 def _id_of(visit: Visit) -> str:
@@ -250,23 +269,43 @@ def _id_of(visit: Visit) -> str:
     return text
 
 
-def _sums(steps: Sequence[TaskStep], turns: int) -> Sums:
-    fresh, read, written = (sum(step.prompt_tokens[at] for step in steps) for at in range(3))
+def _window_of(steps: Sequence[TaskStep], call_id: str) -> int:
+    """Where the window begins that holds this call; 0 for one that is not there."""
+    at = next((number for number, step in enumerate(steps) if id_text(step.id) == call_id), 0)
+    return at - at % WINDOW_CALLS
+
+
+def _before(steps: Sequence[TaskStep], first: int) -> str:
+    """The call after which a window begins; empty for the first."""
+    return id_text(steps[first - 1].id) if 0 < first <= len(steps) else ""
+
+
+def _sums(steps: Sequence[TaskStep], task: Mapping[str, Any]) -> Sums:
+    """Counts, tokens and money are those that the ledger keeps of the task, as in the list of tasks: also of calls that
+    are too many for the page."""
+    modes = task["modes"]
+
+    def summed(name: str) -> int:
+        return sum(one[name] for one in modes)
+
+    def tokens(*names: str) -> int:
+        return sum(one["usage"][name] for one in modes for name in names)
+
     duration_us, waiting_us = sum(step.duration_us for step in steps), sum(step.waited_us for step in steps)
     return Sums(
-        calls=len(steps),
-        turns=turns,
-        cost_nanousd=sum(step.cost_nanousd for step in steps),
-        list_cost_nanousd=sum(step.list_cost_nanousd for step in steps),
-        input_tokens=fresh,
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-        output_tokens=sum(step.output_tokens for step in steps),
+        calls=summed("calls"),
+        turns=task["turns"],
+        cost_nanousd=summed("cost_nanousd"),
+        list_cost_nanousd=summed("list_cost_nanousd"),
+        input_tokens=tokens("input_tokens"),
+        cache_read_tokens=tokens("cache_read_tokens"),
+        cache_write_tokens=tokens("cache_write_5m_tokens", "cache_write_1h_tokens"),
+        output_tokens=tokens("output_tokens"),
         duration_us=duration_us,
         own_us=max(0, duration_us - sum(step.upstream_us for step in steps if step.duration_us) - waiting_us),
         waiting_us=waiting_us,
-        failed=sum(step.status in ("failed", "interrupted") for step in steps),
-        refused=sum(step.status == "refused" for step in steps),
+        failed=summed("failed"),
+        refused=summed("refused"),
         saved_nanousd=sum(step.cache_saved_nanousd for step in steps),
         lost_nanousd=sum(step.cache_lost_nanousd for step in steps),
         broken=sum(step.is_cache_broken for step in steps),

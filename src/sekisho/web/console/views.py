@@ -57,9 +57,10 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallFilter(msgspec.Struct, frozen=True):
-    """What the list is narrowed to; "" narrows nothing. `key` is a key id."""
+    """What the list is narrowed to; "" narrows nothing. `team` and `key` are ids."""
 
     status: str = ""
+    team: str = ""
     agent: str = ""
     model: str = ""
     key: str = ""
@@ -68,6 +69,7 @@ class CallFilter(msgspec.Struct, frozen=True):
         """Whether a call belongs to the list."""
         pairs = (
             (self.status, call.status),
+            (self.team, call.team_id),
             (self.agent, call.agent),
             (self.model, call.model),
             (self.key, call.key_id),
@@ -83,8 +85,9 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class CallChoices(msgspec.Struct, frozen=True):
-    """The values that occur in recent calls."""
+    """Every team, the agents and models lately in use, and keys as far as a menu can hold them."""
 
+    teams: tuple[Choice, ...] = ()
     agents: tuple[Choice, ...] = ()
     models: tuple[Choice, ...] = ()
     keys: tuple[Choice, ...] = ()

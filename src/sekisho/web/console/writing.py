@@ -7,7 +7,7 @@ Forms come by htmx: what is accepted leads to a page with a toast, what is not c
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import msgspec
 from starlette.responses import Response
@@ -80,7 +80,8 @@ async def ask_admin(visit: Visit, who: Principal, method: str, path: str, body: 
 
 def done(edge: Edge, form: Mapping[str, str], text: str, **values: str) -> Response:
     """Back to the page that the form was on, with a toast: the text `said.<text>` with these values."""
-    response = Response(status_code=204, headers={"HX-Redirect": safe_return(form.get("next", ""))})
+    where = quote(safe_return(form.get("next", "")), safe="/?#&=%+,:;@!$'()*~")  # a header takes no other letters
+    response = Response(status_code=204, headers={"HX-Redirect": where})
     said = msgspec.json.encode({"text": f"said.{text}", "values": values}).hex()
     edge.set_cookie(response, SAID_COOKIE, said, max_age_s=60)
     return response

@@ -140,7 +140,7 @@
     let delay = POLL_MS;
     try {
       const address = new URL("/console/calls/changes", location.href);
-      for (const name of ["status", "agent", "model", "key"]) {
+      for (const name of ["status", "team", "agent", "model", "key"]) {
         const value = new URLSearchParams(location.search).get(name);
         if (value) address.searchParams.set(name, value);
       }
