@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import msgspec
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from sekisho.access.money import usd_text
 from sekisho.clock import id_text, parse_id
@@ -18,7 +18,8 @@ from sekisho.web.admin.times import iso
 from sekisho.web.console.calls_view import ViewedCalls
 from sekisho.web.console.edge import Visit
 from sekisho.web.console.exports import csv_address, csv_stream, wants_csv
-from sekisho.web.console.filters import asked_times, asked_value, filter_said
+from sekisho.web.console.filters import asked_times, asked_value
+from sekisho.web.console.names import names_of
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
@@ -47,31 +48,39 @@ class _CallList:
 
     async def decisions(self, visit: Visit) -> Response:
         """What an auditor begins with: the calls that were refused."""
-        return RedirectResponse(f"{ROOT}/calls?status=refused", 303)
+        where, plain = self._where(visit)
+        return await self._page(visit, msgspec.structs.replace(where, status="refused"), plain, "decisions")
 
     async def show(self, visit: Visit) -> Response:
         """The calls that the address asks for, newest first."""
-        where, plain = self._where(visit)
+        return await self._page(visit, *self._where(visit), "calls")
+
+    async def _page(self, visit: Visit, where: CallFilter, plain: dict[str, str], name: str) -> Response:
+        def address(asked: dict[str, str]) -> str:
+            return f"{ROOT}/{name}" + (f"?{urlencode(asked)}" if asked else "")
+
         if wants_csv(visit):
             return await csv_stream("calls", _CSV_HEAD, self._every(where))
         before = visit.request.query_params.get("before", "")
         found = await self._rows(where, PAGE_ROWS + 1, before)
         views = await ViewedCalls(self.parts.services).views(found[:PAGE_ROWS])
-        older = self._address(plain | {"before": views[-1].call_id}) if len(found) > PAGE_ROWS else ""
+        names = await names_of(self.parts.services, plain.items() if views else ())  # no name of what is not seen
+        older = address(plain | {"before": views[-1].call_id}) if len(found) > PAGE_ROWS else ""
         return self.parts.drawing.page(
             visit,
             "call_list.html",
             rows=[make_row(call, self.parts.drawing.info.stages, visit.words) for call in views],
             chips=[
-                (name, filter_said(name, value, visit.words), self._address(_without(plain, name)))
-                for name, value in plain.items()
+                (one, names.filter(one, value, visit.words), address(_without(plain, one)))
+                for one, value in plain.items()
             ],
             older=older,
-            newest=self._address(plain) if before else "",
+            newest=address(plain) if before else "",
             page_rows=PAGE_ROWS,
             csv=csv_address(visit),
             now_us=self.parts.services.clock.now_us(),
-            zone=self.parts.zone.key,
+            name=name,
+            days=self.parts.words(visit).zone_name if plain.keys() & {"since", "until"} else "",
         )
 
     def _where(self, visit: Visit) -> tuple[CallFilter, dict[str, str]]:
@@ -102,9 +111,6 @@ class _CallList:
             if len(found) < EXPORT_ROWS:
                 return
             before = id_text(found[-1].id)
-
-    def _address(self, plain: dict[str, str]) -> str:
-        return f"{ROOT}/calls?{urlencode(plain)}"
 
 
 def _without(plain: dict[str, str], name: str) -> dict[str, str]:

@@ -143,6 +143,19 @@ class Words:
             return f"{moment.month} 月 {moment.day} 日 {moment:%H:%M}"
         return f"{moment.day} {moment:%b}, {moment:%H:%M}"
 
+    @property
+    def zone_name(self) -> str:
+        """The zone as the reader calls it."""
+        return str(self.known(f"zone.{self.zone.key}", self.zone.key))
+
+    def day(self, text: str) -> str:
+        """A date written as year-month-day, as the reader writes it; anything else as it is."""
+        try:
+            moment = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        except ValueError:
+            return text
+        return Words(self.language, ZoneInfo("UTC")).long_date(int(moment.timestamp()) * 1_000_000)
+
     def in_zone(self, zone: ZoneInfo) -> "Words":
         """The same language in another time zone: for books that are kept there."""
         return Words(self.language, zone)

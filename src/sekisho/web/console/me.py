@@ -26,12 +26,12 @@ from sekisho.web.console.edge import Visit
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
 from sekisho.web.console.keys import state_of
 from sekisho.web.console.language import Words
+from sekisho.web.console.names import names_of
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
 from sekisho.web.console.rows import make_row
 from sekisho.web.console.tasks import titled_tasks
-from sekisho.web.forwarded import host_of
 
 OWN_KEYS = 20
 LAST_CALLS = 5
@@ -79,6 +79,7 @@ class _Me:
         daily = await self._daily(visit, costs)
         today = span_at(Window("day", services.time_zone), costs.now_us)
         assert today is not None
+        teams = [one.team_id for one in await services.teams.memberships(visit.who.user_id)]
         return self.parts.drawing.page(
             visit,
             "me.html",
@@ -94,7 +95,8 @@ class _Me:
             keys=[(key, state_of(key, costs.now_us)) for key in keys],
             calls=await self._last_calls(visit),
             tasks=await self._own_tasks(visit),
-            teams=[one.team_id for one in await services.teams.memberships(visit.who.user_id)],
+            teams=teams,
+            names=await names_of(services, [("team", one) for one in teams]),
             now_us=costs.now_us,
             agents=[(kit.name, kit.title) for kit in KITS.values()],
             command=self._command(visit),
@@ -108,7 +110,7 @@ class _Me:
         offers = tuple(_offer(model) for model in models)
         chosen = visit.request.query_params.get("model", "")
         model = chosen if chosen in {one.name for one in offers} else default_model(offers) or "MODEL"
-        target = Target(self._origin(visit), PLACEHOLDER, model, Path("/~"), offers)
+        target = Target(visit.origin(self.parts.services.sign_in.public_url), PLACEHOLDER, model, Path("/~"), offers)
         edits = [
             Edited(f"~/{PurePosixPath(edit.path).relative_to('/~')}", edit.change("")) for edit in kit.plan(target)
         ]
@@ -158,12 +160,6 @@ class _Me:
 
     def _command(self, visit: Visit) -> str:
         return "sekisho"
-
-    def _origin(self, visit: Visit) -> str:
-        """The address under which the browser reached this page: where agents reach the gateway too."""
-        known = self.parts.services.sign_in.public_url
-        host = host_of(visit.request.headers) or "127.0.0.1:4000"
-        return known or f"{'https' if visit.is_https else 'http'}://{host}"
 
 
 def _own(costs: Costs, user_id: str) -> Node | None:

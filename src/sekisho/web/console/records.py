@@ -12,10 +12,12 @@ from sekisho.access.audit import AuditEntry, AuditFilter
 from sekisho.access.audit_proof import Proof
 from sekisho.access.money import usd_text
 from sekisho.errors import BadRequest
+from sekisho.record.events import Event
 from sekisho.record.reporting import Rate
 from sekisho.web.admin.times import iso, parse_since, parse_until
 from sekisho.web.console.edge import Visit, accepted_form
 from sekisho.web.console.exports import csv_address, csv_stream, wants_csv
+from sekisho.web.console.names import names_of
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
@@ -46,6 +48,16 @@ class Entry:
 
     entry: AuditEntry
     changes: tuple[tuple[str, str, str], ...]
+
+    @property
+    def actor(self) -> tuple[str, str]:
+        """Kind and id of who did it; the kind is empty for whoever has no name."""
+        kind, _, id = self.entry.actor.partition(":")
+        return (kind, id) if id else ("", kind)
+
+    @property
+    def object(self) -> tuple[str, str]:
+        return self.entry.kind, self.entry.id
 
 
 @dataclass
@@ -81,6 +93,7 @@ class _Records:
             visit,
             "audit.html",
             entries=shown,
+            names=await names_of(services, [pair for one in shown for pair in (one.actor, one.object)]),
             head=await services.audit.head(services.org_id),
             anchor_error=services.health().audit_error,
             chips=[(name, value, self._without(plain, name)) for name, value in plain.items()],
@@ -117,6 +130,7 @@ class _Records:
             visit,
             "notices.html",
             events=found[:PAGE_ROWS],
+            names=await names_of(services, [_scope_of(event) for event in found[:PAGE_ROWS]]),
             older=f"{ROOT}/notices?before={found[PAGE_ROWS - 1].id}" if len(found) > PAGE_ROWS else "",
             newest=f"{ROOT}/notices" if before else "",
             page_rows=PAGE_ROWS,
@@ -177,6 +191,12 @@ class _Records:
     def _without(self, plain: dict[str, str], name: str) -> str:
         rest = {one: value for one, value in plain.items() if one != name}
         return f"{ROOT}/audit?{urlencode(rest)}" if rest else f"{ROOT}/audit"
+
+
+def _scope_of(event: Event) -> tuple[str, str]:
+    """Kind and id of the scope whose budget it is about."""
+    scope = event.detail.get("scope") or {}
+    return scope.get("kind", ""), scope.get("id", "")
 
 
 def _changes(entry: AuditEntry) -> tuple[tuple[str, str, str], ...]:

@@ -22,7 +22,8 @@ from sekisho.web.console.calls_view import ViewedCalls, key_label
 from sekisho.web.console.conversation_view import Window, items_of, title_of
 from sekisho.web.console.edge import Visit
 from sekisho.web.console.exports import csv_address, csv_stream, wants_csv
-from sekisho.web.console.filters import asked_times, asked_value, filter_said
+from sekisho.web.console.filters import asked_times, asked_value
+from sekisho.web.console.names import names_of
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
@@ -102,13 +103,16 @@ class _Tasks:
             visit, "tasks?" + urlencode(asked | {"limit": str(PAGE_TASKS), "after": after, "titles": "true"})
         )
         own = plain | ({"sort": sort} if sort != "last" else {})
+        names = await names_of(
+            self.parts.services, plain.items() if found["tasks"] else ()
+        )  # no name of what is not seen
         return self.parts.drawing.page(
             visit,
             "tasks.html",
             tasks=[one | {"agent_name": agent_name(one["agent"])} for one in found["tasks"]],
             most=max((one["cost_nanousd"] for one in found["tasks"]), default=0),
             chips=[
-                (name, filter_said(name, value, visit.words), _address({k: v for k, v in own.items() if k != name}))
+                (name, names.filter(name, value, visit.words), _address({k: v for k, v in own.items() if k != name}))
                 for name, value in plain.items()
             ],
             orders_named=[
