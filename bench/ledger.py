@@ -69,6 +69,11 @@ REPORTS = {
     "one team by user, 30 days": SpendQuery(
         ("user",), None, _END_US - 30 * _DAY_US, _END_US, _TOKYO, {"team": ("team-07",)}
     ),
+    "by person and day, 30 days": SpendQuery(("user",), "day", _END_US - 30 * _DAY_US, _END_US, _TOKYO),
+    "by repository and day, 30 days": SpendQuery(("repository",), "day", _END_US - 30 * _DAY_US, _END_US, _TOKYO),
+    "a tag by repository and day, 30 days": SpendQuery(
+        ("repository",), "day", _END_US - 30 * _DAY_US, _END_US, _TOKYO, {"tag": ("project:07",)}
+    ),
     "by team and day in Kolkata, 90 days": SpendQuery(("team",), "day", _START_US, _END_US, "Asia/Kolkata"),
     "by user and model in Kolkata, 40 days": SpendQuery(
         ("user", "model"), None, _START_US + 1_800_000_000, _START_US + 40 * _DAY_US + 1_800_000_000, "Asia/Kolkata"

@@ -116,9 +116,10 @@ async def test_rules_for_groups_are_made_and_taken_away_where_sign_in_is_set(hou
 
 async def test_an_auditor_reads_and_changes_nothing(house: House) -> None:
     erin = await visitor(house, "erin")
-    answer = await erin.client.get("/console/decisions")
-    assert answer.headers["location"] == "/console/calls?status=refused"
-    for path in ("audit", "keys", "limits", "policies", "calls?status=refused"):
+    decisions = await erin.html("decisions")
+    assert house.calls["refused"] in decisions
+    assert house.calls["of cline-bob"] not in decisions
+    for path in ("decisions", "audit", "keys", "limits", "policies", "calls?status=refused"):
         text = await erin.html(path)
         assert "<dialog" not in text, path
     sent = await erin.send("audit", "limits", scope="team:red", name="", requests_per_minute="1")
@@ -151,7 +152,7 @@ async def test_a_rate_puts_yen_beside_the_dollars(house: House) -> None:
     assert (await manager.send("rates", "rates", day="2026-11-19", rate="156.20")).status_code == 204
     assert (await manager.send("rates", "rates", day="2026-11-20", rate="viel")).status_code == 422
     page = await manager.page("overview")
-    assert "1 USD = 156.20 JPY" in page
+    assert "1 USD = 156.20 JPY (own rate of 19 Nov 2026)" in page
     assert "¥" in page
     sent = await manager.send("rates", "rates", low="300", high="900", names="yes")
     assert sent.status_code == 204

@@ -50,14 +50,18 @@ class Town:
         return page
 
     async def check(self, page: Page, name: str) -> None:
-        """Look at a page once, as somebody who sees badly or has a small screen."""
+        """Look at a page once, as somebody who sees badly or has a small screen: light on a desk, dark on a phone."""
         if name in self.looked_at:
             return
         self.looked_at.add(name)
         found = await findings(page)
         assert found == [], (name, found)
         await page.set_viewport_size(PHONE)
+        await page.emulate_media(color_scheme="dark", reduced_motion="reduce")  # no colour half way
         assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
+        found = await findings(page)
+        assert found == [], (name, "dark, narrow", found)
+        await page.emulate_media(color_scheme="light", reduced_motion="no-preference")
         await page.set_viewport_size(DESK)
 
     def _hear(self, text: str) -> None:

@@ -195,11 +195,20 @@ def _console(command: str, settings: Settings, *, is_simulated: bool) -> Console
     return make
 
 
+def _shown(value: object) -> str:
+    """A setting as its operator would write it; a secret prints as stars."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple | list | frozenset):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
 def shown_settings(settings: Settings) -> tuple[tuple[str, str, bool], ...]:
     """Every setting by name, as text without what is secret, and whether it is the usual value."""
     usual = Settings()
     return tuple(
-        (name, "" if value is None else str(value), value == getattr(usual, name))
+        (name, _shown(value), value == getattr(usual, name))
         for name in Settings.__struct_fields__
         for value in (getattr(settings, name),)
     )

@@ -17,6 +17,7 @@ from sekisho.store.sql.spend_edges import Question, Sums, add_calls
 from sekisho.store.sql.spend_plan import FIRST_US, LAST_US, Part, plan
 from sekisho.values import Usage, Window
 
+_MOST_SELECTS = 400  # SQLite joins at most 500
 _FIELDS: Final[Mapping[Dimension, str]] = {
     "key": "key_id",
     "user": "user_id",
@@ -74,8 +75,8 @@ async def read_sums(connection: AsyncConnection, names: Names, question: Questio
     sums: Sums = {}
     for roll_up in dict.fromkeys(sources.values()):
         if some := [part for part in parts if sources[part.level] is roll_up]:
-            query = sa.text(_cells_query(roll_up, some, question, is_sqlite=is_sqlite))
-            _gather(sums, (await connection.execute(query)).all(), 1 + len(question.by))
+            for query in _queries(roll_up, some, question, is_sqlite=is_sqlite):
+                _gather(sums, (await connection.execute(query)).all(), 1 + len(question.by))
     for edge in edges:
         await add_calls(connection, names, sums, edge, question)
     return sums
@@ -131,26 +132,47 @@ def _periods(period: Period, time_zone: str, since: int, until: int) -> Iterator
         at = span.ends_at
 
 
-def _cells_query(roll_up: RollUp, parts: Iterable[Part], question: Question, *, is_sqlite: bool) -> str:
-    """Everything in it is a number or a name of our own."""
-    within = "cell.bucket >= part.first AND cell.bucket < part.last"
-    if roll_up.dimensions[0] in question.where:  # cell by cell the index leads to the names
+def _queries(roll_up: RollUp, parts: Iterable[Part], question: Question, *, is_sqlite: bool) -> Iterator[sa.TextClause]:
+    """Rows: the number of the span, the numbers of the names, the measures; of one cell several rows may speak.
+
+    Everything in a query is a number or a name of our own."""
+    first = roll_up.dimensions[0]
+    if first in question.where or first in question.by:  # the index leads to the names, or has them in their order
         parts = [part._replace(first=n, last=n + 1) for part in parts for n in range(part.first, part.last)]
-        within = "cell.bucket = part.first"
+    if is_sqlite:  # which would sort all the cells of a join to group them
+        selects = [_cells_of(roll_up, part, question) for part in parts]
+        for at in range(0, len(selects), _MOST_SELECTS):
+            yield sa.text(" UNION ALL ".join(selects[at : at + _MOST_SELECTS]))
+    else:
+        yield sa.text(_joined(roll_up, parts, question))
+
+
+def _cells_of(roll_up: RollUp, part: Part, question: Question) -> str:
+    names = [f'"{one}"' for one in question.by]
+    sums = [f'{"-" if part.sign < 0 else ""}sum("{one}")' for one in question.measures]
+    within = f"= {part.first}" if part.last == part.first + 1 else f"BETWEEN {part.first} AND {part.last - 1}"
+    return (
+        f"SELECT {', '.join([str(part.group), *names, *sums])} FROM {roll_up.table.name} AS cell "
+        f"WHERE org = {question.org} AND level = {int(part.level)} AND bucket {within}{_filters(question)} "
+        f"GROUP BY {', '.join(names or ['org'])}"
+    )
+
+
+def _joined(roll_up: RollUp, parts: Iterable[Part], question: Question) -> str:
     values = ", ".join(f"({int(p.level)}, {p.first}, {p.last}, {p.group}, {p.sign})" for p in parts)
     groups = ", ".join(["part.grp", *(f'cell."{one}"' for one in question.by)])
     sums = ", ".join(f'CAST(sum(cell."{one}" * part.sign) AS BIGINT)' for one in question.measures)
-    where = "".join(
-        f' AND cell."{one}" IN ({", ".join(map(str, sorted(numbers)))})' for one, numbers in question.where.items()
-    )
-    cells = (
-        f"{roll_up.table.name} AS cell WHERE cell.org = {question.org} AND cell.level = part.level AND {within}{where}"
-    )
-    if not is_sqlite:  # the offset keeps PostgreSQL from making one join of it, which reads the table whole
-        cells = f"LATERAL (SELECT * FROM {cells} OFFSET 0) AS cell"
-    return (
+    return (  # the offset keeps PostgreSQL from making one join of it, which reads the table whole
         f"WITH part(level, first, last, grp, sign) AS (VALUES {values}) "
-        f"SELECT {groups}, {sums} FROM part CROSS JOIN {cells} GROUP BY {groups}"
+        f"SELECT {groups}, {sums} FROM part CROSS JOIN LATERAL (SELECT * FROM {roll_up.table.name} AS cell "
+        f"WHERE org = {question.org} AND cell.level = part.level "
+        f"AND bucket >= part.first AND bucket < part.last{_filters(question)} OFFSET 0) AS cell GROUP BY {groups}"
+    )
+
+
+def _filters(question: Question) -> str:
+    return "".join(
+        f' AND cell."{one}" IN ({", ".join(map(str, sorted(numbers)))})' for one, numbers in question.where.items()
     )
 
 

@@ -1,6 +1,7 @@
 """Calls in Sekisho's own admin API, under /admin/v1."""
 
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
@@ -139,8 +140,9 @@ def calls_router(services: Services, authority: Authority) -> APIRouter:
         since: str | None = None,
         until: str | None = None,
     ) -> CallPage:
-        """Calls, newest first. `since` and `until` are dates (whole days, UTC) or times. An empty `mode` or
-        `repository` asks for the calls that have none."""
+        """Calls, newest first. `since` and `until` are dates (whole days of the books' time zone, as in sums of spend)
+        or times. An empty `mode` or `repository` asks for the calls that have none."""
+        zone = ZoneInfo(services.time_zone)
         where = CallFilter(
             key_id=key_id,
             user_id=user_id,
@@ -151,8 +153,8 @@ def calls_router(services: Services, authority: Authority) -> APIRouter:
             tag=tag,
             mode=mode,
             repository=repository,
-            since=parse_since(since, "since"),
-            until=parse_until(until, "until"),
+            since=parse_since(since, "since", zone),
+            until=parse_until(until, "until", zone),
             part=part_of(who),
         )
         cursor = parse_call_id(before, "before") if before else None

@@ -1,6 +1,7 @@
 """Tasks in Sekisho's own admin API, under /admin/v1."""
 
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
@@ -93,17 +94,20 @@ def tasks_router(services: Services, authority: Authority) -> APIRouter:
         user_id: str = "",
         key_id: str = "",
         agent: str = "",
-        mode: Literal["plan", "act"] | None = None,
+        mode: Literal["plan", "act", ""] | None = None,
         repository: str | None = None,
         since: str | None = None,
         until: str | None = None,
         min_cost_nanousd: Annotated[int, Query(ge=0, lt=2**63)] = 0,
         titles: bool = False,
     ) -> TaskPage:
-        """Tasks, the one used last or the dearest first. `since` and `until` are dates (whole days, UTC) or times: a
-        task with a call between them is in the answer, with all its calls. `repository`: that its calls named last.
+        """Tasks, the one used last or the dearest first. `since` and `until` are dates (whole days of the books' time
+        zone) or times: a task with a call between them is in the answer, with all its calls. `repository`: that its
+        calls named last. An empty `mode` asks for those with calls beside the conversation, an empty `repository` for
+        those that named none.
 
         `titles`: also how each begins; reading those of others is noted in the audit log, once for a page."""
+        zone = ZoneInfo(services.time_zone)
         where = TaskFilter(
             team_id=team_id,
             user_id=user_id,
@@ -111,8 +115,8 @@ def tasks_router(services: Services, authority: Authority) -> APIRouter:
             agent=agent,
             mode=mode,
             repository=repository,
-            since=parse_since(since, "since"),
-            until=parse_until(until, "until"),
+            since=parse_since(since, "since", zone),
+            until=parse_until(until, "until", zone),
             min_cost_nanousd=min_cost_nanousd,
             part=part_of(who),
         )

@@ -18,6 +18,7 @@ from sekisho.web.admin.services import Services
 from sekisho.web.console.drawing import Drawing
 from sekisho.web.console.edge import LANGUAGE_COOKIE, Edge, Visit, known_browser, read_form
 from sekisho.web.console.language import CATALOGUES
+from sekisho.web.console.names import names_of
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.qr import draw_qr
@@ -173,11 +174,13 @@ class _Account:
     async def _about(self, visit: Visit, user: User) -> dict[str, Any]:
         account = await self.accounts.get(user.id)
         rules = await self.services.sign_in.rules.get()
+        memberships = await self.services.teams.memberships(user.id)
         return {
             "user": user,
             "account": account,
             "rules": rules,
-            "memberships": await self.services.teams.memberships(user.id),
+            "memberships": memberships,
+            "names": await names_of(self.services, [("team", one.team_id) for one in memberships]),
             "codes_left": await self.accounts.recovery_left(user.id) if account.totp else 0,
             "sessions": await self.services.sessions.list(user.id),
             "this": _session(visit),

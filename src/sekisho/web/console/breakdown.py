@@ -17,7 +17,7 @@ from sekisho.record.spend import Dimension, Period, Spend, SpendQuery
 from sekisho.values import Usage, Window
 from sekisho.web.admin.spend import FIELDS, within_sight
 from sekisho.web.admin.times import parse_since, parse_until
-from sekisho.web.console.costs import DAY_US
+from sekisho.web.console.costs import DAY_US, add_usage
 from sekisho.web.console.edge import Visit
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
 from sekisho.web.console.filters import MAY_LACK, NOTHING, asked_value, filter_said, filter_words
@@ -36,6 +36,7 @@ _OF_TASKS = _OF_CALLS - {"tag", "model"}
 MOST_SERIES = 5  # the sixth is the rest
 _REST = "\0rest"  # no value: names have no such character
 MOST_SLICES = 200  # of more the cheapest are one row; the export has all
+_COUNTED = ("calls", "failed", "refused", "list_cost_nanousd", "cost_nanousd")
 _CSV_HEAD = (
     *("period", "value", "calls", "failed", "refused", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens"),
     *("cache_write_1h_tokens", "output_tokens", "cost_usd"),
@@ -86,7 +87,8 @@ class _Breakdown:
         words = self.parts.words(visit)
         if wants_csv(visit):
             return csv_file(f"spend-by-{asked.by}", _CSV_HEAD, _export(await self._spend(asked.query), asked, words))
-        sums = await self._spend(replace(asked.query, period=None))
+        rows = await self._spend(asked.query) if asked.by == "tag" else []
+        sums = _added_up(rows, asked.by) if rows else await self._spend(replace(asked.query, period=None))
         (whole,) = await self._spend(replace(asked.query, by=(), period=None))  # a call with two tags is in two slices
         labels = await self._labels(asked.by, {_value(row, asked.by) for row in sums}, words)
         slices = _slices(sums, asked, labels, words)
@@ -97,7 +99,7 @@ class _Breakdown:
             asked=asked,
             slices=slices[:MOST_SLICES],
             rest=slices[MOST_SLICES:],
-            chart=_chart(await self._periods(asked, slices), slices, asked, labels, words) if slices else None,
+            chart=_chart(await self._periods(asked, slices, rows), slices, asked, labels, words) if slices else None,
             total=whole.cost_nanousd,
             usage=whole.usage,
             dimensions=[(words(f"by.{one}"), asked.address(by=one), one == asked.by) for one in DIMENSIONS],
@@ -113,15 +115,17 @@ class _Breakdown:
     async def _spend(self, query: SpendQuery) -> list[Spend]:
         return await self.parts.services.spend.spend(self.parts.services.org_id, query)
 
-    async def _periods(self, asked: _Asked, slices: Sequence[Slice]) -> dict[str, dict[int, int]]:
-        """What each shown slice cost by period, and the others together as `_REST`: not each day of each of thousands
-        of slices is read, but those of the few that are drawn and of all together."""
+    async def _periods(
+        self, asked: _Asked, slices: Sequence[Slice], rows: Sequence[Spend]
+    ) -> dict[str, dict[int, int]]:
+        """What each slice that is drawn cost by period, and the others together as `_REST`: not every day of thousands
+        of slices is read, but those of the few and of all together. Of tags all are, since their sums overlap."""
         query, shown = asked.query, [one.value for one in slices[:MOST_SERIES]]
         sums: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-        if asked.by == "tag" or len(slices) == len(shown):
-            for row in await self._spend(query):
-                value = _value(row, asked.by)
-                sums[value if value in shown else _REST][row.starts_at or 0] += row.cost_nanousd
+        for row in rows:
+            value = _value(row, asked.by)
+            sums[value if value in shown else _REST][row.starts_at or 0] += row.cost_nanousd
+        if rows:
             return sums
         for row in await self._spend(replace(query, by=())):
             sums[_REST][row.starts_at or 0] = row.cost_nanousd
@@ -178,6 +182,22 @@ class _Breakdown:
 def _value(row: Spend, by: Dimension) -> str:
     value: str = getattr(row, FIELDS[by])
     return value
+
+
+def _added_up(rows: Sequence[Spend], by: Dimension) -> list[Spend]:
+    """One sum for each value."""
+    groups: dict[str, list[Spend]] = defaultdict(list)
+    for row in rows:
+        groups[_value(row, by)].append(row)
+    return [
+        replace(
+            some[0],
+            starts_at=None,
+            usage=add_usage(row.usage for row in some),
+            **{measure: sum(getattr(row, measure) for row in some) for measure in _COUNTED},
+        )
+        for some in groups.values()
+    ]
 
 
 def _slices(sums: Sequence[Spend], asked: _Asked, labels: Mapping[str, str], words: Words) -> list[Slice]:

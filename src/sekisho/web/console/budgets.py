@@ -14,6 +14,7 @@ from sekisho.web.console.costs import MOST_OBJECTS, MOST_RULES, Costs, amount_of
 from sekisho.web.console.edge import Visit, accepted_form
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
 from sekisho.web.console.language import Words
+from sekisho.web.console.names import Names, names_of
 from sekisho.web.console.overview import TREE_HEAD, calls_address, moves_address, tree_export, tree_rows
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
@@ -120,7 +121,7 @@ class _Budgets:
             one.budget.id: one.spent_nanousd
             for one in await services.spent.spent(services.org_id, tuple(budgets), now_us)
         }
-        names = {node.scope: node.label for root in costs.roots for node in root.walk()}
+        names = await names_of(services, [(budget.scope.kind, budget.scope.id) for budget in budgets])
         rows = []
         for budget in budgets:
             span = span_at(budget.window, now_us)
@@ -148,21 +149,16 @@ class _Budgets:
         found = [(f"org:{services.org_id}", str(words("tree.org")))] if sight.is_all else []
         if sight.is_all:
             found += [(f"team:{team.id}", team.alias or team.id) for team in teams]
-        for team in teams:
-            for member in await services.teams.members(team.id):
-                found.append((f"member:{team.id}/{member.user_id}", f"{team.alias or team.id} / {member.user_id}"))
+        members = [one for team in teams for one in await services.teams.members(team.id)]
+        names = await names_of(services, [("member", f"{one.team_id}/{one.user_id}") for one in members])
+        for one in members:
+            id = f"{one.team_id}/{one.user_id}"
+            found.append((f"member:{id}", names.of("member", id)))
         return found
 
 
-def _label(scope: Scope, names: dict[Scope, str], words: Words) -> str:
-    if scope.kind == "org":
-        return str(words("tree.org"))
-    if scope.kind == "tag":
-        return str(words("budgets.tag", name=scope.id))
-    if scope.kind == "member":
-        team_id, _, user_id = scope.id.partition("/")
-        return f"{names.get(Scope('team', team_id), team_id)} / {user_id}"
-    return names.get(scope) or scope.id
+def _label(scope: Scope, names: Names, words: Words) -> str:
+    return str(words("budgets.tag", name=scope.id)) if scope.kind == "tag" else names.scope(scope, words)
 
 
 def _steps(budget: Budget, words: Words) -> str:

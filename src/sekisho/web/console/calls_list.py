@@ -3,29 +3,30 @@
 Above: the router. Below: `record.calls.CallQueries`, within what the principal may see.
 """
 
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import msgspec
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from sekisho.access.money import usd_text
 from sekisho.clock import id_text, parse_id
-from sekisho.errors import BadRequest
 from sekisho.record.calls import CallFilter, CallRow, tools_text
 from sekisho.web.admin.calls import part_of
-from sekisho.web.admin.times import iso, parse_since, parse_until
+from sekisho.web.admin.times import iso
 from sekisho.web.console.calls_view import ViewedCalls
 from sekisho.web.console.edge import Visit
-from sekisho.web.console.exports import csv_address, csv_file, wants_csv
-from sekisho.web.console.filters import asked_value, filter_said
+from sekisho.web.console.exports import csv_address, csv_stream, wants_csv
+from sekisho.web.console.filters import asked_times, asked_value
+from sekisho.web.console.names import names_of
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
 from sekisho.web.console.rows import make_row
 
 PAGE_ROWS = 50
-MOST_CSV_ROWS = 100_000
+EXPORT_ROWS = 5_000  # of an export so many are read at once
 FILTERS = {"team": "team_id", "user": "user_id", "key": "key_id", "model": "model", "agent": "agent", "tag": "tag",
            "status": "status", "mode": "mode", "repository": "repository"}  # fmt: skip
 _CSV_HEAD = (
@@ -47,32 +48,39 @@ class _CallList:
 
     async def decisions(self, visit: Visit) -> Response:
         """What an auditor begins with: the calls that were refused."""
-        return RedirectResponse(f"{ROOT}/calls?status=refused", 303)
+        where, plain = self._where(visit)
+        return await self._page(visit, msgspec.structs.replace(where, status="refused"), plain, "decisions")
 
     async def show(self, visit: Visit) -> Response:
         """The calls that the address asks for, newest first."""
-        where, plain = self._where(visit)
+        return await self._page(visit, *self._where(visit), "calls")
+
+    async def _page(self, visit: Visit, where: CallFilter, plain: dict[str, str], name: str) -> Response:
+        def address(asked: dict[str, str]) -> str:
+            return f"{ROOT}/{name}" + (f"?{urlencode(asked)}" if asked else "")
+
         if wants_csv(visit):
-            rows = await self._rows(where, MOST_CSV_ROWS, "")
-            return csv_file("calls", _CSV_HEAD, map(_csv_row, rows))
+            return await csv_stream("calls", _CSV_HEAD, self._every(where))
         before = visit.request.query_params.get("before", "")
         found = await self._rows(where, PAGE_ROWS + 1, before)
         views = await ViewedCalls(self.parts.services).views(found[:PAGE_ROWS])
-        older = self._address(plain | {"before": views[-1].call_id}) if len(found) > PAGE_ROWS else ""
+        names = await names_of(self.parts.services, plain.items() if views else ())  # no name of what is not seen
+        older = address(plain | {"before": views[-1].call_id}) if len(found) > PAGE_ROWS else ""
         return self.parts.drawing.page(
             visit,
             "call_list.html",
             rows=[make_row(call, self.parts.drawing.info.stages, visit.words) for call in views],
             chips=[
-                (name, filter_said(name, value, visit.words), self._address(_without(plain, name)))
-                for name, value in plain.items()
+                (one, names.filter(one, value, visit.words), address(_without(plain, one)))
+                for one, value in plain.items()
             ],
             older=older,
-            newest=self._address(plain) if before else "",
+            newest=address(plain) if before else "",
             page_rows=PAGE_ROWS,
             csv=csv_address(visit),
             now_us=self.parts.services.clock.now_us(),
-            zone=self.parts.zone.key,
+            name=name,
+            days=self.parts.words(visit).zone_name if plain.keys() & {"since", "until"} else "",
         )
 
     def _where(self, visit: Visit) -> tuple[CallFilter, dict[str, str]]:
@@ -81,15 +89,8 @@ class _CallList:
         plain = {name: query[name][:401] for name in FILTERS if query.get(name)}
         if "team" in plain and "user" not in plain:
             visit.need_team(plain["team"])
-        times: dict[str, int | None] = {}
-        for name, parse in (("since", parse_since), ("until", parse_until)):
-            text = query.get(name, "")
-            try:
-                times[name] = parse(text or None, name, zone)
-            except BadRequest:
-                continue
-            if text:
-                plain[name] = text[:40]
+        times = asked_times({name: query.get(name, "") for name in ("since", "until")}, zone)
+        plain |= {name: query[name][:40] for name in times}
         fields = {FILTERS[name]: asked_value(value) for name, value in plain.items() if name in FILTERS}
         where = msgspec.convert({**fields, **times}, CallFilter)
         return msgspec.structs.replace(where, part=part_of(visit.who)), plain
@@ -102,8 +103,14 @@ class _CallList:
             last = None
         return await services.calls.recent(services.org_id, limit=limit, before=last, where=where)
 
-    def _address(self, plain: dict[str, str]) -> str:
-        return f"{ROOT}/calls?{urlencode(plain)}"
+    async def _every(self, where: CallFilter) -> AsyncIterator[Iterator[tuple[object, ...]]]:
+        """All calls that fit, newest first, page by page."""
+        before = ""
+        while found := await self._rows(where, EXPORT_ROWS, before):
+            yield map(_csv_row, found)
+            if len(found) < EXPORT_ROWS:
+                return
+            before = id_text(found[-1].id)
 
 
 def _without(plain: dict[str, str], name: str) -> dict[str, str]:

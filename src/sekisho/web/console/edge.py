@@ -82,6 +82,11 @@ class Visit:
         headers = self.request.headers
         return Visitor(address_of(headers, self.request.client), headers.get("user-agent", ""))
 
+    def origin(self, public_url: str) -> str:
+        """The address under which the browser reached this page, where agents and directories reach us too."""
+        scheme = "https" if self.is_https else "http"
+        return public_url or f"{scheme}://{host_of(self.request.headers) or '127.0.0.1:4000'}"
+
     @property
     def user_id(self) -> str:
         """Whose visit this is; empty for the operator's, and without a session."""

@@ -16,6 +16,7 @@ from sekisho.web.admin.spend import within_sight
 from sekisho.web.console.costs import MOST_OBJECTS, month_of
 from sekisho.web.console.edge import Visit, accepted_form
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
+from sekisho.web.console.names import names_of
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
@@ -73,11 +74,14 @@ class _Keys:
         if wants_csv(visit):
             return csv_file("keys", _CSV_HEAD, map(_csv_row, rows))
         more = {"after": found[PAGE_ROWS - 1].id} if len(found) > PAGE_ROWS else {}
+        held = [("user", row.key.user_id) for row in rows] + [("team", row.key.team_id) for row in rows]
+        names = await names_of(services, [*held, *plain.items()] if rows else ())  # no name of what is not seen
         return self.parts.drawing.page(
             visit,
             "keys.html",
             rows=rows,
-            chips=[(name, value, self._address(plain, name)) for name, value in plain.items()],
+            names=names,
+            chips=[(name, names.of(name, value), self._address(plain, name)) for name, value in plain.items()],
             is_filtered=bool(plain),
             may_issue=bool(visit.who.sight("keys:write")),
             holders=await self._holders(visit),
@@ -158,10 +162,13 @@ class _Keys:
             return []
         found = []
         teams = await services.teams.list(limit=MOST_OBJECTS, among=None if sight.is_all else sight.team_ids)
+        members = {team.id: await services.teams.members(team.id) for team in teams}
+        names = await names_of(services, [("user", one.user_id) for team in members.values() for one in team])
         for team in teams:
             label = team.alias or team.id
-            members = await services.teams.members(team.id)
-            found += [(f"{team.id}/{one.user_id}", f"{label} / {one.user_id}") for one in members]
+            found += [
+                (f"{team.id}/{one.user_id}", f"{label} / {names.person(one.user_id)}") for one in members[team.id]
+            ]
             found.append((f"{team.id}/", str(visit.words("keys.of_team", name=label))))
         return found
 

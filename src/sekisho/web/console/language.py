@@ -4,7 +4,7 @@ Everything is rounded here, for display only, half up.
 """
 
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -85,6 +85,12 @@ class Words:
         """A sum of costs: two digits."""
         return "<$0.01" if 0 < nanousd < 5_000_000 else _dollars(nanousd, "0.01")
 
+    def rounds_apart(self, parts: Iterable[int], total: int) -> bool:
+        """Whether parts as `sum_cost` shows them do not add up to the total as it shows it."""
+        return sum(_half_up(Decimal(one).scaleb(-9), "0.01") for one in parts) != _half_up(
+            Decimal(total).scaleb(-9), "0.01"
+        )
+
     def dollars(self, nanousd: int) -> str:
         """Whole dollars, for what is foretold."""
         return f"${_half_up(Decimal(nanousd).scaleb(-9), '1'):,}"
@@ -136,6 +142,19 @@ class Words:
         if self.language == "ja":
             return f"{moment.month} 月 {moment.day} 日 {moment:%H:%M}"
         return f"{moment.day} {moment:%b}, {moment:%H:%M}"
+
+    @property
+    def zone_name(self) -> str:
+        """The zone as the reader calls it."""
+        return str(self.known(f"zone.{self.zone.key}", self.zone.key))
+
+    def day(self, text: str) -> str:
+        """A date written as year-month-day, as the reader writes it; anything else as it is."""
+        try:
+            moment = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        except ValueError:
+            return text
+        return Words(self.language, ZoneInfo("UTC")).long_date(int(moment.timestamp()) * 1_000_000)
 
     def in_zone(self, zone: ZoneInfo) -> "Words":
         """The same language in another time zone: for books that are kept there."""

@@ -12,6 +12,7 @@ from sekisho.errors import NotFound
 from sekisho.values import Budget
 from sekisho.web.console.costs import Node, month_of, read_costs
 from sekisho.web.console.edge import Visit, accepted_form
+from sekisho.web.console.names import names_of
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
 from sekisho.web.console.writing import ask_admin, done, refused
@@ -34,6 +35,7 @@ class MemberRow:
 
     number: int
     user_id: str
+    name: str
     role: str
     keys: int
     node: Node | None
@@ -60,12 +62,15 @@ class _Members:
         costs = await read_costs(services, visit.who, month_of(services, ""), team_id)
         nodes = {node.scope.id: node for root in costs.roots for node in root.walk() if node.scope.kind == "member"}
         rows = []
-        for number, member in enumerate(await services.teams.members(team_id)):
+        members = await services.teams.members(team_id)
+        names = await names_of(services, [("user", one.user_id) for one in members])
+        for number, member in enumerate(members):
             node = nodes.get(f"{team_id}/{member.user_id}")
             budget = node.budget if node and node.budget and node.budget.scope.kind == "member" else None
             amount = usd_text(budget.amount_nanousd) if budget else ""
             keys = len(node.children) if node else 0
-            rows.append(MemberRow(number, member.user_id, member.role, keys, node, budget, amount))
+            name = names.person(member.user_id)
+            rows.append(MemberRow(number, member.user_id, name, member.role, keys, node, budget, amount))
         return self.parts.drawing.page(
             visit, "members.html", team=team, rows=rows, led=led, costs=costs, me=visit.who.user_id
         )

@@ -2,6 +2,8 @@
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from itertools import accumulate
 from typing import Any
 from urllib.parse import urlencode
 
@@ -84,6 +86,8 @@ class _Overview:
         self.parts.moves.keep(visit.who, team_id, after, costs)
         words = self.parts.words(visit)
         if wants_csv(visit):
+            if visit.request.query_params.get("of") == "days":
+                return csv_file(f"days-{_month_text(span, words)}", DAYS_HEAD, _days_export(costs, words))
             return csv_file(f"budgets-{_month_text(span, words)}", TREE_HEAD, tree_export(costs))
         reporting = await services.reporting.get()
         return self.parts.drawing.page(
@@ -98,7 +102,7 @@ class _Overview:
             day_table=_day_table(costs),
             people=_people(costs, reporting),
             slices=[
-                (name, _shares(parts[:_MOST_PARTS], name, words))
+                (name, _shares(parts, name, words))
                 for name, parts in (
                     ("model", costs.models),
                     ("agent", costs.agents),
@@ -107,9 +111,13 @@ class _Overview:
                 )
             ],
             csv=csv_address(visit),
+            days_csv=csv_address(visit, of="days"),
             months=self._months(visit, span, words, team_id),
             month_name=words.month(span.starts_at),
             calls_from=calls_address(span, words, team_id),
+            and_team=_and_team(team_id),
+            slices_from=_slices_address(span, words, team_id),
+            tasks_from=f"{ROOT}/tasks?{_days_asked(span, words)}{_and_team(team_id)}&sort=cost",
             team_id=team_id,
             led=sorted(visit.who.sight("spend:read").team_ids),
             tasks=await self._dearest(visit, span, team_id),
@@ -238,10 +246,7 @@ def cumulative_chart(costs: Costs, words: Words, team_id: str = "") -> dict[str,
         if at <= costs.now_us:
             total += by_day.get(at, 0)
             so_far.append(_usd(total))
-    before, sums = 0, []
-    for _, cost in costs.before:
-        before += cost
-        sums.append(_usd(before))
+    sums = _sums_by_day(costs.before, words)
     org = costs.root
     outlook = costs.outlook
     return {
@@ -250,7 +255,7 @@ def cumulative_chart(costs: Costs, words: Words, team_id: str = "") -> dict[str,
         "names": [words.date(at) for at in days],
         "spent": so_far,
         "daily": [_usd(by_day.get(at, 0)) for at in days if at <= costs.now_us],
-        "before": sums[: len(days)],
+        "before": [_usd(one) for one in sums[: len(days)]],
         "outlook": [_usd(outlook.low_nanousd), _usd(outlook.nanousd), _usd(outlook.high_nanousd)] if outlook else None,
         "budget": _usd(org.amount_nanousd) if org and org.amount_nanousd else None,
         "words": {
@@ -260,6 +265,15 @@ def cumulative_chart(costs: Costs, words: Words, team_id: str = "") -> dict[str,
         "open": f"{ROOT}/calls?since={{day}}&until={{day}}{_and_team(team_id)}",
         "dates": [f"{words.moment(at):%Y-%m-%d}" for at in days],
     }
+
+
+def _sums_by_day(days: Sequence[tuple[int, int]], words: Words) -> list[int]:
+    """The sums to each day of a whole month, also to those without a call; none of a month without any."""
+    if not days:
+        return []
+    costs = {words.moment(at).day: cost for at, cost in days}
+    last = (words.moment(days[0][0]).replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+    return list(accumulate(costs.get(day, 0) for day in range(1, last.day + 1)))
 
 
 def _days_of(span: Span, costs: Costs) -> list[int]:
@@ -296,8 +310,9 @@ def _people(costs: Costs, reporting: Reporting) -> dict[str, Any] | None:
 
 
 def _shares(parts: Sequence[Part], name: str, words: Words) -> list[dict[str, Any]]:
+    """The dearest, and what all others come to: so that the rows add up to the total."""
     top = max((part.cost_nanousd for part in parts), default=0) or 1
-    return [
+    shares = [
         {
             "label": agent_name(part.value)
             if name == "agent" and part.value
@@ -306,8 +321,13 @@ def _shares(parts: Sequence[Part], name: str, words: Words) -> list[dict[str, An
             "share": round(100 * part.cost_nanousd / top, 1),
             "query": urlencode(filter_words({name: part.value})) if part.value or name in MAY_LACK else "",
         }
-        for part in parts
+        for part in parts[:_MOST_PARTS]
     ]
+    if others := parts[_MOST_PARTS:]:
+        cost = sum(part.cost_nanousd for part in others)
+        label = f"{words('by.rest')} ({words.count(len(others))})"
+        shares.append({"label": label, "cost": cost, "share": round(min(100.0, 100 * cost / top), 1), "query": ""})
+    return shares
 
 
 def _warning(costs: Costs) -> Node | None:
@@ -347,6 +367,24 @@ def tree_export(costs: Costs) -> list[tuple[object, ...]]:
     ]
 
 
+DAYS_HEAD = ("day", "cost_usd", "sum_usd", "sum_of_month_before_usd")
+
+
+def _days_export(costs: Costs, words: Words) -> list[tuple[object, ...]]:
+    """The chart's figures: of days to come only what the month before had cost by then."""
+    days, by_day = _days_of(costs.span, costs), dict(costs.days)
+    sums = accumulate(by_day.get(at, 0) for at in days)
+    before: dict[int, int] = dict(enumerate(_sums_by_day(costs.before, words)))
+    return [
+        (
+            f"{words.moment(at):%Y-%m-%d}",
+            *((usd_text(by_day.get(at, 0)), usd_text(so_far)) if at <= costs.now_us else ("", "")),
+            _optional(before.get(number)),
+        )
+        for number, (at, so_far) in enumerate(zip(days, sums, strict=True))
+    ]
+
+
 def _optional(nanousd: int | None) -> str:
     return "" if nanousd is None else usd_text(nanousd)
 
@@ -360,8 +398,18 @@ def _month_text(span: Span, words: Words) -> str:
 
 
 def calls_address(span: Span, words: Words, team_id: str) -> str:
+    """The calls of this time, of this team if there is one."""
+    return f"{ROOT}/calls?{_days_asked(span, words)}{_and_team(team_id)}"
+
+
+def _slices_address(span: Span, words: Words, team_id: str) -> str:
+    """The same calls sliced: whatever they are sliced by, they add up to what the month has cost."""
+    return f"{ROOT}/breakdown?{_days_asked(span, words)}{_and_team(team_id)}"
+
+
+def _days_asked(span: Span, words: Words) -> str:
     since, until = words.moment(span.starts_at), words.moment(span.ends_at - 1)
-    return f"{ROOT}/calls?since={since:%Y-%m-%d}&until={until:%Y-%m-%d}{_and_team(team_id)}"
+    return f"since={since:%Y-%m-%d}&until={until:%Y-%m-%d}"
 
 
 def _and_team(team_id: str) -> str:

@@ -1,6 +1,7 @@
 """The audit log with its proof, the judgements an auditor reads, notices, and how this Sekisho runs."""
 
 import json
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -11,10 +12,12 @@ from sekisho.access.audit import AuditEntry, AuditFilter
 from sekisho.access.audit_proof import Proof
 from sekisho.access.money import usd_text
 from sekisho.errors import BadRequest
+from sekisho.record.events import Event
 from sekisho.record.reporting import Rate
 from sekisho.web.admin.times import iso, parse_since, parse_until
 from sekisho.web.console.edge import Visit, accepted_form
-from sekisho.web.console.exports import csv_address, csv_file, wants_csv
+from sekisho.web.console.exports import csv_address, csv_stream, wants_csv
+from sekisho.web.console.names import names_of
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
@@ -23,7 +26,7 @@ from sekisho.web.console.writing import ask_admin, done, refused
 PAGE_ROWS = 50
 AT_ONCE = 2_000
 MOST_PROVEN = 1_000_000
-MOST_CSV_ROWS = 100_000
+EXPORT_ROWS = 5_000  # of an export so many are read at once
 
 
 def record_pages(parts: Parts) -> tuple[Page, ...]:
@@ -45,6 +48,16 @@ class Entry:
 
     entry: AuditEntry
     changes: tuple[tuple[str, str, str], ...]
+
+    @property
+    def actor(self) -> tuple[str, str]:
+        """Kind and id of who did it; the kind is empty for whoever has no name."""
+        kind, _, id = self.entry.actor.partition(":")
+        return (kind, id) if id else ("", kind)
+
+    @property
+    def object(self) -> tuple[str, str]:
+        return self.entry.kind, self.entry.id
 
 
 @dataclass
@@ -72,8 +85,7 @@ class _Records:
         before = query.get("before", "")
         cursor = int(before) if before.isascii() and before.isdigit() and len(before) < 18 else None
         if wants_csv(visit):
-            rows = await services.audit.list_entries(services.org_id, where, limit=MOST_CSV_ROWS)
-            return csv_file("audit", _CSV_HEAD, map(_csv_row, rows))
+            return await csv_stream("audit", _CSV_HEAD, self._every(where))
         found = await services.audit.list_entries(services.org_id, where, limit=PAGE_ROWS + 1, before=cursor)
         shown = [Entry(entry, _changes(entry)) for entry in found[:PAGE_ROWS]]
         more = plain | {"before": str(found[PAGE_ROWS - 1].sequence)} if len(found) > PAGE_ROWS else {}
@@ -81,6 +93,7 @@ class _Records:
             visit,
             "audit.html",
             entries=shown,
+            names=await names_of(services, [pair for one in shown for pair in (one.actor, one.object)]),
             head=await services.audit.head(services.org_id),
             anchor_error=services.health().audit_error,
             chips=[(name, value, self._without(plain, name)) for name, value in plain.items()],
@@ -117,6 +130,7 @@ class _Records:
             visit,
             "notices.html",
             events=found[:PAGE_ROWS],
+            names=await names_of(services, [_scope_of(event) for event in found[:PAGE_ROWS]]),
             older=f"{ROOT}/notices?before={found[PAGE_ROWS - 1].id}" if len(found) > PAGE_ROWS else "",
             newest=f"{ROOT}/notices" if before else "",
             page_rows=PAGE_ROWS,
@@ -165,9 +179,24 @@ class _Records:
             return refused(answer.problem(visit.words), answer.status)
         return done(self.parts.edge, form, "reporting")
 
+    async def _every(self, where: AuditFilter) -> AsyncIterator[Iterator[tuple[object, ...]]]:
+        """All entries that fit, newest first, page by page."""
+        services, cursor = self.parts.services, None
+        while found := await services.audit.list_entries(services.org_id, where, limit=EXPORT_ROWS, before=cursor):
+            yield map(_csv_row, found)
+            if len(found) < EXPORT_ROWS:
+                return
+            cursor = found[-1].sequence
+
     def _without(self, plain: dict[str, str], name: str) -> str:
         rest = {one: value for one, value in plain.items() if one != name}
         return f"{ROOT}/audit?{urlencode(rest)}" if rest else f"{ROOT}/audit"
+
+
+def _scope_of(event: Event) -> tuple[str, str]:
+    """Kind and id of the scope whose budget it is about."""
+    scope = event.detail.get("scope") or {}
+    return scope.get("kind", ""), scope.get("id", "")
 
 
 def _changes(entry: AuditEntry) -> tuple[tuple[str, str, str], ...]:

@@ -15,6 +15,7 @@ from sekisho.web.console.costs import MOST_OBJECTS, MOST_RULES
 from sekisho.web.console.edge import Visit, accepted_form
 from sekisho.web.console.exports import csv_address, csv_file, wants_csv
 from sekisho.web.console.language import Words
+from sekisho.web.console.names import names_of
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
 from sekisho.web.console.writing import ask_admin, done, in_words, refused
@@ -69,9 +70,12 @@ class _Rules:
         sight = visit.who.sight("limits:read" if self.kind == "limit" else "rules:read")
         stored = await rules.list(self.kind, RuleFilter(sight=sight), limit=MOST_RULES)
         words = visit.words
+        makers = {one.rule.id: one.created_by.partition(":")[2] for one in stored if one.created_by.startswith("user:")}
+        about = [(one.rule.scope.kind, one.rule.scope.id) for one in stored]
+        names = await names_of(self.parts.services, [*about, *(("user", one) for one in makers.values())])
         rows = [
-            RuleRow(one.rule.id, one.name, one.rule.scope, _label(one.rule.scope, words), _facts(one.rule, words),
-                    one.created_by, one.updated_at)
+            RuleRow(one.rule.id, one.name, one.rule.scope, names.scope(one.rule.scope, words), _facts(one.rule, words),
+                    names.person(makers.get(one.rule.id, "")) or one.created_by, one.updated_at)
             for one in stored
             if isinstance(one.rule, RateLimit | Policy)
         ]  # fmt: skip
@@ -147,11 +151,6 @@ def _facts(rule: RateLimit | Policy, words: Words) -> tuple[tuple[str, str], ...
     if rule.max_output_tokens is not None:
         facts.append((str(words(f"rule.{_MOST}")), words.count(rule.max_output_tokens)))
     return tuple(facts)
-
-
-def _label(scope: Scope, words: Words) -> str:
-    kind = str(words(f"scope.{scope.kind}"))
-    return kind if scope.kind == "org" else f"{kind} {scope.id}"
 
 
 def _number(text: str) -> int | str:

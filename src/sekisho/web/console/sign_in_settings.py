@@ -127,7 +127,7 @@ class _SignInSettings:
             "oidc": sign_in.oidc,
             "rules": await sign_in.rules.get(),
             "tested": tested,
-            "scim_address": (sign_in.public_url or "https://…") + SCIM_ROOT,
+            "scim_address": visit.origin(sign_in.public_url) + SCIM_ROOT,
             "scim_users": users,
             "scim_groups": groups,
             "known_groups": sorted({one.display_name for one in known}) if may_write else [],

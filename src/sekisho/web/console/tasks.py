@@ -3,7 +3,7 @@
 Who may see a task, and who may read what was said, is the admin API's to say: this asks it as the person.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,11 +17,13 @@ from sekisho.record.cache import NEVER_CACHED, REMEDIES
 from sekisho.record.calls import CallFilter, CallRow
 from sekisho.record.tasks import TaskStep
 from sekisho.web.admin.calls import part_of
+from sekisho.web.admin.times import iso
 from sekisho.web.console.calls_view import ViewedCalls, key_label
 from sekisho.web.console.conversation_view import Window, items_of, title_of
 from sekisho.web.console.edge import Visit
-from sekisho.web.console.exports import csv_address, csv_file, wants_csv
-from sekisho.web.console.filters import asked_value, filter_said
+from sekisho.web.console.exports import csv_address, csv_stream, wants_csv
+from sekisho.web.console.filters import asked_times, asked_value
+from sekisho.web.console.names import names_of
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
@@ -31,9 +33,10 @@ from sekisho.web.console.task_strip import strip_of
 from sekisho.web.console.writing import ask_admin
 
 PAGE_TASKS = 50
-MOST_CSV_TASKS = 100_000
+EXPORT_TASKS = 1_000  # of an export so many are read at once
 WINDOW_CALLS = 100
 MOST_CALLS = 20_000
+_TIMES = ("since", "until")
 _FILTERS = {"team": "team_id", "user": "user_id", "key": "key_id", "agent": "agent", "mode": "mode", "since": "since",
             "until": "until", "repository": "repository"}  # fmt: skip
 _CSV_HEAD = (
@@ -88,22 +91,28 @@ class _Tasks:
         """The tasks that the address asks for: used last, or the dearest, first."""
         query = visit.request.query_params
         plain = {name: query[name][:200] for name in _FILTERS if query.get(name)}
+        times = asked_times(plain, self.parts.zone)
+        plain = {name: value for name, value in plain.items() if name not in _TIMES or name in times}
         sort = "cost" if query.get("sort") == "cost" else "last"
-        asked = {_FILTERS[name]: asked_value(value) for name, value in plain.items()} | {"sort": sort}
+        asked = {_FILTERS[name]: asked_value(value) for name, value in plain.items() if name not in _TIMES}
+        asked |= {name: iso(at) or "" for name, at in times.items()} | {"sort": sort}
         if wants_csv(visit):
-            return csv_file("tasks", _CSV_HEAD, map(_csv_row, await self._every(visit, asked)))
+            return await csv_stream("tasks", _CSV_HEAD, self._every(visit, asked))
         after = query.get("after", "")
         found = await self._ask(
             visit, "tasks?" + urlencode(asked | {"limit": str(PAGE_TASKS), "after": after, "titles": "true"})
         )
         own = plain | ({"sort": sort} if sort != "last" else {})
+        names = await names_of(
+            self.parts.services, plain.items() if found["tasks"] else ()
+        )  # no name of what is not seen
         return self.parts.drawing.page(
             visit,
             "tasks.html",
             tasks=[one | {"agent_name": agent_name(one["agent"])} for one in found["tasks"]],
             most=max((one["cost_nanousd"] for one in found["tasks"]), default=0),
             chips=[
-                (name, filter_said(name, value, visit.words), _address({k: v for k, v in own.items() if k != name}))
+                (name, names.filter(name, value, visit.words), _address({k: v for k, v in own.items() if k != name}))
                 for name, value in plain.items()
             ],
             orders_named=[
@@ -136,7 +145,7 @@ class _Tasks:
             task=task | {"agent_name": agent_name(task["agent"])},
             title=title_of(begun.values()) or words.known("task.untitled", ""),
             level=next((one["level"] for one in said.values()), "none"),
-            sums=_sums(steps, task["turns"]),
+            sums=_sums(steps, task),
             strip=strip_of(steps),
             first_at=_microseconds(task["first_at"]),
             last_at=_microseconds(task["last_at"]),
@@ -223,16 +232,13 @@ class _Tasks:
             "keys": {key_id: key_label(labels, key_id) for key_id in keys},
         }
 
-    async def _every(self, visit: Visit, asked: Mapping[str, str]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        after = ""
-        while len(found) < MOST_CSV_TASKS:
-            page = await self._ask(visit, "tasks?" + urlencode({**asked, "limit": "1000", "after": after}))
-            found += page["tasks"]
-            if not page["next"]:
-                break
+    async def _every(self, visit: Visit, asked: Mapping[str, str]) -> AsyncIterator[Iterator[tuple[object, ...]]]:
+        """All tasks that fit, page by page."""
+        after: str | None = ""
+        while after is not None:
+            page = await self._ask(visit, "tasks?" + urlencode({**asked, "limit": str(EXPORT_TASKS), "after": after}))
+            yield map(_csv_row, page["tasks"])
             after = page["next"]
-        return found
 
     async def _ask(self, visit: Visit, what: str) -> dict[str, Any]:
         """What the admin API answers to this person. Raises NotFound for what it does not show."""
@@ -274,23 +280,32 @@ def _before(steps: Sequence[TaskStep], first: int) -> str:
     return id_text(steps[first - 1].id) if 0 < first <= len(steps) else ""
 
 
-def _sums(steps: Sequence[TaskStep], turns: int) -> Sums:
-    fresh, read, written = (sum(step.prompt_tokens[at] for step in steps) for at in range(3))
+def _sums(steps: Sequence[TaskStep], task: Mapping[str, Any]) -> Sums:
+    """Counts, tokens and money are those that the ledger keeps of the task, as in the list of tasks: also of calls that
+    are too many for the page."""
+    modes = task["modes"]
+
+    def summed(name: str) -> int:
+        return sum(one[name] for one in modes)
+
+    def tokens(*names: str) -> int:
+        return sum(one["usage"][name] for one in modes for name in names)
+
     duration_us, waiting_us = sum(step.duration_us for step in steps), sum(step.waited_us for step in steps)
     return Sums(
-        calls=len(steps),
-        turns=turns,
-        cost_nanousd=sum(step.cost_nanousd for step in steps),
-        list_cost_nanousd=sum(step.list_cost_nanousd for step in steps),
-        input_tokens=fresh,
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-        output_tokens=sum(step.output_tokens for step in steps),
+        calls=summed("calls"),
+        turns=task["turns"],
+        cost_nanousd=summed("cost_nanousd"),
+        list_cost_nanousd=summed("list_cost_nanousd"),
+        input_tokens=tokens("input_tokens"),
+        cache_read_tokens=tokens("cache_read_tokens"),
+        cache_write_tokens=tokens("cache_write_5m_tokens", "cache_write_1h_tokens"),
+        output_tokens=tokens("output_tokens"),
         duration_us=duration_us,
         own_us=max(0, duration_us - sum(step.upstream_us for step in steps if step.duration_us) - waiting_us),
         waiting_us=waiting_us,
-        failed=sum(step.status in ("failed", "interrupted") for step in steps),
-        refused=sum(step.status == "refused" for step in steps),
+        failed=summed("failed"),
+        refused=summed("refused"),
         saved_nanousd=sum(step.cache_saved_nanousd for step in steps),
         lost_nanousd=sum(step.cache_lost_nanousd for step in steps),
         broken=sum(step.is_cache_broken for step in steps),

@@ -13,10 +13,12 @@ from starlette.responses import RedirectResponse, Response
 from sekisho.access.register import KeyFilter
 from sekisho.clock import parse_id
 from sekisho.errors import NotFound
+from sekisho.values import Scope
 from sekisho.web.console.bars import BudgetBar, budget_bar
 from sekisho.web.console.calls_view import ViewedCalls
 from sekisho.web.console.edge import Visit
 from sekisho.web.console.language import Words
+from sekisho.web.console.names import Names, names_of
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
 from sekisho.web.console.parts import Parts
@@ -99,7 +101,7 @@ class _Why:
             said=answer.body,
             raw=found,
             steps=None,
-            budgets=_budgets(said["budgets"], _needed(said), visit.words) if said else [],
+            budgets=await self._budgets(said, visit.words) if said else [],
             may_list=True,
         )
 
@@ -121,8 +123,16 @@ class _Why:
             was_asked=bool(key_id and model),
             steps=self._steps(said, visit.words) if said else (),
             stop=next((gate for gate in said["gates"] if gate["answer"] == "stop"), None) if said else None,
-            budgets=_budgets(said["budgets"], _needed(said), visit.words) if said else [],
+            budgets=await self._budgets(said, visit.words) if said else [],
         )
+
+    async def _budgets(self, said: dict[str, Any], words: Words) -> list[Scoped]:
+        """The budgets of an answer, those that stop first."""
+        found = said["budgets"]
+        names = await names_of(
+            self.parts.services, [(one["scope"]["kind"], one["scope"].get("id", "")) for one in found]
+        )
+        return _budgets(found, words, names)
 
     async def _said(self, visit: Visit, key_id: str, model: str, agent: str) -> dict[str, Any] | None:
         """What the admin API says of a call with this key; None for what may not be asked."""
@@ -168,14 +178,7 @@ class _Why:
         return self.parts.drawing.page(visit, "find_nothing.html", status=404, text=text)
 
 
-def _needed(said: dict[str, Any]) -> int:
-    """The most that the call could cost, as its budgets are asked."""
-    needed: int = said["call"]["held_nanousd"] if said["call"] else said["bound_nanousd"]
-    return needed
-
-
-def _budgets(found: list[dict[str, Any]], needed: int, words: Words) -> list[Scoped]:
-    """The budgets, those that stop first."""
+def _budgets(found: list[dict[str, Any]], words: Words, names: Names) -> list[Scoped]:
     scoped = []
     for one in found:
         is_seen = "amount_nanousd" in one
@@ -186,7 +189,7 @@ def _budgets(found: list[dict[str, Any]], needed: int, words: Words) -> list[Sco
             )
         scoped.append(
             Scoped(
-                label=_label(one, words),
+                label=_label(one, words, names),
                 amount=one["amount_nanousd"] if is_seen else None,
                 room=max(0, one["room_nanousd"]) if is_seen else 0,
                 bar=bar,
@@ -198,10 +201,10 @@ def _budgets(found: list[dict[str, Any]], needed: int, words: Words) -> list[Sco
     return sorted(scoped, key=lambda one: one.passes)
 
 
-def _label(one: dict[str, Any], words: Words) -> str:
-    kind = str(words(f"scope.{one['scope']['kind']}"))
+def _label(one: dict[str, Any], words: Words, names: Names) -> str:
+    """Name and window; of a scope that the reader may not see, its kind alone."""
+    kind = one["scope"]["kind"]
     if "window" not in one:
-        return kind
+        return str(words(f"scope.{kind}"))
     window = words(f"window.{one['window']['kind']}")
-    name = "" if one["scope"]["kind"] == "org" else one["scope"]["id"]
-    return f"{kind} {name} · {window}".replace("  ", " ")
+    return f"{names.scope(Scope(kind, one['scope']['id']), words)} · {window}"

@@ -11,7 +11,8 @@
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const font = getComputedStyle(document.body).fontFamily;
   const lang = document.documentElement.lang;
-  const money = (usd) => usd.toLocaleString("en-US", { style: "currency", currency: "USD" });
+  const cents = (usd) => usd.toLocaleString("en-US", { style: "currency", currency: "USD" });
+  const money = (usd) => (usd > 0 && usd < 0.005 ? "<$0.01" : cents(usd)); // as the tables beside it say it
   const whole = (usd) => `$${Math.round(usd).toLocaleString("en-US")}`;
   const short = (usd) => (usd >= 1000 ? `$${(usd / 1000).toLocaleString("en-US")}k` : `$${usd.toLocaleString("en-US")}`);
 

@@ -18,9 +18,10 @@ TEXTS = {
     "theme.system": "As the system",
     "menu": "Menu",
     "sign_out": "Sign out",
-    "find.label": "Find by call id",
-    "find.placeholder": "Paste a call id",
+    "find.label": "Find a call, key, person or team",
+    "find.placeholder": "Call id, key, person or team",
     "calls.title": "Live",
+    "zone.Asia/Tokyo": "Asia/Tokyo",
     "calls.lede": "Calls passing the gate now. One row is one call; each mark on its passage is one stage. "
     "Times are {zone}.",
     "calls.hold": "Hold to read",

@@ -7,7 +7,7 @@ JA = {
     "me.room": "今月あと使える額",
     "me.spent": "今月使った額",
     "me.no_budget": "自分の予算はありません",
-    "me.no_budget.why": "部門の予算の中で使えます。分け前は部門長が決めます。",
+    "me.no_budget.why": "部門の予算の中で使えます。割り当ては部門長が決めます。",
     "me.interval": "（{low}〜{high}）",
     "me.days": "日ごと",
     "me.days.sentence": "日ごとの費用。今月 {spent}、今日 {today}",
