@@ -33,7 +33,8 @@ RSA, OTHER, EC = (
 
 @dataclass
 class OidcProvider:
-    """`claims`: of the person who signs in next. `token`: changes to what the id token says. `key`, `alg`: what it is
+    """`claims`: of the person who signs in next. `token`: changes to what the id token says.
+    `user_info`: what only the user info endpoint says of the person. `key`, `alg`: what it is
     signed with. `discovery`: changes to what is published."""
 
     clock: Clock
@@ -41,6 +42,7 @@ class OidcProvider:
     claims: dict[str, Any] = field(default_factory=lambda: {"sub": "1", "preferred_username": "alice"})
     token: dict[str, Any] = field(default_factory=dict)
     user_info: dict[str, Any] = field(default_factory=dict)
+    user_info_status: int = 200
     discovery: dict[str, Any] = field(default_factory=dict)
     key: RSAKey | ECKey = field(default_factory=lambda: RSA)
     alg: str = "RS256"
@@ -77,7 +79,7 @@ class OidcProvider:
             case "GET /jwks":
                 return _json(200, {"keys": [key.as_dict(private=False) for key in self.published]})
             case "GET /userinfo":
-                return _json(200, self.user_info)
+                return _json(self.user_info_status, {"sub": self.claims.get("sub")} | self.user_info)
             case "POST /token":
                 return self._exchange(headers or {}, body)
             case _:

@@ -109,6 +109,42 @@ async def test_nobody_approves_without_a_session_of_their_own(running, shared):
     assert await collect(running, begun) == (400, {"error": "authorization_pending"})
 
 
+async def test_guesses_of_codes_wait_longer_and_longer_and_a_good_code_of_ones_own_does_not_help(running, shared):
+    browser, begun = await alice(shared), await begin(running)
+
+    async def try_code(code: str) -> int:
+        return int((await browser.open(f"/console/device?code={code}")).status_code)
+
+    assert [await try_code(f"BBBB-BBB{one}") for one in "BCDF"] == [400] * 4
+    assert [await try_code(begun["user_code"]) for _ in range(3)] == [200] * 3
+    assert await try_code("BBBB-BBBG") == 400
+    assert await try_code(begun["user_code"]) == 429
+    assert "Too many codes that do not exist. Wait 1 seconds" in browser.text
+    guess = {"code": begun["user_code"], "answer": "approve"}
+    assert (await browser.send("/console/device", guess)).status_code == 429  # the form is no way around
+    assert await collect(running, begun) == (400, {"error": "authorization_pending"})
+    for wait_s in (1, 2, 4, 8, 16, 32, 64, 128):
+        running.clock.advance(wait_s)
+        assert (await browser.send("/console/device", {"code": "BBBB-BBBH", "answer": "approve"})).status_code == 400
+    assert await try_code(begun["user_code"]) == 429
+    assert "Wait 256 seconds" in browser.text
+    running.clock.advance(256)
+    assert "Go back to your terminal" in await decide(browser, begun, "approve")
+
+
+async def test_one_persons_guesses_hold_up_nobody_else_and_not_their_own_sign_in(running, shared):
+    browser, begun = await alice(shared), await begin(running)
+    for _ in range(6):
+        await browser.open("/console/device?code=BBBB-BBBB")
+    assert "Too many codes" in browser.text
+    await running.operator.post("/admin/v1/users", json={"id": "bob"})
+    bob = shared.new()
+    await bob.open((await running.operator.post("/admin/v1/accounts/bob/invite")).json()["path"])
+    await bob.send("/console/enter")
+    assert "Go back to your terminal" in await decide(bob, begun, "approve")
+    assert (await browser.sign_in("alice", "guess")).status_code == 403
+
+
 async def test_a_leaver_collects_nothing(running, shared):
     browser, begun = await alice(shared), await begin(running)
     await decide(browser, begun, "approve")

@@ -124,6 +124,23 @@ async def test_who_falls_out_of_every_group_loses_all_that_they_gave_and_is_not_
     assert (await home.running.operator.get("/admin/v1/users/alice")).json()["teams"] == []
 
 
+async def test_a_user_info_that_fails_lets_nobody_in_and_takes_nothing_away(home):
+    await home.arrive("1", "alice", "dept-a", "money", email="alice@example.com", email_verified=True)
+    before = (await home.running.operator.get("/admin/v1/users/alice")).json()
+    home.provider.user_info_status = 503
+    browser = await home.arrive("1", "alice", groups=None)  # groups come from the user info only
+    home.provider.user_info_status = 200
+    assert "could not say which groups" in browser.text
+    assert "sekisho_session" not in browser.client.cookies
+    assert await home.roles("alice") == {("cost_manager", None)}
+    assert (await home.running.operator.get("/admin/v1/users/alice")).json() == before
+    entries = (await home.running.operator.get("/admin/v1/audit?limit=5")).json()["entries"]
+    assert entries[0]["after"]["what"] == "identity provider: The user info answers 503."
+    browser = await home.arrive("1", "alice", groups=None)  # it answers, and says nothing of groups
+    assert "None of your groups" in browser.text
+    assert await home.roles("alice") == set()
+
+
 async def test_a_user_name_belongs_to_the_account_that_had_it_first(home):
     await home.running.operator.post("/admin/v1/users", json={"id": "bob"})
     await home.arrive("2", "bob", "dept-a")  # made by hand before: now linked

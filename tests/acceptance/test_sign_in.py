@@ -316,6 +316,62 @@ async def test_a_reset_takes_everything_and_a_new_link_sets_a_new_password(runni
     assert (await new().sign_in("alice", "quite another one")).status_code == 303
 
 
+async def test_a_link_stands_in_the_place_of_the_password_only(running, new):
+    owner = new()
+    await invited(running, owner, "alice")
+    secret, recovery = await enrolled(running, owner)
+    running.clock.advance(60)
+    link = (await running.operator.post(f"{ACCOUNTS}/alice/invite")).json()["path"]
+    browser = new()
+    await browser.open(link)
+    asked = await browser.send("/console/enter")
+    assert (asked.status_code, "six digits" in asked.text, "alert" in asked.text) == (200, True, False)
+    assert "sekisho_session" not in browser.client.cookies
+    wrong = await browser.send("/console/enter", {"second": "000000"})
+    assert (wrong.status_code, "This code is wrong" in wrong.text) == (403, True)
+    assert "sekisho_session" not in browser.client.cookies
+    failed = await actions(running, "sign_in.fail")
+    assert [(one["id"], one["after"]["what"]) for one in failed] == [("alice", "second factor")]
+    entered = await browser.send("/console/enter", {"second": code_now(running, secret)})
+    assert (entered.status_code, entered.headers["location"]) == (303, "/console")
+    await browser.open("/console/account")  # as after every link a new password needs no old one
+    fields = {"password": "quite another one", "again": "quite another one"}
+    assert (await browser.send("/console/account/password", fields)).status_code == 303
+    used = new()
+    await used.open(link)
+    assert "sekisho_session" not in used.client.cookies
+    assert (await used.send("/console/enter", {"second": recovery[0]})).status_code == 403
+
+
+async def test_a_recovery_code_goes_with_a_link_too(running, new):
+    owner = new()
+    await invited(running, owner, "alice")
+    _, recovery = await enrolled(running, owner)
+    browser = new()
+    await browser.open((await running.operator.post(f"{ACCOUNTS}/alice/invite")).json()["path"])
+    await browser.send("/console/enter")
+    assert (await browser.send("/console/enter", {"second": recovery[0]})).status_code == 303
+
+
+async def test_guesses_of_the_second_factor_beside_a_link_wait_as_at_a_sign_in(running, new):
+    owner = new()
+    await invited(running, owner, "alice")
+    secret, _ = await enrolled(running, owner)
+    running.clock.advance(60)
+    browser = new("198.51.100.7")
+    await browser.open((await running.operator.post(f"{ACCOUNTS}/alice/invite")).json()["path"])
+    await browser.send("/console/enter")
+    guesses = [(await browser.send("/console/enter", {"second": f"00000{n}"})).status_code for n in range(6)]
+    assert guesses == [403] * 5 + [429]
+    assert "Too many attempts. Wait 1 seconds" in browser.text
+    stranger = new("203.0.113.9")
+    assert (await stranger.sign_in("alice", PASSWORD)).status_code == 429  # one counter for both ways
+    right = {"second": code_now(running, secret)}
+    assert (await browser.send("/console/enter", right)).status_code == 429
+    running.clock.advance(2)
+    assert (await browser.send("/console/enter", {"second": code_now(running, secret)})).status_code == 303
+
+
 async def test_passwords_can_be_turned_off(running, new):
     await invited(running, new(), "alice")
     halfway = new()

@@ -18,6 +18,7 @@ from sekisho.web.console.views import (
     ConsoleInfo,
     ConsoleSession,
     Interval,
+    Redeemed,
 )
 
 STAGES = ("trace", "authenticate", "resolve", "authorize", "admit", "place", "send")
@@ -190,11 +191,11 @@ class FakeSessions:
         self.open: dict[str, ConsoleSession] = {}
         self.error: Exception | None = None
 
-    async def redeem(self, code: str, _visitor: Visitor) -> str | None:
+    async def redeem(self, code: str, visitor: Visitor, second: str = "", device: str = "") -> Redeemed:
         if code not in self.codes:
-            return None
+            return Redeemed("wrong")
         self.codes.remove(code)
-        return self.start()
+        return Redeemed("in", self.start())
 
     def start(self, person: str = "alice") -> str:
         """A session without the way through a code."""

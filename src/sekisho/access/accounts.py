@@ -166,15 +166,18 @@ class Accounts:
         account = await self._store.find_account(self._org_id, values[0]) if values else Account("")
         if values is None or str(account.password_at) != values[1]:
             return Attempt("wrong")
-        guesses = guesses_of(account.user_id, visitor.address, self.known_device(device, account.user_id))
-        standing = await self._lockout.attempt(guesses)
-        if standing.wait_s:
-            return Attempt("wait", account.user_id, ticket, standing.wait_s)
-        if not await self._is_second(account, code):
-            await self._failed(account.user_id, visitor, "second factor", standing)
-            return Attempt("second", account.user_id, ticket)
-        await self._lockout.succeeded(guesses, standing)
-        return Attempt("in", account.user_id)
+        judged = await self._judge_second(account, code, visitor, device)
+        return judged if judged.outcome == "in" else msgspec.structs.replace(judged, ticket=ticket)
+
+    async def beside_link(self, user_id: str, code: str, visitor: Visitor, device: str = "") -> Attempt:
+        """Judge the second factor of whom a one-time link is for: a link stands in the place of the password only.
+        "in": it is right, or there is none; "second": it is wrong, or still to be asked for."""
+        account = await self._store.find_account(self._org_id, user_id)
+        if not account.totp:
+            return Attempt("in", user_id)
+        if not code.strip():
+            return Attempt("second", user_id)
+        return await self._judge_second(account, code, visitor, device)
 
     async def note_failure(self, name: str, visitor: Visitor, what: str) -> None:
         """Write into the audit log that somebody was not let in by another way; not all of many from one address, so
@@ -280,6 +283,17 @@ class Accounts:
         now_us = self._clock.now_us()
         change = AccountChange(password=await self._hasher.hash(password[:MOST_CHARACTERS]), password_at=now_us)
         await self._store.change_account(self._org_id, user_id, change, by, action, now_us)
+
+    async def _judge_second(self, account: Account, code: str, visitor: Visitor, device: str) -> Attempt:
+        guesses = guesses_of(account.user_id, visitor.address, self.known_device(device, account.user_id))
+        standing = await self._lockout.attempt(guesses)
+        if standing.wait_s:
+            return Attempt("wait", account.user_id, wait_s=standing.wait_s)
+        if not await self._is_second(account, code):
+            await self._failed(account.user_id, visitor, "second factor", standing)
+            return Attempt("second", account.user_id)
+        await self._lockout.succeeded(guesses, standing)
+        return Attempt("in", account.user_id)
 
     async def _is_second(self, account: Account, code: str) -> bool:
         secret = self._sealer.open(account.totp, f"totp:{account.user_id}")

@@ -2,7 +2,8 @@
 personal access token.
 
 Codes are kept as digests and live for ten minutes. Whoever asks without having signed in can begin only so many at
-once: a thousand among 20^8 short codes, which only people who have signed in may try. Below: a `DeviceLoginStore`.
+once: a thousand among 20^8 short codes, which only people who have signed in may try, each of them ever more
+slowly. Below: a `DeviceLoginStore`.
 """
 
 import secrets
@@ -11,6 +12,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from sekisho.access.keys import digest
+from sekisho.access.lockout import Guess, Lockout, Standing
 from sekisho.access.roles import Principal
 from sekisho.access.tokens import TokenRegister
 from sekisho.clock import Clock
@@ -66,6 +68,14 @@ class Collected(msgspec.Struct, frozen=True):
         return f"Collected(***, {self.problem})"
 
 
+class TooManyTries(RateLimited):
+    """Too many short codes that do not exist were tried. `wait_s`: until the next try is judged."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(retry_after_s=wait_s)
+        self.wait_s = wait_s
+
+
 class DeviceLoginStore(Protocol):
     """Where these are kept. Raises StoreUnavailable."""
 
@@ -92,10 +102,17 @@ class DeviceLogins:
     """Begins, shows, decides and collects the sign-ins of command lines in one organisation."""
 
     def __init__(
-        self, store: DeviceLoginStore, tokens: TokenRegister, pepper: bytes, org_id: str, clock: Clock
+        self,
+        store: DeviceLoginStore,
+        tokens: TokenRegister,
+        lockout: Lockout,
+        pepper: bytes,
+        org_id: str,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._tokens = tokens
+        self._lockout = lockout
         self._pepper = pepper
         self._org_id = org_id
         self._clock = clock
@@ -117,19 +134,25 @@ class DeviceLogins:
             raise RateLimited("Too many sign-ins were begun and not finished. Wait some minutes.", retry_after_s=59)
         return Begun(device_code, f"{user_code[:4]}-{user_code[4:]}", LIFE_US // 1_000_000, INTERVAL_S)
 
-    async def look(self, user_code: str) -> DeviceLogin:
-        """The pending sign-in of a short code. Raises NotFound for every other."""
+    async def look(self, user_code: str, who: Principal) -> DeviceLogin:
+        """The pending sign-in of a short code that this person has typed. Raises NotFound for every other,
+        TooManyTries when this person's next try must wait."""
+        tried = await self._try(who)
         found = await self._store.find(self._org_id, user_code=self._user_code(user_code))
         if found is None or found.state != "pending" or found.expires_at <= self._clock.now_us():
             raise NotFound("There is no such sign-in, or its time is over.")
+        await self._lockout.was_good(*tried)
         return found
 
     async def decide(self, user_code: str, who: Principal, *, is_approved: bool) -> None:
-        """Let the command line in as this person, or not. Raises NotFound."""
+        """Let the command line in as this person, or not. Raises NotFound, and TooManyTries when this
+        person's next try must wait."""
+        tried = await self._try(who)
         state: State = "approved" if is_approved else "denied"
         known = self._user_code(user_code)
         if not await self._store.decide(self._org_id, known, state, who.user_id, who.actor, self._clock.now_us()):
             raise NotFound("There is no such sign-in, or its time is over.")
+        await self._lockout.was_good(*tried)
 
     async def collect(self, device_code: str) -> Collected:
         """The personal access token, once it is approved; made then and there, so that it is kept nowhere."""
@@ -150,6 +173,14 @@ class DeviceLogins:
         name = f"sekisho login {found.client}".strip()
         made = await self._tokens.issue(user_id, f"user:{user_id}", name=name, expires_at=now_us + TOKEN_LIFE_US)
         return Collected(made.token, made.stored.id)
+
+    async def _try(self, who: Principal) -> tuple[tuple[Guess, ...], Standing]:
+        """Count a try of a short code, before it is judged."""
+        guesses = (Guess("user_code", who.user_id),)
+        standing = await self._lockout.attempt(guesses)
+        if standing.wait_s:
+            raise TooManyTries(standing.wait_s)
+        return guesses, standing
 
     def _user_code(self, text: str) -> bytes:
         plain = "".join(one for one in text.upper() if one in _ALPHABET)

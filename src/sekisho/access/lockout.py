@@ -1,10 +1,12 @@
 """Slows guessing down: after some failures each further attempt must wait, twice as long each time.
 
-Three counters, so that one person's attacker is not another's lock-out (docs/why/sign-in.md):
+Counters, so that one person's attacker is not another's lock-out (docs/why/sign-in.md):
 - `device`: a browser in which this account has signed in before, for this account. Only its own failures count.
 - `account`: everybody else who tries this account.
 - `address`: everybody else who tries from this address, whatever the account. Many may share one, so it forgets a
   failure every quarter of an hour, and takes good attempts back.
+- `user_code`: somebody who has signed in and tries the short codes of command lines. Good tries do not clear it, since
+  everybody can have a good code of their own; it forgets like an address.
 
 An attempt is counted before it is judged, so that many at once gain nothing. Below: a `LockoutStore`.
 """
@@ -17,11 +19,12 @@ import msgspec
 from sekisho.access.addresses import network_of
 from sekisho.clock import Clock
 
-Counter = Literal["device", "account", "address"]
+Counter = Literal["device", "account", "address", "user_code"]
+_LASTING: tuple[Counter, ...] = ("address", "user_code")  # good attempts do not clear them
 MOST_WAIT_S = 900
 LEAK_US = MOST_WAIT_S * 1_000_000  # as slow as guesses that wait the longest
 FORGET_US = 24 * 3600 * 1_000_000
-FREE: dict[Counter, int] = {"device": 5, "account": 5, "address": 20}
+FREE: dict[Counter, int] = {"device": 5, "account": 5, "address": 20, "user_code": 5}
 
 
 class Guess(msgspec.Struct, frozen=True):
@@ -36,8 +39,8 @@ class Guess(msgspec.Struct, frozen=True):
 
 
 class Failures(msgspec.Struct, frozen=True):
-    """How often a counter has failed since it last succeeded, and until when it waits. `failed_at`: when last; of an
-    address, until when failures have been forgotten."""
+    """How often a counter has failed since it last succeeded, and until when it waits. `failed_at`: when last; where
+    failures last, until when they have been forgotten."""
 
     count: int = 0
     wait_until: int = 0
@@ -83,15 +86,15 @@ class Lockout:
 
     async def succeeded(self, guesses: tuple[Guess, ...], standing: Standing) -> None:
         """Forget the failures of the account and the device. Those of an address stay: it may belong to many."""
-        await self.forget(tuple(one for one in guesses if one.counter != "address"))
+        await self.forget(tuple(one for one in guesses if one.counter not in _LASTING))
         await self.was_good(guesses, standing)
 
     async def was_good(self, guesses: tuple[Guess, ...], standing: Standing) -> None:
-        """An attempt that has not failed, though it opens nothing yet, does not count for its address."""
+        """An attempt that has not failed, though it opens nothing yet, does not count where failures last."""
         until_us = standing.at + standing.next_wait_s * 1_000_000
-        shared = tuple(one for one in guesses if one.counter == "address")
-        if shared:
-            await self._store.take_back(self._org_id, shared, until_us)
+        lasting = tuple(one for one in guesses if one.counter in _LASTING)
+        if lasting:
+            await self._store.take_back(self._org_id, lasting, until_us)
 
     async def forget(self, guesses: tuple[Guess, ...]) -> None:
         """Forget all failures of these."""
@@ -108,7 +111,7 @@ def guesses_of(account: str, address: str, device: str) -> tuple[Guess, ...]:
 def after_attempt(counter: Counter, before: Failures, now_us: int) -> Failures:
     """The counter with one failure more. Old failures are forgotten after a day of silence."""
     count, failed_at = 0 if now_us - before.failed_at > FORGET_US else before.count, now_us
-    if counter == "address" and count:
+    if counter in _LASTING and count:
         forgotten = max(now_us - before.failed_at, 0) // LEAK_US
         count, failed_at = max(count - forgotten, 0), before.failed_at + forgotten * LEAK_US
     count += 1

@@ -235,7 +235,8 @@ class Oidc:
             return jwt.decode(id_token, await self.keys(provider, is_fresh=True), algorithms=list(ALGORITHMS))
 
     async def _completed(self, provider: Provider, tokens: Tokens, claims: dict[str, Any]) -> dict[str, Any]:
-        """The claims, with what only the user info endpoint says where the token lacks something."""
+        """The claims, with what only the user info endpoint says where the token lacks something. Raises
+        NotAuthenticated when that says nothing: what is not known of groups must not be taken for none."""
         wanted = (self.settings.user_claim, self.settings.groups_claim, "email")
         is_whole = all(find_claim(claims, name) is not None for name in wanted)
         if is_whole or not is_safe(provider.userinfo_endpoint) or not tokens.access_token:
@@ -243,13 +244,13 @@ class Oidc:
         headers = {"Authorization": f"Bearer {tokens.access_token}", "Accept": "application/json"}
         answer = await self._fetch("GET", provider.userinfo_endpoint, headers)
         if answer.status != 200:
-            return claims
+            raise NotAuthenticated(f"The user info answers {answer.status}.", param="userinfo")
         try:
             more = msgspec.json.decode(answer.body, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return claims
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise NotAuthenticated("The user info cannot be read.", param="userinfo") from error
         if more.get("sub") != claims["sub"]:
-            return claims
+            raise NotAuthenticated("The user info speaks of somebody else.", param="userinfo")
         if more.get("email") != claims.get("email", more.get("email")):
             more.pop("email_verified", None)  # it speaks of another address than the token
         return more | claims

@@ -65,6 +65,10 @@ class SessionStore(Protocol):
         newest is good."""
         ...
 
+    async def find_code(self, org_id: str, code: bytes, now_us: int) -> str | None:
+        """Whose a code is that is still good; it stays so. None: there is none."""
+        ...
+
     async def redeem(self, org_id: str, code: bytes, digest: bytes, session: Session) -> str | None:
         """Swap a code that is still good for a session, once: whose it is. None: nothing was changed."""
         ...
@@ -123,8 +127,13 @@ class Sessions:
         await self._store.add_code(self._org_id, known, by, now_us, now_us + life_us, user_id)
         return code
 
+    async def holder(self, code: str) -> str | None:
+        """Whom a code would let in, empty for the operator; None for one that is unknown, used or too old."""
+        return await self._store.find_code(self._org_id, self._digest("code", code), self._clock.now_us())
+
     async def redeem(self, code: str, visitor: Visitor = NOWHERE) -> str | None:
-        """The cookie of a new session; None for a code that is unknown, used or too old."""
+        """The cookie of a new session; None for a code that is unknown, used or too old. Asks for no second factor:
+        that is for whoever lets people in (`Accounts.beside_link`)."""
         cookie = secrets.token_urlsafe(32)
         session = self._new("", "link", visitor, b"")
         found = await self._store.redeem(

@@ -34,6 +34,7 @@ from sekisho.web.console.views import (
     ConsoleSession,
     HandOverView,
     Interval,
+    Redeemed,
 )
 
 _HOUR_US = 3_600_000_000
@@ -73,8 +74,16 @@ class LinkedSessions:
         self._grants = grants
         self._users = users
 
-    async def redeem(self, code: str, visitor: Visitor) -> str | None:
-        return await self._sign_in.sessions.redeem(code, visitor)
+    async def redeem(self, code: str, visitor: Visitor, second: str = "", device: str = "") -> Redeemed:
+        user_id = await self._sign_in.sessions.holder(code)
+        if user_id is None:
+            return Redeemed("wrong")
+        if user_id:
+            judged = await self._sign_in.accounts.beside_link(user_id, second, visitor, device)
+            if judged.outcome != "in":
+                return Redeemed(judged.outcome, wait_s=judged.wait_s)
+        token = await self._sign_in.sessions.redeem(code, visitor)
+        return Redeemed("in", token) if token else Redeemed("wrong")
 
     async def find(self, token: str) -> ConsoleSession | None:
         session = await self._sign_in.sessions.find(token)

@@ -53,7 +53,7 @@ def open_sign_in(
         rules=SignInRuleRegister(SqlSignInRules(database), org_id, clock),
         directory=Directory(SqlDirectory(database), org_id, clock, publisher),
         scim=ScimRegister(SqlScim(database), org_id, clock, publisher),
-        devices=DeviceLogins(SqlDeviceLogins(database), tokens, pepper, org_id, clock),
+        devices=DeviceLogins(SqlDeviceLogins(database), tokens, lockout, pepper, org_id, clock),
         sealer=sealer,
         oidc=_oidc(settings, sealer, clock),
         public_url=settings.public_url,

@@ -39,6 +39,12 @@ async def test_a_code_opens_one_session_in_time_and_in_its_own_organisation(data
     sessions = SqlSessions(database)
     await sessions.add_code("default", b"code", "operator", 1, expires_at=100, user_id="alice")
     await sessions.add_code("default", b"late", "operator", 1, expires_at=10)
+    assert await sessions.find_code("default", b"late", SESSION.created_at) is None
+    assert await sessions.find_code("another", b"code", 9) is None
+    assert [await sessions.find_code("default", b"code", 99) for _ in range(2)] == [
+        "alice"
+    ] * 2  # looking spends nothing
+    assert await sessions.find_code("default", b"code", 100) is None
     assert await sessions.redeem("default", b"late", b"s0", SESSION) is None
     assert await sessions.redeem("another", b"code", b"s1", SESSION) is None
     assert await sessions.redeem("default", b"code", b"s1", SESSION) == "alice"

@@ -107,7 +107,23 @@ async def test_what_the_token_lacks_comes_from_the_user_info_of_the_same_person(
     arrival = (await signed_in(client(provider), provider)).arrival
     assert (arrival.user_name, arrival.groups, arrival.email) == ("alice", ("dept-a",), "a@example.com")
     provider.user_info = {"sub": "2", "preferred_username": "bob"}
-    assert await code_of(signed_in(client(provider), provider)) == "claim"
+    assert await code_of(signed_in(client(provider), provider)) == "userinfo"
+
+
+@pytest.mark.parametrize("answer", [{"user_info_status": 500}, {"user_info_status": 401}, {"user_info": {"sub": "2"}}])
+async def test_a_user_info_that_does_not_answer_is_not_taken_for_no_groups(provider, answer):
+    provider.claims = {"sub": "1", "preferred_username": "alice"}
+    for name, value in answer.items():
+        setattr(provider, name, value)
+    assert await code_of(signed_in(client(provider), provider)) == "userinfo"
+    provider.claims |= {"groups": ["dept-a"], "email": "a@example.com"}  # it is not asked where nothing is missing
+    assert (await signed_in(client(provider), provider)).arrival.groups == ("dept-a",)
+
+
+async def test_a_user_info_without_the_claim_means_no_groups(provider):
+    provider.claims = {"sub": "1", "preferred_username": "alice"}
+    assert (await signed_in(client(provider), provider)).arrival.groups == ()
+    assert "GET /userinfo" in provider.asked
 
 
 async def test_the_user_info_vouches_for_no_other_address_than_its_own(provider):

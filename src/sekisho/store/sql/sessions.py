@@ -34,6 +34,14 @@ class SqlSessions:
             await connection.execute(login_code.insert().values(row))
             await _record(connection, org_id, by, "console.invite", _name(digest), now_us, shown)
 
+    async def find_code(self, org_id: str, code: bytes, now_us: int) -> str | None:
+        """Whose a code is that is still good."""
+        columns = login_code.c
+        ours = (columns.digest == code, columns.org_id == org_id, columns.expires_at > now_us)
+        async with self._database.read() as connection:
+            found = (await connection.execute(sa.select(columns.user_id).where(*ours))).scalar_one_or_none()
+            return None if found is None else str(found)
+
     async def redeem(self, org_id: str, code: bytes, digest: bytes, session: Session) -> str | None:
         """Swap a code for a session, once; clears out what has expired."""
         now_us = session.created_at

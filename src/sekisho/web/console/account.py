@@ -16,7 +16,7 @@ from sekisho.access.register import expiry
 from sekisho.errors import BadRequest, NotFound, RateLimited
 from sekisho.web.admin.services import Services
 from sekisho.web.console.drawing import Drawing
-from sekisho.web.console.edge import DEVICE_COOKIE, LANGUAGE_COOKIE, Edge, Visit, read_form
+from sekisho.web.console.edge import LANGUAGE_COOKIE, Edge, Visit, known_browser, read_form
 from sekisho.web.console.language import CATALOGUES
 from sekisho.web.console.names import names_of
 from sekisho.web.console.nav import ROOT
@@ -210,7 +210,7 @@ class _Account:
 
     async def _doubt(self, visit: Visit, user: User, form: Mapping[str, str]) -> str:
         """What the present password leaves to doubt: nothing, that it is wrong, or that guesses must wait."""
-        device = visit.request.cookies.get(DEVICE_COOKIE, "")[:1000]
+        device = known_browser(visit)
         try:
             is_right = await self.accounts.confirm_password(user.id, form.get("present", ""), visit.visitor, device)
         except RateLimited:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from sekisho.access.device_login import DeviceLogins
+from sekisho.access.device_login import DeviceLogins, TooManyTries
 from sekisho.errors import NotFound
 from sekisho.web.admin.services import Services
 from sekisho.web.console.drawing import Drawing
@@ -32,12 +32,12 @@ class _Device:
     async def show(self, visit: Visit) -> Response:
         """The field for the code; with a code, who asks, and the two buttons."""
         code = visit.request.query_params.get("code", "")[:40]
-        if not code or not visit.user_id:
+        if not code or visit.session is None or not visit.user_id:
             return self._page(visit)
         try:
-            login = await self._devices.look(code)
-        except NotFound:
-            return self._page(visit, problem=True)
+            login = await self._devices.look(code, visit.session.principal)
+        except (NotFound, TooManyTries) as error:
+            return self._refused(visit, error)
         return self._page(visit, code=code, login=login)
 
     async def decide(self, visit: Visit) -> Response:
@@ -48,14 +48,26 @@ class _Device:
         is_approved = form.get("answer") == "approve"
         try:
             await self._devices.decide(form.get("code", ""), visit.session.principal, is_approved=is_approved)
-        except NotFound:
-            return self._page(visit, problem=True)
+        except (NotFound, TooManyTries) as error:
+            return self._refused(visit, error)
         return self._page(visit, done="approved" if is_approved else "denied")
 
+    def _refused(self, visit: Visit, error: NotFound | TooManyTries) -> Response:
+        if isinstance(error, TooManyTries):
+            return self._page(visit, status=429, problem="wait", wait_s=error.wait_s)
+        return self._page(visit, status=400, problem="unknown")
+
     def _page(
-        self, visit: Visit, *, code: str = "", login: object = None, problem: bool = False, done: str = ""
+        self,
+        visit: Visit,
+        *,
+        status: int = 200,
+        code: str = "",
+        login: object = None,
+        problem: str = "",
+        wait_s: int = 0,
+        done: str = "",
     ) -> Response:
-        status = 400 if problem else 200
         return self.drawing.page(
-            visit, "device.html", status=status, code=code, login=login, problem=problem, done=done
+            visit, "device.html", status=status, code=code, login=login, problem=problem, wait_s=wait_s, done=done
         )

@@ -265,6 +265,11 @@ def _is_from_here(request: Request) -> bool:
     return origin is None or origin.partition("://")[2] == (host_of(request.headers) or None)
 
 
+def known_browser(visit: Visit) -> str:
+    """The cookie of a browser in which somebody has signed in before; empty: none."""
+    return visit.request.cookies.get(DEVICE_COOKIE, "")[:1000]
+
+
 def safe_return(address: str) -> str:
     """An address inside the console to go back to; anything else becomes the console's first page.
 

@@ -17,13 +17,14 @@ from sekisho.web.console.edge import (
     VISIT_COOKIE,
     Edge,
     Visit,
+    known_browser,
     read_form,
     safe_return,
 )
 from sekisho.web.console.language import CATALOGUES
 from sekisho.web.console.nav import ROOT
 from sekisho.web.console.page import Page
-from sekisho.web.console.views import ConsoleSessions, HandOvers, HandOverView
+from sekisho.web.console.views import ConsoleSessions, HandOvers, HandOverView, Redeemed
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
 
@@ -74,13 +75,31 @@ class _Entry:
         return self.drawing.page(visit, "enter.html", code=visit.request.query_params.get("code", "")[:200])
 
     async def redeem(self, visit: Visit) -> Response:
-        """Spend the one-time code and start a session."""
+        """Spend the one-time code and start a session; who has a second factor is asked for it first."""
         form = await read_form(visit)
         if form is None:
             return self.drawing.failed(visit, 403, "")
-        token = await self.sessions.redeem(form.get("code", ""), visit.visitor)
-        if not token:
+        code, second = form.get("code", ""), form.get("second", "")
+        redeemed = await self.sessions.redeem(code, visit.visitor, second, known_browser(visit))
+        if redeemed.outcome in ("second", "wait"):
+            return self._second(visit, code, redeemed, is_asked="second" in form)
+        if redeemed.outcome != "in":
             return self.drawing.page(visit, "enter_failed.html", status=403)
+        return await self._let_in(visit, redeemed.token)
+
+    def _second(self, visit: Visit, code: str, redeemed: Redeemed, *, is_asked: bool) -> Response:
+        """Ask for the second factor beside the link, which is not spent yet."""
+        problem = "wait" if redeemed.outcome == "wait" else "code" if is_asked else ""
+        return self.drawing.page(
+            visit,
+            "second_factor.html",
+            status={"": 200, "wait": 429}.get(problem, 403),
+            link=code[:200],
+            problem=problem,
+            wait_s=redeemed.wait_s,
+        )
+
+    async def _let_in(self, visit: Visit, token: str) -> Response:
         if visit.token:
             await self.sessions.end(visit.token)
         opened = await self.sessions.find(token)

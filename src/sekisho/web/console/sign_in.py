@@ -22,6 +22,7 @@ from sekisho.web.console.edge import (
     VISIT_COOKIE,
     Edge,
     Visit,
+    known_browser,
     read_form,
     safe_return,
 )
@@ -108,7 +109,7 @@ class _SignIn:
         if not (await self.parts.rules.get()).allows_passwords:
             return self.drawing.failed(visit, 403, "")
         login, password = form.get("login", ""), form.get("password", "")
-        attempt = await self.parts.accounts.sign_in(login, password, visit.visitor, _device(visit))
+        attempt = await self.parts.accounts.sign_in(login, password, visit.visitor, known_browser(visit))
         return await self._answer(visit, attempt, form)
 
     async def second(self, visit: Visit) -> Response:
@@ -119,7 +120,7 @@ class _SignIn:
         if not (await self.parts.rules.get()).allows_passwords:  # it may have changed since the password was given
             return self.drawing.failed(visit, 403, "")
         ticket, code = form.get("ticket", ""), form.get("code", "")
-        attempt = await self.parts.accounts.second_factor(ticket, code, visit.visitor, _device(visit))
+        attempt = await self.parts.accounts.second_factor(ticket, code, visit.visitor, known_browser(visit))
         if attempt.ticket:  # a wrong code: the same page again
             problem = "wait" if attempt.wait_s else "code"
             return self._second(visit, attempt, form, problem)
@@ -145,6 +146,7 @@ class _SignIn:
             visit,
             "second_factor.html",
             status=_status(problem),
+            link="",
             ticket=attempt.ticket,
             back=form.get("next", "")[:500],
             problem=problem,
@@ -167,10 +169,6 @@ class _SignIn:
             has_passwords=rules.allows_passwords,
             provider=self.parts.oidc.settings.name or "OpenID Connect" if self.parts and self.parts.oidc else "",
         )
-
-
-def _device(visit: Visit) -> str:
-    return visit.request.cookies.get(DEVICE_COOKIE, "")[:1000]
 
 
 def _status(problem: str) -> int:

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from sekisho.access.accounts import Outcome
 from sekisho.access.roles import Principal
 from sekisho.access.sessions import Method, Visitor
 from sekisho.values import StopReason, Usage
@@ -165,11 +166,21 @@ class ConsoleSession(msgspec.Struct, frozen=True):
     has_password: bool | None = None
 
 
+class Redeemed(msgspec.Struct, frozen=True):
+    """What became of a one-time code. "in": `token` is that of the new session; "second": the person's second factor is
+    wrong or to be asked for, "wait": not before `wait_s` seconds, and the code is still good; "wrong": it is not."""
+
+    outcome: Outcome
+    token: str = ""
+    wait_s: int = 0
+
+
 class ConsoleSessions(Protocol):
     """Who is signed in. Codes and tokens are secrets: compare their digests, never log them."""
 
-    async def redeem(self, code: str, visitor: Visitor) -> str | None:
-        """Spend a one-time code and open a session: its token, or None when the code is unknown, spent or too old."""
+    async def redeem(self, code: str, visitor: Visitor, second: str = "", device: str = "") -> Redeemed:
+        """Spend a one-time code and open a session. `second`: what was typed as the person's second factor; `device`:
+        the cookie of a known browser."""
         ...
 
     async def find(self, token: str) -> ConsoleSession | None:

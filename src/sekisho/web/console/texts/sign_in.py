@@ -17,6 +17,8 @@ JA = {
     "oidc.why.late": "このブラウザーで始めたサインインではないか、時間切れです。",
     "oidc.why.refused": "ID プロバイダーがサインインを認めませんでした。",
     "oidc.why.token": "ID プロバイダーの応答を確認できませんでした。管理者に知らせてください。",
+    "oidc.why.userinfo": "ID プロバイダーから所属グループやメールアドレスを取得できず、サインインを中止しました。"
+    "役割やチームは変わっていません。もう一度試し、続くようなら管理者に知らせてください。",
     "oidc.why.claim": "ID プロバイダーから、関所でのユーザー名になる情報が届いていません。管理者に知らせてください。",
     "oidc.why.overage": "所属グループが多すぎて、すべては届きませんでした。"
     "送信するグループを絞るよう管理者に知らせてください。",
@@ -106,6 +108,7 @@ JA = {
     "device.approved": "許可しました。ターミナルに戻ってください。",
     "device.denied": "拒否しました。",
     "device.unknown": "このコードはないか、有効期限が切れています。",
+    "device.wait": "存在しないコードの入力が続いたため、{n} 秒待ってからもう一度入力してください。",
     "device.operator": "運用担当者のセッションでは許可できません。自分のアカウントでサインインしてください。",
     "account.title": "アカウント",
     "account.link": "アカウント",
@@ -188,6 +191,8 @@ EN = {
     "oidc.why.late": "This sign-in was not begun in this browser, or it took too long.",
     "oidc.why.refused": "The identity provider did not let you in.",
     "oidc.why.token": "What the identity provider sent could not be verified. Tell your administrator.",
+    "oidc.why.userinfo": "The identity provider could not say which groups and e-mail address you have, so you were "
+    "not signed in. Your roles and teams stay as they were. Try again; if that goes on, tell your administrator.",
     "oidc.why.claim": "The identity provider does not say what names you here. Tell your administrator.",
     "oidc.why.overage": "You are in more groups than can be sent. Your administrator must limit which are sent.",
     "oidc.why.groups": "None of your groups may use Sekisho. Ask your administrator.",
@@ -276,6 +281,7 @@ EN = {
     "device.approved": "Allowed. Go back to your terminal.",
     "device.denied": "Refused.",
     "device.unknown": "There is no such code, or its time is over.",
+    "device.wait": "Too many codes that do not exist. Wait {n} seconds, then enter the code again.",
     "device.operator": "The operator's session cannot allow this. Sign in with an account of your own.",
     "account.title": "Your account",
     "account.link": "Your account",
