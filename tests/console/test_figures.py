@@ -357,7 +357,7 @@ async def test_people_against_the_band_and_yen_by_the_rate_of_the_day(books: Boo
             continue
         exact = usd(cost(facts)) * Decimal(rate[1])
         assert yen[0].replace(",", "") == str(exact.quantize(Decimal(1), "ROUND_HALF_UP"))
-        assert f"1 USD = {rate[1]} JPY (own rate of {rate[0]})" in page
+        assert f"1 USD = {rate[1]} JPY (own rate of {WORDS.day(str(rate[0]))})" in page
     assert "1 USD = 163.2 JPY" in await manager.page("overview")
 
 
@@ -423,6 +423,62 @@ async def test_budgets_say_what_is_left_with_increases_and_what_was_given_back(b
     assert f"{WORDS.percent(cost(books.of(month, last)), 2000 * 10**9)} of the budget" in overview
     for one in made.values():
         await books.send("DELETE", f"budgets/{one}")
+
+
+async def test_rows_add_up_also_where_a_budget_counts_more_than_its_row(books: Books) -> None:
+    """A person in two teams has one budget for both; a team's month is that of another time zone; a key has no user."""
+    manager = await books.visitor("mallory")
+    month, last = first_of(books.today, "month"), month_end(books.today)
+    person = {"kind": "user", "id": "dora"}
+    made = [await books.send("POST", "budgets", scope=person, amount_usd="400", window={"kind": "month"})]
+    window = {"kind": "month", "time_zone": "Pacific/Kiritimati"}
+    made.append(
+        await books.send("POST", "budgets", scope={"kind": "team", "id": "blue"}, amount_usd="900", window=window)
+    )
+    rows = await manager.rows("overview?format=csv")
+    for level, above in (("member", "team"), ("team", "org"), ("key", "org")):
+        for column in ("spent_usd", "reserved_usd"):
+            below = sum(Decimal(row[column] or 0) for row in rows if row["scope"] == level)
+            assert below == sum(Decimal(row[column] or 0) for row in rows if row["scope"] == above), (level, column)
+    both, parts = cost(books.of(month, last, user="dora")), []
+    for team in ("red", "blue"):
+        (row,) = [one for one in rows if (one["scope"], one["id"]) == ("member", f"{team}/dora")]
+        parts.append(Decimal(row["spent_usd"]))
+        assert parts[-1] == usd(cost(books.of(month, last, user="dora", team=team)))
+        assert Decimal(row["room_usd"]) == 400 - usd(both) - usd(held(books, user="dora"))
+    assert sum(parts) == usd(both)
+    (blue,) = [one for one in rows if (one["scope"], one["id"]) == ("team", "blue")]
+    assert Decimal(blue["spent_usd"]) == usd(cost(books.of(month, last, team="blue")))
+    before = await manager.rows(f"overview?month={month - timedelta(days=1):%Y-%m}&format=csv")
+    assert {row["budget_usd"] for row in before} == {""}  # they were made this month
+    for one in made:
+        await books.send("DELETE", f"budgets/{one['id']}")
+
+
+async def test_the_calls_behind_a_cut_period_are_those_of_the_bar(books: Books) -> None:
+    """The first week begins on the day asked for, the last one ends there."""
+    manager = await books.visitor("mallory")
+    since, until = books.today - timedelta(days=24), books.today - timedelta(days=2)
+    (chart,) = charts(await manager.html(f"breakdown?by=team&period=week&since={since}&until={until}"))
+    for place, (first, last) in enumerate(zip(chart["dates"], chart["ends"], strict=True)):
+        address = chart["open"].replace("{day}", first, 1).replace("{day}", last, 1)
+        assert await drilled(manager, address) == sum(nano(one["values"][place]) for one in chart["series"])
+    assert (chart["dates"][0], chart["ends"][-1]) == (str(since), str(until))
+
+
+@pytest.mark.parametrize("span", ["since=0001-01-01&until=0002-01-01", "since=9999-12-30&until=9999-12-31", "since=x"])
+async def test_days_out_of_reach_are_days_without_calls(books: Books, span: str) -> None:
+    manager = await books.visitor("mallory")
+    assert await manager.status(f"breakdown?{span}") == 200
+
+
+async def test_links_are_of_the_days_that_are_shown(books: Books) -> None:
+    """More days than a chart has are cut, and so are the days of its links."""
+    manager = await books.visitor("mallory")
+    html = unescape(await manager.html(f"breakdown?by=team&since=2001-01-01&until={books.today}"))
+    links = re.findall(r'href="(/console/(?:calls|tasks|breakdown)\?[^"]*)"', html)
+    assert len(links) > 10
+    assert "2001-01-01" not in " ".join(link for link in links if not link.endswith("format=csv"))
 
 
 async def test_what_is_left_of_a_daily_limit_is_that_of_its_scope(books: Books) -> None:

@@ -34,6 +34,8 @@ USUAL_DAYS: Mapping[Period, int] = {"day": 30, "week": 84, "month": 365}
 _OF_CALLS = frozenset({*DIMENSIONS, "since", "until"})
 _OF_TASKS = _OF_CALLS - {"tag", "model"}
 MOST_SERIES = 5  # the sixth is the rest
+_MOST_DAYS = 900
+_FIRST_US = 366 * DAY_US  # what was before 1971 was before every call
 _REST = "\0rest"  # no value: names have no such character
 MOST_SLICES = 200  # of more the cheapest are one row; the export has all
 _COUNTED = ("calls", "failed", "refused", "list_cost_nanousd", "cost_nanousd")
@@ -140,22 +142,7 @@ class _Breakdown:
         period: Period = given["period"] if given.get("period") in get_args(Period) else "day"  # type: ignore[assignment]
         zone = self.parts.zone
         plain = {name: given[name][:401] for name in (*DIMENSIONS, "since", "until", "by", "period") if given.get(name)}
-        try:
-            since, until = (
-                parse_since(plain.get("since"), "since", zone),
-                parse_until(plain.get("until"), "until", zone),
-            )
-        except BadRequest:
-            since = until = None
-        now_us = self.parts.services.clock.now_us()
-        words = self.parts.words(visit)
-        if until is None:
-            today = words.moment(now_us).date()
-            until = parse_until(today.isoformat(), "until", zone) or now_us
-        if since is None or since >= until:
-            first = words.moment(until - 1).date() - timedelta(days=USUAL_DAYS[period] - 1)
-            since = parse_since(first.isoformat(), "since", zone) or 0
-        since = max(since, until - 900 * DAY_US)
+        since, until = self._span(plain, period, self.parts.words(visit))
         if "team" in plain:
             visit.need_team(plain["team"])
         where: dict[Dimension, tuple[str, ...]] = {
@@ -163,6 +150,29 @@ class _Breakdown:
         }
         query = SpendQuery((by,), period, since, until, zone.key, within_sight(where, visit.who))
         return _Asked(by, period, query, plain)
+
+    def _span(self, plain: dict[str, str], period: Period, words: Words) -> tuple[int, int]:
+        """The time that the fields ask for; what cannot be is taken for the usual, and then the fields say that."""
+        zone = self.parts.zone
+        try:
+            wanted = (
+                parse_since(plain.get("since"), "since", zone),
+                parse_until(plain.get("until"), "until", zone),
+            )
+        except BadRequest:
+            wanted = (None, None)
+        since, until = wanted
+        if until is None or until < _FIRST_US:
+            now_us = self.parts.services.clock.now_us()
+            until = parse_until(words.moment(now_us).date().isoformat(), "until", zone) or now_us
+        if since is None or since >= until:
+            first = words.moment(until - 1).date() - timedelta(days=USUAL_DAYS[period] - 1)
+            since = parse_since(first.isoformat(), "since", zone) or 0
+        since = max(since, until - _MOST_DAYS * DAY_US)
+        for name, asked, found in (("since", wanted[0], since), ("until", wanted[1], until - 1)):
+            if name in plain and asked != (since if name == "since" else until):
+                plain[name] = f"{words.moment(found):%Y-%m-%d}"
+        return since, until
 
     async def _labels(self, by: Dimension, values: set[str], words: Words) -> dict[str, str]:
         """What to show for each value."""
@@ -253,7 +263,7 @@ def _chart(
         ],
         "words": {"sum": str(words("by.sum")), "calls": str(words("chart.calls"))},
         "dates": [f"{words.moment(at):%Y-%m-%d}" for at in starts],
-        "ends": [f"{words.moment(_end(at, asked.period, words)):%Y-%m-%d}" for at in starts],
+        "ends": [f"{words.moment(end - 1):%Y-%m-%d}" for end in (*starts[1:], asked.query.until or 0)],
         "open": f"{ROOT}/calls?{urlencode(filters)}&since={{day}}&until={{day}}",
     }
 
@@ -270,17 +280,6 @@ def _starts(asked: _Asked) -> list[int]:
         found.append(max(span.starts_at, query.since))
         at = span.ends_at
     return found
-
-
-def _end(at: int, period: Period, words: Words) -> int:
-    """A time on the last day of the period that begins at `at`."""
-    if period == "day":
-        return at
-    if period == "week":
-        return at + 6 * DAY_US + DAY_US // 2
-    first = words.moment(at)
-    following = (first.replace(day=28) + timedelta(days=4)).replace(day=1)
-    return at + ((following - first).days - 1) * DAY_US + DAY_US // 2
 
 
 def _export(rows: Sequence[Spend], asked: _Asked, words: Words) -> list[tuple[object, ...]]:

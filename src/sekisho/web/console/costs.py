@@ -4,7 +4,7 @@ Above: the cost manager's, the lead's and the developer's pages. Below: the quer
 Everything is narrowed to what the principal may see. Money is integer nano-USD.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ import msgspec
 from sekisho.access.organisation import Member
 from sekisho.access.roles import Principal
 from sekisho.access.rules import RuleFilter
+from sekisho.ledger.counters import OpenCall
 from sekisho.ledger.windows import Span, span_at
 from sekisho.record.forecast import Forecast, forecast
 from sekisho.record.spend import Dimension, Spend, SpendQuery
@@ -32,7 +33,10 @@ MOST_OBJECTS = 2_000
 @dataclass
 class Node:
     """One scope in the budget tree. `budget`: its own in this month, if it has one; `amount_nanousd` includes increases
-    and credits. `label`: a person's or a key's name; empty for the organisation."""
+    and credits. `label`: a person's or a key's name; empty for the organisation.
+
+    Spent and reserved are the row's, and rows add up to the one above. What counts against the budget may be more: of a
+    person in two teams both, of a budget in another time zone its own month."""
 
     scope: Scope
     label: str
@@ -41,6 +45,8 @@ class Node:
     reserved_nanousd: int = 0
     budget: Budget | None = None
     amount_nanousd: int | None = None
+    charged_nanousd: int = 0  # spent, as the budget counts it
+    held_nanousd: int = 0  # reserved, as the budget counts it
     outlook: Forecast | None = None
     children: "list[Node]" = field(default_factory=list)
 
@@ -48,7 +54,7 @@ class Node:
     def room_nanousd(self) -> int | None:
         if self.amount_nanousd is None:
             return None
-        return self.amount_nanousd - self.spent_nanousd - self.reserved_nanousd
+        return self.amount_nanousd - self.charged_nanousd - self.held_nanousd
 
     @property
     def path(self) -> str:
@@ -106,7 +112,13 @@ class Costs:
     @property
     def days_left(self) -> int:
         """Whole and begun days until the month ends."""
-        return max(0, -(-(self.span.ends_at - self.now_us) // DAY_US)) if self.is_now else 0
+        if not self.is_now:
+            return 0
+        last, today = (
+            datetime.fromtimestamp(at_us // 1_000_000, self.zone).date()
+            for at_us in (self.span.ends_at - 1, self.now_us)
+        )
+        return (last - today).days + 1
 
 
 def month_of(services: Services, text: str) -> Span:
@@ -228,9 +240,12 @@ class _Tree:
         booked = await services.spent.booked(services.org_id, now_us)
         seen = self._who.sight("budgets:read")
         stored = await services.rules.list("budget", RuleFilter(sight=seen), limit=MOST_RULES)
-        self._budgets = budgets_of_month([one.rule for one in stored if isinstance(one.rule, Budget)])
+        known = [one.rule for one in stored if isinstance(one.rule, Budget) and one.created_at < self._span.ends_at]
+        self._budgets = budgets_of_month(known)
+        self._at_us = min(now_us, self._span.ends_at - 1)
         self._spent = {one.budget.id: one.spent_nanousd for one in booked.spent if is_now}
         self._open = list(booked.open_calls) if is_now else []
+        self._held = held_by_scope(self._open)
         self._outlooks = outlooks
         teams = await self._teams()
         people = {one.id: one.alias for one in await services.users.list(limit=MOST_OBJECTS)}
@@ -244,8 +259,8 @@ class _Tree:
         for member in await services.teams.every_member() if len(teams) > 1 else await self._members_of(teams):
             if member.team_id in teams:
                 self._members[member.team_id].append(member.user_id)
-        known = sorted({*teams, *(one.team_id for one in month)}, key=lambda one: (one == "", one))
-        nodes = [self._team(team_id, month, int(sight.is_all)) for team_id in known]
+        seen_teams = sorted({*teams, *(one.team_id for one in month)}, key=lambda one: (one == "", one))
+        nodes = [self._team(team_id, month, int(sight.is_all)) for team_id in seen_teams]
         nodes = [node for node in nodes if node.spent_nanousd or node.scope.id in teams]
         held = [one.bound_nanousd for one in self._open if self._is_seen(one.scopes)]
         if not sight.is_all or self._team_id:
@@ -290,7 +305,7 @@ class _Tree:
         for one in sorted(own, key=lambda one: -one.cost_nanousd):
             scope = Scope("key", one.key_id)
             child = Node(scope, self._names.get(("key", one.key_id), "") or one.key_id, level + 1, one.cost_nanousd)
-            child.reserved_nanousd = self._reserved(scope)
+            child.reserved_nanousd = self._held[scope]
             self._give_budget(child, scope)
             node.children.append(child)
         return node
@@ -307,22 +322,31 @@ class _Tree:
     ) -> Node:
         kind = "user" if scope.kind == "member" else scope.kind
         label = self._names.get((kind, name), "") or name
-        node = Node(scope, label, level, sum(one.cost_nanousd for one in sums), self._reserved(scope))
+        node = Node(scope, label, level, sum(one.cost_nanousd for one in sums), self._held[scope])
         self._give_budget(node, scope)
         if self._outlooks and (not people or self._outlooks.has_people):
             node.outlook = self._outlooks.of(node.spent_nanousd, fits)
         return node
-
-    def _reserved(self, scope: Scope) -> int:
-        return sum(one.bound_nanousd for one in self._open if scope in one.scopes)
 
     def _give_budget(self, node: Node, scope: Scope) -> None:
         budget = self._budgets.get(scope)
         if budget is None:
             return
         node.budget = budget
-        node.amount_nanousd = amount_of(budget, self._span, self._services.clock.now_us())
-        node.spent_nanousd = self._spent.get(budget.id, node.spent_nanousd)
+        node.amount_nanousd = amount_of(budget, self._span, self._at_us)
+        node.charged_nanousd = self._spent.get(budget.id, node.spent_nanousd)
+        node.held_nanousd = self._held[scope]
+
+
+def held_by_scope(open_calls: Iterable[OpenCall]) -> Counter[Scope]:
+    """What the calls under way hold, by scope; one without team or user also in the row of those that have none."""
+    held: Counter[Scope] = Counter()
+    for one in open_calls:
+        owned = {scope.kind: scope.id for scope in one.scopes}
+        team_id, user_id = owned.get("team", ""), owned.get("user", "")
+        for scope in {*one.scopes, Scope("team", team_id), Scope("member", f"{team_id}/{user_id}")}:
+            held[scope] += one.bound_nanousd
+    return held
 
 
 def amount_of(budget: Budget, span: Span, now_us: int) -> int:

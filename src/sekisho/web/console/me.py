@@ -186,9 +186,9 @@ def _daily_of(spent: Spent, costs: Costs) -> Daily:
 def _bar(node: Node | None, words: Words) -> Any:
     if node is None or not node.amount_nanousd:
         return None
-    most = max(node.amount_nanousd, node.spent_nanousd, node.outlook.high_nanousd if node.outlook else 0)
+    most = max(node.amount_nanousd, node.charged_nanousd, node.outlook.high_nanousd if node.outlook else 0)
     scale = max(1.06, 1.02 * most / node.amount_nanousd)
-    return budget_bar(node.amount_nanousd, node.spent_nanousd, node.reserved_nanousd, node.outlook, words, scale)
+    return budget_bar(node.amount_nanousd, node.charged_nanousd, node.held_nanousd, node.outlook, words, scale)
 
 
 def _days_chart(costs: Costs, daily: Daily | None, words: Words) -> dict[str, Any]:

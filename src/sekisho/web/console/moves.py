@@ -6,7 +6,7 @@ again, each whole, so that nothing is added up beside the ledger. One reading se
 """
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +18,7 @@ from sekisho.record.spend import Dimension, Spend, SpendQuery
 from sekisho.values import Budget, Scope
 from sekisho.web.admin.services import Services
 from sekisho.web.admin.spend import within_sight
-from sekisho.web.console.costs import Costs, Node, month_of, read_costs
+from sekisho.web.console.costs import Costs, Node, held_by_scope, month_of, read_costs
 
 _AGAIN_US = 1_500_000  # between two readings of what moved
 _ANEW_US = 10_000_000  # between two readings of the whole month because somebody new spends
@@ -233,19 +233,16 @@ def _moved(
     now_us: int,
 ) -> Costs:
     """The month with these sums, of rows by name and of budgets by id, and with what the calls under way hold."""
-    reserved: Counter[Scope] = Counter()
-    for one in held:
-        for scope in one.scopes:
-            reserved[scope] += one.bound_nanousd
+    reserved = held_by_scope(held)
 
     def node_now(node: Node, name: str) -> Node:
         now = sums.get(name, node.spent_nanousd)
-        if node.budget:
-            now = spent.get(node.budget.id, node.spent_nanousd)
         return replace(
             node,
             spent_nanousd=now,
             reserved_nanousd=reserved[node.scope],
+            charged_nanousd=spent.get(node.budget.id, node.charged_nanousd) if node.budget else 0,
+            held_nanousd=reserved[node.budget.scope] if node.budget else 0,
             outlook=_later(node.outlook, now - node.spent_nanousd),
             children=[
                 node_now(child, f"key:{node.scope.id}/{child.scope.id}" if child.scope.kind == "key" else child.path)
@@ -290,7 +287,7 @@ def _joined(known: _Month | None, fresh: _Month) -> _Month:
 def _figures(month: _Month) -> dict[str, object]:
     costs = month.costs
     found: dict[str, object] = {
-        name: (node.spent_nanousd, node.reserved_nanousd, node.amount_nanousd, node.outlook)
+        name: (node.spent_nanousd, node.reserved_nanousd, node.amount_nanousd, node.room_nanousd, node.outlook)
         for name, node in named(costs.roots)
     }
     found[_TOTAL] = (costs.spent_nanousd, costs.reserved_nanousd, costs.open_calls)

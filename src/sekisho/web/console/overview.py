@@ -221,11 +221,11 @@ def _tree_row(name: str, node: Node, root: Node, words: Words, *, is_cut: bool) 
     scale = node.amount_nanousd or max((one.spent_nanousd for one in root.children), default=0) or 1
     bar = None
     if node.amount_nanousd:
-        bar = budget_bar(node.amount_nanousd, node.spent_nanousd, node.reserved_nanousd, node.outlook, words)
+        bar = budget_bar(node.amount_nanousd, node.charged_nanousd, node.held_nanousd, node.outlook, words)
     return TreeRow(
         name=name,
         node=node,
-        standing=standing_of(node.amount_nanousd, node.spent_nanousd, node.reserved_nanousd, node.outlook),
+        standing=standing_of(node.amount_nanousd, node.charged_nanousd, node.held_nanousd, node.outlook),
         bar=bar,
         share=round(min(100.0, 100 * node.spent_nanousd / scale / 1.36), 2),
         over_nanousd=(node.outlook.nanousd - node.amount_nanousd) if node.outlook and node.amount_nanousd else 0,
@@ -336,13 +336,12 @@ def _warning(costs: Costs) -> Node | None:
         node
         for root in costs.roots
         for node in root.walk()
-        if standing_of(node.amount_nanousd, node.spent_nanousd, node.reserved_nanousd, node.outlook)
-        in ("over", "spent")
+        if standing_of(node.amount_nanousd, node.charged_nanousd, node.held_nanousd, node.outlook) in ("over", "spent")
     ]
 
     def excess(node: Node) -> int:
         assert node.amount_nanousd is not None
-        return (node.outlook.nanousd if node.outlook else node.spent_nanousd) - node.amount_nanousd
+        return (node.outlook.nanousd if node.outlook else node.charged_nanousd) - node.amount_nanousd
 
     return max(risky, key=excess, default=None)
 
