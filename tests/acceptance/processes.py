@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +73,13 @@ class Served:
 @contextmanager
 def served(home: Path, *arguments: str, **environment: str) -> Iterator[Served]:
     """Start `sekisho serve` on a free port and wait until it says where it is."""
+    with heard(home, lambda _: None, *arguments, **environment) as server:
+        yield server
+
+
+@contextmanager
+def heard(home: Path, hear: Callable[[Served], None], *arguments: str, **environment: str) -> Iterator[Served]:
+    """As `served`; `hear` is called after each line that is printed until then."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SEKISHO_"))}
     process = subprocess.Popen(
         [str(Path(sys.executable).with_name("sekisho")), "serve", "--home", str(home), "--port", "0", *arguments],
@@ -83,16 +90,17 @@ def served(home: Path, *arguments: str, **environment: str) -> Iterator[Served]:
     )
     server = Served(home, process)
     try:
-        _read_greeting(server)
+        _read_greeting(server, hear)
         yield server
     finally:
         server.stop()
 
 
-def _read_greeting(server: Served) -> None:
+def _read_greeting(server: Served, hear: Callable[[Served], None]) -> None:
     assert server.process.stdout is not None
     for line in server.process.stdout:
         server.lines.append(line.rstrip())
+        hear(server)
         if found := re.search(r"(?:open at|開きました：) http://127\.0\.0\.1:(\d+)", line):
             server.port = int(found[1])
         if not server.key and (found := _KEY.search(line)):

@@ -39,6 +39,7 @@ from sekisho.app.prompt_app import PromptApp
 from sekisho.app.replica import Membership, load_or_create_replica_id
 from sekisho.app.sign_in_settings import DEFAULT, SignInSettings
 from sekisho.app.signals import orderly_stop
+from sekisho.app.starting import Step, steps_of
 from sekisho.clock import Clock, SystemClock
 from sekisho.errors import BadRequest, SekishoError, StoreUnavailable
 from sekisho.ledger.booked import Booked
@@ -499,8 +500,10 @@ class ControlPlane:
             return effective.epoch
 
 
-async def open_control_plane(home: Path, settings: ControlPlaneSettings, clock: Clock) -> ControlPlane:
-    """Bring the database up to date, write the snapshot, offer the first delivery.
+async def open_control_plane(
+    home: Path, settings: ControlPlaneSettings, clock: Clock, *, begin: Callable[[Step], None] = lambda _: None
+) -> ControlPlane:
+    """Bring the database up to date, write the snapshot, offer the first delivery. `begin` is told before each step.
 
     Raises StoreUnavailable, also when there is a database whose pepper is gone: no key would work any more.
     """
@@ -515,10 +518,14 @@ async def open_control_plane(home: Path, settings: ControlPlaneSettings, clock: 
         settings.database_url or sqlite_url(_database_path(home)), pool_size=settings.database_pool_size
     )
     try:
+        begin("database")
         await database.check()
+        begin("migration")
         await migrate(database)
         await check_pepper(database, digest(pepper, PEPPER_PURPOSE))
+        begin("days")
         await keep_days_of(database, settings.time_zone)
+        begin("snapshot")
         plane = ControlPlane(home, settings, clock, pepper, database)
         if plane.membership is not None:
             await plane.membership.join()
@@ -568,9 +575,11 @@ async def run_control_plane(
     """
     path = socket_path or home / "run" / "control.sock"
     with sole_process(home, path.with_name("control.lock"), lock_wait_s):
-        plane = await open_control_plane(home, settings, clock or SystemClock())
+        steps = steps_of(home)
+        plane = await open_control_plane(home, settings, clock or SystemClock(), begin=steps.begin)
         try:
             with orderly_stop(), bind_control_socket(path) as listener:
+                steps.end()
                 app = PromptApp(plane, lambda: create_control_app(plane, console))
                 async with asyncio.TaskGroup() as group:
                     loading = group.create_task(app.load())

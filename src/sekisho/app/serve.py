@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -22,16 +22,38 @@ import msgspec
 
 from sekisho.access.keys import pepper_path
 from sekisho.app.process import CANNOT_START, ENVIRONMENT, ProcessSpec, Role, encode_spec
+from sekisho.app.starting import Step, steps_of
 from sekisho.settings import Settings
 
 _BACKLOG = 2048
-_READY_TIMEOUT_S = 20.0
 _POLL_S = 0.05
+_FIRST_WORD_S = 5.0  # a start that takes longer says what it waits for, and then again and again
+_WORD_S = 10.0
+_ENDING_S = 20.0  # by then a process that cannot live has shown it
+_MOST_ENDS = 3
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _STEADY_S = 10.0
 _CREDENTIALS_S = 1.0  # after this, credentials that are missing are taken to be missing for good
 _LONGEST_SOCKET_BYTES = 103  # of a Unix socket's path, on macOS; Linux takes 107
+
+
+_WAITING_FOR_STEP: Mapping[Step | None, tuple[str, str]] = {
+    None: ("the control process has not begun yet", "制御プロセスの開始を待っています"),
+    "database": ("the control process connects to the database", "制御プロセスがデータベースに接続しています"),
+    "migration": (
+        "the control process brings the database up to date, which takes minutes when it is large",
+        "制御プロセスがデータベースを移行しています（大きいと数分かかります）",
+    ),
+    "days": (
+        "the control process adds the days and months of the books up again, which takes minutes when they are large",
+        "制御プロセスが日と月の集計をやり直しています（大きいと数分かかります）",
+    ),
+    "snapshot": (
+        "the control process puts keys, models and budgets together",
+        "制御プロセスがキー、モデル、予算をまとめています",
+    ),
+}
 
 
 class ServeError(Exception):
@@ -57,21 +79,34 @@ class Child:
     started_s: float = 0.0
     pause_s: float = _FIRST_PAUSE_S
     due_s: float = 0.0
+    ends: int = 0
+
+    def keeps_ending(self, now_s: float) -> bool:
+        """Whether it has ended several times, and has not lived for long since."""
+        return self.ends >= _MOST_ENDS and now_s - self.started_s < _STEADY_S
+
+
+def _say_english(en: str, _ja: str) -> None:
+    sys.stderr.write(f"sekisho: {en}\n")
 
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs the processes of one home. Use: `start`, `wait_ready`, `watch`, `stop`."""
+    """Runs the processes of one home. Use: `start`, `wait_ready`, `watch`, `stop`. `say`: tells the operator something,
+    given in English and in Japanese."""
 
     settings: Settings
     config_path: str
     is_simulated: bool
     command: str = "sekisho"
+    say: Callable[[str, str], None] = _say_english
     children: list[Child] = field(default_factory=list)
     port: int = 0
     _is_stopping: bool = False
     _lock: int = -1
     _listeners: list[socket.socket] = field(default_factory=list)
+    _began_s: float = 0.0
+    _next_word_s: float = _FIRST_WORD_S
 
     def start(self) -> None:
         """Bind and start everything. Raises ServeError."""
@@ -91,14 +126,15 @@ class Supervisor:
         self._add("control", "control", None, simulator_url)
         for number in range(1, self.settings.call_processes + 1):
             self._add("call", f"call-{number}", listener)
+        steps_of(home).end()
+        self._began_s = time.monotonic()
         for child in self.children:
             self._spawn(child)
 
     def wait_ready(self) -> Mapping[str, object]:
         """Wait until calls can be answered, or until nothing but credentials is missing; what `/health/ready` says.
 
-        Empty when told to stop. Raises ServeError."""
-        deadline = time.monotonic() + _READY_TIMEOUT_S
+        Processes that are alive are waited for, however long they take. Empty when told to stop. Raises ServeError."""
         lacking_since = 0.0
         while not self._is_stopping:
             self._mend(is_starting=True)
@@ -112,25 +148,43 @@ class Supervisor:
                 lacking_since = now_s
             elif now_s > lacking_since + _CREDENTIALS_S:
                 return said
-            if now_s > deadline:
-                raise ServeError(
-                    "Sekisho did not become ready in time; the lines above say why.",
-                    "時間内に準備が整いませんでした。理由は上の行にあります。",
-                )
+            self._be_patient(now_s, said)
             time.sleep(_POLL_S)
         return {}
 
     def wait_control(self) -> None:
         """Wait until the control plane answers on its socket too, or until told to stop. Raises ServeError."""
-        deadline = time.monotonic() + _READY_TIMEOUT_S
         while not self._is_stopping and not self._does_control_answer():
             self._mend(is_starting=True)
-            if time.monotonic() > deadline:
-                raise ServeError(
-                    "Sekisho's control plane did not start in time; the lines above say why.",
-                    "制御プレーンが時間内に起動しませんでした。理由は上の行にあります。",
-                )
+            self._be_patient(time.monotonic(), {})
             time.sleep(_POLL_S)
+
+    def _be_patient(self, now_s: float, said: Mapping[str, object]) -> None:
+        """Now and then say what a start waits for. Raises ServeError when a process ends again and again."""
+        took_s = now_s - self._began_s
+        if took_s > _ENDING_S:
+            for child in self.children:
+                if child.keeps_ending(now_s):
+                    raise ServeError(
+                        f"Sekisho cannot start: the {child.spec.name} process ends again and again; "
+                        "the lines above say why.",
+                        f"起動できません。{child.spec.name} プロセスが何度も終了しています。理由は上の行にあります。",
+                    )
+        if took_s >= self._next_word_s:
+            self._next_word_s = took_s + _WORD_S
+            en, ja = self._waiting_for(said)
+            self.say(f"Still starting after {took_s:.0f} s: {en}.", f"起動中です（{took_s:.0f} 秒経過）。{ja}。")
+
+    def _waiting_for(self, said: Mapping[str, object]) -> tuple[str, str]:
+        """What is missing for a start to be over, in English and in Japanese."""
+        if not self._does_control_answer():
+            return _WAITING_FOR_STEP[steps_of(Path(self.settings.home)).find()]
+        if not said:
+            return "the call process does not answer yet", "コールプロセスの応答を待っています"
+        return (
+            "the call process takes over keys, models, credentials and what budgets have spent",
+            "コールプロセスがキー、モデル、認証情報、予算の使用額を引き継いでいます",
+        )
 
     def _ask_ready(self) -> Mapping[str, object]:
         """What `/health/ready` says now; empty when nobody answers."""
@@ -249,6 +303,7 @@ class Supervisor:
                     f"sekisho: the {child.spec.name} process ended ({child.popen.returncode}); starting it again\n"
                 )
                 child.popen = None
+                child.ends += 1
                 child.due_s = now_s + child.pause_s
                 child.pause_s = min(child.pause_s * 2, _LONGEST_PAUSE_S)
 

@@ -80,7 +80,7 @@ def serve(
     command = program()
     if Path(command).is_absolute():  # shown on a page that anybody may open
         command = "sekisho"
-    supervisor = Supervisor(settings, str(settings.config_file or ""), is_simulated, command)
+    supervisor = Supervisor(settings, str(settings.config_file or ""), is_simulated, command, _tell)
     signal.signal(signal.SIGINT, supervisor.request_stop)
     signal.signal(signal.SIGTERM, supervisor.request_stop)
     try:
@@ -103,6 +103,10 @@ def serve(
     finally:
         supervisor.stop()
     typer.echo(say("Sekisho has stopped.", "関所を閉じました。"))
+
+
+def _tell(en: str, ja: str) -> None:
+    _complain(say(en, ja))
 
 
 def _complain(text: str) -> None:
