@@ -49,7 +49,7 @@ _SAMPLE = 3_000
 _POSTGRES = "postgresql://postgres@127.0.0.1:5432/"
 _DATABASE = "sekisho_bench_ledger"
 _DAY_US = population.DAY_US
-_START_US = population.FIRST_DAY * _DAY_US
+_START_US = population.FIRST_DAY * _DAY_US - 9 * 3_600_000_000  # days of Tokyo, those of the books
 _END_US = _START_US + population.DAYS * _DAY_US
 _TOKYO = "Asia/Tokyo"
 
@@ -58,13 +58,11 @@ REPORTS = {
     "by team and day, a year": SpendQuery(("team",), "day", _END_US - 365 * _DAY_US, _END_US, _TOKYO),
     "by user and model, 90 days": SpendQuery(("user", "model"), None, _START_US, _END_US, _TOKYO),
     "by user and model, 40 days": SpendQuery(
-        ("user", "model"), None, _START_US + 11 * _DAY_US - 9 * 3_600_000_000, _START_US + 51 * _DAY_US, _TOKYO
+        ("user", "model"), None, _START_US + 11 * _DAY_US, _START_US + 51 * _DAY_US, _TOKYO
     ),
     "by user and model, a year": SpendQuery(("user", "model"), None, _END_US - 365 * _DAY_US, _END_US, _TOKYO),
     "by tag, 90 days": SpendQuery(("tag",), None, _START_US, _END_US, _TOKYO),
-    "by tag, 40 days": SpendQuery(
-        ("tag",), None, _START_US + 11 * _DAY_US - 9 * 3_600_000_000, _START_US + 51 * _DAY_US, _TOKYO
-    ),
+    "by tag, 40 days": SpendQuery(("tag",), None, _START_US + 11 * _DAY_US, _START_US + 51 * _DAY_US, _TOKYO),
     "by tag and month, a year": SpendQuery(("tag",), "month", _END_US - 365 * _DAY_US, _END_US, _TOKYO),
     "one team by user, 30 days": SpendQuery(
         ("user",), None, _END_US - 30 * _DAY_US, _END_US, _TOKYO, {"team": ("team-07",)}
@@ -76,7 +74,7 @@ REPORTS = {
     ),
     "by team and day in Kolkata, 90 days": SpendQuery(("team",), "day", _START_US, _END_US, "Asia/Kolkata"),
     "by user and model in Kolkata, 40 days": SpendQuery(
-        ("user", "model"), None, _START_US + 1_800_000_000, _START_US + 40 * _DAY_US + 1_800_000_000, "Asia/Kolkata"
+        ("user", "model"), None, _START_US + 12_600_000_000, _START_US + 40 * _DAY_US + 12_600_000_000, "Asia/Kolkata"
     ),
 }
 

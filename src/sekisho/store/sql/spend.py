@@ -17,7 +17,7 @@ from sekisho.store.sql.spend_edges import Question, Sums, add_calls
 from sekisho.store.sql.spend_plan import FIRST_US, LAST_US, Part, plan
 from sekisho.values import Usage, Window
 
-_MOST_SELECTS = 400  # SQLite joins at most 500
+_MOST_SELECTS = 100  # of more, to prepare them takes longer than to sort
 _FIELDS: Final[Mapping[Dimension, str]] = {
     "key": "key_id",
     "user": "user_id",
@@ -75,8 +75,8 @@ async def read_sums(connection: AsyncConnection, names: Names, question: Questio
     sums: Sums = {}
     for roll_up in dict.fromkeys(sources.values()):
         if some := [part for part in parts if sources[part.level] is roll_up]:
-            for query in _queries(roll_up, some, question, is_sqlite=is_sqlite):
-                _gather(sums, (await connection.execute(query)).all(), 1 + len(question.by))
+            query = sa.text(_query(roll_up, some, question, is_sqlite=is_sqlite))
+            _gather(sums, (await connection.execute(query)).all(), 1 + len(question.by))
     for edge in edges:
         await add_calls(connection, names, sums, edge, question)
     return sums
@@ -132,22 +132,20 @@ def _periods(period: Period, time_zone: str, since: int, until: int) -> Iterator
         at = span.ends_at
 
 
-def _queries(roll_up: RollUp, parts: Iterable[Part], question: Question, *, is_sqlite: bool) -> Iterator[sa.TextClause]:
+def _query(roll_up: RollUp, parts: Sequence[Part], question: Question, *, is_sqlite: bool) -> str:
     """Rows: the number of the span, the numbers of the names, the measures; of one cell several rows may speak.
 
-    Everything in a query is a number or a name of our own."""
+    Everything in it is a number or a name of our own."""
     first = roll_up.dimensions[0]
     if first in question.where or first in question.by:  # the index leads to the names, or has them in their order
         parts = [part._replace(first=n, last=n + 1) for part in parts for n in range(part.first, part.last)]
-    if is_sqlite:  # which would sort all the cells of a join to group them
-        selects = [_cells_of(roll_up, part, question) for part in parts]
-        for at in range(0, len(selects), _MOST_SELECTS):
-            yield sa.text(" UNION ALL ".join(selects[at : at + _MOST_SELECTS]))
-    else:
-        yield sa.text(_joined(roll_up, parts, question))
+    if is_sqlite and first in question.by and len(parts) <= _MOST_SELECTS:
+        return " UNION ALL ".join(_cells_of(roll_up, part, question) for part in parts)
+    return _joined(roll_up, parts, question, is_sqlite=is_sqlite)
 
 
 def _cells_of(roll_up: RollUp, part: Part, question: Question) -> str:
+    """The sums of one part, grouped in the order of the index: of a join SQLite would sort all the cells."""
     names = [f'"{one}"' for one in question.by]
     sums = [f'{"-" if part.sign < 0 else ""}sum("{one}")' for one in question.measures]
     within = f"= {part.first}" if part.last == part.first + 1 else f"BETWEEN {part.first} AND {part.last - 1}"
@@ -158,15 +156,21 @@ def _cells_of(roll_up: RollUp, part: Part, question: Question) -> str:
     )
 
 
-def _joined(roll_up: RollUp, parts: Iterable[Part], question: Question) -> str:
+def _joined(roll_up: RollUp, parts: Sequence[Part], question: Question, *, is_sqlite: bool) -> str:
     values = ", ".join(f"({int(p.level)}, {p.first}, {p.last}, {p.group}, {p.sign})" for p in parts)
     groups = ", ".join(["part.grp", *(f'cell."{one}"' for one in question.by)])
     sums = ", ".join(f'CAST(sum(cell."{one}" * part.sign) AS BIGINT)' for one in question.measures)
-    return (  # the offset keeps PostgreSQL from making one join of it, which reads the table whole
+    is_each = all(part.last == part.first + 1 for part in parts)
+    within = "bucket = part.first" if is_each else "bucket >= part.first AND bucket < part.last"
+    cells = (
+        f"{roll_up.table.name} AS cell WHERE cell.org = {question.org} AND cell.level = part.level AND cell.{within}"
+        f"{_filters(question)}"
+    )
+    if not is_sqlite:  # the offset keeps PostgreSQL from making one join of it, which reads the table whole
+        cells = f"LATERAL (SELECT * FROM {cells} OFFSET 0) AS cell"
+    return (
         f"WITH part(level, first, last, grp, sign) AS (VALUES {values}) "
-        f"SELECT {groups}, {sums} FROM part CROSS JOIN LATERAL (SELECT * FROM {roll_up.table.name} AS cell "
-        f"WHERE org = {question.org} AND cell.level = part.level "
-        f"AND bucket >= part.first AND bucket < part.last{_filters(question)} OFFSET 0) AS cell GROUP BY {groups}"
+        f"SELECT {groups}, {sums} FROM part CROSS JOIN {cells} GROUP BY {groups}"
     )
 
 
