@@ -8,7 +8,7 @@ from sekisho.record.conversation import Turn, Words
 _ADDED = re.compile(
     r"<(environment_details|system-reminder|env|user_instructions|ide_\w+)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE
 )
-_WRAPPED = re.compile(r"</?(?:task|feedback|user_message|answer)>", re.IGNORECASE)
+_WRAPPED = re.compile(r"</?(?:task|feedback|user_message|answer|session)>", re.IGNORECASE)
 _TITLE_CHARACTERS = 80
 
 

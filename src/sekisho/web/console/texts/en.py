@@ -23,7 +23,7 @@ TEXTS = {
     "calls.title": "Live",
     "zone.Asia/Tokyo": "Asia/Tokyo",
     "calls.lede": "Calls passing the gate now. One row is one call; each mark on its passage is one stage. "
-    "Times are {zone}.",
+    "Times are in {zone}.",
     "calls.hold": "Hold to read",
     "calls.resume": "Resume",
     "calls.waiting.one": "Show {n} new call",
