@@ -22,7 +22,7 @@ _SOME_YEAR: Final = 2026  # in which every zone of today has the hours that it k
 async def keep_days_of(database: Database, time_zone: str) -> None:
     """From now on days and months begin as in this time zone. Calls that are being booked and questions wait meanwhile.
 
-    On ten million calls it takes a minute or two; where nothing changes, nothing is done."""
+    On ten million calls it takes some minutes; where nothing changes, nothing is done."""
     ahead_h = hours_ahead(time_zone)
     async with database.read() as connection:
         if (await read_calendar(connection)).ahead_h == ahead_h:
