@@ -59,6 +59,17 @@ async def test_a_name_leads_to_its_calls_only_where_it_may_be_seen(house: House)
     assert (await lead.client.get("/console/find", params={"id": "blue"})).status_code == 404
 
 
+async def test_people_and_teams_are_found_by_what_they_are_called(house: House) -> None:
+    """By whoever may see them; an id goes before a name."""
+    services = house.plane.services()
+    (team,) = [one for one in await services.teams.list(limit=99) if one.id == "blue"]
+    manager, lead = await visitor(house, "mallory"), await visitor(house, "alice", "team_lead")
+    for asked, found in ((team.alias, "team=blue"), (team.alias.upper(), "team=blue"), ("charlie", "user=charlie")):
+        answer = await manager.client.get("/console/find", params={"id": asked})
+        assert answer.headers["location"] == f"/console/calls?{found}"
+        assert (await lead.client.get("/console/find", params={"id": asked})).status_code == 404
+
+
 async def test_anothers_call_is_not_there(house: House) -> None:
     alice = await visitor(house, "alice", "developer")
     assert await alice.status(f"why/{house.calls['of cline-bob']}") == 404

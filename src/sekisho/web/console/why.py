@@ -16,6 +16,7 @@ from sekisho.errors import NotFound
 from sekisho.values import Scope
 from sekisho.web.console.bars import BudgetBar, budget_bar
 from sekisho.web.console.calls_view import ViewedCalls
+from sekisho.web.console.costs import MOST_OBJECTS
 from sekisho.web.console.edge import Visit
 from sekisho.web.console.language import Words
 from sekisho.web.console.names import Names, names_of
@@ -155,24 +156,21 @@ class _Why:
         return steps
 
     async def _named(self, visit: Visit, text: str) -> str:
-        """The calls of a key or a person with exactly this name that may be seen; "" for none."""
+        """The calls of the key, person or team of exactly this id or name, if they may be seen; "" for none."""
+        if not text:
+            return ""
         services, sight = self.parts.services, visit.who.sight("keys:read")
-        for key in await services.keys.list(KeyFilter(alias=text, sight=sight), limit=1) if text and sight else ():
+        for key in await services.keys.list(KeyFilter(alias=text, sight=sight), limit=1) if sight else ():
             return f"{ROOT}/calls?{urlencode({'key': key.id})}"
         seen = visit.who.sight("organisation:read")
-        for name in ("user", "team"):
-            covers = seen.is_all or (seen.covers_team(text) if name == "team" else seen.covers(user_id=text))
-            if text and covers and await self._exists(name, text):
-                return f"{ROOT}/calls?{urlencode({name: text})}"
+        people = [("user", one.id, one.alias) for one in await services.users.list(limit=MOST_OBJECTS)]
+        teams = [("team", one.id, one.alias) for one in await services.teams.list(limit=MOST_OBJECTS)]
+        wanted = text.casefold()
+        for kind, id_, alias in sorted((*people, *teams), key=lambda one: one[1] != text):  # ids before names
+            may_see = seen.is_all or (seen.covers_team(id_) if kind == "team" else seen.covers(user_id=id_))
+            if may_see and (id_ == text or alias.casefold() == wanted):
+                return f"{ROOT}/calls?{urlencode({kind: id_})}"
         return ""
-
-    async def _exists(self, kind: str, id_: str) -> bool:
-        services = self.parts.services
-        try:
-            await (services.users.get(id_) if kind == "user" else services.teams.get(id_))
-        except NotFound:
-            return False
-        return True
 
     def _not_found(self, visit: Visit, text: str) -> Response:
         return self.parts.drawing.page(visit, "find_nothing.html", status=404, text=text)
