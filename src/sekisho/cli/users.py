@@ -12,6 +12,7 @@ from sekisho.cli.operator import ask
 from sekisho.cli.options import DEFAULT_HOME, AsJson, Home, Metadata, Yes, confirm, given, parse_metadata, print_json
 from sekisho.cli.place import local_url
 from sekisho.cli.resources import Resource, Thing, made
+from sekisho.cli.status import local_time
 
 app = typer.Typer(no_args_is_help=True, help=say("People and service accounts.", "利用者を管理します。"))
 
@@ -160,7 +161,7 @@ def _print_link(home: Path, answer: Thing, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
-    until = answer["expires_at"]
+    until = local_time(answer["expires_at"])
     typer.echo(say(f"This link works once, until {until}:", f"このリンクは {until} まで 1 回だけ使えます："), err=True)
     root = os.environ.get("SEKISHO_URL") or local_url(home)
     typer.echo(root.rstrip("/") + answer["path"])
